@@ -1,0 +1,32 @@
+# COVEY_CUDA: AUTO builds CUDA code where a toolkit is found, ON demands one, OFF leaves it out.
+# Sets COVEY_HAVE_CUDA. The runtime is linked statically; cuBLASLt is opened at run time,
+# because linking it would stop the program from starting where it is absent.
+set(COVEY_CUDA AUTO CACHE STRING "AUTO, ON or OFF")
+set_property(CACHE COVEY_CUDA PROPERTY STRINGS AUTO ON OFF)
+set(COVEY_HAVE_CUDA OFF)
+
+if(NOT COVEY_CUDA MATCHES "^(AUTO|ON|OFF)$")
+  message(FATAL_ERROR "COVEY_CUDA='${COVEY_CUDA}': use AUTO, ON or OFF")
+endif()
+if(NOT COVEY_CUDA STREQUAL "OFF")
+  find_program(COVEY_NVCC nvcc HINTS ENV CUDACXX ENV CUDA_HOME PATHS /usr/local/cuda/bin)
+  if(COVEY_NVCC)
+    set(CMAKE_CUDA_COMPILER ${COVEY_NVCC})
+    set(CMAKE_CUDA_ARCHITECTURES 80 90 CACHE STRING "CUDA architectures")
+    enable_language(CUDA)
+    if(NOT DEFINED CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 knows no CUDA20
+      set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+      set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+      list(APPEND CMAKE_CUDA_COMPILE_FEATURES cuda_std_20)
+    endif()
+    find_package(CUDAToolkit REQUIRED)
+    set(COVEY_HAVE_CUDA ON)
+    message(STATUS "CUDA: ${CMAKE_CUDA_COMPILER} ${CMAKE_CUDA_COMPILER_VERSION}, architectures ${CMAKE_CUDA_ARCHITECTURES}")
+  elseif(COVEY_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "COVEY_CUDA=ON but no nvcc in PATH or /usr/local/cuda/bin: install the CUDA Toolkit, set CUDACXX, or use COVEY_CUDA=AUTO")
+  else()
+    message(STATUS "CUDA: no nvcc found, building without it")
+  endif()
+else()
+  message(STATUS "CUDA: switched off")
+endif()

@@ -1,0 +1,118 @@
+#include "client/client.h"
+
+#include <type_traits>
+#include <variant>
+
+#include "client/outbox.h"
+#include "client/participation.h"
+#include "client/presence.h"
+
+namespace covey {
+
+class Client::State {
+ public:
+  explicit State(ClientConfig config)
+      : config_(std::move(config)), out_(config_.coordinator), presence_(config_, out_), participation_(config_, out_) {}
+  State(const State&) = delete;  // the parts point at each other
+  State& operator=(const State&) = delete;
+
+  Result<void> load(const std::vector<Row>& rows) {
+    for (const Row& row : rows) COVEY_TRY_VOID(participation_.load(row));
+    return {};
+  }
+
+  Commands handle(const Event& event, Instant now) {
+    if (presence_.halted()) return {};
+    if (std::holds_alternative<Started>(event) || std::holds_alternative<ShutdownRequested>(event) || presence_.started())
+      std::visit([&](const auto& e) { on(e, now); }, event);
+    else
+      ignored("came before the start");
+    return out_.take();
+  }
+
+ private:
+  void on(const Started&, Instant) {
+    if (presence_.started()) return ignored("a second start");
+    participation_.start();
+    presence_.start();
+  }
+  void on(const ShutdownRequested&, Instant) {
+    participation_.stop();
+    presence_.stop();
+  }
+  void on(const TimerFired& event, Instant now) {
+    if (!presence_.on_timer(event.name, now) && !participation_.on_timer(event.name, presence_.joined()))
+      ignored("unknown timer " + event.name);
+  }
+  void on(const Persisted& event, Instant) { participation_.on(event); }
+  void on(const BlobFetched& event, Instant now) { participation_.on(event, now); }
+  void on(const BlobFailed& event, Instant) { participation_.on(event); }
+  void on(const WorkDone& event, Instant) { participation_.on(event); }
+  void on(const WorkFailed& event, Instant) { participation_.on(event); }
+
+  void on(const Received& event, Instant now) {
+    if (event.from != config_.coordinator)
+      return ignored(std::string(name_of(event.message)) + " from another than the coordinator");
+    std::visit([&](const auto& message) { receive(message, now); }, event.message);
+  }
+
+  void receive(const JoinAccepted& message, Instant now) {
+    if (presence_.on(message, now)) participation_.rejoined();
+  }
+  void receive(const JoinRefused& message, Instant) {
+    if (presence_.refused_for_good(message)) participation_.stop();
+    presence_.on(message);
+  }
+  void receive(const HeartbeatAck& message, Instant now) { presence_.on(message, now); }
+  void receive(const Ping& message, Instant) { presence_.on(message); }
+  void receive(const RejoinRequired& message, Instant) {
+    if (presence_.on(message)) participation_.coordinator_restarted();
+  }
+  void receive(const RoundOffer& message, Instant now) { participation_.on(message, now); }
+  void receive(const UpdateAccepted& message, Instant) { participation_.on(message); }
+  void receive(const UpdateRefused& message, Instant) { participation_.on(message); }
+  void receive(const RoundClosed& message, Instant) { participation_.on(message); }
+  template <class Other>
+  void receive(const Other& message, Instant) {
+    ignored(std::string(name_of(Message(message))) + " is not for clients");
+  }
+
+  void ignored(std::string reason) {
+    out_.log(LogLevel::kWarning, "event_ignored", {{"reason", std::move(reason)}});
+  }
+
+  ClientConfig config_;
+  client::ClientOutbox out_;
+  client::Presence presence_;
+  client::Participation participation_;
+};
+
+Result<std::unique_ptr<Client>> Client::create(ClientConfig config, const std::vector<Row>& rows) {
+  if (config.rejoin_min <= Duration::zero() || config.rejoin_max < config.rejoin_min)
+    return unexpected(ErrorCode::kInvalidArgument,
+                      "rejoin_min = " + std::to_string(seconds(config.rejoin_min)) + " s, rejoin_max = " +
+                          std::to_string(seconds(config.rejoin_max)) + " s: must be positive and in order");
+  auto state = std::make_unique<State>(std::move(config));
+  COVEY_TRY_VOID(state->load(rows));
+  return std::unique_ptr<Client>(new Client(std::move(state)));
+}
+
+Client::Client(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Client::~Client() = default;
+
+Commands Client::handle(const Event& event, Instant now) { return state_->handle(event, now); }
+
+Result<std::vector<Digest>> referenced_blobs(const std::vector<Row>& rows) {
+  client::ClientOutbox unused{Link{}};
+  client::UpdateShelf shelf(unused);
+  client::ModelCache cache(unused);
+  for (const Row& row : rows) {
+    if (row.key.starts_with(client::UpdateShelf::kTable)) COVEY_TRY_VOID(shelf.load(row));
+    if (row.key == client::ModelCache::kRow) COVEY_TRY_VOID(cache.load(row));
+  }
+  std::vector<Digest> blobs = shelf.blobs();
+  blobs.insert(blobs.end(), cache.held().begin(), cache.held().end());
+  return blobs;
+}
+
+}  // namespace covey

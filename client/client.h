@@ -1,0 +1,40 @@
+// A client of one coordinator: joins, takes part in rounds, rejoins as itself. Pure (core/protocol/machine.h).
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "client/eligibility.h"
+#include "core/base/batch.h"
+#include "core/base/random.h"
+#include "core/protocol/machine.h"
+
+namespace covey {
+
+struct ClientConfig {
+  Link coordinator;            // {its pinned key, 1}
+  Capability capability;
+  Policy policy;               // the site's own, see eligibility.h
+  std::uint64_t instance = 0;  // random per start
+  Duration rejoin_min = std::chrono::milliseconds(500);  // doubles up to rejoin_max, with jitter from `instance`
+  Duration rejoin_max = std::chrono::seconds(30);
+};
+
+class Client final : public Machine {
+ public:
+  // `rows`: everything its store holds (an update made but not yet accepted survives a restart).
+  // Errors: kCorrupted naming the row; kInvalidArgument for waits that are not positive or not in order.
+  static Result<std::unique_ptr<Client>> create(ClientConfig config, const std::vector<Row>& rows);
+  ~Client() override;
+  Commands handle(const Event& event, Instant now) override;
+
+ private:
+  class State;
+  explicit Client(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+// The blobs that `rows` need: after a crash, everything else in a client's blob store is garbage.
+// Errors: kCorrupted naming the row.
+Result<std::vector<Digest>> referenced_blobs(const std::vector<Row>& rows);
+
+}  // namespace covey

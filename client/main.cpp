@@ -1,0 +1,138 @@
+// covey-client: the daemon at a site. Parses flags, enrols once, wires the parts, runs.
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "client/capability.h"
+#include "client/client.h"
+#include "client/service/enrol.h"
+#include "client/service/work.h"
+#include "core/service/exit_code.h"
+#include "core/service/pooled_executor.h"
+#include "core/service/signals.h"
+#include "core/service/text_file.h"
+#include "core/store/blobs.h"
+#include "net/reactor.h"
+
+namespace covey {
+namespace {
+
+struct Options {
+  std::string home = ".covey-client";
+  std::string token;
+  std::string name;
+  std::string data;
+  std::string hours;
+  std::vector<std::string> jobs;
+  std::uint32_t threads = 0;
+  double memory_gib = 0;
+  bool json = false;
+  bool verbose = false;
+};
+
+int report(const Error& error) {
+  std::fprintf(stderr, "covey-client: %s\n", error.message.c_str());
+  return exit_code_of(error.code);
+}
+
+// oneDNN's OpenMP reads these once, before its first use.
+void limit_threads(std::uint32_t threads) {
+  if (threads != 0) ::setenv("OMP_NUM_THREADS", std::to_string(threads).c_str(), 1);
+  ::setenv("GOMP_SPINCOUNT", "30000", 0);  // do not spin for long when another process has the core
+}
+
+Result<Membership> become_member(const Options& options, BlobStore& blobs, Log& log) {
+  COVEY_TRY(auto known, load_membership(options.home));
+  if (known) {
+    if (!options.token.empty())
+      log.info("already_enrolled", {{"name", known->certificate.name}, {"note", "the token is not needed again"}});
+    return std::move(*known);
+  }
+  if (options.token.empty())
+    return unexpected(ErrorCode::kInvalidArgument,
+                      options.home + " holds no membership yet; give the join token that the operator made with `covey token`: --token TEXT, or --token @FILE");
+  if (options.name.empty())
+    return unexpected(ErrorCode::kInvalidArgument, "--name is missing: the name under which the operator will see this node");
+  SystemRandom random;
+  log.info("enrolling", {{"name", options.name}});
+  COVEY_TRY(Membership membership, enrol({options.home, options.token, options.name}, blobs, random));
+  log.info("enrolled", {{"name", membership.certificate.name}, {"node", short_hex(membership.certificate.curve)}});
+  return membership;
+}
+
+Result<Policy> policy_of(const Options& options) {
+  Policy policy;
+  if (!options.hours.empty()) {
+    COVEY_TRY(policy.hours, hours_from(options.hours));
+  }
+  policy.memory_bytes_max = static_cast<std::uint64_t>(options.memory_gib * 1024 * 1024 * 1024);
+  policy.jobs_allowed = options.jobs;
+  return policy;
+}
+
+Result<int> serve(const Options& options) {
+  const auto log = make_log({options.json ? LogFormat::kJson : LogFormat::kText,
+                             options.verbose ? LogLevel::kDebug : LogLevel::kInfo, ""});
+  COVEY_TRY(Policy policy, policy_of(options));
+  COVEY_TRY_VOID(make_folders(options.home + "/data", 0700));
+  COVEY_TRY(const auto store, open_rocks_store(options.home + "/data/db"));
+  COVEY_TRY(const auto blobs, open_blob_files(options.home + "/data/blobs"));
+  COVEY_TRY(const Membership membership, become_member(options, *blobs, *log));
+  COVEY_TRY(const NodeKeys keys, load_keys(options.home));
+  COVEY_TRY(const auto rows, store->scan(""));
+
+  SystemClock clock;
+  SystemRandom random;
+  const auto ops = make_cpu_ops();
+  ClientConfig config;
+  config.coordinator = {membership.coordinator.curve, 1};
+  config.capability = measure_capability(*ops, clock, {options.threads, policy.memory_bytes_max});
+  config.policy = policy;
+  random.fill({reinterpret_cast<std::uint8_t*>(&config.instance), sizeof config.instance});
+  COVEY_TRY(const auto client, Client::create(config, rows));
+
+  const auto source = make_path_source(options.data);
+  ClientWork work({*source, *blobs, clock, keys.curve.public_key()});
+  PooledExecutor executor(*store, 1, [&work](const Work& w, const std::atomic<bool>& cancelled) { return work(w, cancelled); });
+  COVEY_TRY(const auto reactor, make_dialer({membership.coordinator}, {*client, executor, *blobs, clock, *log, keys.curve}));
+  log->info("client_started", {{"name", membership.certificate.name},
+                               {"coordinator", membership.coordinator.host + ":" + std::to_string(membership.coordinator.control_port)},
+                               {"data", options.data}, {"cores", config.capability.cores},
+                               {"memory_mib", config.capability.memory_bytes >> 20U}, {"gflops", config.capability.gflops}});
+  const StopSignals signals([&reactor] { reactor->request_shutdown(); });
+  return reactor->run();
+}
+
+int run(int argc, char** argv) {
+  Options options;
+  CLI::App app{"A client of a Covey federation: trains on local data that never leaves this machine."};
+  app.footer(exit_code_help());
+  app.add_option("--home", options.home, "Folder for this node's identity and state")->capture_default_str();
+  app.add_option("--token", options.token, "Join token, or @FILE; needed once");
+  app.add_option("--name", options.name, "This node's name; needed once");
+  app.add_option("--data", options.data, "Local data: a file or a folder")->required();
+  app.add_option("--threads", options.threads, "Cores to lend (0: all)")->capture_default_str()->check(CLI::Range(0, 1024));
+  app.add_option("--memory", options.memory_gib, "Memory to lend, GiB (0: all)")->capture_default_str()->check(CLI::Range(0.0, 65536.0));
+  app.add_option("--hours", options.hours, "Train only in these hours, UTC, e.g. 22-6");
+  app.add_option("--job", options.jobs, "Take part only in jobs of this name; may be repeated");
+  app.add_flag("--json", options.json, "Log as JSON lines");
+  app.add_flag("--verbose", options.verbose, "Log details");
+  app.set_version_flag("--version", COVEY_VERSION);
+  app.set_config("--config", "", "Settings in TOML: the flags above without dashes");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& failure) {
+    const int code = app.exit(failure);
+    return code == 0 ? kExitOk : kExitUsage;
+  }
+  limit_threads(options.threads);
+  const auto code = serve(options);
+  return code ? *code : report(code.error());
+}
+
+}  // namespace
+}  // namespace covey
+
+int main(int argc, char** argv) { return covey::run(argc, argv); }

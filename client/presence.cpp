@@ -1,0 +1,113 @@
+#include "client/presence.h"
+
+#include <algorithm>
+
+namespace covey::client {
+namespace {
+
+constexpr const char* kJoinTimer = "join";
+constexpr const char* kHeartbeatTimer = "heartbeat";
+constexpr Duration kRetryAfterMax = std::chrono::hours(1);  // whatever the coordinator asks for
+constexpr int kExitRefused = 5;
+
+}  // namespace
+
+Presence::Presence(const ClientConfig& config, ClientOutbox& out)
+    : config_(config), out_(out), jitter_(Random(config.instance).split("rejoin")), backoff_(config.rejoin_min) {}
+
+void Presence::start() {
+  standing_ = Standing::kJoining;
+  send_join();
+}
+
+void Presence::stop() {
+  if (started()) out_.send(Leave{});
+  out_.log(LogLevel::kInfo, "client_left");
+  out_.add(Halt{0, "asked to stop"});
+  standing_ = Standing::kHalted;
+}
+
+bool Presence::on_timer(std::string_view name, Instant now) {
+  if (name == kJoinTimer) {
+    if (standing_ == Standing::kJoining) send_join();
+    return true;
+  }
+  if (name != kHeartbeatTimer) return false;
+  if (standing_ != Standing::kJoined) return true;
+  if (now - last_ack_ > kLinkTimeout)
+    join_again("no answer to heartbeats");
+  else
+    beat();
+  return true;
+}
+
+bool Presence::on(const JoinAccepted& message, Instant now) {
+  if (standing_ != Standing::kJoining) return false;  // answer to a repeated Join
+  standing_ = Standing::kJoined;
+  backoff_ = config_.rejoin_min;
+  last_ack_ = now;
+  out_.add(CancelTimer{kJoinTimer});
+  out_.add(SetTimer{kHeartbeatTimer, kHeartbeatInterval});
+  out_.log(LogLevel::kInfo, "client_joined", {{"name", message.name}});
+  return true;
+}
+
+bool Presence::refused_for_good(const JoinRefused& message) const {
+  return standing_ == Standing::kJoining && message.retry_after <= Duration::zero();
+}
+
+void Presence::on(const JoinRefused& message) {
+  if (standing_ != Standing::kJoining) return;
+  const bool final = refused_for_good(message);
+  out_.log(final ? LogLevel::kError : LogLevel::kWarning, "join_refused",
+           {{"error", name_of(message.error.code)},
+            {"text", message.error.message},
+            {"retry_after_s", seconds(message.retry_after)}});
+  if (final) {
+    out_.add(CancelTimer{kJoinTimer});
+    out_.add(Halt{kExitRefused, "the coordinator refused this client: " + message.error.message});
+    standing_ = Standing::kHalted;
+    return;
+  }
+  wait_to_join(std::min(message.retry_after, kRetryAfterMax));
+}
+
+void Presence::on(const HeartbeatAck&, Instant now) {
+  if (joined()) last_ack_ = now;
+}
+
+void Presence::on(const Ping&) { out_.send(Heartbeat{config_.instance}); }
+
+bool Presence::on(const RejoinRequired&) {
+  if (!joined()) return false;  // a Join is on its way
+  join_again("the coordinator does not know this link");
+  return true;
+}
+
+void Presence::join_again(const char* why) {
+  out_.log(LogLevel::kWarning, "joining_again", {{"reason", why}});
+  out_.add(CancelTimer{kHeartbeatTimer});
+  standing_ = Standing::kJoining;
+  backoff_ = config_.rejoin_min;
+  send_join();
+}
+
+void Presence::send_join() {
+  out_.send(Join{kProtocolVersion, config_.instance, config_.capability});
+  wait_to_join(Duration::zero());
+  backoff_ = std::min(backoff_ * 2, config_.rejoin_max);
+}
+
+// Between half of the backoff and all of it, so that clients that lost the same coordinator do not
+// come back in step.
+void Presence::wait_to_join(Duration least) {
+  const double share = 0.5 + 0.5 * jitter_.uniform();
+  out_.add(SetTimer{kJoinTimer, least + from_seconds(seconds(backoff_) * share)});
+}
+
+void Presence::beat() {
+  out_.send(Heartbeat{config_.instance});
+  out_.add(SetTimer{kHeartbeatTimer, kHeartbeatInterval});
+}
+
+}  // namespace covey::client

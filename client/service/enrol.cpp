@@ -1,0 +1,35 @@
+#include "client/service/enrol.h"
+
+#include "core/service/text_file.h"
+#include "net/reactor.h"
+
+namespace covey {
+namespace {
+
+constexpr Duration kEnrolTimeout = std::chrono::seconds(20);
+constexpr std::size_t kTokenFileBytesMax = 8 * 1024;
+
+Result<JoinToken> read_token(const std::string& text) {
+  if (!text.starts_with('@')) return join_token_from(text);
+  COVEY_TRY(Bytes content, read_file(text.substr(1), kTokenFileBytesMax));
+  return join_token_from(text_of(content));
+}
+
+}  // namespace
+
+Result<Membership> enrol(const EnrolRequest& request, BlobStore& blobs, SecureRandom& random) {
+  COVEY_TRY(JoinToken token, read_token(request.token));
+  COVEY_TRY(NodeKeys keys, load_or_make_keys(request.folder, random));
+  const Certificate certificate = certificate_for(token, keys, request.name);
+  COVEY_TRY(Certificate checked, decode_certificate(encode(certificate)));  // refuses a bad name
+  COVEY_TRY(const auto caller, make_caller({token.coordinator}, token.one_time_curve, blobs));
+  COVEY_TRY(Message reply, caller->call(Enrol{checked}, kEnrolTimeout));
+  if (const auto* refused = std::get_if<EnrolRefused>(&reply)) return unexpected(refused->error);
+  if (!std::holds_alternative<EnrolAccepted>(reply))
+    return unexpected(ErrorCode::kInternal, std::string("the coordinator answered an enrolment with ") + name_of(reply));
+  const Membership membership{checked, token.coordinator};
+  COVEY_TRY_VOID(save_membership(request.folder, membership));
+  return membership;
+}
+
+}  // namespace covey

@@ -1,0 +1,21 @@
+// Becoming a member: once, with a join token.
+#pragma once
+#include <string>
+
+#include "core/base/blob_store.h"
+#include "core/base/secure_random.h"
+#include "core/service/identity.h"
+
+namespace covey {
+
+struct EnrolRequest {
+  std::string folder;   // of the node's identity
+  std::string token;    // the text, or "@file"
+  std::string name;     // as the operator will see it
+};
+// Makes the node's keys, has the token's one-time key sign them, and waits for the coordinator to
+// accept; then saves the membership. Repeating it after a lost answer is safe.
+// Errors: kInvalidArgument (no token), kPermissionDenied (wrong, spent, expired), kUnavailable.
+Result<Membership> enrol(const EnrolRequest& request, BlobStore& blobs, SecureRandom& random);
+
+}  // namespace covey

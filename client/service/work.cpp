@@ -1,0 +1,43 @@
+#include "client/service/work.h"
+
+namespace covey {
+
+Result<WorkValue> ClientWork::operator()(const Work& work, const std::atomic<bool>& cancelled) {
+  const std::lock_guard lock(mutex_);
+  return std::visit([&](const auto& w) { return run(w, cancelled); }, work);
+}
+
+Result<std::shared_ptr<const LocalData>> ClientWork::data_of(const JobSpec& job) {
+  std::string config = public_toml(job);
+  if (local_ && config == loaded_) return local_;
+  local_.reset();  // two data sets at once might not fit
+  COVEY_TRY(LocalData loaded, parts_.source.load(job));
+  local_ = std::make_shared<const LocalData>(std::move(loaded));
+  loaded_ = std::move(config);
+  return local_;
+}
+
+Result<WorkValue> ClientWork::run(const PrepareData& work, const std::atomic<bool>&) {
+  COVEY_TRY(const auto local, data_of(work.job));
+  COVEY_TRY(DataPrepared prepared, prepare(*local));
+  return WorkValue(prepared);
+}
+
+Result<WorkValue> ClientWork::run(const Train& work, const std::atomic<bool>& cancelled) {
+  COVEY_TRY(const auto local, data_of(work.job));
+  COVEY_TRY(Trained trained, train(work, {.blobs = parts_.blobs,
+                                          .local = *local,
+                                          .client = parts_.client,
+                                          .cancelled = &cancelled,
+                                          .workspace = &workspace_,
+                                          .clock = &parts_.clock}));
+  return WorkValue(std::move(trained));
+}
+
+template <class Other>
+Result<WorkValue> ClientWork::run(const Other&, const std::atomic<bool>&) {
+  COVEY_CHECK(!"the coordinator's work reached a client's executor");
+  return unexpected(ErrorCode::kInternal, "");
+}
+
+}  // namespace covey

@@ -1,0 +1,41 @@
+// What the client's Executor computes.
+#pragma once
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "client/trainer.h"
+#include "core/base/clock.h"
+
+namespace covey {
+
+struct ClientWorkParts {     // everything outlives the work
+  DataSource& source;
+  BlobStore& blobs;
+  Clock& clock;
+  PeerKey client;
+};
+
+// PrepareData and Train; anything else is our bug. Keeps the data of the latest job loaded and one
+// workspace, so one piece of work runs at a time.
+class ClientWork {
+ public:
+  explicit ClientWork(ClientWorkParts parts) : parts_(parts) {}
+  Result<WorkValue> operator()(const Work& work, const std::atomic<bool>& cancelled);
+
+ private:
+  Result<WorkValue> run(const PrepareData& work, const std::atomic<bool>& cancelled);
+  Result<WorkValue> run(const Train& work, const std::atomic<bool>& cancelled);
+  template <class Other>
+  Result<WorkValue> run(const Other&, const std::atomic<bool>&);
+  Result<std::shared_ptr<const LocalData>> data_of(const JobSpec& job);
+
+  ClientWorkParts parts_;
+  std::mutex mutex_;                          // one at a time, whatever the executor's threads
+  std::string loaded_;                        // public_toml of the job whose data is loaded
+  std::shared_ptr<const LocalData> local_;    // shared: with the work in progress, should the job change
+  TrainWorkspace workspace_;
+};
+
+}  // namespace covey

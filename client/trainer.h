@@ -1,0 +1,65 @@
+// The client's work: local data, local steps in this process, and the update that leaves it.
+#pragma once
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "core/base/blob_store.h"
+#include "core/base/clock.h"
+#include "core/data/dataset.h"
+#include "core/protocol/machine.h"
+
+namespace covey {
+
+// Data that is local to one client: a data set and which of its examples are this client's.
+struct LocalData {
+  std::shared_ptr<const Dataset> data;  // shared: in the simulator many clients read one data set
+  Split split;
+};
+
+// Where a client's data comes from: a folder in production, a partition in the simulator.
+class DataSource {
+ public:
+  virtual ~DataSource() = default;
+  // Errors: those of load_dataset, and kInvalidData when there is no training example.
+  virtual Result<LocalData> load(const JobSpec& job) = 0;
+};
+// A file or folder of this client's own; `path` is checked when a job asks for it.
+std::unique_ptr<DataSource> make_path_source(std::string path);
+
+// Memory that outlives one call of train(): the model's replica and its arenas, the optimizer, the
+// batch buffers, and the offered model as it was last read. Calls for the same model, whoever's
+// client they serve, allocate almost nothing. One call at a time; what it holds never changes a result.
+class TrainWorkspace {
+ public:
+  TrainWorkspace();
+  ~TrainWorkspace();
+  TrainWorkspace(const TrainWorkspace&) = delete;
+  TrainWorkspace& operator=(const TrainWorkspace&) = delete;
+
+  struct State;
+  State& state() { return *state_; }
+
+ private:
+  std::unique_ptr<State> state_;
+};
+
+// Both run synchronously on the calling thread and are deterministic: the order of examples comes
+// from (job.seed, round, client), so that a repeated attempt makes the same update, bit for bit.
+struct TrainContext {
+  BlobStore& blobs;                    // holds the model; receives the update
+  const LocalData& local;
+  PeerKey client;                      // for the seed
+  const std::atomic<bool>* cancelled = nullptr;  // may be null; checked between steps
+  TrainWorkspace* workspace = nullptr; // may be null: memory of this call's own
+  Clock* clock = nullptr;              // for TrainStats::seconds, which is 0 where it is null
+};
+Result<DataPrepared> prepare(const LocalData& local);
+// Measures the offered model on the whole held-out part; in a training round then takes the job's
+// local steps and puts global - local, prepared as the job says, into the blobs.
+// Errors: kInvalidUpdate when loss or update is not finite (with the step and the remedy),
+// kInvalidMessage when the model is not the job's, kUnavailable when cancelled,
+// kResourceExhausted, and those of read_model.
+Result<Trained> train(const Train& work, const TrainContext& context);
+
+}  // namespace covey

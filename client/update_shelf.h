@@ -1,0 +1,57 @@
+// Updates made and not yet accepted: a durable row and a published blob each. A row is deleted
+// before its blob is erased, so that no row outlives its blob.
+#pragma once
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "client/outbox.h"
+#include "core/base/batch.h"
+
+namespace covey::client {
+
+class UpdateShelf {
+ public:
+  static constexpr std::string_view kTable = "update/";  // "update/<job>/<round>/<attempt>" -> UpdateReady
+
+  explicit UpdateShelf(ClientOutbox& out) : out_(out) {}
+
+  // Errors: kCorrupted naming the row.
+  Result<void> load(const Row& row);
+  void publish_all();
+  const UpdateReady* find(const RoundKey& key) const;
+  std::vector<Digest> blobs() const;
+
+  // Persists; publish() follows once that is durable.
+  Ticket keep(const UpdateReady& update);
+  void publish(const RoundKey& key);
+  void forget(const RoundKey& key);  // of none: nothing
+  void forget_all_but(const RoundKey& key);
+  // The blob of a training whose result nobody waits for.
+  void discard(const BlobRef& update);
+  bool on(const Persisted& event);  // false: not one of its own
+
+  // A repeated attempt makes the same update and so the same blob: while training runs, a blob that
+  // nobody needs now may be the one that it just made, and is left alone.
+  void training_began() { training_ = true; }
+  void training_ended();
+
+ private:
+  void withdraw(const UpdateReady& update);
+  void sweep();
+  bool needed(const Digest& blob) const;
+
+  ClientOutbox& out_;
+  std::map<RoundKey, UpdateReady> updates_;
+  std::map<Ticket, std::optional<Digest>> deletions_;  // rows on their way out, and their blobs
+  std::set<Digest> doomed_;
+  bool training_ = false;
+};
+
+// The row of an update's key.
+std::string update_row_key(const RoundKey& key);
+
+}  // namespace covey::client

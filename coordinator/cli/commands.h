@@ -1,0 +1,97 @@
+// The commands of `covey`: each takes its options as a plain value and gives an exit code, or an
+// error that main prints. Flags are parsed in main.cpp alone.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "coordinator/cli/console.h"
+#include "core/base/result.h"
+#include "core/protocol/message.h"
+
+namespace covey::cli {
+
+// ---- setup_commands.cpp
+struct InitOptions {
+  std::string home;
+  std::string host = "127.0.0.1";
+  std::uint16_t control_port = 7700;
+  std::uint16_t bulk_port = 7701;
+  std::string operator_name = "operator";
+};
+Result<int> init_command(const InitOptions& options, Console& console);
+
+struct TokenOptions {
+  std::string home;
+  std::string role = "client";
+  std::string expires = "24h";
+  std::string output;  // empty: standard output
+};
+Result<int> token_command(const TokenOptions& options, Console& console);
+
+// ---- job_commands.cpp
+struct RunOptions {
+  std::string home;
+  std::string job_file;
+  bool detach = false;
+};
+Result<int> run_command(const RunOptions& options, Console& console);
+
+struct JobOptions {            // of the commands that speak of one job
+  std::string home;
+  std::optional<JobId> job;    // absent: the latest
+};
+Result<int> list_command(const std::string& home, Console& console);
+Result<int> watch_command(const JobOptions& options, Console& console);
+Result<int> stop_command(const JobOptions& options, Console& console);
+
+struct JournalOptions {
+  std::string home;
+  std::optional<JobId> job;    // absent: every job, and what is of none
+  bool follow = false;
+};
+Result<int> log_command(const JournalOptions& options, Console& console);
+
+// ---- model_commands.cpp
+struct PullOptions {
+  JobOptions job;
+  std::string output;          // folder; empty: job-<number>
+};
+Result<int> pull_command(const PullOptions& options, Console& console);
+
+struct ReportOptions {
+  JobOptions job;
+  std::string output = "report.html";
+};
+Result<int> report_command(const ReportOptions& options, Console& console);
+
+struct GenerateOptions {
+  std::string model;           // the folder that pull made, or a safetensors file
+  std::string prompt;
+  std::uint32_t bytes = 400;
+  double temperature = 0.8;
+  std::uint64_t seed = 1;
+};
+Result<int> generate_command(const GenerateOptions& options, Console& console);
+
+// ---- node_commands.cpp
+Result<int> nodes_command(const std::string& home, Console& console);
+struct RevokeOptions {
+  std::string home;
+  std::string node;
+};
+Result<int> revoke_command(const RevokeOptions& options, Console& console);
+
+// ---- doctor.cpp
+Result<int> doctor_command(const std::string& home, Console& console);
+
+// ---- demo.cpp
+struct DemoOptions {
+  std::vector<std::string> data;  // empty: text that lies on this machine
+  std::uint32_t seconds = 120;
+  std::string folder = "build/demo";
+};
+Result<int> demo_command(const DemoOptions& options, Console& console);
+
+}  // namespace covey::cli

@@ -1,0 +1,77 @@
+#include "coordinator/cli/demo_summary.h"
+
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+namespace covey::cli {
+namespace {
+
+std::vector<std::string> row_of(const std::string& name, const std::vector<double>& bits) {
+  std::vector<std::string> row{name};
+  for (const double value : bits) row.push_back(fixed_text(value, 3));
+  row.push_back(fixed_text(mean(bits), 3));
+  return row;
+}
+
+std::string compare(const std::string& where, double federated, double alone) {
+  const double share = 100 * (alone - federated) / alone;
+  const std::string numbers = fixed_text(federated, 3) + " against " + fixed_text(alone, 3) + " bits per byte";
+  if (std::abs(share) < 0.05) return where + ", the federated model equals the models trained alone: " + numbers + ".";
+  return where + ", the federated model is " + fixed_text(std::abs(share), 1) + " % " + (share > 0 ? "better" : "worse") +
+         " than the models trained alone: " + numbers + ".";
+}
+
+}  // namespace
+
+double mean(const std::vector<double>& values) {
+  if (values.empty()) return std::numeric_limits<double>::quiet_NaN();
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+double alone_mean(const DemoResult& result) {
+  std::vector<double> means;
+  for (const auto& model : result.alone) means.push_back(mean(model));
+  return mean(means);
+}
+
+double alone_own_mean(const DemoResult& result) {
+  std::vector<double> own;
+  for (std::size_t i = 0; i < result.alone.size(); ++i) own.push_back(result.alone[i][i]);
+  return mean(own);
+}
+
+Table result_table(const DemoResult& result) {
+  std::vector<std::string> head{"bits per byte"};
+  std::vector<std::size_t> right;
+  for (const std::string& client : result.clients) head.push_back(client);
+  head.emplace_back("mean");
+  for (std::size_t i = 1; i < head.size(); ++i) right.push_back(i);
+  Table table(std::move(head), std::move(right));
+  table.add(row_of("initial", result.initial));
+  for (std::size_t i = 0; i < result.alone.size(); ++i) table.add(row_of("alone: " + result.clients[i], result.alone[i]));
+  table.add(row_of("federated", result.federated));
+  return table;
+}
+
+std::vector<std::string> verdict(const DemoResult& result) {
+  return {compare("On everyone's held-out text", mean(result.federated), alone_mean(result)),
+          compare("On each client's own held-out text", mean(result.federated), alone_own_mean(result))};
+}
+
+// The federated model is one, so its mean over all texts is also its mean over each client's own.
+JsonObject summary_json(const DemoResult& result) {
+  return JsonObject()
+      .add("initial", mean(result.initial))
+      .add("alone", alone_mean(result))
+      .add("federated", mean(result.federated))
+      .add("alone_own", alone_own_mean(result))
+      .add("federated_own", mean(result.federated))
+      .add("rounds", result.rounds)
+      .add("clients", result.clients.size())
+      .add("seconds", result.seconds)
+      .add("secure_aggregation", false)
+      .null("epsilon");
+}
+
+}  // namespace covey::cli

@@ -1,0 +1,29 @@
+// What the demonstration measured, for people and for programs. Pure.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "coordinator/cli/format.h"
+#include "coordinator/cli/json_object.h"
+
+namespace covey::cli {
+
+// Bits per byte on held-out text; one column a client.
+struct DemoResult {
+  std::vector<std::string> clients;
+  std::vector<double> initial;              // [text]
+  std::vector<std::vector<double>> alone;   // [model][text]
+  std::vector<double> federated;            // [text]
+  std::uint32_t rounds = 0;
+  double seconds = 0;                       // the whole demonstration
+};
+double mean(const std::vector<double>& values);
+double alone_mean(const DemoResult& result);       // over models and texts
+double alone_own_mean(const DemoResult& result);   // each model on its own client's text
+Table result_table(const DemoResult& result);
+// One sentence on everyone's text, one on their own: which is better, by how much.
+std::vector<std::string> verdict(const DemoResult& result);
+JsonObject summary_json(const DemoResult& result);
+
+}  // namespace covey::cli

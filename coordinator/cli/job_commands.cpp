@@ -1,0 +1,140 @@
+// covey run, list, watch, stop, log.
+#include "coordinator/cli/commands.h"
+#include "coordinator/cli/follow.h"
+#include "coordinator/cli/job_view.h"
+#include "coordinator/cli/session.h"
+#include "coordinator/service/home.h"
+#include "core/base/clock.h"
+#include "core/protocol/limits.h"
+#include "core/service/exit_code.h"
+#include "core/service/signals.h"
+#include "core/service/text_file.h"
+#include "core/store/blobs.h"
+
+namespace covey::cli {
+namespace {
+
+std::string job_text(JobId job) { return std::to_string(job); }
+
+// " --home X", for commands that we tell the user to type.
+std::string home_flag(const std::string& home) { return home == default_home() ? "" : " --home " + home; }
+
+std::string resume_hint(JobId job, const std::string& home) {
+  const std::string rest = " " + job_text(job) + home_flag(home) + "`";
+  return "Job " + job_text(job) + " goes on. Watch it again with `covey watch" + rest + "; stop it with `covey stop" + rest + ".";
+}
+
+void say_choice(const ChosenJob& chosen, Console& console) {
+  if (!chosen.why.empty())
+    console.note("job " + job_text(chosen.summary.job) + " (" + one_line(chosen.summary.name) + "), " + chosen.why);
+}
+
+Result<JobSpec> read_job(const std::string& path) {
+  COVEY_TRY(const Bytes text, read_file(path, kJobTomlBytesMax));
+  auto spec = parse_job(text_of(text));
+  if (!spec) return unexpected(in_context(path, spec.error()));
+  return spec;
+}
+
+Result<JobId> submit(Session& session, const JobSpec& spec) {
+  SystemRandom random;
+  std::uint64_t nonce = 0;
+  random.fill({reinterpret_cast<std::uint8_t*>(&nonce), sizeof nonce});
+  auto job = session.submit(to_toml(spec), nonce);
+  if (job || job.error().code != ErrorCode::kUnavailable) return job;
+  COVEY_TRY_VOID(session.reconnect());  // the answer may have been lost; the nonce submits once
+  return session.submit(to_toml(spec), nonce);
+}
+
+}  // namespace
+
+Result<int> run_command(const RunOptions& options, Console& console) {
+  COVEY_TRY(const JobSpec spec, read_job(options.job_file));
+  MemoryBlobs blobs;
+  COVEY_TRY(const auto session, Session::open(options.home, blobs));
+  COVEY_TRY(const JobId job, submit(*session, spec));
+  console.object(JsonObject().add("event", "submitted").add("job", job).add("name", spec.name).add("rounds", spec.rounds));
+  console.line("job " + job_text(job) + " (" + spec.name + ") submitted: " + job_text(spec.rounds) + " rounds");
+  if (options.detach) {
+    console.line("Watch it with `covey watch " + job_text(job) + home_flag(options.home) + "`.");
+    return kExitOk;
+  }
+  const StopSignals signals([] {});
+  COVEY_TRY(const Followed followed, follow_job(*session, {job, spec, resume_hint(job, options.home)}, console));
+  if (followed.summary.state == JobState::kFinished)
+    console.line("Get the model with `covey pull " + job_text(job) + home_flag(options.home) + "`, the curves with `covey report " +
+                 job_text(job) + home_flag(options.home) + "`.");
+  return exit_code_of(followed);
+}
+
+Result<int> list_command(const std::string& home, Console& console) {
+  MemoryBlobs blobs;
+  COVEY_TRY(const auto session, Session::open(home, blobs));
+  COVEY_TRY(const auto jobs, session->jobs());
+  if (jobs.empty()) console.line("No job was submitted yet; submit one with `covey run job.toml`.");
+  const Instant now = SystemClock().now();
+  Table table({"JOB", "NAME", "STATE", "ROUND", "DELIVERED", "SUBMITTED (UTC)", "TIME", "NOTE"}, {0, 3, 4, 6});
+  for (const JobSummary& job : jobs) {
+    console.object(to_json(job));
+    const bool over = is_over(job.state);
+    table.add({job_text(job.job), job.name, name_of(job.state), job_text(job.round) + "/" + job_text(job.rounds),
+               over || job.cohort == 0 ? "" : job_text(job.delivered) + "/" + job_text(job.cohort), date_text(job.submitted),
+               duration_text(seconds((over ? job.ended : now) - job.submitted)), job.text});
+  }
+  if (!table.empty()) console.table(table);
+  return kExitOk;
+}
+
+Result<int> watch_command(const JobOptions& options, Console& console) {
+  MemoryBlobs blobs;
+  COVEY_TRY(const auto session, Session::open(options.home, blobs));
+  COVEY_TRY(const ChosenJob chosen, choose_job(*session, options.job));
+  say_choice(chosen, console);
+  const StopSignals signals([] {});
+  COVEY_TRY(const Followed followed,
+            follow_job(*session, {chosen.summary.job, {}, resume_hint(chosen.summary.job, options.home)}, console));
+  return exit_code_of(followed);
+}
+
+Result<int> stop_command(const JobOptions& options, Console& console) {
+  MemoryBlobs blobs;
+  COVEY_TRY(const auto session, Session::open(options.home, blobs));
+  COVEY_TRY(const ChosenJob chosen, choose_job(*session, options.job));
+  say_choice(chosen, console);
+  COVEY_TRY(const Done done, session->ask_for<Done>(StopJob{chosen.summary.job}));
+  console.object(JsonObject().add("event", "stop").add("job", chosen.summary.job).add("text", done.text));
+  console.line(one_line(done.text));
+  return kExitOk;
+}
+
+Result<int> log_command(const JournalOptions& options, Console& console) {
+  MemoryBlobs blobs;
+  COVEY_TRY(const auto session, Session::open(options.home, blobs));
+  if (options.job) COVEY_TRY_VOID(choose_job(*session, options.job));  // refuses an unknown number
+  const StopSignals signals([] {});
+  std::uint64_t after = 0;
+  bool lost = false;
+  bool any = false;
+  for (;;) {
+    auto entries = session->journal(options.job.value_or(0), after);
+    if (!entries && !(options.follow && entries.error().code == ErrorCode::kUnavailable)) return unexpected(entries.error());
+    if (!entries) {
+      if (!std::exchange(lost, true)) console.warn("The coordinator does not answer; trying again until Ctrl-C.");
+      COVEY_TRY_VOID(session->reconnect());
+    } else {
+      lost = false;
+      for (const JournalEntry& entry : *entries) {
+        console.object(to_json(entry));
+        console.line(date_text(entry.time) + "  " + (entry.job == 0 ? std::string() : "job " + job_text(entry.job) + ": ") + one_line(entry.text));
+        after = entry.sequence;
+        any = true;
+      }
+    }
+    if (!options.follow) break;
+    if (!wait_or_interrupt(1.0)) return kExitOk;
+  }
+  if (!any) console.line("The journal is empty.");
+  return kExitOk;
+}
+
+}  // namespace covey::cli

@@ -1,0 +1,48 @@
+// A job's figures as people and programs read them. Pure.
+#pragma once
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "coordinator/cli/json_object.h"
+#include "core/base/time.h"
+#include "core/protocol/job_spec.h"
+#include "core/protocol/message.h"
+
+namespace covey::cli {
+
+// What a job's held-out data measures: bits per byte for text, otherwise the share that is right.
+enum class Quality { kBitsPerByte, kAccuracy };
+Quality quality_of(const JobSpec& spec);
+
+// NaN where nothing was measured.
+double bits_per_byte(const EvalStats& stats);
+double bits_per_byte(const TrainStats& stats);
+double loss(const EvalStats& stats);        // nats per target
+double loss(const TrainStats& stats);
+double accuracy(const EvalStats& stats);    // [0, 1]
+double held_out(Quality quality, const EvalStats& stats);   // bits per byte, or accuracy in percent
+double trained(Quality quality, const TrainStats& stats);   // bits per byte, or nats
+
+const char* held_out_unit(Quality quality);  // "bits/byte", "% right"
+std::string held_out_text(Quality quality, const EvalStats& stats);
+std::string trained_text(Quality quality, const TrainStats& stats);
+double round_seconds(const RoundMetrics& metrics);
+
+// The line above the rounds, and one per round. Row rounds + 1 is the final model's measurement.
+std::string rounds_head(Quality quality);
+std::string round_line(Quality quality, const RoundMetrics& metrics, std::uint32_t rounds);
+std::string state_line(const JobSummary& summary, Instant now);  // one line: what the job is doing or how it ended
+
+// "[####....] round 3/15: 2 of 5 delivered, 12 s"
+std::string round_progress(const JobSummary& summary, double seconds_in_round);
+
+JsonObject to_json(const JobSummary& summary);
+JsonObject to_json(const RoundMetrics& metrics, JobId job, std::uint32_t rounds);
+JsonObject to_json(const ClientMetrics& metrics);
+JsonObject to_json(const NodeSummary& node);
+JsonObject to_json(const JournalEntry& entry);
+
+bool is_over(JobState state);
+
+}  // namespace covey::cli

@@ -1,0 +1,129 @@
+#include "coordinator/cli/session.h"
+
+#include "coordinator/service/home.h"
+#include "core/protocol/limits.h"
+#include "core/protocol/manifest.h"
+
+namespace covey::cli {
+namespace {
+
+constexpr Duration kAnswerTimeout = std::chrono::seconds(10);
+constexpr Duration kFetchTimeout = std::chrono::seconds(60);   // and a second for every 100 kB
+constexpr std::uint64_t kFetchBytesPerSecond = 100'000;
+
+Result<Membership> operator_of(const std::string& home) {
+  const std::string folder = operator_folder(home);
+  COVEY_TRY(auto membership, load_membership(folder));
+  if (membership) return std::move(*membership);
+  return unexpected(ErrorCode::kNotFound, folder + " holds no operator; run `covey init` where the coordinator is to run, or name its folder with --home or COVEY_HOME");
+}
+
+// All pages of a list whose next page begins after what `cursor` says of the rows so far.
+template <class Rows, class Row, class Ask>
+Result<std::vector<Row>> all_pages(Ask ask) {
+  std::vector<Row> all;
+  for (;;) {
+    COVEY_TRY(Rows page, ask(all));
+    const std::size_t count = page.rows.size();
+    for (Row& row : page.rows) all.push_back(std::move(row));
+    if (count < kPageRowsMax) return all;
+  }
+}
+
+}  // namespace
+
+Session::Session(Membership membership, CurveKey key, BlobStore& blobs)
+    : blobs_(blobs), membership_(std::move(membership)), key_(std::move(key)) {}
+
+Result<std::unique_ptr<Session>> Session::open(const std::string& home, BlobStore& blobs) {
+  COVEY_TRY(Membership membership, operator_of(home));
+  COVEY_TRY(NodeKeys keys, load_keys(operator_folder(home)));
+  std::unique_ptr<Session> session(new Session(std::move(membership), std::move(keys.curve), blobs));
+  COVEY_TRY_VOID(session->reconnect());
+  return session;
+}
+
+Result<void> Session::reconnect() {
+  caller_.reset();
+  COVEY_TRY(caller_, make_caller({membership_.coordinator}, key_, blobs_));
+  return {};
+}
+
+Result<OperatorAnswer> Session::ask(OperatorVerb verb) {
+  const std::uint64_t id = next_request_++;
+  COVEY_TRY(Message reply, caller_->call(OperatorRequest{id, std::move(verb)}, kAnswerTimeout));
+  auto* const answer = std::get_if<OperatorReply>(&reply);
+  if (answer == nullptr)
+    return unexpected(ErrorCode::kInternal, std::string("the coordinator answered a command with ") + name_of(reply) + "; install the same version of Covey on both sides");
+  if (const auto* error = std::get_if<Error>(&answer->answer)) return unexpected(*error);
+  return std::move(answer->answer);
+}
+
+Result<std::vector<JobSummary>> Session::jobs() {
+  return all_pages<JobRows, JobSummary>(
+      [&](const auto& sofar) { return ask_for<JobRows>(ListJobs{sofar.empty() ? 0 : sofar.back().job}); });
+}
+
+Result<std::vector<NodeSummary>> Session::nodes() {
+  return all_pages<NodeRows, NodeSummary>(
+      [&](const auto& sofar) { return ask_for<NodeRows>(ListNodes{static_cast<std::uint32_t>(sofar.size())}); });
+}
+
+Result<JobDetail> Session::job(JobId id, std::uint32_t after_round) {
+  COVEY_TRY(JobDetail detail, ask_for<JobDetail>(ShowJob{id, after_round}));
+  std::size_t page = detail.metrics.size();
+  while (page == kPageRowsMax) {
+    COVEY_TRY(JobDetail more, ask_for<JobDetail>(ShowJob{id, detail.metrics.back().round}));
+    page = more.metrics.size();
+    detail.summary = std::move(more.summary);
+    detail.metrics.insert(detail.metrics.end(), more.metrics.begin(), more.metrics.end());
+  }
+  return detail;
+}
+
+Result<std::vector<ClientMetrics>> Session::clients_of(JobId id, std::uint32_t round) {
+  return all_pages<ClientRows, ClientMetrics>([&](const auto& sofar) {
+    return ask_for<ClientRows>(ShowClients{id, round, static_cast<std::uint32_t>(sofar.size())});
+  });
+}
+
+Result<std::vector<JournalEntry>> Session::journal(JobId id, std::uint64_t after) {
+  return all_pages<JournalRows, JournalEntry>([&](const auto& sofar) {
+    return ask_for<JournalRows>(ReadJournal{id, sofar.empty() ? after : sofar.back().sequence});
+  });
+}
+
+Result<JobSpec> Session::spec_of(JobId id) {
+  COVEY_TRY(const JobDetail detail, ask_for<JobDetail>(ShowConfig{id}));
+  if (detail.config.size > kJobTomlBytesMax)
+    return unexpected(ErrorCode::kInvalidMessage, "the configuration of job " + std::to_string(id) + " has " + std::to_string(detail.config.size) +
+                                                      " bytes, more than the " + std::to_string(kJobTomlBytesMax) + " allowed");
+  COVEY_TRY(const Bytes toml, fetch(detail.config, {}));
+  return parse_job(text_of(toml));
+}
+
+Result<JobId> Session::submit(const std::string& toml, std::uint64_t nonce) {
+  COVEY_TRY(const BlobRef blob, blobs_.put(bytes_of(toml)));
+  caller_->publish(blob);
+  COVEY_TRY(const Submitted submitted, ask_for<Submitted>(SubmitJob{nonce, blob}));
+  return submitted.job;
+}
+
+Result<Bytes> Session::fetch(const BlobRef& blob, std::function<void(std::uint64_t)> progress) {
+  const Duration timeout = kFetchTimeout + std::chrono::seconds(blob.size / kFetchBytesPerSecond);
+  return caller_->fetch(blob, timeout, progress ? std::move(progress) : [](std::uint64_t) {});
+}
+
+Result<ChosenJob> choose_job(Session& session, std::optional<JobId> wanted) {
+  if (wanted) {
+    COVEY_TRY(JobDetail detail, session.ask_for<JobDetail>(ShowJob{*wanted, ~std::uint32_t{0}}));
+    return ChosenJob{std::move(detail.summary), ""};
+  }
+  COVEY_TRY(auto jobs, session.jobs());
+  if (jobs.empty())
+    return unexpected(ErrorCode::kNotFound, "no job was submitted yet; submit one with `covey run job.toml`");
+  const std::string why = jobs.size() == 1 ? "the only job" : "the latest of " + std::to_string(jobs.size()) + " jobs";
+  return ChosenJob{std::move(jobs.back()), why};
+}
+
+}  // namespace covey::cli

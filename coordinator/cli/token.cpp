@@ -1,0 +1,36 @@
+#include "coordinator/cli/token.h"
+
+#include "coordinator/service/home.h"
+#include "core/base/clock.h"
+#include "core/base/file.h"
+
+namespace covey::cli {
+
+Result<std::string> make_token(Session& session, const TokenRequest& request) {
+  COVEY_TRY(const SigningKey authority, load_authority(request.home));
+  const CoordinatorAddress& address = session.membership().coordinator;
+  if (authority.public_key() != address.authority)
+    return unexpected(ErrorCode::kPermissionDenied,
+                      authority_folder(request.home) + " holds another authority than the one this coordinator trusts; name the right folder with --home");
+  SystemRandom random;
+  JoinToken token{address, {}, SigningKey::generate(random), CurveKey::generate(random)};
+  random.fill(token.delegation.token.bytes);
+  token.delegation.role = request.role;
+  token.delegation.expires = SystemClock().now() + request.valid;
+  token.delegation.one_time_curve = token.one_time_curve.public_key();
+  token.delegation.one_time_signing = token.one_time_signing.public_key();
+  sign(token.delegation, authority);
+  COVEY_TRY_VOID(session.ask_for<Done>(RegisterToken{token.delegation}));
+  return to_text(token);
+}
+
+Result<void> save_token(const std::string& path, const std::string& text) {
+  auto file = open_file(path, OpenMode::kCreateNew);
+  if (!file && file.error().code == ErrorCode::kAlreadyExists)
+    return unexpected(ErrorCode::kAlreadyExists, path + " is there already; name another file with -o");
+  if (!file) return unexpected(file.error());
+  COVEY_TRY_VOID(write_at(*file, 0, bytes_of(text + "\n"), path));
+  return sync_file(*file, path);
+}
+
+}  // namespace covey::cli

@@ -1,0 +1,282 @@
+#include "coordinator/coordinator.h"
+
+#include <algorithm>
+
+#include "coordinator/operator_desk.h"
+#include "core/protocol/limits.h"
+#include "core/protocol/records.h"
+
+namespace covey {
+namespace {
+
+constexpr const char* kTick = "tick";
+
+}  // namespace
+
+class Coordinator::State {
+ public:
+  explicit State(CoordinatorConfig config)
+      : config_(std::move(config)),
+        blobs_(out_),
+        registry_({config_.authority, config_.nodes_max}, out_, journal_),
+        services_{out_, registry_, journal_, blobs_},
+        desk_(services_, jobs_) {}
+
+  Result<void> load(const Row& row);
+  Result<void> check_loaded() const;
+  Commands handle(const Event& event, Instant now);
+
+ private:
+  Result<void> load_job(const std::vector<std::string_view>& parts, ByteSpan value);
+  Result<void> load_metric(const std::vector<std::string_view>& parts, ByteSpan value);
+  Result<void> load_attempt(const std::vector<std::string_view>& parts, ByteSpan value);
+  Result<JobRunner*> runner_of(std::string_view part);
+
+  void on(const Started& event, Instant now);
+  void on(const Received& event, Instant now);
+  void on(const TimerFired& event, Instant now);
+  void on(const Persisted& event, Instant) { out_.persisted(event.ticket); }
+  void on(const BlobFetched& event, Instant now);
+  void on(const BlobFailed& event, Instant now);
+  void on(const WorkDone& event, Instant now);
+  void on(const WorkFailed& event, Instant now);
+  void on(const ShutdownRequested& event, Instant now);
+
+  // Messages that only a joined node may send.
+  template <class M>
+  void from_node(const Link& from, const M& message, Instant now);
+  void in_job(Node& node, const RoundAccept& message, Instant now);
+  void in_job(Node& node, const RoundDecline& message, Instant now);
+  void in_job(Node& node, const RoundFailed& message, Instant now);
+  void in_job(Node& node, const UpdateReady& message, Instant now);
+
+  void tell_news(Instant now);
+  void begin_jobs(Instant now);
+  template <class Visit>
+  void any_job(Visit visit) {  // until one says that the event was its own
+    for (auto& [id, job] : jobs_)
+      if (visit(*job)) return;
+  }
+  template <class Visit>
+  void each_active(Visit visit) {
+    for (auto& [id, job] : jobs_)
+      if (job->job().summary.state == JobState::kRunning) visit(*job);
+  }
+
+  CoordinatorConfig config_;
+  Outbox out_;
+  BlobKeeper blobs_;
+  Journal journal_;
+  Registry registry_;
+  Services services_;
+  Jobs jobs_;
+  OperatorDesk desk_;
+};
+
+// ---- rows
+
+Result<JobRunner*> Coordinator::State::runner_of(std::string_view part) {
+  COVEY_TRY(const JobId id, number_in_key(part));
+  const auto at = jobs_.find(id);
+  if (at == jobs_.end()) return unexpected(ErrorCode::kCorrupted, "it belongs to no job");
+  return at->second.get();
+}
+
+Result<void> Coordinator::State::load_job(const std::vector<std::string_view>& parts, ByteSpan value) {
+  COVEY_TRY(const JobId id, number_in_key(parts[1]));
+  if (parts[2] == "spec") {
+    COVEY_TRY(JobSpecRow row, decode_job_spec_row(value));
+    COVEY_TRY(Job job, make_job(id, std::move(row)));
+    desk_.know(job);
+    jobs_[id] = std::make_unique<JobRunner>(services_, std::move(job));
+    return {};
+  }
+  if (parts[2] != "state") return unexpected(ErrorCode::kCorrupted, "no table has such a key");
+  COVEY_TRY(JobRunner * runner, runner_of(parts[1]));
+  COVEY_TRY(runner->loading().summary, decode_job_summary(value));
+  return {};
+}
+
+Result<void> Coordinator::State::load_metric(const std::vector<std::string_view>& parts, ByteSpan value) {
+  COVEY_TRY(JobRunner * runner, runner_of(parts[1]));
+  COVEY_TRY(const std::uint32_t round, small_number_in_key(parts[2]));
+  if (parts.size() == 3) return load_metrics(runner->loading(), value);
+  COVEY_TRY(const PeerKey peer, fixed_from_hex<PeerKey>(parts[3]));
+  return load_client_metrics(runner->loading(), round, peer, value);
+}
+
+Result<void> Coordinator::State::load_attempt(const std::vector<std::string_view>& parts, ByteSpan value) {
+  COVEY_TRY(JobRunner * runner, runner_of(parts[1]));
+  RoundKey key{runner->job().id, 0, 0};
+  COVEY_TRY(key.round, small_number_in_key(parts[2]));
+  COVEY_TRY(key.attempt, small_number_in_key(parts[3]));
+  if (parts[0] == "round") return runner->load_round(key, value);
+  COVEY_TRY(const PeerKey peer, fixed_from_hex<PeerKey>(parts[4]));
+  return runner->load_update(key, peer, value);
+}
+
+Result<void> Coordinator::State::load(const Row& row) {
+  const std::vector<std::string_view> parts = key_parts(row.key);
+  const auto is = [&](std::string_view table, std::size_t count) { return parts[0] == table && parts.size() == count; };
+  if (is("journal", 2)) return journal_.load(row.value);
+  if (is("token", 2)) return registry_.load_token(row.value);
+  if (is("cert", 2) || is("node", 2)) {
+    COVEY_TRY(const PeerKey peer, fixed_from_hex<PeerKey>(parts[1]));
+    return parts[0] == "cert" ? registry_.load_certificate(peer, row.value) : registry_.load_node(peer, row.value);
+  }
+  if (is("job", 3)) return load_job(parts, row.value);
+  if (is("metric", 3) || is("metric", 4)) return load_metric(parts, row.value);
+  if (is("round", 4) || is("update", 5)) return load_attempt(parts, row.value);
+  if (is("model", 3)) {
+    COVEY_TRY(JobRunner * runner, runner_of(parts[1]));
+    COVEY_TRY(const std::uint32_t version, small_number_in_key(parts[2]));
+    return load_model(runner->loading(), version, row.value);
+  }
+  return unexpected(ErrorCode::kCorrupted, "no table has such a key; is this a coordinator's store of this version?");
+}
+
+Result<void> Coordinator::State::check_loaded() const {
+  COVEY_TRY_VOID(registry_.check_loaded());
+  for (const auto& [id, job] : jobs_) COVEY_TRY_VOID(job->check_loaded());
+  return {};
+}
+
+// ---- events
+
+Commands Coordinator::State::handle(const Event& event, Instant now) {
+  std::visit([&](const auto& happened) { on(happened, now); }, event);
+  tell_news(now);
+  begin_jobs(now);
+  return out_.take();
+}
+
+void Coordinator::State::on(const Started&, Instant now) {
+  registry_.start(now);
+  for (const Certificate& certificate : config_.operators) registry_.enrol_given(certificate, now);
+  for (auto& [id, job] : jobs_) job->start(now);
+  out_.now(SetTimer{kTick, kHeartbeatInterval});
+  out_.log(LogLevel::kInfo, "machine_started", {{"nodes", registry_.nodes().size()}, {"jobs", jobs_.size()}});
+}
+
+void Coordinator::State::on(const Received& event, Instant now) {
+  const Link& from = event.from;
+  std::visit(
+      [&](const auto& message) {
+        using M = std::decay_t<decltype(message)>;
+        if constexpr (std::is_same_v<M, Enrol>) registry_.enrol(from, message, now);
+        if constexpr (std::is_same_v<M, Join>) registry_.join(from, message, now);
+        if constexpr (std::is_same_v<M, Heartbeat>) registry_.heartbeat(from, message, now);
+        if constexpr (std::is_same_v<M, Leave>) registry_.leave(from, now);
+        if constexpr (std::is_same_v<M, OperatorRequest>) desk_.request(from, message, now);
+        if constexpr (std::is_same_v<M, RoundAccept> || std::is_same_v<M, RoundDecline> ||
+                      std::is_same_v<M, RoundFailed> || std::is_same_v<M, UpdateReady>)
+          from_node(from, message, now);
+        // Anything else is a coordinator's own to send: ignored.
+      },
+      event.message);
+}
+
+template <class M>
+void Coordinator::State::from_node(const Link& from, const M& message, Instant now) {
+  Node* node = registry_.find(from.peer);
+  if (node == nullptr) return;
+  if (!node->link || *node->link != from) return out_.say(from, RejoinRequired{});
+  node->heard = now;
+  in_job(*node, message, now);
+}
+
+void Coordinator::State::in_job(Node& node, const RoundAccept& message, Instant) {
+  const auto at = jobs_.find(message.key.job);
+  if (at != jobs_.end()) at->second->round_accepted(node, message);
+}
+
+void Coordinator::State::in_job(Node& node, const RoundDecline& message, Instant now) {
+  const auto at = jobs_.find(message.key.job);
+  if (at != jobs_.end()) at->second->round_declined(node, message, now);
+}
+
+void Coordinator::State::in_job(Node& node, const RoundFailed& message, Instant now) {
+  const auto at = jobs_.find(message.key.job);
+  if (at != jobs_.end()) at->second->round_failed(node, message, now);
+}
+
+void Coordinator::State::in_job(Node& node, const UpdateReady& message, Instant now) {
+  const auto at = jobs_.find(message.key.job);
+  if (at != jobs_.end()) return at->second->update_ready(node, message, now);
+  out_.send(*node.link, UpdateRefused{message.key, Error{ErrorCode::kUnavailable,
+                                                         "there is no job " + std::to_string(message.key.job)}});
+}
+
+void Coordinator::State::on(const TimerFired& event, Instant now) {
+  if (event.name == kTick) {
+    registry_.tick(now);
+    tell_news(now);
+    each_active([&](JobRunner& job) { job.tick(now); });
+    out_.now(SetTimer{kTick, kHeartbeatInterval});
+    return;
+  }
+  if (registry_.timer_fired(event.name, now)) return;
+  any_job([&](JobRunner& job) { return job.timer_fired(event.name, now); });
+}
+
+void Coordinator::State::on(const BlobFetched& event, Instant now) {
+  if (desk_.blob_fetched(event, now)) return;
+  any_job([&](JobRunner& job) { return job.blob_fetched(event, now); });
+}
+
+void Coordinator::State::on(const BlobFailed& event, Instant now) {
+  if (desk_.blob_failed(event)) return;
+  any_job([&](JobRunner& job) { return job.blob_failed(event, now); });
+}
+
+void Coordinator::State::on(const WorkDone& event, Instant now) {
+  any_job([&](JobRunner& job) { return job.work_done(event, now); });
+}
+
+void Coordinator::State::on(const WorkFailed& event, Instant now) {
+  any_job([&](JobRunner& job) { return job.work_failed(event, now); });
+}
+
+void Coordinator::State::on(const ShutdownRequested&, Instant) {
+  // Clients notice by themselves and come back; what is durable is taken up at the next start.
+  out_.log(LogLevel::kInfo, "coordinator_stopped", {});
+  out_.after(Halt{0, "stopped"});
+}
+
+void Coordinator::State::tell_news(Instant now) {
+  const RegistryNews news = registry_.take_news();
+  for (const PeerKey& peer : news.revoked) each_active([&](JobRunner& job) { job.node_revoked(peer, now); });
+  for (const PeerKey& peer : news.left) each_active([&](JobRunner& job) { job.node_left(peer, now); });
+  for (const PeerKey& peer : news.lost) each_active([&](JobRunner& job) { job.node_lost(peer, now); });
+  for (const PeerKey& peer : news.joined) each_active([&](JobRunner& job) { job.node_joined(peer, now); });
+}
+
+void Coordinator::State::begin_jobs(Instant now) {
+  std::uint32_t running = 0;
+  each_active([&](JobRunner&) { ++running; });
+  for (auto& [id, job] : jobs_) {
+    if (running >= config_.jobs_running_max) return;
+    if (job->job().summary.state != JobState::kPending) continue;
+    job->begin(now);
+    ++running;
+  }
+}
+
+// ---- Coordinator
+
+Result<std::unique_ptr<Coordinator>> Coordinator::create(CoordinatorConfig config, const std::vector<Row>& rows) {
+  auto state = std::make_unique<State>(std::move(config));
+  for (const Row& row : rows) {
+    const auto loaded = state->load(row);
+    if (!loaded) return unexpected(ErrorCode::kCorrupted, "row " + row.key + ": " + loaded.error().message);
+  }
+  COVEY_TRY_VOID(state->check_loaded());
+  return std::unique_ptr<Coordinator>(new Coordinator(std::move(state)));
+}
+
+Coordinator::Coordinator(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Coordinator::~Coordinator() = default;
+
+Commands Coordinator::handle(const Event& event, Instant now) { return state_->handle(event, now); }
+
+}  // namespace covey

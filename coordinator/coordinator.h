@@ -1,0 +1,36 @@
+// The coordinator of any number of jobs: nodes, cohorts, rounds, commits. Pure (core/protocol/machine.h).
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "core/base/batch.h"
+#include "core/protocol/certificate.h"
+#include "core/protocol/machine.h"
+
+namespace covey {
+
+struct CoordinatorConfig {
+  VerifyKey authority;           // whose tokens and operator certificates count
+  std::uint32_t jobs_running_max = 1;  // further jobs wait in order of submission
+  std::uint32_t nodes_max = 100'000;
+  // Certificates that `covey init` laid beside the coordinator: enrolled at Started when unknown
+  // (their chain is verified; their delegation's expiry does not count).
+  std::vector<Certificate> operators;
+};
+
+class Coordinator final : public Machine {
+ public:
+  // `rows`: everything its store holds, in key order; empty at the first start. The first event
+  // must be Started, which takes every unfinished round up where the rows left it.
+  // Errors: kCorrupted naming the row.
+  static Result<std::unique_ptr<Coordinator>> create(CoordinatorConfig config, const std::vector<Row>& rows);
+  ~Coordinator() override;
+  Commands handle(const Event& event, Instant now) override;
+
+ private:
+  class State;
+  explicit Coordinator(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace covey

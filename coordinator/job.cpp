@@ -1,0 +1,103 @@
+#include "coordinator/job.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/protocol/manifest.h"
+#include "core/protocol/records.h"
+
+namespace covey {
+namespace {
+
+constexpr std::uint64_t kTargetsMax = std::uint64_t{1} << 48;  // sums over any cohort stay below 2^64
+constexpr double kSecondsMax = 1e9;
+
+bool sane_loss(double loss) { return std::isfinite(loss) && loss >= 0; }
+
+}  // namespace
+
+Result<Job> make_job(JobId id, JobSpecRow row) {
+  Job job;
+  job.id = id;
+  COVEY_TRY(job.spec, parse_job(row.toml));
+  job.row = std::move(row);
+  job.config = blob_ref_of(bytes_of(public_toml(job.spec)));
+  job.summary.job = id;
+  job.summary.name = job.spec.name;
+  job.summary.rounds = job.spec.rounds;
+  return job;
+}
+
+Result<void> load_model(Job& job, std::uint32_t version, ByteSpan value) {
+  COVEY_TRY(job.models[version], decode_model_row(value));
+  return {};
+}
+
+Result<void> load_metrics(Job& job, ByteSpan value) {
+  COVEY_TRY(RoundMetrics metrics, decode_round_metrics(value));
+  job.metrics.push_back(metrics);
+  return {};
+}
+
+Result<void> load_client_metrics(Job& job, std::uint32_t round, const PeerKey& peer, ByteSpan value) {
+  COVEY_TRY(ClientMetrics metrics, decode_client_metrics(value));
+  if (metrics.round != round) return unexpected(ErrorCode::kCorrupted, "its round is not the key's");
+  job.clients[round].push_back(std::move(metrics));
+  job.client_keys[round].push_back(peer);
+  ++job.client_rows;
+  return {};
+}
+
+Result<void> check_loaded(const Job& job) {
+  const auto bad = [&](const std::string& what) {
+    return unexpected(ErrorCode::kCorrupted, "row " + job_state_key(job.id) + ": " + what);
+  };
+  if (job.summary.job != job.id) return bad("it is of another job");
+  if (job.summary.submitted == Instant{}) return bad("missing");
+  const bool has_model = !job.models.empty();
+  if (job.summary.round > 0 && (!has_model || job.models.rbegin()->first != job.summary.round))
+    return bad("the model of round " + std::to_string(job.summary.round) + " is missing");
+  if (has_model && job.models.rbegin()->second.manifest != job.summary.model)
+    return bad("its model is not the latest in model/");
+  return {};
+}
+
+void put_state(const Job& job, Batch& batch) { batch.put(job_state_key(job.id), encode(job.summary)); }
+
+void put_metrics(Job& job, Batch& batch, const RoundMetrics& metrics,
+                 std::vector<std::pair<PeerKey, ClientMetrics>> clients) {
+  batch.put(round_metrics_key(job.id, metrics.round), encode(metrics));
+  job.metrics.push_back(metrics);
+  for (auto& [peer, row] : clients) {
+    batch.put(client_metrics_key(job.id, metrics.round, peer), encode(row));
+    job.clients[metrics.round].push_back(std::move(row));
+    job.client_keys[metrics.round].push_back(peer);
+  }
+  job.client_rows += clients.size();
+  while (job.client_rows > kClientMetricsMax && job.clients.size() > 1) {
+    const auto oldest = job.client_keys.begin();
+    for (const PeerKey& peer : oldest->second) batch.erase(client_metrics_key(job.id, oldest->first, peer));
+    job.client_rows -= oldest->second.size();
+    job.clients.erase(oldest->first);
+    job.client_keys.erase(oldest);
+  }
+}
+
+TrainStats sane(TrainStats stats) {
+  if (!sane_loss(stats.loss_sum)) {
+    stats.loss_sum = 0;
+    stats.targets = 0;
+  }
+  stats.targets = std::min(stats.targets, kTargetsMax);
+  stats.seconds = std::isfinite(stats.seconds) ? std::clamp(stats.seconds, 0.0, kSecondsMax) : 0.0;
+  return stats;
+}
+
+EvalStats sane(EvalStats stats) {
+  if (!sane_loss(stats.loss_sum)) return EvalStats{};
+  stats.targets = std::min(stats.targets, kTargetsMax);
+  stats.correct = std::min(stats.correct, stats.targets);
+  return stats;
+}
+
+}  // namespace covey

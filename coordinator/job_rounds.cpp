@@ -1,0 +1,331 @@
+// One round as a whole: cohort, offers, closing, commit.
+#include <algorithm>
+#include <cmath>
+
+#include "coordinator/job_runner.h"
+#include "coordinator/selector.h"
+#include "core/protocol/limits.h"
+#include "core/protocol/manifest.h"
+
+namespace covey {
+namespace {
+
+constexpr std::uint32_t kPauseDoublings = 5;  // 2, 4, ... 32 s after attempts that nobody could deliver to
+
+Duration pause_after(std::uint32_t attempt) {
+  return std::chrono::seconds(1U << std::min(attempt, kPauseDoublings));
+}
+
+}  // namespace
+
+// ---- opening
+
+std::vector<PeerKey> JobRunner::available(Instant now) const {
+  std::vector<PeerKey> peers;
+  for (const auto& [key, node] : services_.registry.nodes()) {
+    if (node.summary.revoked || !node.link || node.summary.role != Role::kClient || node.engaged != 0) continue;
+    const auto declined = not_before_.find(key);
+    if (declined != not_before_.end() && now < declined->second) continue;
+    if (planner_.plan(node.summary.capability)) peers.push_back(key);
+  }
+  return peers;
+}
+
+void JobRunner::wait_for_clients(std::size_t there, std::size_t wanted) {
+  const std::string text = "waiting for clients: " + std::to_string(there) + " of " + std::to_string(wanted) + " there";
+  if (waiting_ && job_.summary.text == text) return;
+  job_.summary.text = text;
+  if (!waiting_)
+    services_.out.log(LogLevel::kInfo, "waiting_for_clients",
+                      {{"job", job_.id}, {"round", job_.next_round()}, {"available", there}, {"needed", wanted}});
+  if (!waiting_ && job_.evaluating())
+    services_.out.now(SetTimer{timer("deadline"), job_.spec.round.deadline});
+  waiting_ = true;
+}
+
+void JobRunner::open_round(Instant now) {
+  if (job_.summary.state != JobState::kRunning || round_ || paused_ || job_.models.empty()) return;
+  SelectionSpec selection = job_.spec.selection;
+  if (job_.evaluating()) selection.min_clients = 1;
+  const RoundKey key{job_.id, job_.next_round(), job_.summary.attempt + 1};
+  std::vector<PeerKey> peers = available(now);
+  const std::size_t there = peers.size();
+  auto selected = select_cohort(selection, job_.spec.seed, key.round, key.attempt, std::move(peers));
+  if (!selected) return wait_for_clients(there, selection.min_clients);
+  waiting_ = false;
+  Round round;
+  round.key = key;
+  round.row = RoundRow{job_.evaluating() ? RoundKind::kEvaluate : RoundKind::kTrain, selected->target, now,
+                       job_.summary.model, std::move(selected->cohort)};
+  round.deadline = now + job_.spec.round.deadline;
+  job_.summary.attempt = key.attempt;
+  job_.summary.text.clear();
+  Batch batch;
+  batch.put(round_key(key), encode(round.row));
+  put_state(job_, batch);
+  services_.out.persist(std::move(batch));
+  services_.out.now(SetTimer{timer("deadline"), job_.spec.round.deadline});
+  services_.out.log(LogLevel::kInfo, "round_started",
+                    {{"job", job_.id}, {"round", key.round}, {"attempt", key.attempt},
+                     {"kind", job_.evaluating() ? "evaluate" : "train"}, {"cohort", round.row.cohort.size()},
+                     {"target", round.row.target}});
+  for (const PeerKey& peer : round.row.cohort) {
+    round.members[peer] = Member{};
+    services_.registry.find(peer)->engaged = job_.id;
+  }
+  round_ = std::move(round);
+  for (const auto& [peer, member] : round_->members) offer(peer, now);
+}
+
+void JobRunner::offer(const PeerKey& peer, Instant now) {
+  const Node* node = services_.registry.find(peer);
+  COVEY_CHECK(node != nullptr && node->link);
+  const double rounds = job_.spec.rounds;
+  const double round = std::min<double>(round_->key.round, rounds);
+  RoundOffer offer;
+  offer.key = round_->key;
+  offer.kind = round_->row.kind;
+  offer.config = job_.config;
+  offer.model = round_->row.model;
+  offer.deadline = round_->deadline - now;
+  offer.progress_begin = job_.evaluating() ? 1.0 : (round - 1) / rounds;
+  offer.progress_end = round / rounds;
+  services_.out.send(*node->link, std::move(offer));
+}
+
+void JobRunner::tick(Instant now) { open_round(now); }
+
+// ---- closing
+
+std::uint32_t JobRunner::needed() const {
+  if (round_->row.kind == RoundKind::kEvaluate) return 1;
+  return std::max(std::uint32_t{1}, ceil_share(job_.spec.round.quorum, round_->row.target));
+}
+
+void JobRunner::consider(Instant now) {
+  if (!round_ || round_->frozen) return;
+  const RoundTally tally = round_->tally();
+  const bool enough = tally.delivered >= needed();
+  if (tally.delivered >= round_->row.target || (enough && tally.coming == 0)) return freeze(now);
+  if (tally.coming == 0 && tally.lost == 0)
+    abandon(now,
+            "only " + std::to_string(tally.delivered) + " of " + std::to_string(round_->members.size()) +
+                " clients asked delivered, " + std::to_string(needed()) + " are needed",
+            pause_after(round_->key.attempt));
+}
+
+void JobRunner::freeze(Instant now) {
+  round_->frozen = true;
+  Aggregate work;
+  for (auto& [peer, member] : round_->members) {
+    if (member.state == MemberState::kDelivered) {
+      if (member.update.update) work.contributions.push_back({*member.update.update, member.update.examples});
+      continue;
+    }
+    interrupt(member);
+  }
+  if (round_->row.kind == RoundKind::kEvaluate) return commit(now, std::nullopt);
+  const ModelRow& latest = job_.models.rbegin()->second;
+  work.key = round_->key;
+  work.job = job_.spec;
+  work.model = latest.manifest;
+  work.optimizer_state = latest.optimizer_state;
+  work.next_version = round_->key.round;
+  round_->work = services_.out.next_ticket();
+  services_.out.now(StartWork{round_->work, std::move(work)});
+}
+
+void JobRunner::aggregated(const Aggregated& value) {
+  round_->aggregated = value;
+  round_->manifest = services_.out.next_ticket();
+  services_.out.now(FetchBlob{round_->manifest, PeerKey{}, value.model});
+}
+
+void JobRunner::next_model_ready(const BlobFetched& event, Instant now) {
+  auto manifest = decode_manifest(event.content);
+  if (!manifest) return end(JobState::kFailed, now, "the next model: " + manifest.error().message);
+  commit(now, ModelRow{event.blob, std::move(manifest->shards), round_->aggregated.optimizer_state});
+}
+
+void JobRunner::record_metrics(Batch& batch, Instant now) {
+  const RoundTally tally = round_->tally();
+  RoundMetrics metrics;
+  metrics.round = round_->key.round;
+  metrics.attempt = round_->key.attempt;
+  metrics.cohort = static_cast<std::uint32_t>(round_->members.size());
+  metrics.delivered = tally.delivered;
+  metrics.declined = tally.declined;
+  metrics.started = round_->row.started;
+  metrics.committed = now;
+  const double norm = round_->aggregated.update_norm;
+  metrics.update_norm = std::isfinite(norm) ? norm : 0;
+  std::vector<std::pair<PeerKey, ClientMetrics>> clients;
+  for (const auto& [peer, member] : round_->members) {
+    if (member.state != MemberState::kDelivered) continue;
+    const UpdateReady& update = member.update;
+    const ClientMetrics row{metrics.round, services_.registry.name_of(peer), std::min(update.examples, kExamplesMax),
+                            sane(update.train), sane(update.evaluation)};
+    metrics.examples += row.examples;
+    metrics.train.loss_sum += row.train.loss_sum;
+    metrics.train.targets += row.train.targets;
+    metrics.train.steps = static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(std::uint64_t{metrics.train.steps} + row.train.steps, 0xffffffffU));
+    metrics.train.seconds = std::max(metrics.train.seconds, row.train.seconds);
+    metrics.evaluation += row.evaluation;
+    if (update.update) metrics.update_bytes += update.update->size;
+    clients.emplace_back(peer, row);
+  }
+  put_metrics(job_, batch, metrics, std::move(clients));
+}
+
+void JobRunner::commit(Instant now, std::optional<ModelRow> next) {
+  Batch batch;
+  record_metrics(batch, now);
+  round_->committed = true;
+  const RoundMetrics& metrics = job_.metrics.back();
+  std::vector<LogField> fields{{"job", job_.id}, {"round", metrics.round}, {"attempt", metrics.attempt},
+                               {"delivered", metrics.delivered}, {"cohort", metrics.cohort},
+                               {"examples", metrics.examples}, {"update_norm", metrics.update_norm},
+                               {"seconds", seconds(now - metrics.started)}};
+  if (metrics.evaluation.targets > 0) {
+    const double targets = static_cast<double>(metrics.evaluation.targets);
+    fields.emplace_back("loss", metrics.evaluation.loss_sum / targets);
+    fields.emplace_back("accuracy", static_cast<double>(metrics.evaluation.correct) / targets);
+  }
+  if (!next) {  // the final evaluation
+    end(JobState::kFinished, now, "", std::move(batch));
+    services_.out.log(LogLevel::kInfo, "round_committed", std::move(fields));
+    return;
+  }
+  const std::uint32_t version = round_->key.round;
+  hold_model(*next);
+  drop_round(batch);
+  batch.put(model_key(job_.id, version), encode(*next));
+  std::optional<ModelRow> hidden;
+  if (version >= 2) hidden = job_.models.at(version - 2);
+  if (version >= 3) {
+    batch.erase(model_key(job_.id, version - 2));
+    job_.models.erase(version - 2);
+  }
+  job_.summary.round = version;
+  job_.summary.attempt = 0;
+  job_.summary.model = next->manifest;
+  put_state(job_, batch);
+  services_.out.persist(std::move(batch));
+  show_model(*next);
+  job_.models[version] = std::move(*next);
+  close_to_cohort("");
+  services_.out.log(LogLevel::kInfo, "round_committed", std::move(fields));
+  for (auto& [peer, member] : round_->members) release(member);
+  if (hidden) hide_model(*hidden);
+  if (hidden && version >= 3) drop_model(*hidden);
+  round_.reset();
+  open_round(now);
+}
+
+void JobRunner::abandon(Instant now, const std::string& why, Duration pause) {
+  const RoundKey key = round_->key;
+  services_.out.log(LogLevel::kWarning, "attempt_abandoned",
+                    {{"job", job_.id}, {"round", key.round}, {"attempt", key.attempt}, {"reason", why}});
+  if (round_->row.kind == RoundKind::kEvaluate)
+    return end(JobState::kFinished, now, "the final evaluation did not succeed: " + why);
+  if (key.attempt >= job_.spec.round.attempts_max)
+    return end(JobState::kFailed, now,
+               to_text(key) + ": " + why + "; round.attempts_max = " + std::to_string(job_.spec.round.attempts_max) +
+                   " attempts are used up");
+  Batch batch;
+  drop_round(batch);
+  services_.journal.write(batch, now, job_.id,
+                          "round " + std::to_string(key.round) + " attempt " + std::to_string(key.attempt) +
+                              " abandoned: " + why);
+  services_.out.persist(std::move(batch));
+  close_to_cohort(shortened(why, kErrorTextBytesMax));
+  for (auto& [peer, member] : round_->members) release(member);
+  round_.reset();
+  if (pause == Duration{}) return open_round(now);
+  paused_ = true;
+  services_.out.now(SetTimer{timer("pause"), pause});
+}
+
+void JobRunner::close_to_cohort(const std::string& text) {
+  for (const auto& [peer, member] : round_->members) {
+    const Node* node = services_.registry.find(peer);
+    if (node != nullptr && node->link && member.state != MemberState::kDeclined)
+      services_.out.send(*node->link, RoundClosed{round_->key, round_->committed, text});
+  }
+}
+
+// ---- nodes come and go
+
+void JobRunner::node_joined(const PeerKey& peer, Instant now) {
+  not_before_.erase(peer);
+  if (!round_) return open_round(now);
+  const auto at = round_->members.find(peer);
+  if (at == round_->members.end() || round_->frozen) return;
+  switch (at->second.state) {
+    case MemberState::kQueued:
+    case MemberState::kFetching:
+    case MemberState::kChecking:
+    case MemberState::kDelivered:
+    case MemberState::kRefused:
+    case MemberState::kRevoked: return;  // its part is here, or over
+    default: break;
+  }
+  at->second.state = MemberState::kOffered;
+  services_.registry.find(peer)->engaged = job_.id;
+  offer(peer, now);
+}
+
+void JobRunner::node_left(const PeerKey& peer, Instant now) {
+  if (!round_ || round_->frozen) return;
+  const auto at = round_->members.find(peer);
+  if (at == round_->members.end()) return;
+  switch (at->second.state) {
+    case MemberState::kQueued:
+    case MemberState::kFetching: interrupt(at->second); [[fallthrough]];
+    case MemberState::kOffered:
+    case MemberState::kWorking:
+    case MemberState::kLost: at->second.state = MemberState::kLeft; break;
+    default: return;
+  }
+  fetch_queued();
+  consider(now);
+}
+
+void JobRunner::node_lost(const PeerKey& peer, Instant now) {
+  if (!round_ || round_->frozen) return;
+  const auto at = round_->members.find(peer);
+  if (at == round_->members.end()) return;
+  MemberState& state = at->second.state;
+  if (state != MemberState::kOffered && state != MemberState::kWorking) return;
+  state = MemberState::kLost;
+  consider(now);
+}
+
+void JobRunner::node_revoked(const PeerKey& peer, Instant now) {
+  not_before_.erase(peer);
+  if (!round_) return;
+  const auto at = round_->members.find(peer);
+  if (at == round_->members.end()) return;
+  Member& member = at->second;
+  const bool delivered = member.state == MemberState::kDelivered;
+  interrupt(member);
+  member.state = MemberState::kRevoked;
+  if (delivered) {  // what it gave does not count either
+    Batch batch;
+    batch.erase(update_key(round_->key, peer));
+    services_.out.persist(std::move(batch));
+    release(member);
+  }
+  fetch_queued();
+  if (!round_->frozen) return consider(now);
+  if (!delivered) return;
+  // Its update is in the sum that is being made: make it again without.
+  if (round_->work != 0) services_.out.now(CancelWork{round_->work});
+  if (round_->manifest != 0) services_.out.now(CancelFetch{round_->manifest});
+  round_->work = round_->manifest = 0;
+  if (round_->tally().delivered >= needed()) return freeze(now);
+  abandon(now, "a client was revoked and too few updates are left", Duration{});
+}
+
+}  // namespace covey

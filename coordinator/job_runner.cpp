@@ -1,0 +1,326 @@
+#include "coordinator/job_runner.h"
+
+#include "core/protocol/limits.h"
+#include "core/protocol/manifest.h"
+#include "core/protocol/records.h"
+
+namespace covey {
+
+JobRunner::JobRunner(Services services, Job job)
+    : services_(services), job_(std::move(job)), planner_(job_.spec) {}
+
+std::string JobRunner::timer(const char* what) const { return "job/" + std::to_string(job_.id) + "/" + what; }
+
+JobSummary JobRunner::summary() const {
+  JobSummary summary = job_.summary;
+  if (round_) {
+    summary.cohort = static_cast<std::uint32_t>(round_->members.size());
+    summary.delivered = round_->tally().delivered;
+  }
+  return summary;
+}
+
+// ---- rows
+
+Result<void> JobRunner::load_round(const RoundKey& key, ByteSpan value) {
+  if (round_) return unexpected(ErrorCode::kCorrupted, "a job has two rounds in progress");
+  Round round;
+  round.key = key;
+  COVEY_TRY(round.row, decode_round_row(value));
+  for (const PeerKey& peer : round.row.cohort) round.members[peer] = Member{};
+  round_ = std::move(round);
+  return {};
+}
+
+Result<void> JobRunner::load_update(const RoundKey& key, const PeerKey& peer, ByteSpan value) {
+  COVEY_TRY(UpdateRow row, decode_update_row(value));
+  if (!round_ || round_->key != key || !round_->members.contains(peer))
+    return unexpected(ErrorCode::kCorrupted, "an update of no round in progress");
+  Member& member = round_->members.at(peer);
+  member.state = MemberState::kDelivered;
+  member.norm = row.norm;
+  member.update = std::move(row.update);
+  return {};
+}
+
+Result<void> JobRunner::check_loaded() const {
+  COVEY_TRY_VOID(covey::check_loaded(job_));
+  if (!round_) return {};
+  if (job_.summary.state != JobState::kRunning || job_.models.empty() ||
+      round_->key.round != job_.next_round() || round_->row.model != job_.summary.model)
+    return unexpected(ErrorCode::kCorrupted, "row " + round_key(round_->key) + ": it does not follow from its job's state");
+  return {};
+}
+
+void JobRunner::start(Instant now) {
+  if (!job_.models.empty()) {
+    services_.blobs.hold(job_.config.id);
+    services_.blobs.show(job_.config.id);
+  }
+  for (const auto& [version, model] : job_.models) {
+    hold_model(model);
+    if (version + 1 >= job_.models.rbegin()->first) show_model(model);
+  }
+  if (job_.summary.state != JobState::kRunning) return;
+  if (job_.models.empty()) return make_model(now);
+  if (!round_) return open_round(now);
+  Batch stale;
+  for (auto& [peer, member] : round_->members) {
+    if (member.state == MemberState::kDelivered && member.update.update) {
+      services_.blobs.hold(member.update.update->id);
+      member.holds_blob = true;
+    }
+    Node* node = services_.registry.find(peer);
+    if (node == nullptr) {  // we crashed between its revocation and the removal of its update
+      if (member.state == MemberState::kDelivered) stale.erase(update_key(round_->key, peer));
+      release(member);
+      member.state = MemberState::kRevoked;
+    } else if (member.state != MemberState::kDelivered) {
+      node->engaged = job_.id;
+    }
+  }
+  services_.out.persist(std::move(stale));
+  round_->deadline = now + job_.spec.round.deadline;
+  services_.out.now(SetTimer{timer("deadline"), job_.spec.round.deadline});
+  services_.out.now(SetTimer{timer("return"), kLinkTimeout});
+  services_.out.log(LogLevel::kInfo, "round_resumed",
+                    {{"job", job_.id}, {"round", round_->key.round}, {"attempt", round_->key.attempt},
+                     {"delivered", round_->tally().delivered}, {"cohort", round_->members.size()}});
+  consider(now);
+}
+
+// ---- before the first round
+
+void JobRunner::submit(Instant now) {
+  job_.summary.submitted = now;
+  Batch batch;
+  batch.put(job_spec_key(job_.id), encode(job_.row));
+  put_state(job_, batch);
+  services_.journal.write(batch, now, job_.id, "submitted by " + services_.registry.name_of(job_.row.submitter));
+  services_.out.persist(std::move(batch));
+  services_.out.log(LogLevel::kInfo, "job_submitted",
+                    {{"job", job_.id}, {"name", job_.spec.name}, {"rounds", job_.spec.rounds},
+                     {"submitter", services_.registry.name_of(job_.row.submitter)}});
+}
+
+void JobRunner::begin(Instant now) {
+  COVEY_CHECK(job_.summary.state == JobState::kPending);
+  job_.summary.state = JobState::kRunning;
+  Batch batch;
+  put_state(job_, batch);
+  services_.journal.write(batch, now, job_.id, "started");
+  services_.out.persist(std::move(batch));
+  services_.out.log(LogLevel::kInfo, "job_started", {{"job", job_.id}, {"parameters", planner_.parameters()}});
+  make_model(now);
+}
+
+void JobRunner::make_model(Instant) {
+  init_ = services_.out.next_ticket();
+  services_.out.now(StartWork{init_, InitModel{job_.spec}});
+}
+
+namespace {
+
+template <class Visit>
+void each_blob(const ModelRow& model, Visit visit) {
+  visit(model.manifest.id);
+  for (const BlobRef& shard : model.shards) visit(shard.id);
+  if (model.optimizer_state) visit(model.optimizer_state->id);
+}
+
+}  // namespace
+
+void JobRunner::hold_model(const ModelRow& model) {
+  each_blob(model, [&](const Digest& blob) { services_.blobs.hold(blob); });
+}
+void JobRunner::drop_model(const ModelRow& model) {
+  each_blob(model, [&](const Digest& blob) { services_.blobs.drop(blob); });
+}
+void JobRunner::show_model(const ModelRow& model) {
+  each_blob(model, [&](const Digest& blob) { services_.blobs.show(blob); });
+}
+void JobRunner::hide_model(const ModelRow& model) {
+  each_blob(model, [&](const Digest& blob) { services_.blobs.hide(blob); });
+}
+
+void JobRunner::model_ready(const BlobFetched& event, Instant now) {
+  auto manifest = decode_manifest(event.content);
+  if (!manifest) return end(JobState::kFailed, now, "the initial model: " + manifest.error().message);
+  ModelRow model{event.blob, std::move(manifest->shards), std::nullopt};
+  hold_model(model);
+  services_.blobs.hold(job_.config.id);
+  job_.summary.model = model.manifest;
+  Batch batch;
+  batch.put(model_key(job_.id, 0), encode(model));
+  put_state(job_, batch);
+  services_.out.persist(std::move(batch));
+  services_.blobs.show(job_.config.id);
+  show_model(model);
+  job_.models[0] = std::move(model);
+  open_round(now);
+}
+
+// ---- the end
+
+void JobRunner::drop_round(Batch& batch) {
+  if (!round_) return;
+  batch.erase(round_key(round_->key));
+  if (round_->work != 0) services_.out.now(CancelWork{round_->work});
+  if (round_->manifest != 0) services_.out.now(CancelFetch{round_->manifest});
+  services_.out.now(CancelTimer{timer("deadline")});
+  services_.out.now(CancelTimer{timer("return")});
+  for (auto& [peer, member] : round_->members) {
+    if (member.state == MemberState::kDelivered) batch.erase(update_key(round_->key, peer));
+    interrupt(member);
+    if (Node* node = services_.registry.find(peer); node != nullptr && node->engaged == job_.id) node->engaged = 0;
+  }
+}
+
+void JobRunner::end(JobState state, Instant now, const std::string& text, Batch batch) {
+  if (init_ != 0) services_.out.now(CancelWork{init_});
+  if (init_manifest_ != 0) services_.out.now(CancelFetch{init_manifest_});
+  init_ = init_manifest_ = 0;
+  drop_round(batch);
+  services_.out.now(CancelTimer{timer("deadline")});
+  services_.out.now(CancelTimer{timer("pause")});
+  job_.summary.state = state;
+  job_.summary.ended = now;
+  job_.summary.attempt = 0;
+  job_.summary.text = shortened(text, kErrorTextBytesMax);
+  put_state(job_, batch);
+  services_.journal.write(batch, now, job_.id, std::string(name_of(state)) + (text.empty() ? "" : ": " + text));
+  services_.out.persist(std::move(batch));
+  if (round_) {
+    close_to_cohort(std::string("the job is ") + name_of(state));
+    for (auto& [peer, member] : round_->members) release(member);
+    round_.reset();
+  }
+  not_before_.clear();
+  const char* event = state == JobState::kFinished ? "job_finished" : state == JobState::kFailed ? "job_failed" : "job_stopped";
+  services_.out.log(state == JobState::kFailed ? LogLevel::kError : LogLevel::kInfo, event,
+                    {{"job", job_.id}, {"name", job_.spec.name}, {"rounds", job_.summary.round}, {"text", job_.summary.text}});
+}
+
+Result<std::string> JobRunner::stop(Instant now, const std::string& by) {
+  const std::string name = "job " + std::to_string(job_.id);
+  if (!job_.active()) return name + " is " + name_of(job_.summary.state) + " already";
+  end(JobState::kStopped, now, "stopped by " + by);
+  return name + " stopped";
+}
+
+// ---- events
+
+bool JobRunner::timer_fired(const std::string& name, Instant now) {
+  if (name == timer("pause")) {
+    paused_ = false;
+    open_round(now);
+    return true;
+  }
+  if (name == timer("return")) {
+    if (!round_ || round_->frozen) return true;
+    for (const auto& [peer, member] : round_->members) {
+      const Node* node = services_.registry.find(peer);
+      if (node != nullptr && !node->link) node_lost(peer, now);
+      if (!round_ || round_->frozen) return true;
+    }
+    return true;
+  }
+  if (name != timer("deadline")) return false;
+  if (job_.summary.state != JobState::kRunning) return true;
+  if (!round_) {
+    if (job_.evaluating()) end(JobState::kFinished, now, "no client was there for the final evaluation");
+    return true;
+  }
+  if (round_->frozen) return true;
+  const RoundTally tally = round_->tally();
+  if (tally.delivered >= needed())
+    freeze(now);
+  else
+    abandon(now,
+            "at the deadline " + std::to_string(tally.delivered) + " of at least " + std::to_string(needed()) +
+                " updates were there",
+            Duration{});
+  return true;
+}
+
+bool JobRunner::blob_fetched(const BlobFetched& event, Instant now) {
+  if (event.ticket == init_manifest_) {
+    init_manifest_ = 0;
+    model_ready(event, now);
+    return true;
+  }
+  if (round_ && event.ticket == round_->manifest) {
+    round_->manifest = 0;
+    next_model_ready(event, now);
+    return true;
+  }
+  auto* const entry = member_with(event.ticket);
+  if (entry == nullptr) return false;
+  Member& member = entry->second;
+  member.state = MemberState::kChecking;
+  member.ticket = services_.out.next_ticket();
+  services_.out.now(StartWork{member.ticket, CheckUpdate{*member.update.update, planner_.parameters()}});
+  return true;
+}
+
+bool JobRunner::blob_failed(const BlobFailed& event, Instant now) {
+  if (event.ticket == init_manifest_ || (round_ && event.ticket == round_->manifest)) {
+    end(JobState::kFailed, now, "the model's manifest is gone: " + event.error.message);
+    return true;
+  }
+  auto* const entry = member_with(event.ticket);
+  if (entry == nullptr) return false;
+  auto& [peer, member] = *entry;
+  const bool again = event.error.code == ErrorCode::kUnavailable || event.error.code == ErrorCode::kNotFound;
+  if (!again) {
+    refuse_update(peer, member, event.error, now);
+    return true;
+  }
+  const Node* node = services_.registry.find(peer);
+  release(member);
+  member.ticket = 0;
+  member.state = node != nullptr && node->link ? MemberState::kWorking : MemberState::kLost;
+  services_.out.log(LogLevel::kWarning, "update_not_fetched",
+                    {{"job", job_.id}, {"round", round_->key.round}, {"node", services_.registry.name_of(peer)},
+                     {"reason", event.error.message}});
+  fetch_queued();
+  consider(now);
+  return true;
+}
+
+bool JobRunner::work_done(const WorkDone& event, Instant now) {
+  if (event.ticket == init_) {
+    init_ = 0;
+    init_manifest_ = services_.out.next_ticket();
+    services_.out.now(FetchBlob{init_manifest_, PeerKey{}, std::get<ModelReady>(event.value).model});
+    return true;
+  }
+  if (round_ && event.ticket == round_->work) {
+    round_->work = 0;
+    aggregated(std::get<Aggregated>(event.value));
+    return true;
+  }
+  auto* const entry = member_with(event.ticket);
+  if (entry == nullptr) return false;
+  entry->second.norm = std::get<UpdateChecked>(event.value).norm;
+  accept_update(entry->first, entry->second, now);
+  return true;
+}
+
+bool JobRunner::work_failed(const WorkFailed& event, Instant now) {
+  if (event.ticket == init_) {
+    end(JobState::kFailed, now, "the initial model: " + event.error.message);
+    return true;
+  }
+  if (round_ && event.ticket == round_->work) {
+    round_->work = 0;
+    abandon(now, "aggregation failed: " + event.error.message, std::chrono::seconds(5));
+    return true;
+  }
+  auto* const entry = member_with(event.ticket);
+  if (entry == nullptr) return false;
+  refuse_update(entry->first, entry->second, event.error, now);
+  return true;
+}
+
+}  // namespace covey

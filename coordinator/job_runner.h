@@ -1,0 +1,117 @@
+// The life of one job:
+//   pending -> running: initial model -> rounds (cohort, updates, commit) -> final evaluation
+//   -> finished, failed or stopped.
+// A round closes when its target is reached, when nobody else can be expected, or at its deadline;
+// silent members (kLost) hold it open only while the quorum is not reached. A node is asked again
+// after it declined only when its reason may have passed.
+#pragma once
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "coordinator/blob_keeper.h"
+#include "coordinator/job.h"
+#include "coordinator/registry.h"
+#include "coordinator/round.h"
+#include "coordinator/shard_planner.h"
+
+namespace covey {
+
+// What every part of the coordinator works with; all outlive the parts.
+struct Services {
+  Outbox& out;
+  Registry& registry;
+  Journal& journal;
+  BlobKeeper& blobs;
+};
+
+inline constexpr std::uint64_t kExamplesMax = std::uint64_t{1} << 40;  // one client's weight
+inline constexpr std::uint32_t kFetchesMax = 32;  // updates of a round fetched at once: bounds memory
+
+class JobRunner {
+ public:
+  JobRunner(Services services, Job job);
+
+  // ---- from rows. Errors: kCorrupted.
+  Job& loading() { return job_; }
+  Result<void> load_round(const RoundKey& key, ByteSpan value);
+  Result<void> load_update(const RoundKey& key, const PeerKey& peer, ByteSpan value);
+  Result<void> check_loaded() const;
+  void start(Instant now);               // after Started: takes up what the rows say
+
+  void submit(Instant now);              // persists a new job as pending
+  void begin(Instant now);               // its turn has come
+  Result<std::string> stop(Instant now, const std::string& by);
+
+  void tick(Instant now);                // opens a round when enough nodes are there
+  void node_joined(const PeerKey& peer, Instant now);
+  void node_left(const PeerKey& peer, Instant now);
+  void node_lost(const PeerKey& peer, Instant now);
+  void node_revoked(const PeerKey& peer, Instant now);
+
+  // ---- messages from joined nodes, for this job
+  void round_accepted(const Node& from, const RoundAccept& message);
+  void round_declined(Node& from, const RoundDecline& message, Instant now);
+  void round_failed(Node& from, const RoundFailed& message, Instant now);
+  void update_ready(const Node& from, const UpdateReady& message, Instant now);
+
+  // ---- events; false: not of this job
+  bool timer_fired(const std::string& name, Instant now);
+  bool blob_fetched(const BlobFetched& event, Instant now);
+  bool blob_failed(const BlobFailed& event, Instant now);
+  bool work_done(const WorkDone& event, Instant now);
+  bool work_failed(const WorkFailed& event, Instant now);
+
+  const Job& job() const { return job_; }
+  JobSummary summary() const;            // with the round in progress
+
+ private:
+  // job_runner.cpp: before the first round and after the last
+  void make_model(Instant now);
+  void model_ready(const BlobFetched& event, Instant now);
+  void hold_model(const ModelRow& model);
+  void drop_model(const ModelRow& model);
+  void show_model(const ModelRow& model);
+  void hide_model(const ModelRow& model);
+  void end(JobState state, Instant now, const std::string& text, Batch batch = {});
+  void drop_round(Batch& batch);         // its rows, blobs, work and timers
+  std::string timer(const char* what) const;
+
+  // job_rounds.cpp: one round as a whole
+  void open_round(Instant now);
+  std::vector<PeerKey> available(Instant now) const;
+  void wait_for_clients(std::size_t there, std::size_t wanted);
+  void offer(const PeerKey& peer, Instant now);
+  void consider(Instant now);            // whether the round can close
+  std::uint32_t needed() const;          // updates below which it cannot commit
+  void freeze(Instant now);
+  void abandon(Instant now, const std::string& why, Duration pause);
+  void aggregated(const Aggregated& value);
+  void next_model_ready(const BlobFetched& event, Instant now);
+  void commit(Instant now, std::optional<ModelRow> next);
+  void record_metrics(Batch& batch, Instant now);
+  void close_to_cohort(const std::string& text);
+
+  // job_updates.cpp: one member
+  Member* member_of(const RoundKey& key, const PeerKey& peer);
+  Result<void> judge_update(const UpdateReady& message) const;
+  void fetch_queued();
+  void accept_update(const PeerKey& peer, Member& member, Instant now);
+  void refuse_update(const PeerKey& peer, Member& member, Error error, Instant now);
+  void interrupt(Member& member);        // its fetch or check, if one runs
+  std::pair<const PeerKey, Member>* member_with(Ticket ticket);
+  void release(Member& member);
+
+  Services services_;
+  Job job_;
+  ShardPlanner planner_;
+  std::optional<Round> round_;
+  Ticket init_ = 0;                      // InitModel
+  Ticket init_manifest_ = 0;
+  bool paused_ = false;
+  bool waiting_ = false;
+  std::map<PeerKey, Instant> not_before_;  // when a node that declined may be asked again
+};
+
+}  // namespace covey

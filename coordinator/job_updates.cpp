@@ -1,0 +1,198 @@
+// One member of a round: its answers and its update.
+#include "coordinator/job_runner.h"
+#include "core/protocol/limits.h"
+
+namespace covey {
+namespace {
+
+// How long a client that declined is not asked again for this job; it is sooner when it rejoins.
+Duration patience(DeclineReason reason) {
+  switch (reason) {
+    case DeclineReason::kBusy: return std::chrono::seconds(5);
+    case DeclineReason::kSchedule: return std::chrono::minutes(10);
+    case DeclineReason::kInternal: return std::chrono::seconds(30);
+    case DeclineReason::kPolicy:
+    case DeclineReason::kMemory:
+    case DeclineReason::kData: break;
+  }
+  return Duration::max();
+}
+
+Instant later(Instant now, Duration wait) { return wait == Duration::max() ? Instant::max() : now + wait; }
+
+bool has_update(MemberState state) {
+  return state == MemberState::kQueued || state == MemberState::kFetching || state == MemberState::kChecking ||
+         state == MemberState::kDelivered;
+}
+
+Error closed(const RoundKey& key) { return Error{ErrorCode::kUnavailable, to_text(key) + " closed"}; }
+
+}  // namespace
+
+Member* JobRunner::member_of(const RoundKey& key, const PeerKey& peer) {
+  if (!round_ || round_->key != key) return nullptr;
+  const auto at = round_->members.find(peer);
+  return at == round_->members.end() ? nullptr : &at->second;
+}
+
+std::pair<const PeerKey, Member>* JobRunner::member_with(Ticket ticket) {
+  if (!round_ || ticket == 0) return nullptr;
+  for (auto& entry : round_->members)
+    if (entry.second.ticket == ticket) return &entry;
+  return nullptr;
+}
+
+void JobRunner::release(Member& member) {
+  if (!member.holds_blob) return;
+  member.holds_blob = false;
+  services_.blobs.drop(member.update.update->id);
+}
+
+void JobRunner::interrupt(Member& member) {
+  if (member.state == MemberState::kFetching) services_.out.now(CancelFetch{member.ticket});
+  if (member.state == MemberState::kChecking) services_.out.now(CancelWork{member.ticket});
+  member.ticket = 0;
+  if (!has_update(member.state) || member.state == MemberState::kDelivered) return;
+  release(member);
+  member.state = MemberState::kWorking;
+}
+
+// ---- answers to the offer
+
+void JobRunner::round_accepted(const Node& from, const RoundAccept& message) {
+  Member* member = member_of(message.key, from.summary.key);
+  if (member != nullptr && member->state == MemberState::kOffered) member->state = MemberState::kWorking;
+}
+
+void JobRunner::round_declined(Node& from, const RoundDecline& message, Instant now) {
+  Member* member = member_of(message.key, from.summary.key);
+  if (member == nullptr || round_->frozen) return;
+  if (member->state != MemberState::kOffered && member->state != MemberState::kWorking) return;
+  member->state = MemberState::kDeclined;
+  from.engaged = 0;
+  not_before_[from.summary.key] = later(now, patience(message.reason));
+  services_.out.log(LogLevel::kInfo, "round_declined",
+                    {{"job", job_.id}, {"round", message.key.round}, {"attempt", message.key.attempt},
+                     {"node", from.summary.name}, {"reason", name_of(message.reason)},
+                     {"text", shortened(message.text, kErrorTextBytesMax)}});
+  consider(now);
+}
+
+void JobRunner::round_failed(Node& from, const RoundFailed& message, Instant now) {
+  Member* member = member_of(message.key, from.summary.key);
+  if (member == nullptr || round_->frozen) return;
+  if (member->state != MemberState::kOffered && member->state != MemberState::kWorking) return;
+  member->state = MemberState::kFailed;
+  from.engaged = 0;
+  not_before_[from.summary.key] = later(now, patience(DeclineReason::kInternal));
+  services_.out.log(LogLevel::kWarning, "client_failed",
+                    {{"job", job_.id}, {"round", message.key.round}, {"attempt", message.key.attempt},
+                     {"node", from.summary.name}, {"reason", shortened(message.error.message, kErrorTextBytesMax)}});
+  consider(now);
+}
+
+// ---- updates
+
+Result<void> JobRunner::judge_update(const UpdateReady& message) const {
+  if (message.model != round_->row.model.id)
+    return unexpected(ErrorCode::kInvalidUpdate, "the update starts from model " + short_hex(message.model) + ", " +
+                                                     to_text(round_->key) + " offers " + short_hex(round_->row.model.id));
+  if (round_->row.kind == RoundKind::kEvaluate) {
+    if (message.update)
+      return unexpected(ErrorCode::kInvalidUpdate, "an evaluation round takes no update, only its figures");
+    return {};
+  }
+  if (!message.update) return unexpected(ErrorCode::kInvalidUpdate, "the update itself is missing");
+  const std::uint64_t expected = planner_.parameters() * sizeof(float);
+  if (message.update->size != expected)
+    return unexpected(ErrorCode::kInvalidUpdate, "the update has " + std::to_string(message.update->size) +
+                                                     " bytes; the model needs " + std::to_string(expected));
+  if (message.examples == 0 || message.examples > kExamplesMax)
+    return unexpected(ErrorCode::kInvalidUpdate, "the update claims " + std::to_string(message.examples) +
+                                                     " training examples; it must be from 1 to " +
+                                                     std::to_string(kExamplesMax));
+  return {};
+}
+
+void JobRunner::update_ready(const Node& from, const UpdateReady& message, Instant now) {
+  const PeerKey peer = from.summary.key;
+  const auto refuse = [&](Error error) { services_.out.send(*from.link, UpdateRefused{message.key, std::move(error)}); };
+  if (!round_ || round_->key != message.key) return refuse(closed(message.key));
+  Member* member = member_of(message.key, peer);
+  if (member == nullptr)
+    return refuse(Error{ErrorCode::kPermissionDenied, "this client was not asked to take part in " + to_text(message.key)});
+  if (member->state == MemberState::kDelivered) {
+    if (member->update.update == message.update) return services_.out.send(*from.link, UpdateAccepted{message.key});
+    return refuse(Error{ErrorCode::kAlreadyExists, "another update of this client counts already in " + to_text(message.key)});
+  }
+  if (round_->frozen) return refuse(closed(message.key));
+  if (member->state == MemberState::kRefused)
+    return refuse(Error{ErrorCode::kInvalidUpdate, "an update of this client was refused already in " + to_text(message.key)});
+  if (has_update(member->state)) {
+    if (member->update.update == message.update) return;  // it is on its way
+    interrupt(*member);  // the client trained again: only what it has now can be fetched
+  }
+  member->update = message;
+  if (const auto judged = judge_update(message); !judged) {
+    refuse_update(peer, *member, judged.error(), now);
+    return;
+  }
+  if (!message.update) return accept_update(peer, *member, now);
+  member->state = MemberState::kQueued;
+  fetch_queued();
+}
+
+void JobRunner::fetch_queued() {
+  if (!round_ || round_->frozen) return;
+  std::uint32_t running = round_->tally().fetching;
+  for (auto& [peer, member] : round_->members) {
+    if (running >= kFetchesMax) return;
+    if (member.state != MemberState::kQueued) continue;
+    services_.blobs.hold(member.update.update->id);
+    member.holds_blob = true;
+    member.state = MemberState::kFetching;
+    member.ticket = services_.out.next_ticket();
+    services_.out.now(FetchBlob{member.ticket, peer, *member.update.update});
+    ++running;
+  }
+}
+
+void JobRunner::accept_update(const PeerKey& peer, Member& member, Instant now) {
+  member.ticket = 0;
+  member.state = MemberState::kDelivered;
+  Batch batch;
+  batch.put(update_key(round_->key, peer), encode(UpdateRow{now, member.norm, member.update}));
+  services_.out.persist(std::move(batch));
+  Node* node = services_.registry.find(peer);
+  COVEY_CHECK(node != nullptr);
+  if (node->engaged == job_.id) node->engaged = 0;
+  if (node->link) services_.out.send(*node->link, UpdateAccepted{round_->key});
+  services_.out.log(LogLevel::kInfo, "update_accepted",
+                    {{"job", job_.id}, {"round", round_->key.round}, {"attempt", round_->key.attempt},
+                     {"node", node->summary.name}, {"examples", member.update.examples}, {"norm", member.norm},
+                     {"delivered", round_->tally().delivered}, {"target", round_->row.target}});
+  fetch_queued();
+  consider(now);
+}
+
+void JobRunner::refuse_update(const PeerKey& peer, Member& member, Error error, Instant now) {
+  interrupt(member);
+  member.state = MemberState::kRefused;
+  Node* node = services_.registry.find(peer);
+  COVEY_CHECK(node != nullptr);
+  if (node->engaged == job_.id) node->engaged = 0;
+  error.message = shortened(std::move(error.message), kErrorTextBytesMax);
+  Batch batch;
+  services_.journal.write(batch, now, job_.id,
+                          "round " + std::to_string(round_->key.round) + ": update of " + node->summary.name +
+                              " refused: " + error.message);
+  services_.out.persist(std::move(batch));
+  services_.out.log(LogLevel::kWarning, "update_refused",
+                    {{"job", job_.id}, {"round", round_->key.round}, {"attempt", round_->key.attempt},
+                     {"node", node->summary.name}, {"reason", error.message}});
+  if (node->link) services_.out.send(*node->link, UpdateRefused{round_->key, std::move(error)});
+  fetch_queued();
+  consider(now);
+}
+
+}  // namespace covey

@@ -1,0 +1,54 @@
+// The operator's verbs. Only peers whose certificate has Role::kOperator are served; they need not
+// have joined. Every reply fits one control frame: at most kPageRowsMax rows of bounded text.
+#pragma once
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "coordinator/job_runner.h"
+
+namespace covey {
+
+using Jobs = std::map<JobId, std::unique_ptr<JobRunner>>;
+
+inline constexpr std::size_t kSubmissionsMax = 16;  // job files being fetched at once
+inline constexpr std::size_t kPendingJobsMax = 1000;
+
+class OperatorDesk {
+ public:
+  OperatorDesk(Services services, Jobs& jobs);  // both outlive this
+
+  void know(const Job& job);             // a job from rows: its nonce is taken
+
+  void request(const Link& from, const OperatorRequest& request, Instant now);
+
+  // ---- events; false: not of a submission
+  bool blob_fetched(const BlobFetched& event, Instant now);
+  bool blob_failed(const BlobFailed& event);
+
+ private:
+  struct Submission {
+    Link from;
+    std::uint64_t request = 0;
+    SubmitJob verb;
+  };
+  using Nonce = std::pair<PeerKey, std::uint64_t>;
+  // The answer, or nothing when it comes later.
+  using Answer = std::optional<OperatorAnswer>;
+  Answer on(const Node& who, const Link& from, std::uint64_t id, const SubmitJob& verb);
+  OperatorAnswer answer(const Node& who, const OperatorVerb& verb, Instant now);
+  OperatorAnswer on(const ListJobs& verb) const;
+  OperatorAnswer on(const ShowJob& verb) const;
+  OperatorAnswer on(const ShowClients& verb) const;
+  OperatorAnswer on(const ShowConfig& verb) const;
+  Result<const JobRunner*> job_of(JobId id) const;
+  OperatorAnswer submit(const Submission& submission, const Bytes& toml, Instant now);
+  void reply(const Link& to, std::uint64_t id, OperatorAnswer answer);
+
+  Services services_;
+  Jobs& jobs_;
+  std::map<Nonce, JobId> nonces_;
+  std::map<Ticket, Submission> submissions_;
+};
+
+}  // namespace covey

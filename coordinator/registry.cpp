@@ -1,0 +1,341 @@
+#include "coordinator/registry.h"
+
+#include <cmath>
+
+#include "core/protocol/limits.h"
+#include "core/protocol/records.h"
+#include "core/spec/setting.h"
+
+namespace covey {
+namespace {
+
+constexpr std::string_view kChallengeTimer = "challenge/";
+constexpr std::string_view kExpelTimer = "expel/";
+constexpr Duration kIdentityRetry = std::chrono::seconds(10);
+
+std::string challenge_timer(const PeerKey& peer) { return std::string(kChallengeTimer) + hex(peer.span()); }
+std::string expel_timer(const TokenId& token) { return std::string(kExpelTimer) + hex(token.span()); }
+
+Capability sane(Capability capability) {
+  capability.device = shortened(std::move(capability.device), kNameBytesMax);
+  if (!std::isfinite(capability.gflops) || capability.gflops < 0) capability.gflops = 0;
+  return capability;
+}
+
+}  // namespace
+
+Registry::Registry(Config config, Outbox& out, Journal& journal) : config_(config), out_(out), journal_(journal) {}
+
+// ---- rows
+
+Result<void> Registry::load_certificate(const PeerKey& key, ByteSpan value) {
+  COVEY_TRY(Certificate certificate, certificate_of_value(value));
+  if (certificate.curve != key)
+    return unexpected(ErrorCode::kCorrupted, "the certificate is of another key, " + short_hex(certificate.curve));
+  nodes_[key].certificate = std::move(certificate);
+  return {};
+}
+
+Result<void> Registry::load_node(const PeerKey& key, ByteSpan value) {
+  COVEY_TRY(NodeSummary summary, decode_node_summary(value));
+  const auto at = nodes_.find(key);
+  if (at == nodes_.end() || summary.key != key)
+    return unexpected(ErrorCode::kCorrupted, "a node without its certificate");
+  summary.connected = false;
+  if (!summary.revoked) names_[summary.name] = key;
+  at->second.summary = std::move(summary);
+  return {};
+}
+
+Result<void> Registry::load_token(ByteSpan value) {
+  COVEY_TRY(TokenRow row, decode_token_row(value));
+  tokens_[row.delegation.token] = Token{std::move(row), false};
+  return {};
+}
+
+Result<void> Registry::check_loaded() const {
+  for (const auto& [key, node] : nodes_)
+    if (node.summary.key != key)
+      return unexpected(ErrorCode::kCorrupted, "row " + cert_key(key) + ": a certificate without its node");
+  return {};
+}
+
+// ---- time
+
+void Registry::start(Instant now) {
+  for (const auto& [key, node] : nodes_)
+    if (!node.summary.revoked) out_.after(AdmitPeer{key, Admission::kMember});
+  Batch batch;
+  for (auto at = tokens_.begin(); at != tokens_.end();) {
+    Token& token = at->second;
+    if (!token.row.spent_by && now >= token.row.delegation.expires) {
+      batch.erase(token_key(at->first));
+      at = tokens_.erase(at);
+      continue;
+    }
+    // A node that enrolled but never joined may have missed our answer and asks again.
+    const Node* node = token.row.spent_by ? find(*token.row.spent_by) : nullptr;
+    if (!token.row.spent_by || (node != nullptr && node->summary.last_seen == Instant{})) admit(token);
+    if (token.row.spent_by && token.admitted) out_.now(SetTimer{expel_timer(at->first), kEnrolmentGrace});
+    ++at;
+  }
+  out_.persist(std::move(batch));
+}
+
+void Registry::tick(Instant now) {
+  for (auto& [key, node] : nodes_) {
+    if (!node.link || now - node.heard < kLinkTimeout) continue;
+    out_.log(LogLevel::kWarning, "node_lost",
+             {{"node", node.summary.name}, {"key", short_hex(key)}, {"silent_s", seconds(now - node.heard)}});
+    lose_link(node, now);
+    news_.lost.push_back(key);
+  }
+  for (auto& [id, token] : tokens_)
+    if (token.admitted && !token.row.spent_by && now >= token.row.delegation.expires) expel(token);
+}
+
+bool Registry::timer_fired(const std::string& name, Instant now) {
+  if (name.starts_with(kExpelTimer)) {
+    const auto id = fixed_from_hex<TokenId>(std::string_view(name).substr(kExpelTimer.size()));
+    const auto at = id ? tokens_.find(*id) : tokens_.end();
+    if (at != tokens_.end()) expel(at->second);
+    return true;
+  }
+  if (!name.starts_with(kChallengeTimer)) return false;
+  const auto key = fixed_from_hex<PeerKey>(std::string_view(name).substr(kChallengeTimer.size()));
+  Node* node = key ? find(*key) : nullptr;
+  if (node == nullptr || !node->newcomer) return true;
+  const Node::Newcomer newcomer = *node->newcomer;
+  out_.log(LogLevel::kInfo, "identity_taken_over", {{"node", node->summary.name}, {"key", short_hex(*key)}});
+  accept_join(*node, newcomer.link, newcomer.join, now);
+  return true;
+}
+
+void Registry::lose_link(Node& node, Instant now) {
+  node.link.reset();
+  node.summary.connected = false;
+  node.summary.last_seen = node.heard;
+  if (!node.newcomer) return;
+  const Node::Newcomer newcomer = *node.newcomer;
+  accept_join(node, newcomer.link, newcomer.join, now);
+}
+
+// ---- enrolment
+
+void Registry::admit(Token& token) {
+  token.admitted = true;
+  out_.after(AdmitPeer{token.row.delegation.one_time_curve, Admission::kEnrolment});
+}
+
+void Registry::expel(Token& token) {
+  if (!token.admitted) return;
+  token.admitted = false;
+  out_.now(CancelTimer{expel_timer(token.row.delegation.token)});
+  out_.after(ExpelPeer{token.row.delegation.one_time_curve});
+}
+
+Result<void> Registry::judge_token(const Certificate& certificate, Instant now) const {
+  const auto at = tokens_.find(certificate.delegation.token);
+  if (at == tokens_.end() || at->second.row.delegation != certificate.delegation)
+    return unexpected(ErrorCode::kPermissionDenied,
+                      "this coordinator does not know the join token; the operator registers it with `covey token`");
+  const TokenRow& row = at->second.row;
+  if (!row.spent_by) return verify(row.delegation, config_.authority, now);
+  return unexpected(ErrorCode::kPermissionDenied, "the join token was used at " + iso8601(row.spent) + " by " +
+                                                      name_of(*row.spent_by) + "; ask the operator for a new one");
+}
+
+// Whether the key and the name are free, and there is room.
+Result<void> Registry::judge_identity(const Certificate& certificate) const {
+  for (const auto& [id, token] : tokens_)
+    if (certificate.curve.is_zero() || certificate.curve == token.row.delegation.one_time_curve)
+      return unexpected(ErrorCode::kInvalidArgument, "the node's own key must not be a token's; make a fresh one");
+  if (nodes_.contains(certificate.curve))
+    return unexpected(ErrorCode::kAlreadyExists, "the key " + short_hex(certificate.curve) +
+                                                     " is enrolled already; make a fresh one to enrol again");
+  if (names_.contains(certificate.name))
+    return unexpected(ErrorCode::kAlreadyExists, "the name " + setting_text(certificate.name) +
+                                                     " is taken; choose another, or revoke that node first");
+  if (names_.size() >= config_.nodes_max)
+    return unexpected(ErrorCode::kResourceExhausted, "this coordinator has its " + std::to_string(config_.nodes_max) +
+                                                         " nodes; revoke one, or raise the bound");
+  return {};
+}
+
+Result<void> Registry::judge_enrolment(const Link& from, const Certificate& certificate, Instant now) {
+  COVEY_TRY_VOID(verify(certificate, config_.authority));
+  if (from.peer != certificate.delegation.one_time_curve)
+    return unexpected(ErrorCode::kPermissionDenied, "enrolment must come over the key of its own join token");
+  COVEY_TRY_VOID(judge_token(certificate, now));
+  return judge_identity(certificate);
+}
+
+// Persists the node and its spent token, and admits it.
+void Registry::add_node(const Certificate& certificate, Instant now) {
+  Node node;
+  node.certificate = certificate;
+  node.summary.key = certificate.curve;
+  node.summary.name = certificate.name;
+  node.summary.role = certificate.role();
+  node.summary.enrolled = now;
+  Token& token = tokens_[certificate.delegation.token];
+  if (token.row.registered == Instant{}) token.row = TokenRow{certificate.delegation, now, std::nullopt, Instant{}};
+  token.row.spent_by = certificate.curve;
+  token.row.spent = now;
+  names_[certificate.name] = certificate.curve;
+  Batch batch;
+  batch.put(cert_key(certificate.curve), certificate_value(certificate));
+  batch.put(token_key(certificate.delegation.token), encode(token.row));
+  persist_node(node, batch);
+  journal_.write(batch, now, 0,
+                 std::string(covey::name_of(certificate.role())) + " " + certificate.name + " enrolled with key " +
+                     short_hex(certificate.curve));
+  out_.persist(std::move(batch));
+  nodes_[certificate.curve] = std::move(node);
+  out_.after(AdmitPeer{certificate.curve, Admission::kMember});
+  out_.log(LogLevel::kInfo, "node_enrolled",
+           {{"node", certificate.name}, {"key", short_hex(certificate.curve)},
+            {"role", covey::name_of(certificate.role())}});
+}
+
+void Registry::enrol(const Link& from, const Enrol& message, Instant now) {
+  const Certificate& certificate = message.certificate;
+  const auto known = nodes_.find(certificate.curve);
+  if (known != nodes_.end() && known->second.certificate == certificate && !known->second.summary.revoked &&
+      from.peer == certificate.delegation.one_time_curve) {
+    out_.send(from, EnrolAccepted{});  // our first answer was lost
+    return;
+  }
+  if (const auto judged = judge_enrolment(from, certificate, now); !judged) {
+    out_.log(LogLevel::kWarning, "enrolment_refused",
+             {{"node", setting_text(certificate.name)}, {"reason", judged.error().message}});
+    out_.send(from, EnrolRefused{judged.error()});
+    return;
+  }
+  add_node(certificate, now);
+  out_.now(SetTimer{expel_timer(certificate.delegation.token), kEnrolmentGrace});
+  out_.send(from, EnrolAccepted{});
+}
+
+void Registry::enrol_given(const Certificate& certificate, Instant now) {
+  if (nodes_.contains(certificate.curve)) return;
+  const auto judged = [&]() -> Result<void> {
+    COVEY_TRY_VOID(verify(certificate, config_.authority));
+    const auto token = tokens_.find(certificate.delegation.token);
+    if (token != tokens_.end() && (token->second.row.spent_by || token->second.row.delegation != certificate.delegation))
+      return judge_token(certificate, now);
+    return judge_identity(certificate);
+  }();
+  if (judged) return add_node(certificate, now);
+  out_.log(LogLevel::kError, "enrolment_refused",
+           {{"node", setting_text(certificate.name)}, {"reason", judged.error().message}});
+}
+
+void Registry::persist_node(const Node& node, Batch& batch) {
+  NodeSummary stored = node.summary;
+  stored.connected = false;
+  batch.put(node_key(stored.key), encode(stored));
+}
+
+// ---- presence
+
+void Registry::refuse_join(const Link& to, Error error, Duration retry_after) {
+  out_.log(LogLevel::kWarning, "join_refused", {{"node", name_of(to.peer)}, {"reason", error.message}});
+  out_.send(to, JoinRefused{std::move(error), retry_after});
+}
+
+void Registry::join(const Link& from, const Join& message, Instant now) {
+  Node* node = find(from.peer);
+  if (node == nullptr) return;  // the allow-list is about to forget it
+  if (message.protocol_version != kProtocolVersion) {
+    refuse_join(from,
+                Error{ErrorCode::kUnsupported, "the coordinator speaks protocol " + std::to_string(kProtocolVersion) +
+                                                   ", this node " + std::to_string(message.protocol_version) +
+                                                   "; install the same version of Covey on both"},
+                Duration{});
+    return;
+  }
+  const bool rival = node->link && node->instance != message.instance && node->link->session != from.session;
+  if (!rival) return accept_join(*node, from, message, now);
+  if (node->newcomer && node->newcomer->join.instance != message.instance) {
+    refuse_join(from, Error{ErrorCode::kAlreadyExists, "several processes use the identity " +
+                                                           setting_text(node->summary.name) + "; stop all but one"},
+                kIdentityRetry);
+    return;
+  }
+  if (!node->newcomer) {
+    out_.say(*node->link, Ping{});
+    out_.now(SetTimer{challenge_timer(from.peer), kIdentityChallenge});
+  }
+  node->newcomer = Node::Newcomer{from, message};
+}
+
+void Registry::accept_join(Node& node, const Link& from, const Join& join, Instant now) {
+  if (node.newcomer) out_.now(CancelTimer{challenge_timer(from.peer)});
+  node.newcomer.reset();
+  node.link = from;
+  node.instance = join.instance;
+  node.heard = now;
+  node.summary.connected = true;
+  node.summary.last_seen = now;
+  node.summary.capability = sane(join.capability);
+  Batch batch;
+  persist_node(node, batch);
+  out_.persist(std::move(batch));
+  if (Token* token = token_of(node)) expel(*token);
+  out_.send(from, JoinAccepted{node.summary.name});
+  const Capability& has = node.summary.capability;
+  out_.log(LogLevel::kInfo, "node_joined",
+           {{"node", node.summary.name}, {"key", short_hex(from.peer)}, {"role", covey::name_of(node.summary.role)},
+            {"device", has.device}, {"cores", has.cores}, {"memory_bytes", has.memory_bytes}, {"gflops", has.gflops}});
+  news_.joined.push_back(from.peer);
+}
+
+void Registry::heartbeat(const Link& from, const Heartbeat& message, Instant now) {
+  Node* node = find(from.peer);
+  if (node == nullptr) return;
+  if (!node->link || node->instance != message.instance) {
+    out_.say(from, RejoinRequired{});
+    return;
+  }
+  node->heard = now;
+  node->link = from;  // the same process over a new connection
+  out_.say(from, HeartbeatAck{});
+  if (!node->newcomer) return;
+  const Link newcomer = node->newcomer->link;
+  node->newcomer.reset();
+  out_.now(CancelTimer{challenge_timer(from.peer)});
+  refuse_join(newcomer,
+              Error{ErrorCode::kAlreadyExists, "another process uses this identity, " +
+                                                   setting_text(node->summary.name) +
+                                                   "; stop it, or enrol this one under its own name"},
+              kIdentityRetry);
+}
+
+void Registry::leave(const Link& from, Instant now) {
+  Node* node = find(from.peer);
+  if (node == nullptr || !node->link || node->link->session != from.session) return;
+  node->heard = now;
+  out_.log(LogLevel::kInfo, "node_left", {{"node", node->summary.name}, {"key", short_hex(from.peer)}});
+  news_.left.push_back(from.peer);
+  lose_link(*node, now);
+}
+
+// ---- look-ups
+
+Node* Registry::find(const PeerKey& peer) {
+  const auto at = nodes_.find(peer);
+  return at == nodes_.end() || at->second.summary.revoked ? nullptr : &at->second;
+}
+
+std::string Registry::name_of(const PeerKey& peer) const {
+  const auto at = nodes_.find(peer);
+  return at == nodes_.end() ? short_hex(peer) : at->second.summary.name;
+}
+
+Registry::Token* Registry::token_of(const Node& node) {
+  const auto at = tokens_.find(node.certificate.delegation.token);
+  return at == tokens_.end() ? nullptr : &at->second;
+}
+
+}  // namespace covey

@@ -1,0 +1,100 @@
+// Who may take part and who is there: tokens, certificates, nodes, their links and liveness.
+// Every change is persisted here; what a change means for running rounds is told by RegistryNews.
+#pragma once
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "coordinator/journal.h"
+#include "coordinator/outbox.h"
+#include "coordinator/tables.h"
+
+namespace covey {
+
+struct Node {
+  NodeSummary summary;             // `connected` is kept true to `link`
+  Certificate certificate;
+  std::optional<Link> link;        // the live one
+  std::uint64_t instance = 0;      // of the process behind `link`
+  Instant heard;                   // last sign of life
+  struct Newcomer {                // another process that claims this identity while we ping the first
+    Link link;
+    Join join;
+  };
+  std::optional<Newcomer> newcomer;
+  JobId engaged = 0;               // the job whose round this node works on, 0: free
+};
+
+struct RegistryNews {              // what happened to nodes in one event
+  std::vector<PeerKey> joined;
+  std::vector<PeerKey> left;       // said goodbye: not coming back for this round
+  std::vector<PeerKey> lost;       // silent for kLinkTimeout: may come back
+  std::vector<PeerKey> revoked;
+};
+
+class Registry {
+ public:
+  struct Config {
+    VerifyKey authority;
+    std::uint32_t nodes_max = 0;
+  };
+  Registry(Config config, Outbox& out, Journal& journal);  // both outlive this
+
+  // ---- from rows, in key order (cert/ comes before node/). Errors: kCorrupted.
+  Result<void> load_certificate(const PeerKey& key, ByteSpan value);
+  Result<void> load_node(const PeerKey& key, ByteSpan value);
+  Result<void> load_token(ByteSpan value);
+  Result<void> check_loaded() const;
+
+  void start(Instant now);         // admits all members and all tokens that may still enrol
+  void tick(Instant now);          // silence and expiry; the machine's timer calls it
+  bool timer_fired(const std::string& name, Instant now);
+
+  void enrol(const Link& from, const Enrol& message, Instant now);
+  void enrol_given(const Certificate& certificate, Instant now);  // from our own folder; known: nothing
+  void join(const Link& from, const Join& message, Instant now);
+  void heartbeat(const Link& from, const Heartbeat& message, Instant now);
+  void leave(const Link& from, Instant now);
+  RegistryNews take_news() { return std::exchange(news_, {}); }
+
+  // ---- operator verbs
+  Result<std::string> register_token(const Delegation& delegation, Instant now);
+  Result<std::string> revoke(const std::string& name_or_key, Instant now);
+  std::vector<NodeSummary> page(std::uint32_t after) const;  // at most kPageRowsMax, by key
+
+  // ---- look-ups
+  Node* find(const PeerKey& peer);          // enrolled and not revoked, or null
+  const std::map<PeerKey, Node>& nodes() const { return nodes_; }
+  std::string name_of(const PeerKey& peer) const;  // for logs: its name, or a short key
+
+ private:
+  struct Token {
+    TokenRow row;
+    bool admitted = false;         // its one-time key is on the list now
+  };
+  Result<void> judge_enrolment(const Link& from, const Certificate& certificate, Instant now);
+  Result<void> judge_token(const Certificate& certificate, Instant now) const;
+  Result<void> judge_identity(const Certificate& certificate) const;
+  void add_node(const Certificate& certificate, Instant now);
+  void accept_join(Node& node, const Link& from, const Join& join, Instant now);
+  void refuse_join(const Link& to, Error error, Duration retry_after);
+  void lose_link(Node& node, Instant now);
+  void admit(Token& token);
+  void expel(Token& token);
+  Token* token_of(const Node& node);
+  Result<Node*> resolve(const std::string& name_or_key);
+  void persist_node(const Node& node, Batch& batch);
+
+  Config config_;
+  Outbox& out_;
+  Journal& journal_;
+  std::map<PeerKey, Node> nodes_;
+  std::map<std::string, PeerKey> names_;    // of nodes that are not revoked
+  std::map<TokenId, Token> tokens_;
+  RegistryNews news_;
+};
+
+inline constexpr Duration kEnrolmentGrace = std::chrono::seconds(60);  // for a repeated Enrol after a lost answer
+
+}  // namespace covey

@@ -1,0 +1,75 @@
+// A round in progress: who was asked, and how far each has come.
+#pragma once
+#include <map>
+#include <optional>
+
+#include "coordinator/tables.h"
+#include "core/protocol/machine.h"
+
+namespace covey {
+
+enum class MemberState : std::uint8_t {
+  kOffered,    // asked, or about to rejoin after our restart
+  kWorking,    // accepted the offer
+  kQueued,     // its update is ready; it waits for its turn to be fetched
+  kFetching,
+  kChecking,
+  kDelivered,  // accepted: its row is on its way to the disk or there
+  kDeclined,
+  kFailed,     // said that it could not
+  kRefused,    // its update was not acceptable: final for this attempt
+  kLost,       // silent for kLinkTimeout; offered again when it rejoins
+  kLeft,       // said goodbye; offered again when it rejoins
+  kRevoked,
+};
+
+struct Member {
+  MemberState state = MemberState::kOffered;
+  UpdateReady update;     // from kQueued to kDelivered
+  Ticket ticket = 0;      // of its fetch or check
+  double norm = 0;        // kDelivered
+  bool holds_blob = false;
+};
+
+struct RoundTally {
+  std::uint32_t delivered = 0;
+  std::uint32_t declined = 0;   // and failed, and refused
+  std::uint32_t coming = 0;     // may deliver any moment
+  std::uint32_t lost = 0;       // may come back
+  std::uint32_t fetching = 0;
+};
+
+struct Round {
+  RoundKey key;
+  RoundRow row;
+  std::map<PeerKey, Member> members;
+  Instant deadline;
+  bool frozen = false;          // no update counts any more: it is being committed
+  bool committed = false;
+  Ticket work = 0;              // Aggregate
+  Ticket manifest = 0;          // fetch of the next model's manifest
+  Aggregated aggregated;        // from the end of `work`
+
+  RoundTally tally() const;
+};
+
+inline RoundTally Round::tally() const {
+  RoundTally tally;
+  for (const auto& [peer, member] : members) switch (member.state) {
+      case MemberState::kDelivered: ++tally.delivered; break;
+      case MemberState::kDeclined:
+      case MemberState::kFailed:
+      case MemberState::kRefused: ++tally.declined; break;
+      case MemberState::kFetching:
+      case MemberState::kChecking: ++tally.fetching; [[fallthrough]];
+      case MemberState::kOffered:
+      case MemberState::kWorking:
+      case MemberState::kQueued: ++tally.coming; break;
+      case MemberState::kLost: ++tally.lost; break;
+      case MemberState::kLeft:
+      case MemberState::kRevoked: break;
+    }
+  return tally;
+}
+
+}  // namespace covey

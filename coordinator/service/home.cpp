@@ -1,0 +1,116 @@
+#include "coordinator/service/home.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+
+#include "core/crypto/key_file.h"
+#include "core/service/identity.h"
+#include "core/service/text_file.h"
+
+namespace covey {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kAuthorityKind = "covey-authority-key-v1";
+constexpr std::size_t kSmallFileBytesMax = 16 * 1024;
+
+// The first operator needs no token to carry: init plays both sides of the enrolment.
+Result<Certificate> make_operator(const InitRequest& request, const SigningKey& authority, const CoordinatorAddress& address) {
+  SystemRandom random;
+  const std::string folder = operator_folder(request.home);
+  COVEY_TRY(NodeKeys keys, load_or_make_keys(folder, random));
+  JoinToken token{address, {}, SigningKey::generate(random), CurveKey::generate(random)};
+  random.fill(token.delegation.token.bytes);
+  token.delegation.role = Role::kOperator;
+  token.delegation.expires = instant_of_nanos(0);  // spent: enrolment happens here, once
+  token.delegation.one_time_curve = token.one_time_curve.public_key();
+  token.delegation.one_time_signing = token.one_time_signing.public_key();
+  sign(token.delegation, authority);
+  const Certificate certificate = certificate_for(token, keys, request.operator_name);
+  COVEY_TRY(Certificate checked, decode_certificate(encode(certificate)));  // refuses a bad name
+  COVEY_TRY_VOID(save_membership(folder, {checked, address}));
+  return checked;
+}
+
+std::string coordinator_toml(const InitRequest& request) {
+  return "# Read by covey-coordinator; a flag on its command line wins.\n"
+         "# Where to listen: 127.0.0.1 for this machine alone, 0.0.0.0 for every network.\n"
+         "listen = \"" + std::string(request.host == "127.0.0.1" || request.host == "localhost" ? "127.0.0.1" : "0.0.0.0") +
+         "\"\ncontrol-port = " + std::to_string(request.control_port) +
+         "\nbulk-port = " + std::to_string(request.bulk_port) + "\n";
+}
+
+}  // namespace
+
+std::string default_home() {
+  if (const char* home = std::getenv("COVEY_HOME"); home != nullptr && *home != '\0') return home;
+  if (const char* user = std::getenv("HOME"); user != nullptr && *user != '\0') return std::string(user) + "/.covey";
+  return ".covey";
+}
+
+std::string authority_folder(const std::string& home) { return home + "/authority"; }
+std::string coordinator_folder(const std::string& home) { return home + "/coordinator"; }
+std::string operator_folder(const std::string& home) { return home + "/operator"; }
+
+Result<CoordinatorAddress> init_home(const InitRequest& request) {
+  std::error_code code;
+  for (const std::string& folder : {authority_folder(request.home), coordinator_folder(request.home), operator_folder(request.home)})
+    if (fs::exists(folder, code))
+      return unexpected(ErrorCode::kAlreadyExists, folder + " is there already and keys are never overwritten; choose another --home or move it away");
+  SystemRandom random;
+  const SigningKey authority = SigningKey::generate(random);
+  COVEY_TRY_VOID(make_folders(authority_folder(request.home), 0700));
+  COVEY_TRY_VOID(save_secret(authority_folder(request.home) + "/authority.key", kAuthorityKind, authority.seed()));
+
+  const std::string folder = coordinator_folder(request.home);
+  COVEY_TRY_VOID(make_folders(folder, 0700));
+  const CurveKey curve = CurveKey::generate(random);
+  COVEY_TRY_VOID(save_secret(folder + "/curve.key", "covey-curve-key-v1", curve.secret()));
+  const CoordinatorAddress address{request.host, request.control_port, request.bulk_port, curve.public_key(), authority.public_key()};
+  COVEY_TRY(CoordinatorAddress checked, decode_address(encode(address)));  // refuses a bad host or port
+  COVEY_TRY_VOID(write_file(folder + "/address.bin", encode(checked)));
+  COVEY_TRY_VOID(write_file(folder + "/coordinator.toml", bytes_of(coordinator_toml(request))));
+  COVEY_TRY(Certificate first, make_operator(request, authority, checked));
+  COVEY_TRY_VOID(make_folders(folder + "/operators", 0700));
+  COVEY_TRY_VOID(write_file(folder + "/operators/" + first.name + ".cert", encode(first)));
+  return checked;
+}
+
+Result<SigningKey> load_authority(const std::string& home) {
+  const std::string path = authority_folder(home) + "/authority.key";
+  auto seed = load_secret<32>(path, kAuthorityKind);
+  if (!seed && seed.error().code == ErrorCode::kNotFound)
+    return unexpected(ErrorCode::kNotFound, path + " is not here; run `covey init` first, or name the folder with --home");
+  if (!seed) return unexpected(seed.error());
+  return SigningKey::from_seed(std::move(*seed));
+}
+
+Result<CoordinatorHome> load_coordinator_home(const std::string& folder) {
+  auto secret = load_secret<32>(folder + "/curve.key", "covey-curve-key-v1");
+  if (!secret && secret.error().code == ErrorCode::kNotFound)
+    return unexpected(ErrorCode::kNotFound, folder + " holds no coordinator (no curve.key); run `covey init` first, or name the folder with --home");
+  if (!secret) return unexpected(secret.error());
+  COVEY_TRY(Bytes bytes, read_file(folder + "/address.bin", kSmallFileBytesMax));
+  auto address = decode_address(bytes);
+  if (!address) return unexpected(in_context(folder + "/address.bin", address.error()));
+  CoordinatorHome home{CurveKey::from_secret(std::move(*secret)), std::move(*address), {}};
+  if (home.curve.public_key() != home.address.curve)
+    return unexpected(ErrorCode::kCorrupted, folder + ": curve.key does not fit address.bin; restore both from one backup");
+
+  std::vector<std::string> paths;
+  std::error_code code;
+  for (const auto& entry : fs::directory_iterator(folder + "/operators", code))
+    if (entry.path().extension() == ".cert") paths.push_back(entry.path().string());
+  std::sort(paths.begin(), paths.end());
+  for (const std::string& path : paths) {
+    COVEY_TRY(Bytes encoded, read_file(path, kSmallFileBytesMax));
+    auto certificate = decode_certificate(encoded);
+    if (!certificate) return unexpected(in_context(path, certificate.error()));
+    home.operators.push_back(std::move(*certificate));
+  }
+  return home;
+}
+
+}  // namespace covey

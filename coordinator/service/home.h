@@ -1,0 +1,40 @@
+// The folders that `covey init` makes, and what lies in them (docs/identity.md):
+//   authority/    authority.key (0600): signs tokens. Keep it away from the coordinator's machine.
+//   coordinator/  curve.key, address.bin, operators/*.cert, coordinator.toml, data/
+//   operator/     the operator's own node: signing.key, curve.key, membership.bin
+#pragma once
+#include <string>
+#include <vector>
+
+#include "core/protocol/certificate.h"
+
+namespace covey {
+
+// $COVEY_HOME, else ~/.covey, else ./.covey.
+std::string default_home();
+
+std::string authority_folder(const std::string& home);
+std::string coordinator_folder(const std::string& home);
+std::string operator_folder(const std::string& home);
+
+struct InitRequest {
+  std::string home;
+  std::string host = "127.0.0.1";  // as clients reach it
+  std::uint16_t control_port = 7700;
+  std::uint16_t bulk_port = 7701;
+  std::string operator_name = "operator";
+};
+// Makes all three. Errors: kAlreadyExists (keys are never overwritten) naming the folder.
+Result<CoordinatorAddress> init_home(const InitRequest& request);
+
+Result<SigningKey> load_authority(const std::string& home);
+
+// What the coordinator process reads from its folder.
+struct CoordinatorHome {
+  CurveKey curve;
+  CoordinatorAddress address;
+  std::vector<Certificate> operators;  // of operators/*.cert
+};
+Result<CoordinatorHome> load_coordinator_home(const std::string& folder);
+
+}  // namespace covey

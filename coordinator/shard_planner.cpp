@@ -1,0 +1,28 @@
+#include "coordinator/shard_planner.h"
+
+#include <numeric>
+
+#include "core/spec/parameter_table.h"
+
+namespace covey {
+
+ShardPlanner::ShardPlanner(const JobSpec& job) {
+  const ParameterTable table = parameter_table(job.model);
+  std::uint64_t copies = 3;
+  if (job.train.optimizer == LocalOptimizer::kAdamW) copies += 2;
+  if (job.train.optimizer == LocalOptimizer::kSgd && job.train.momentum > 0) copies += 1;
+  parameters_ = table.size;
+  training_bytes_min_ = table.size * copies * sizeof(float);
+  all_.resize(table.shards.size());
+  std::iota(all_.begin(), all_.end(), 0U);
+}
+
+Result<std::vector<std::uint32_t>> ShardPlanner::plan(const Capability& capability) const {
+  if (capability.memory_bytes == 0 || capability.memory_bytes >= training_bytes_min_) return all_;
+  return unexpected(ErrorCode::kResourceExhausted,
+                    "training takes at least " + std::to_string(training_bytes_min_) +
+                        " bytes of memory, the client has " + std::to_string(capability.memory_bytes) +
+                        "; choose a smaller model");
+}
+
+}  // namespace covey

@@ -1,0 +1,221 @@
+#include "coordinator/tables.h"
+
+#include "core/base/wire.h"
+#include "core/protocol/job_spec.h"
+#include "core/protocol/manifest.h"
+#include "core/protocol/records.h"
+
+namespace covey {
+namespace {
+
+constexpr std::uint8_t kVersion = 1;
+
+std::string peer_text(const PeerKey& peer) { return hex(peer.span()); }
+
+std::string attempt_path(const RoundKey& key) {
+  return hex_number(key.job) + "/" + hex_number(key.round) + "/" + hex_number(key.attempt);
+}
+
+void put(ByteWriter& out, const BlobRef& blob) { out.fixed(blob.id).u64(blob.size); }
+BlobRef get_blob(ByteReader& in) { return BlobRef{in.fixed<Digest>(), in.u64()}; }
+
+template <class T, class Read>
+Result<T> decode(ByteSpan bytes, const char* table, Read read) {
+  ByteReader in(bytes);
+  const std::uint8_t version = in.u8();
+  if (version != kVersion)
+    return unexpected(ErrorCode::kCorrupted, std::string(table) + " has version " + std::to_string(version) +
+                                                 ", this program reads " + std::to_string(kVersion));
+  T row;
+  COVEY_TRY_VOID(read(in, row));
+  COVEY_TRY_VOID(in.finish(table));
+  return row;
+}
+
+Unexpected bad(const char* what) { return unexpected(ErrorCode::kCorrupted, what); }
+
+}  // namespace
+
+std::string job_spec_key(JobId job) { return "job/" + hex_number(job) + "/spec"; }
+std::string job_state_key(JobId job) { return "job/" + hex_number(job) + "/state"; }
+std::string model_key(JobId job, std::uint32_t version) {
+  return "model/" + hex_number(job) + "/" + hex_number(version);
+}
+std::string round_key(const RoundKey& key) { return "round/" + attempt_path(key); }
+std::string update_key(const RoundKey& key, const PeerKey& peer) {
+  return "update/" + attempt_path(key) + "/" + peer_text(peer);
+}
+std::string round_metrics_key(JobId job, std::uint32_t round) {
+  return "metric/" + hex_number(job) + "/" + hex_number(round);
+}
+std::string client_metrics_key(JobId job, std::uint32_t round, const PeerKey& peer) {
+  return round_metrics_key(job, round) + "/" + peer_text(peer);
+}
+std::string node_key(const PeerKey& peer) { return "node/" + peer_text(peer); }
+std::string cert_key(const PeerKey& peer) { return "cert/" + peer_text(peer); }
+std::string token_key(const TokenId& token) { return "token/" + hex(token.span()); }
+std::string journal_key(std::uint64_t sequence) { return "journal/" + hex_number(sequence); }
+
+std::vector<std::string_view> key_parts(std::string_view key) {
+  std::vector<std::string_view> parts;
+  while (true) {
+    const std::size_t slash = key.find('/');
+    parts.push_back(key.substr(0, slash));
+    if (slash == std::string_view::npos) return parts;
+    key.remove_prefix(slash + 1);
+  }
+}
+
+Result<std::uint64_t> number_in_key(std::string_view part) {
+  if (part.size() != 16) return bad("a number in a key has not 16 digits");
+  std::uint64_t value = 0;
+  for (const char c : part) {
+    const bool digit = c >= '0' && c <= '9';
+    if (!digit && !(c >= 'a' && c <= 'f')) return bad("a number in a key is not hexadecimal");
+    value = value << 4 | static_cast<std::uint64_t>(digit ? c - '0' : c - 'a' + 10);
+  }
+  return value;
+}
+
+Result<std::uint32_t> small_number_in_key(std::string_view part) {
+  COVEY_TRY(const std::uint64_t value, number_in_key(part));
+  if (value > 0xffffffffU) return bad("a number in a key is above 32 bits");
+  return static_cast<std::uint32_t>(value);
+}
+
+Bytes encode(const JobSpecRow& row) {
+  return ByteWriter().u8(kVersion).u64(row.nonce).fixed(row.submitter).text(row.toml).take();
+}
+
+Result<JobSpecRow> decode_job_spec_row(ByteSpan bytes) {
+  return decode<JobSpecRow>(bytes, "job specification", [](ByteReader& in, JobSpecRow& row) -> Result<void> {
+    row.nonce = in.u64();
+    row.submitter = in.fixed<PeerKey>();
+    row.toml = in.text();
+    return {};
+  });
+}
+
+Bytes encode(const ModelRow& row) {
+  ByteWriter out;
+  out.u8(kVersion);
+  put(out, row.manifest);
+  out.u32(static_cast<std::uint32_t>(row.shards.size()));
+  for (const BlobRef& shard : row.shards) put(out, shard);
+  out.boolean(row.optimizer_state.has_value());
+  if (row.optimizer_state) put(out, *row.optimizer_state);
+  return out.take();
+}
+
+Result<ModelRow> decode_model_row(ByteSpan bytes) {
+  return decode<ModelRow>(bytes, "model", [](ByteReader& in, ModelRow& row) -> Result<void> {
+    row.manifest = get_blob(in);
+    const std::size_t count = in.count(40);
+    for (std::size_t i = 0; i < count; ++i) row.shards.push_back(get_blob(in));
+    if (in.boolean()) row.optimizer_state = get_blob(in);
+    return {};
+  });
+}
+
+Bytes encode(const RoundRow& row) {
+  ByteWriter out;
+  out.u8(kVersion).u8(static_cast<std::uint8_t>(row.kind)).u32(row.target).instant(row.started);
+  put(out, row.model);
+  out.u32(static_cast<std::uint32_t>(row.cohort.size()));
+  for (const PeerKey& peer : row.cohort) out.fixed(peer);
+  return out.take();
+}
+
+Result<RoundRow> decode_round_row(ByteSpan bytes) {
+  return decode<RoundRow>(bytes, "round", [](ByteReader& in, RoundRow& row) -> Result<void> {
+    const std::uint8_t kind = in.u8();
+    if (kind != static_cast<std::uint8_t>(RoundKind::kTrain) && kind != static_cast<std::uint8_t>(RoundKind::kEvaluate))
+      return bad("round: its kind does not exist");
+    row.kind = static_cast<RoundKind>(kind);
+    row.target = in.u32();
+    row.started = in.instant();
+    row.model = get_blob(in);
+    const std::size_t count = in.count(PeerKey::kSize);
+    for (std::size_t i = 0; i < count; ++i) row.cohort.push_back(in.fixed<PeerKey>());
+    return {};
+  });
+}
+
+Bytes encode(const UpdateRow& row) {
+  return ByteWriter().u8(kVersion).instant(row.received).f64(row.norm).blob(encode(row.update)).take();
+}
+
+Result<UpdateRow> decode_update_row(ByteSpan bytes) {
+  return decode<UpdateRow>(bytes, "update", [](ByteReader& in, UpdateRow& row) -> Result<void> {
+    row.received = in.instant();
+    row.norm = in.f64();
+    COVEY_TRY(row.update, decode_update_ready(in.blob()));
+    return {};
+  });
+}
+
+Bytes encode(const TokenRow& row) {
+  ByteWriter out;
+  out.u8(kVersion).blob(encode(row.delegation)).instant(row.registered).boolean(row.spent_by.has_value());
+  if (row.spent_by) out.fixed(*row.spent_by).instant(row.spent);
+  return out.take();
+}
+
+Result<TokenRow> decode_token_row(ByteSpan bytes) {
+  return decode<TokenRow>(bytes, "token", [](ByteReader& in, TokenRow& row) -> Result<void> {
+    auto delegation = decode_delegation(in.blob());
+    if (!delegation) return unexpected(ErrorCode::kCorrupted, "token: " + delegation.error().message);
+    row.delegation = std::move(*delegation);
+    row.registered = in.instant();
+    if (in.boolean()) {
+      row.spent_by = in.fixed<PeerKey>();
+      row.spent = in.instant();
+    }
+    return {};
+  });
+}
+
+Bytes certificate_value(const Certificate& certificate) {
+  return ByteWriter().u8(kVersion).blob(encode(certificate)).take();
+}
+
+Result<Certificate> certificate_of_value(ByteSpan bytes) {
+  return decode<Certificate>(bytes, "certificate", [](ByteReader& in, Certificate& row) -> Result<void> {
+    auto certificate = decode_certificate(in.blob());
+    if (!certificate) return unexpected(ErrorCode::kCorrupted, "certificate: " + certificate.error().message);
+    row = std::move(*certificate);
+    return {};
+  });
+}
+
+namespace {
+
+Result<void> add_blobs_of(const Row& row, std::set<Digest>& blobs) {
+  if (row.key.starts_with("model/")) {
+    COVEY_TRY(const ModelRow model, decode_model_row(row.value));
+    blobs.insert(model.manifest.id);
+    for (const BlobRef& shard : model.shards) blobs.insert(shard.id);
+    if (model.optimizer_state) blobs.insert(model.optimizer_state->id);
+  } else if (row.key.starts_with("update/")) {
+    COVEY_TRY(const UpdateRow update, decode_update_row(row.value));
+    if (update.update.update) blobs.insert(update.update.update->id);
+  } else if (row.key.starts_with("job/") && row.key.ends_with("/spec")) {
+    COVEY_TRY(const JobSpecRow job, decode_job_spec_row(row.value));
+    COVEY_TRY(const JobSpec spec, parse_job(job.toml));
+    blobs.insert(blob_ref_of(bytes_of(public_toml(spec))).id);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::set<Digest>> blobs_in_rows(const std::vector<Row>& rows) {
+  std::set<Digest> blobs;
+  for (const Row& row : rows) {
+    const auto added = add_blobs_of(row, blobs);
+    if (!added) return unexpected(in_context("row " + row.key, added.error()));
+  }
+  return blobs;
+}
+
+}  // namespace covey

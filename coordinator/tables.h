@@ -1,0 +1,87 @@
+// Keys and values of the coordinator's durable tables; docs/durable_state.md has every byte.
+// Values that other rooms also encode are in core/protocol/records.h.
+#pragma once
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/batch.h"
+#include "core/protocol/certificate.h"
+#include "core/protocol/message.h"
+
+namespace covey {
+
+// ---- keys
+std::string job_spec_key(JobId job);                      // job/<job>/spec
+std::string job_state_key(JobId job);                     // job/<job>/state
+std::string model_key(JobId job, std::uint32_t version);  // model/<job>/<version>
+std::string round_key(const RoundKey& key);               // round/<job>/<round>/<attempt>
+std::string update_key(const RoundKey& key, const PeerKey& peer);  // update/<job>/<round>/<attempt>/<peer>
+std::string round_metrics_key(JobId job, std::uint32_t round);     // metric/<job>/<round>
+std::string client_metrics_key(JobId job, std::uint32_t round, const PeerKey& peer);  // .../<peer>
+std::string node_key(const PeerKey& peer);                // node/<peer>: NodeSummary
+std::string cert_key(const PeerKey& peer);                // cert/<peer>: Certificate
+std::string token_key(const TokenId& token);              // token/<id>
+std::string journal_key(std::uint64_t sequence);          // journal/<sequence>
+
+// A key cut at its slashes. Numbers and keys in it are read with the functions below.
+std::vector<std::string_view> key_parts(std::string_view key);
+Result<std::uint64_t> number_in_key(std::string_view part);
+Result<std::uint32_t> small_number_in_key(std::string_view part);
+
+// ---- values
+struct JobSpecRow {              // written once, at submission
+  std::uint64_t nonce = 0;
+  PeerKey submitter;
+  std::string toml;              // as submitted; parse_job accepts it
+  bool operator==(const JobSpecRow&) const = default;
+};
+struct ModelRow {                // one version that is kept
+  BlobRef manifest;
+  std::vector<BlobRef> shards;   // in the manifest's order
+  std::optional<BlobRef> optimizer_state;
+  bool operator==(const ModelRow&) const = default;
+};
+struct RoundRow {                // a round in progress; gone when it is committed or abandoned
+  RoundKind kind = RoundKind::kTrain;
+  std::uint32_t target = 0;      // updates after which it closes
+  Instant started;
+  BlobRef model;                 // manifest offered
+  std::vector<PeerKey> cohort;   // ascending
+  bool operator==(const RoundRow&) const = default;
+};
+struct UpdateRow {               // an accepted update of a round in progress
+  Instant received;
+  double norm = 0;
+  UpdateReady update;
+  bool operator==(const UpdateRow&) const = default;
+};
+struct TokenRow {
+  Delegation delegation;
+  Instant registered;
+  std::optional<PeerKey> spent_by;
+  Instant spent;                 // epoch: not yet
+  bool operator==(const TokenRow&) const = default;
+};
+
+Bytes encode(const JobSpecRow& row);
+Bytes encode(const ModelRow& row);
+Bytes encode(const RoundRow& row);
+Bytes encode(const UpdateRow& row);
+Bytes encode(const TokenRow& row);
+Bytes certificate_value(const Certificate& certificate);
+// Errors: kCorrupted naming the table.
+Result<JobSpecRow> decode_job_spec_row(ByteSpan bytes);
+Result<ModelRow> decode_model_row(ByteSpan bytes);
+Result<RoundRow> decode_round_row(ByteSpan bytes);
+Result<UpdateRow> decode_update_row(ByteSpan bytes);
+Result<TokenRow> decode_token_row(ByteSpan bytes);
+Result<Certificate> certificate_of_value(ByteSpan bytes);
+
+// Every blob that the rows refer to. A driver may erase all others before the machine starts: they
+// were left by a crash between a file and its row. Errors: kCorrupted naming the row.
+Result<std::set<Digest>> blobs_in_rows(const std::vector<Row>& rows);
+
+}  // namespace covey

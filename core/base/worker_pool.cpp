@@ -1,0 +1,63 @@
+#include "core/base/worker_pool.h"
+
+#include <system_error>
+#include <utility>
+
+#include "core/base/check.h"
+
+namespace covey {
+
+WorkerPool::WorkerPool(std::size_t threads) {
+  COVEY_CHECK(threads >= 1);
+  threads_.reserve(threads);
+  try {
+    for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+  } catch (const std::system_error&) {
+    // Unwinding would join threads that wait for ever, and fewer threads than asked for would
+    // go unnoticed.
+    check_failed("the system refused a worker thread (ulimit -u, pids.max)", __FILE__, __LINE__);
+  }
+}
+
+WorkerPool::~WorkerPool() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  ready_.notify_all();
+  threads_.clear();  // joins
+}
+
+void WorkerPool::submit(std::function<void()> task) {
+  COVEY_CHECK(task != nullptr);
+  {
+    const std::lock_guard lock(mutex_);
+    queue_.push_back(std::move(task));
+  }
+  ready_.notify_one();
+}
+
+void WorkerPool::wait_idle() {
+  std::unique_lock lock(mutex_);
+  idle_.wait(lock, [this] { return queue_.empty() && running_ == 0; });
+}
+
+void WorkerPool::work() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    ready_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+    if (queue_.empty()) return;  // stopping, and nothing is left
+    {
+      std::function<void()> task = std::move(queue_.front());
+      queue_.pop_front();
+      ++running_;
+      lock.unlock();
+      task();
+    }  // what the task captured is gone before it counts as finished
+    lock.lock();
+    --running_;
+    if (queue_.empty() && running_ == 0) idle_.notify_all();
+  }
+}
+
+}  // namespace covey

@@ -1,0 +1,57 @@
+#include "core/nn/conv_block.h"
+
+namespace covey {
+
+ConvBlock::ConvBlock(Parameter weight, Parameter bias, std::int64_t height, std::int64_t width,
+                     InputGradient input_gradient)
+    : weight_(weight), bias_(bias), height_(height), width_(width), input_gradient_(input_gradient) {}
+
+Shape ConvBlock::input_shape(std::int64_t batch) const {
+  return {batch, weight_.value.dim(1), height_, width_};
+}
+Shape ConvBlock::conv_shape(std::int64_t batch) const {
+  return {batch, weight_.value.dim(0), height_, width_};
+}
+Shape ConvBlock::pooled_shape(std::int64_t batch) const {
+  return {batch, weight_.value.dim(0), height_ / 2, width_ / 2};
+}
+ConvGeometry ConvBlock::geometry() const {
+  const std::int64_t kernel = weight_.value.dim(2);
+  return {kernel, kernel / 2};
+}
+
+void ConvBlock::plan(Extent largest, Arena& arena, Workspace& workspace) {
+  y_ = arena.take(pooled_shape(largest.batch));
+  argmax_ = arena.take(pooled_shape(largest.batch), DType::kI32);
+  // The convolution's output is not needed after pooling, so its memory serves its gradient too.
+  workspace.want(Slot::kWork0, conv_shape(largest.batch).elements());
+  if (input_gradient_ == InputGradient::kSkip) return;
+  workspace.want(Slot::kFlow0, input_shape(largest.batch).elements());
+  workspace.want(Slot::kFlow1, input_shape(largest.batch).elements());
+}
+
+Tensor ConvBlock::forward(const Pass& pass, Tensor x) {
+  const std::int64_t batch = pass.extent.batch;
+  x_ = x.reshaped(input_shape(batch));
+  const Tensor conv = pass.workspace.get(Slot::kWork0, conv_shape(batch));
+  const Tensor y = cut(y_, pooled_shape(batch));
+  pass.ops.conv2d(x_, weight_.value, bias_.value, conv, geometry());
+  pass.ops.maxpool2(conv, y, cut(argmax_, y.shape));
+  pass.ops.relu(y, y);
+  return y;
+}
+
+Tensor ConvBlock::backward(const Pass& pass, Tensor dy) {
+  const std::int64_t batch = pass.extent.batch;
+  dy = dy.reshaped(pooled_shape(batch));
+  pass.ops.relu_grad(cut(y_, dy.shape), dy, dy);
+  const Tensor dconv = pass.workspace.get(Slot::kWork0, conv_shape(batch));
+  pass.ops.maxpool2_grad(dy, cut(argmax_, dy.shape), dconv);
+  pass.ops.conv2d_grad_weight(dconv, x_, weight_.gradient, bias_.gradient, geometry());
+  if (input_gradient_ == InputGradient::kSkip) return {};
+  const Tensor dx = pass.workspace.other_flow(dy, x_.shape);
+  pass.ops.conv2d_grad_input(dconv, weight_.value, dx, geometry());
+  return dx;
+}
+
+}  // namespace covey

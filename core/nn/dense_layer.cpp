@@ -1,0 +1,34 @@
+#include "core/nn/dense_layer.h"
+
+namespace covey {
+
+DenseLayer::DenseLayer(Parameter weight, Parameter bias, Activation activation,
+                       InputGradient input_gradient)
+    : weight_(weight), bias_(bias), activation_(activation), input_gradient_(input_gradient) {}
+
+void DenseLayer::plan(Extent largest, Arena& arena, Workspace& workspace) {
+  y_ = arena.take({largest.batch, outputs()});
+  if (input_gradient_ == InputGradient::kSkip) return;
+  workspace.want(Slot::kFlow0, largest.batch * inputs());
+  workspace.want(Slot::kFlow1, largest.batch * inputs());
+}
+
+Tensor DenseLayer::forward(const Pass& pass, Tensor x) {
+  x_ = x.reshaped({pass.extent.batch, inputs()});
+  const Tensor y = cut(y_, {pass.extent.batch, outputs()});
+  pass.ops.linear(x_, weight_.value, bias_.value, y);
+  if (activation_ == Activation::kRelu) pass.ops.relu(y, y);
+  return y;
+}
+
+Tensor DenseLayer::backward(const Pass& pass, Tensor dy) {
+  dy = dy.reshaped({pass.extent.batch, outputs()});
+  if (activation_ == Activation::kRelu) pass.ops.relu_grad(cut(y_, dy.shape), dy, dy);
+  pass.ops.linear_grad_weight(dy, x_, weight_.gradient, bias_.gradient);
+  if (input_gradient_ == InputGradient::kSkip) return {};
+  const Tensor dx = pass.workspace.other_flow(dy, x_.shape);
+  pass.ops.linear_grad_input(dy, weight_.value, dx);
+  return dx;
+}
+
+}  // namespace covey

@@ -1,0 +1,111 @@
+#include "core/protocol/job_spec.h"
+
+#include <algorithm>
+#include <cctype>
+#include <limits>
+
+#include "core/protocol/limits.h"
+#include "core/spec/setting.h"
+
+namespace covey {
+namespace {
+
+constexpr std::uint64_t kRoundsMax = 1'000'000;
+constexpr std::uint64_t kClientsMax = 10'000'000;
+
+Result<void> check_name(const std::string& name) {
+  const auto plain = [](unsigned char c) { return std::isalnum(c) != 0 || c == '.' || c == '_' || c == '-'; };
+  if (!name.empty() && name.size() <= kNameBytesMax && std::all_of(name.begin(), name.end(), plain)) return {};
+  return bad_setting("name", setting_text(name),
+                     "must have 1 to " + std::to_string(kNameBytesMax) + " characters of A-Z a-z 0-9 . _ -");
+}
+
+Result<void> above_zero(std::string_view name, double value, double high) {
+  if (value > 0 && value <= high) return {};
+  return bad_setting(name, setting_text(value), "must be above 0 and at most " + setting_text(high));
+}
+
+Result<void> check_server(const ServerSpec& server) {
+  COVEY_TRY_VOID(above_zero("server.learning_rate", server.learning_rate, 1e3));
+  COVEY_TRY_VOID(setting_within("server.momentum", server.momentum, 0.0, 0.9999));
+  COVEY_TRY_VOID(setting_within("server.beta1", server.beta1, 0.0, 0.9999));
+  COVEY_TRY_VOID(setting_within("server.beta2", server.beta2, 0.0, 0.999999));
+  return above_zero("server.tau", server.tau, 1.0);
+}
+
+Result<void> check_text(const JobSpec& spec) {
+  if (spec.model.family != ModelFamily::kTransformer)
+    return bad_setting("model.family", setting_text(name_of(spec.model.family)),
+                       "data.format = \"text\" trains a \"transformer\"; change one of the two");
+  if (spec.model.vocabulary != 256)
+    return bad_setting("model.vocabulary", std::to_string(spec.model.vocabulary), "text is read as bytes; use 256");
+  return {};
+}
+
+Result<void> check_csv(const JobSpec& spec) {
+  if (spec.model.family != ModelFamily::kLogistic && spec.model.family != ModelFamily::kMlp)
+    return bad_setting("model.family", setting_text(name_of(spec.model.family)),
+                       "data.format = \"csv\" trains \"logistic\" or \"mlp\"; change one of the two");
+  if (spec.model.inputs != spec.data.feature_count())
+    return bad_setting("model.inputs", std::to_string(spec.model.inputs),
+                       "data.columns give " + std::to_string(spec.data.feature_count()) + " features; remove model.inputs");
+  if (spec.model.classes != spec.data.class_count())
+    return bad_setting("model.classes", std::to_string(spec.model.classes),
+                       "the label column has " + std::to_string(spec.data.class_count()) + " values; remove model.classes");
+  return {};
+}
+
+Result<void> check_fit(const JobSpec& spec) {
+  switch (spec.data.format) {
+    case DataFormat::kText: return check_text(spec);
+    case DataFormat::kCsv: return check_csv(spec);
+    case DataFormat::kIdx:
+      if (spec.model.family != ModelFamily::kTransformer) return {};
+      return bad_setting("model.family", "\"transformer\"",
+                         "data.format = \"idx\" trains \"cnn\", \"mlp\" or \"logistic\"; change one of the two");
+  }
+  return {};
+}
+
+}  // namespace
+
+const char* name_of(ServerOptimizerKind kind) {
+  switch (kind) {
+    case ServerOptimizerKind::kFedAvg: return "fedavg";
+    case ServerOptimizerKind::kFedAvgM: return "fedavgm";
+    case ServerOptimizerKind::kFedAdam: return "fedadam";
+    case ServerOptimizerKind::kFedYogi: return "fedyogi";
+  }
+  return "unknown";
+}
+
+Result<ServerOptimizerKind> server_optimizer_from(std::string_view name) {
+  for (const auto kind : {ServerOptimizerKind::kFedAvg, ServerOptimizerKind::kFedAvgM,
+                          ServerOptimizerKind::kFedAdam, ServerOptimizerKind::kFedYogi})
+    if (name == name_of(kind)) return kind;
+  return bad_setting("server.optimizer", setting_text(name),
+                     R"(must be "fedavg", "fedavgm", "fedadam" or "fedyogi")");
+}
+
+Result<void> JobSpec::validate() const {
+  COVEY_TRY_VOID(check_name(name));
+  COVEY_TRY_VOID(setting_within("rounds", std::uint64_t{rounds}, 1, kRoundsMax));
+  if (seed > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
+    return bad_setting("seed", std::to_string(seed), "must be below 2^63");
+  COVEY_TRY_VOID(data.validate());
+  COVEY_TRY_VOID(check_fit(*this));
+  COVEY_TRY_VOID(model.validate());
+  COVEY_TRY_VOID(train.validate());
+  COVEY_TRY_VOID(above_zero("selection.fraction", selection.fraction, 1.0));
+  COVEY_TRY_VOID(setting_within("selection.min_clients", std::uint64_t{selection.min_clients}, 1, kClientsMax));
+  COVEY_TRY_VOID(setting_within("selection.over_selection", selection.over_selection, 0.0, 4.0));
+  COVEY_TRY_VOID(setting_within("round.deadline_s", seconds(round.deadline), 0.1, 30.0 * 24 * 3600));
+  COVEY_TRY_VOID(above_zero("round.quorum", round.quorum, 1.0));
+  COVEY_TRY_VOID(setting_within("round.attempts_max", std::uint64_t{round.attempts_max}, 1, 1000));
+  COVEY_TRY_VOID(check_server(server));
+  COVEY_TRY_VOID(setting_within("update.clip_norm", update.clip_norm, 0.0, 1e6));
+  COVEY_TRY_VOID(setting_within("simulation.clients", std::uint64_t{simulation.clients}, 1, kClientsMax));
+  return simulation.partition.validate();
+}
+
+}  // namespace covey

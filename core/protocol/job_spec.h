@@ -1,0 +1,88 @@
+// One job file for the coordinator, the clients and the simulator.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "core/base/result.h"
+#include "core/base/time.h"
+#include "core/spec/data_spec.h"
+#include "core/spec/model_spec.h"
+#include "core/spec/train_spec.h"
+
+namespace covey {
+
+enum class ServerOptimizerKind : std::uint8_t { kFedAvg, kFedAvgM, kFedAdam, kFedYogi };
+const char* name_of(ServerOptimizerKind kind);  // "fedavg", "fedavgm", "fedadam", "fedyogi"
+Result<ServerOptimizerKind> server_optimizer_from(std::string_view name);
+
+// [selection]
+struct SelectionSpec {
+  double fraction = 1.0;          // of the nodes that are there, (0, 1]
+  std::uint32_t min_clients = 2;  // a round waits until this many are there, and asks at least them
+  double over_selection = 0.0;    // extra share asked, [0, 4]; the round closes at the target
+  bool operator==(const SelectionSpec&) const = default;
+};
+
+// [round]
+struct RoundSpec {
+  Duration deadline = std::chrono::seconds(600);
+  double quorum = 0.5;             // share of the target that must have delivered at the deadline, (0, 1]
+  std::uint32_t attempts_max = 10; // of one round, before the job fails
+  bool operator==(const RoundSpec&) const = default;
+};
+
+// [server]: Reddi et al. 2021, algorithm 2. The pseudo-gradient is the weighted mean of
+// (global - local).
+struct ServerSpec {
+  ServerOptimizerKind optimizer = ServerOptimizerKind::kFedAvg;
+  double learning_rate = 1.0;
+  double momentum = 0.9;           // fedavgm
+  double beta1 = 0.9, beta2 = 0.99, tau = 1e-3;  // fedadam, fedyogi
+  bool operator==(const ServerSpec&) const = default;
+};
+
+// [update]
+struct UpdateSpec {
+  double clip_norm = 0;            // L2 bound on one client's update; 0: none
+  bool operator==(const UpdateSpec&) const = default;
+};
+
+// [simulation]: read by covey-sim alone; never sent to a client.
+struct SimulationSpec {
+  std::string data;                // path, relative to the job file
+  std::uint32_t clients = 10;
+  PartitionSpec partition;
+  bool operator==(const SimulationSpec&) const = default;
+};
+
+struct JobSpec {
+  std::string name = "job";
+  std::uint32_t rounds = 10;
+  std::uint64_t seed = 1;
+  ModelSpec model;
+  DataSpec data;
+  TrainSpec train;
+  SelectionSpec selection;
+  RoundSpec round;
+  ServerSpec server;
+  UpdateSpec update;
+  SimulationSpec simulation;
+  bool operator==(const JobSpec&) const = default;
+
+  // Refuses an impossible job by the name of the setting, with the nearest possible one.
+  Result<void> validate() const;
+};
+
+// Unknown keys fail and suggest the nearest; known features that are not built yet
+// (privacy.secure_aggregation = true, privacy.epsilon, update.compress, train.precision = "bf16",
+// ...) fail with kUnsupported. The result is validated. For csv, model.inputs and model.classes
+// default to what the columns give. Errors name file position (line) and key.
+Result<JobSpec> parse_job(std::string_view toml);
+
+// Every effective value, in a fixed order; parse_job(to_toml(spec)) == spec. Without [simulation]
+// it is the public configuration that clients get, whose hash they agree on.
+std::string to_toml(const JobSpec& spec);
+std::string public_toml(const JobSpec& spec);
+
+}  // namespace covey

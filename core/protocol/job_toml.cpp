@@ -1,0 +1,302 @@
+// Text form of JobSpec. Unknown keys and features that are not built are refused by name.
+#include <algorithm>
+#include <sstream>
+
+#include "core/protocol/job_spec.h"
+#include "core/protocol/limits.h"
+#include "core/protocol/toml_section.h"
+#include "core/spec/setting.h"
+
+namespace covey {
+namespace {
+
+using Failure = std::optional<Error>;
+
+Result<ColumnKind> column_kind_from(std::string_view name) {
+  if (name == "numeric") return ColumnKind::kNumeric;
+  if (name == "category") return ColumnKind::kCategory;
+  if (name == "label") return ColumnKind::kLabel;
+  if (name == "ignore") return ColumnKind::kIgnore;
+  return unexpected(ErrorCode::kInvalidArgument,
+                    "= " + setting_text(name) + R"(: must be "numeric", "category", "label" or "ignore")");
+}
+
+const char* text_of_kind(ColumnKind kind) {
+  switch (kind) {
+    case ColumnKind::kNumeric: return "numeric";
+    case ColumnKind::kCategory: return "category";
+    case ColumnKind::kLabel: return "label";
+    case ColumnKind::kIgnore: return "ignore";
+  }
+  return "ignore";
+}
+
+void read_model(const toml::table* table, ModelSpec& model, Failure& error) {
+  TomlSection section(table, "model", error);
+  section.read("family", model.family, &model_family_from);
+  section.read("inputs", model.inputs);
+  section.read("hidden", model.hidden);
+  section.read("classes", model.classes);
+  section.read("image_height", model.image_height);
+  section.read("image_width", model.image_width);
+  section.read("image_channels", model.image_channels);
+  section.read("conv_channels", model.conv_channels);
+  section.read("kernel", model.kernel);
+  section.read("dense", model.dense);
+  section.read("vocabulary", model.vocabulary);
+  section.read("layers", model.layers);
+  section.read("width", model.width);
+  section.read("heads", model.heads);
+  section.read("ffn", model.ffn);
+  section.read("context", model.context);
+  section.finish();
+}
+
+ColumnSpec read_column(const toml::table* table, std::size_t index, Failure& error) {
+  ColumnSpec column;
+  TomlSection section(table, "data.columns[" + std::to_string(index) + "]", error);
+  section.read("name", column.name);
+  section.read("kind", column.kind, &column_kind_from);
+  section.read("min", column.min);
+  section.read("max", column.max);
+  section.read("log", column.log);
+  section.read("values", column.values);
+  section.finish();
+  return column;
+}
+
+void read_data(const toml::table* table, DataSpec& data, Failure& error) {
+  TomlSection section(table, "data", error);
+  section.read("format", data.format, &data_format_from);
+  section.read("holdout", data.holdout);
+  if (const toml::array* columns = section.array_of_tables("columns"))
+    for (std::size_t i = 0; i < columns->size() && !error; ++i)
+      data.columns.push_back(read_column(columns->get(i)->as_table(), i, error));
+  section.finish();
+}
+
+void read_train(const toml::table* table, TrainSpec& train, Failure& error) {
+  TomlSection section(table, "train", error);
+  if (section.has("local_steps") && !section.has("local_epochs")) train.local_epochs = 0;
+  section.read("local_epochs", train.local_epochs);
+  section.read("local_steps", train.local_steps);
+  section.read("batch_size", train.batch_size);
+  section.read("optimizer", train.optimizer, &local_optimizer_from);
+  section.read("learning_rate", train.learning_rate);
+  section.read("momentum", train.momentum);
+  section.read("weight_decay", train.weight_decay);
+  section.read("beta1", train.beta1);
+  section.read("beta2", train.beta2);
+  section.read("epsilon", train.epsilon);
+  section.read("clip_norm", train.clip_norm);
+  section.read("schedule", train.schedule, &schedule_from);
+  section.read("warmup", train.warmup);
+  section.read("final_ratio", train.final_ratio);
+  section.only("precision", "f32", "another precision than f32");
+  section.finish();
+}
+
+void read_round(const toml::table* table, RoundSpec& round, Failure& error) {
+  TomlSection section(table, "round", error);
+  double deadline_s = seconds(round.deadline);
+  section.read("deadline_s", deadline_s);
+  section.read("quorum", round.quorum);
+  section.read("attempts_max", round.attempts_max);
+  section.finish();
+  if (error) return;
+  if (const auto fits = setting_within("round.deadline_s", deadline_s, 0.1, 30.0 * 24 * 3600); !fits)
+    error = fits.error();
+  else
+    round.deadline = from_seconds(deadline_s);
+}
+
+void read_server(const toml::table* table, ServerSpec& server, Failure& error) {
+  TomlSection section(table, "server", error);
+  section.read("optimizer", server.optimizer, &server_optimizer_from);
+  section.read("learning_rate", server.learning_rate);
+  section.read("momentum", server.momentum);
+  section.read("beta1", server.beta1);
+  section.read("beta2", server.beta2);
+  section.read("tau", server.tau);
+  section.finish();
+}
+
+void read_small(TomlSection& top, JobSpec& spec, Failure& error) {
+  TomlSection selection(top.child("selection"), "selection", error);
+  selection.read("fraction", spec.selection.fraction);
+  selection.read("min_clients", spec.selection.min_clients);
+  selection.read("over_selection", spec.selection.over_selection);
+  selection.finish();
+
+  TomlSection update(top.child("update"), "update", error);
+  update.read("clip_norm", spec.update.clip_norm);
+  update.only("compress", "none", "update compression");
+  update.finish();
+
+  TomlSection privacy(top.child("privacy"), "privacy", error);
+  privacy.only("secure_aggregation", "false", "secure aggregation");
+  privacy.only("epsilon", "", "differential privacy");
+  privacy.only("delta", "", "differential privacy");
+  privacy.only("noise_multiplier", "", "differential privacy");
+  privacy.only("mechanism", "none", "differential privacy");
+  privacy.finish();
+
+  TomlSection simulation(top.child("simulation"), "simulation", error);
+  simulation.read("data", spec.simulation.data);
+  simulation.read("clients", spec.simulation.clients);
+  simulation.read("partition", spec.simulation.partition.kind, &partition_kind_from);
+  simulation.read("alpha", spec.simulation.partition.alpha);
+  simulation.read("shards_per_client", spec.simulation.partition.shards_per_client);
+  simulation.read("column", spec.simulation.partition.column);
+  simulation.finish();
+}
+
+// Sizes that the data's public form fixes need not be said twice.
+void fill_sizes(JobSpec& spec, bool classes_given) {
+  if (spec.model.family == ModelFamily::kTransformer || spec.model.family == ModelFamily::kCnn) return;
+  if (spec.data.format == DataFormat::kCsv) {
+    if (spec.model.inputs == 0) spec.model.inputs = spec.data.feature_count();
+    if (!classes_given) spec.model.classes = spec.data.class_count();
+  } else if (spec.data.format == DataFormat::kIdx && spec.model.inputs == 0) {
+    spec.model.inputs = spec.model.image_height * spec.model.image_width * spec.model.image_channels;
+  }
+}
+
+// ---- writing
+
+std::string quoted(std::string_view text) {
+  std::ostringstream out;
+  out << toml::value<std::string>(std::string(text));
+  const std::string written = out.str();
+  return written;
+}
+
+template <class T, class Format>
+std::string list_of(const std::vector<T>& values, Format format) {
+  std::string out = "[";
+  for (std::size_t i = 0; i < values.size(); ++i) out += (i == 0 ? "" : ", ") + format(values[i]);
+  return out + "]";
+}
+
+class TomlWriter {
+ public:
+  TomlWriter& section(std::string_view name) {
+    out_ += "\n[" + std::string(name) + "]\n";
+    return *this;
+  }
+  TomlWriter& item(std::string_view name) {
+    out_ += "\n[[" + std::string(name) + "]]\n";
+    return *this;
+  }
+  TomlWriter& set(std::string_view key, std::string value) {
+    out_ += std::string(key) + " = " + value + "\n";
+    return *this;
+  }
+  TomlWriter& number(std::string_view key, double value) { return set(key, setting_text(value)); }
+  TomlWriter& whole(std::string_view key, std::uint64_t value) { return set(key, std::to_string(value)); }
+  TomlWriter& text(std::string_view key, std::string_view value) { return set(key, quoted(value)); }
+  std::string take() { return std::move(out_); }
+
+ private:
+  std::string out_;
+};
+
+void write_model(TomlWriter& out, const ModelSpec& model) {
+  const auto whole = [](std::uint32_t v) { return std::to_string(v); };
+  out.section("model").text("family", name_of(model.family));
+  out.whole("inputs", model.inputs).set("hidden", list_of(model.hidden, whole)).whole("classes", model.classes);
+  out.whole("image_height", model.image_height).whole("image_width", model.image_width);
+  out.whole("image_channels", model.image_channels).set("conv_channels", list_of(model.conv_channels, whole));
+  out.whole("kernel", model.kernel).whole("dense", model.dense).whole("vocabulary", model.vocabulary);
+  out.whole("layers", model.layers).whole("width", model.width).whole("heads", model.heads);
+  out.whole("ffn", model.ffn).whole("context", model.context);
+}
+
+void write_data(TomlWriter& out, const DataSpec& data) {
+  out.section("data").text("format", name_of(data.format)).number("holdout", data.holdout);
+  for (const ColumnSpec& column : data.columns) {
+    out.item("data.columns").text("name", column.name).text("kind", text_of_kind(column.kind));
+    if (column.kind == ColumnKind::kNumeric) {
+      out.number("min", column.min).number("max", column.max).set("log", column.log ? "true" : "false");
+    } else if (!column.values.empty()) {
+      out.set("values", list_of(column.values, [](const std::string& v) { return quoted(v); }));
+    }
+  }
+}
+
+void write_train(TomlWriter& out, const TrainSpec& train) {
+  out.section("train").whole("local_epochs", train.local_epochs).whole("local_steps", train.local_steps);
+  out.whole("batch_size", train.batch_size).text("optimizer", name_of(train.optimizer));
+  out.number("learning_rate", train.learning_rate).number("momentum", train.momentum);
+  out.number("weight_decay", train.weight_decay).number("beta1", train.beta1).number("beta2", train.beta2);
+  out.number("epsilon", train.epsilon).number("clip_norm", train.clip_norm);
+  out.text("schedule", name_of(train.schedule)).number("warmup", train.warmup);
+  out.number("final_ratio", train.final_ratio);
+}
+
+void write_rest(TomlWriter& out, const JobSpec& spec) {
+  out.section("selection").number("fraction", spec.selection.fraction);
+  out.whole("min_clients", spec.selection.min_clients).number("over_selection", spec.selection.over_selection);
+  out.section("round").number("deadline_s", seconds(spec.round.deadline)).number("quorum", spec.round.quorum);
+  out.whole("attempts_max", spec.round.attempts_max);
+  out.section("server").text("optimizer", name_of(spec.server.optimizer));
+  out.number("learning_rate", spec.server.learning_rate).number("momentum", spec.server.momentum);
+  out.number("beta1", spec.server.beta1).number("beta2", spec.server.beta2).number("tau", spec.server.tau);
+  out.section("update").number("clip_norm", spec.update.clip_norm);
+}
+
+}  // namespace
+
+Result<JobSpec> parse_job(std::string_view text) {
+  if (text.size() > kJobTomlBytesMax)
+    return unexpected(ErrorCode::kInvalidArgument, "the job file has " + std::to_string(text.size()) +
+                                                       " bytes; at most " + std::to_string(kJobTomlBytesMax) + " are allowed");
+  toml::table table;
+  try {
+    table = toml::parse(text);
+  } catch (const toml::parse_error& failure) {
+    return unexpected(ErrorCode::kInvalidArgument, "line " + std::to_string(failure.source().begin.line) +
+                                                       ": not TOML: " + std::string(failure.description()));
+  }
+  JobSpec spec;
+  Failure error;
+  TomlSection top(&table, "", error);
+  top.read("name", spec.name);
+  top.read("rounds", spec.rounds);
+  top.read("seed", spec.seed);
+  top.only("durability", "update", "durability = \"attempt\"");
+  top.only("topology", "star", "another topology than star");
+  const toml::table* model = top.child("model");
+  read_model(model, spec.model, error);
+  read_data(top.child("data"), spec.data, error);
+  read_train(top.child("train"), spec.train, error);
+  read_round(top.child("round"), spec.round, error);
+  read_server(top.child("server"), spec.server, error);
+  read_small(top, spec, error);
+  top.finish();
+  if (error) return unexpected(*error);
+  fill_sizes(spec, model != nullptr && model->contains("classes"));
+  COVEY_TRY_VOID(spec.validate());
+  return spec;
+}
+
+std::string public_toml(const JobSpec& spec) {
+  TomlWriter out;
+  out.text("name", spec.name).whole("rounds", spec.rounds).whole("seed", spec.seed);
+  write_model(out, spec.model);
+  write_data(out, spec.data);
+  write_train(out, spec.train);
+  write_rest(out, spec);
+  return out.take();
+}
+
+std::string to_toml(const JobSpec& spec) {
+  const SimulationSpec& simulation = spec.simulation;
+  TomlWriter out;
+  out.section("simulation").text("data", simulation.data).whole("clients", simulation.clients);
+  out.text("partition", name_of(simulation.partition.kind)).number("alpha", simulation.partition.alpha);
+  out.whole("shards_per_client", simulation.partition.shards_per_client).text("column", simulation.partition.column);
+  return public_toml(spec) + out.take();
+}
+
+}  // namespace covey

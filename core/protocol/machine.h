@@ -1,0 +1,196 @@
+// What goes into a state machine (Event) and what comes out (Command). Machines are pure: no clock,
+// socket, thread, file or global; a driver (net::Reactor, sim::World, a test) executes the commands
+// in order and returns events. A message that needs durability is sent only by the handler of
+// Persisted.
+#pragma once
+#include <functional>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/base/batch.h"
+#include "core/base/blob_store.h"
+#include "core/base/log.h"
+#include "core/base/time.h"
+#include "core/protocol/job_spec.h"
+#include "core/protocol/message.h"
+
+namespace covey {
+
+// A peer as it is connected now: the CURVE key that the transport has proved, and a number that
+// differs between connections (0 never occurs). A client's link to its coordinator is {key, 1}.
+struct Link {
+  PeerKey peer;
+  std::uint64_t session = 0;
+  auto operator<=>(const Link&) const = default;
+};
+
+using Ticket = std::uint64_t;  // pairs a command with its events; unique within one machine
+
+// ---- work: what an Executor computes off the machine's thread
+struct InitModel {             // coordinator: the initial model, and public_toml(job) as a blob
+  JobSpec job;
+};
+struct ModelReady {
+  BlobRef model;
+};
+struct CheckUpdate {           // coordinator: is this blob a finite update of the right size?
+  BlobRef update;
+  std::uint64_t parameters = 0;
+};
+struct UpdateChecked {
+  double norm = 0;             // L2
+};
+struct Contribution {
+  BlobRef update;
+  std::uint64_t weight = 0;    // examples, > 0
+  bool operator==(const Contribution&) const = default;
+};
+struct Aggregate {             // coordinator: mean of the updates, one server step, next model
+  RoundKey key;                // whose updates these are
+  JobSpec job;
+  BlobRef model;
+  std::optional<BlobRef> optimizer_state;
+  std::uint32_t next_version = 0;
+  std::vector<Contribution> contributions;  // in a fixed order
+};
+struct Aggregated {
+  BlobRef model;
+  std::optional<BlobRef> optimizer_state;
+  double update_norm = 0;      // L2 of the mean update
+};
+struct PrepareData {           // client: load and check the local data for this job
+  JobSpec job;
+};
+struct DataPrepared {
+  std::uint64_t train_examples = 0;
+  std::uint64_t holdout_examples = 0;
+};
+struct Train {                 // client: evaluate the offered model, then train and make the update
+  JobSpec job;
+  RoundOffer offer;            // every blob of the model is local
+};
+struct Trained {
+  std::optional<BlobRef> update;  // absent in an evaluation round
+  std::uint64_t examples = 0;
+  TrainStats train;
+  EvalStats evaluation;
+};
+using Work = std::variant<InitModel, CheckUpdate, Aggregate, PrepareData, Train>;
+using WorkValue = std::variant<ModelReady, UpdateChecked, Aggregated, DataPrepared, Trained>;
+
+// ---- commands
+struct Send {
+  Link to;
+  Message message;
+};
+struct SetTimer {              // replaces a timer of the same name
+  std::string name;
+  Duration after{};
+};
+struct CancelTimer {
+  std::string name;
+};
+struct Persist {               // answered by Persisted, or the process ends: a machine never runs on unsaved state
+  Ticket ticket = 0;
+  Batch batch;
+};
+struct FetchBlob {             // answered by BlobFetched or BlobFailed; at once if it is here already
+  Ticket ticket = 0;
+  PeerKey from;
+  BlobRef blob;
+};
+struct CancelFetch {
+  Ticket ticket = 0;
+};
+struct PublishBlob {           // peers may fetch it; `to` absent: any joined peer
+  Digest blob;
+  std::optional<PeerKey> to;
+};
+struct WithdrawBlob {
+  Digest blob;
+};
+struct EraseBlob {
+  Digest blob;
+};
+struct StartWork {             // answered by WorkDone or WorkFailed
+  Ticket ticket = 0;
+  Work work;
+};
+struct CancelWork {            // best effort; its WorkDone may still come and is then ignored
+  Ticket ticket = 0;
+};
+enum class Admission : std::uint8_t { kEnrolment, kMember };
+struct AdmitPeer {
+  PeerKey peer;
+  Admission admission = Admission::kMember;
+};
+struct ExpelPeer {             // no new handshake, and the live connection is not listened to
+  PeerKey peer;
+};
+struct WriteLog {
+  LogEntry entry;
+};
+struct Halt {                  // end the process: refused for good, or asked to
+  int exit_code = 0;
+  std::string text;
+};
+using Command = std::variant<Send, SetTimer, CancelTimer, Persist, FetchBlob, CancelFetch, PublishBlob,
+                             WithdrawBlob, EraseBlob, StartWork, CancelWork, AdmitPeer, ExpelPeer,
+                             WriteLog, Halt>;
+using Commands = std::vector<Command>;
+
+// ---- events
+struct Started {};             // first event of every machine
+struct Received {
+  Link from;
+  Message message;             // never a bulk message: the driver's BlobTransfer takes those
+};
+struct TimerFired {
+  std::string name;
+};
+struct Persisted {
+  Ticket ticket = 0;
+};
+struct BlobFetched {
+  Ticket ticket = 0;
+  BlobRef blob;
+  Bytes content;               // the whole value when at most kSmallBlobBytes, else empty
+};
+struct BlobFailed {
+  Ticket ticket = 0;
+  Error error;
+};
+struct WorkDone {
+  Ticket ticket = 0;
+  WorkValue value;
+};
+struct WorkFailed {
+  Ticket ticket = 0;
+  Error error;
+};
+struct ShutdownRequested {};   // SIGTERM, Ctrl-C: say goodbye, then Halt
+using Event = std::variant<Started, Received, TimerFired, Persisted, BlobFetched, BlobFailed, WorkDone,
+                           WorkFailed, ShutdownRequested>;
+
+// A machine as its drivers see it.
+class Machine {
+ public:
+  virtual ~Machine() = default;
+  virtual Commands handle(const Event& event, Instant now) = 0;
+};
+
+// Does what neither the machine nor the network can: durable writes and computation. `main` wires
+// in one that owns the Store, the blobs and a WorkerPool. `done` may be called on any thread.
+class Executor {
+ public:
+  using Completion = std::function<void(Event)>;
+  virtual ~Executor() = default;
+  // Writes of one machine are applied in the order given.
+  virtual void persist(Persist command, Completion done) = 0;
+  virtual void start(StartWork command, Completion done) = 0;
+  virtual void cancel(Ticket ticket) = 0;
+};
+
+}  // namespace covey

@@ -1,0 +1,70 @@
+#include "core/service/pooled_executor.h"
+
+#include <exception>
+
+namespace covey {
+namespace {
+
+// Libraries throw (out of memory first of all); a machine hears of it as failed work.
+Result<WorkValue> guarded(const WorkFunction& function, const Work& work, const std::atomic<bool>& cancelled) {
+  try {
+    return function(work, cancelled);
+  } catch (const std::bad_alloc&) {
+    return unexpected(ErrorCode::kResourceExhausted, "out of memory; use a smaller model or batch");
+  } catch (const std::exception& failure) {
+    return unexpected(ErrorCode::kInternal, failure.what());
+  }
+}
+
+}  // namespace
+
+PooledExecutor::PooledExecutor(Store& store, std::size_t threads, WorkFunction function)
+    : store_(store), function_(std::move(function)), writer_(1), workers_(threads) {}
+
+PooledExecutor::~PooledExecutor() {
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [ticket, flag] : running_) *flag = true;
+  }
+  workers_.wait_idle();
+  writer_.wait_idle();
+}
+
+void PooledExecutor::persist(Persist command, Completion done) {
+  writer_.submit([this, command = std::move(command), done = std::move(done)] {
+    if (const auto written = store_.write(command.batch); written) {
+      done(Persisted{command.ticket});
+    } else {
+      done(WorkFailed{command.ticket, written.error()});
+    }
+  });
+}
+
+void PooledExecutor::start(StartWork command, Completion done) {
+  auto flag = std::make_shared<std::atomic<bool>>(false);
+  {
+    const std::lock_guard lock(mutex_);
+    running_[command.ticket] = flag;
+  }
+  workers_.submit([this, flag, command = std::move(command), done = std::move(done)] {
+    auto result = guarded(function_, command.work, *flag);
+    forget(command.ticket);
+    if (result) {
+      done(WorkDone{command.ticket, std::move(*result)});
+    } else {
+      done(WorkFailed{command.ticket, result.error()});
+    }
+  });
+}
+
+void PooledExecutor::cancel(Ticket ticket) {
+  const std::lock_guard lock(mutex_);
+  if (const auto it = running_.find(ticket); it != running_.end()) *it->second = true;
+}
+
+void PooledExecutor::forget(Ticket ticket) {
+  const std::lock_guard lock(mutex_);
+  running_.erase(ticket);
+}
+
+}  // namespace covey

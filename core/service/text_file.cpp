@@ -1,0 +1,94 @@
+#include "core/service/text_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+namespace covey {
+namespace {
+
+Unexpected failed(const std::string& what, const std::string& path, int code) {
+  const std::string message = "cannot " + what + " " + path + ": " + std::strerror(code);
+  if (code == ENOENT) return unexpected(ErrorCode::kNotFound, message);
+  if (code == EACCES || code == EPERM || code == EROFS) return unexpected(ErrorCode::kPermissionDenied, message);
+  if (code == ENOSPC || code == EDQUOT)
+    return unexpected(ErrorCode::kResourceExhausted, message + "; free some space and try again");
+  return unexpected(ErrorCode::kInternal, message);
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+  bool valid() const { return fd_ >= 0; }
+
+ private:
+  int fd_;
+};
+
+Result<void> write_all(int fd, ByteSpan content, const std::string& path) {
+  std::size_t done = 0;
+  while (done < content.size()) {
+    const ssize_t n = ::write(fd, content.data() + done, content.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return failed("write", path, errno);
+    done += static_cast<std::size_t>(n);
+  }
+  if (::fsync(fd) != 0) return failed("sync", path, errno);
+  return {};
+}
+
+}  // namespace
+
+Result<Bytes> read_file(const std::string& path, std::size_t bytes_max) {
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) return failed("open", path, errno);
+  Bytes content;
+  Bytes buffer(64 * 1024);
+  for (;;) {
+    const ssize_t n = ::read(file.get(), buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return failed("read", path, errno);
+    if (n == 0) return content;
+    content.insert(content.end(), buffer.begin(), buffer.begin() + n);
+    if (content.size() > bytes_max)
+      return unexpected(ErrorCode::kInvalidData, path + " has more than " + std::to_string(bytes_max) + " bytes");
+  }
+}
+
+Result<void> write_file(const std::string& path, ByteSpan content) {
+  const std::string temporary = path + ".tmp";
+  {
+    const Descriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+    if (!file.valid()) return failed("create", temporary, errno);
+    if (const auto written = write_all(file.get(), content, temporary); !written) {
+      ::unlink(temporary.c_str());
+      return written;
+    }
+  }
+  if (::rename(temporary.c_str(), path.c_str()) != 0) return failed("rename", temporary, errno);
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  const Descriptor parent(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (parent.valid()) ::fsync(parent.get());
+  return {};
+}
+
+Result<void> make_folders(const std::string& path, unsigned mode) {
+  std::error_code code;
+  if (std::filesystem::is_directory(path, code)) return {};
+  std::filesystem::create_directories(path, code);
+  if (code) return failed("make folder", path, code.value());
+  ::chmod(path.c_str(), static_cast<mode_t>(mode));
+  return {};
+}
+
+}  // namespace covey

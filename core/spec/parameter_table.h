@@ -1,0 +1,39 @@
+// Names, shapes and offsets of a model's parameters in its one flat buffer, and the shards that
+// are ranges of it.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/spec/model_spec.h"
+
+namespace covey {
+
+struct ParameterInfo {
+  std::string name;                  // as in safetensors, e.g. "model.layers.0.self_attn.q_proj.weight"
+  std::vector<std::uint32_t> shape;  // row-major; linear weights are [out, in] as in PyTorch
+  std::uint64_t offset = 0;          // elements from the start of the flat buffer
+  std::uint64_t size = 0;            // elements
+  std::uint32_t shard = 0;           // index into ParameterTable::shards
+  bool operator==(const ParameterInfo&) const = default;
+};
+
+// A contiguous range of the flat buffer that is sent, trained and aggregated as a unit.
+struct ShardRange {
+  std::string name;          // "embedding", "layers.0", "head", or "model" for small families
+  std::uint64_t offset = 0;  // elements
+  std::uint64_t size = 0;    // elements
+  bool operator==(const ShardRange&) const = default;
+};
+
+struct ParameterTable {
+  std::vector<ParameterInfo> parameters;  // ordered by offset, dense, no gaps
+  std::vector<ShardRange> shards;         // ordered, covering everything
+  std::uint64_t size = 0;                 // elements in all
+  bool operator==(const ParameterTable&) const = default;
+};
+
+// The table of a valid spec. The layout is part of the format: same spec, same table, everywhere.
+ParameterTable parameter_table(const ModelSpec& spec);
+
+}  // namespace covey

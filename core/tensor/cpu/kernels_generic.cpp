@@ -1,0 +1,16 @@
+// The inner loops compiled for generic; see kernels.h for why nothing else may be included.
+#include "core/tensor/cpu/kernels.h"
+
+namespace covey::cpu {
+namespace {
+#define COVEY_KERNELS_NAME "generic"
+#include "core/tensor/cpu/simd.inc"
+#include "core/tensor/cpu/flat.inc"
+#include "core/tensor/cpu/rows.inc"
+#include "core/tensor/cpu/attention.inc"
+#include "core/tensor/cpu/kernels_table.inc"
+}  // namespace
+
+const Kernels& generic_kernels() { return kTable; }
+
+}  // namespace covey::cpu

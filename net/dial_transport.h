@@ -1,0 +1,88 @@
+// For net's .cpp files: the sockets of a client or an operator, DEALER, which only dial out.
+#pragma once
+#include <memory>
+#include <optional>
+
+#include "core/crypto/curve_key.h"
+#include "net/limited_log.h"
+#include "net/link_watch.h"
+#include "net/transport.h"
+
+namespace covey {
+
+// One dialled port. ZeroMQ itself redials what broke, but gives up on what was refused.
+class DialledPort {
+ public:
+  static Result<std::unique_ptr<DialledPort>> dial(ZmqContext& context, const CurveKey& identity, PeerKey server,
+                                                   const std::string& endpoint, bool bulk);
+  // Changes since the last call; schedules a new dial after a refusal.
+  std::vector<LinkState> changes(Instant now);
+  void tick(Instant now);
+  std::optional<Instant> redial_at() const { return redial_at_; }
+  const std::string& endpoint() const { return endpoint_; }
+  bool up() const { return up_; }
+  int redials() const { return redials_; }
+  ZmqSocket& socket() { return socket_; }
+  const ZmqSocket& socket() const { return socket_; }
+  const ZmqSocket& watch() const { return watch_.socket(); }
+  void close(Duration linger);
+
+ private:
+  DialledPort(ZmqSocket socket, LinkWatch watch, std::string endpoint)
+      : watch_(std::move(watch)), socket_(std::move(socket)), endpoint_(std::move(endpoint)) {}
+  LinkWatch watch_;  // before the socket: closed after it
+  ZmqSocket socket_;
+  std::string endpoint_;
+  bool up_ = false;
+  int redials_ = 0;
+  std::optional<Instant> redial_at_;
+  Duration redial_after_{};
+};
+
+class DialTransport final : public Transport {
+ public:
+  static Result<std::unique_ptr<DialTransport>> dial(const DialConfig& config, const CurveKey& identity, Clock& clock,
+                                                     Log& log);
+  ~DialTransport() override { close(Duration::zero()); }
+
+  std::vector<const ZmqSocket*> sockets() const override;
+  std::vector<Incoming> receive() override;
+  void send(const Link& to, const Message& message) override;
+  void send_bulk(PeerKey to, const Message& message) override;
+  void admit(PeerKey, Admission) override {}  // a dialler talks to nobody else
+  void expel(PeerKey) override {}
+  bool admitted(PeerKey) const override { return true; }
+  void tick(Instant now) override;
+  Instant next_tick() const override;
+  std::uint16_t control_port() const override { return config_.coordinator.control_port; }
+  std::uint16_t bulk_port() const override { return config_.coordinator.bulk_port; }
+  void close(Duration linger) override;
+
+  // The latest state of the control link, and how many times in a row it was refused or foreign.
+  LinkState state() const { return state_; }
+  int rejections() const { return rejections_; }
+  // How often what had been sent on the control link may have been lost: a broken connection, a new dial.
+  int breaks() const { return breaks_ + control_->redials(); }
+  const std::string& endpoint() const { return control_->endpoint(); }
+
+ private:
+  DialTransport(const DialConfig& config, std::unique_ptr<ZmqContext> context, std::unique_ptr<DialledPort> control,
+                std::unique_ptr<DialledPort> bulk, Clock& clock, Log& log);
+  void watch(DialledPort& port, Instant now, std::vector<Incoming>& out);
+  void receive_from(DialledPort& port, std::vector<Incoming>& out);
+  void hello(Instant now);
+
+  DialConfig config_;
+  std::unique_ptr<ZmqContext> context_;
+  std::unique_ptr<DialledPort> control_;
+  std::unique_ptr<DialledPort> bulk_;
+  Clock& clock_;
+  Log& log_;
+  LimitedLog limited_;
+  LinkState state_ = LinkState::kUnreachable;
+  int rejections_ = 0;
+  int breaks_ = 0;
+  Instant hello_at_;
+};
+
+}  // namespace covey

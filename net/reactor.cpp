@@ -1,0 +1,238 @@
+#include "net/reactor.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <set>
+
+#include "net/blob_transfer.h"
+#include "net/dial_transport.h"
+#include "net/transport.h"
+
+namespace covey {
+namespace {
+
+constexpr Duration kFlushMax = std::chrono::seconds(1);
+constexpr int kInterrupted = 130;  // exit code after a second request to stop, as a shell counts SIGINT
+
+// Completions from other threads. Shared with the executor's callbacks, which may outlive the reactor.
+class Mailbox {
+ public:
+  Mailbox() : wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) { COVEY_CHECK(wake_ >= 0); }
+  ~Mailbox() { ::close(wake_); }
+  Mailbox(const Mailbox&) = delete;
+  Mailbox& operator=(const Mailbox&) = delete;
+
+  void put(Event event) {
+    {
+      const std::lock_guard lock(mutex_);
+      events_.push_back(std::move(event));
+    }
+    wake();
+  }
+  std::vector<Event> take() {
+    std::uint64_t count = 0;
+    while (::read(wake_, &count, sizeof count) > 0) {
+    }
+    const std::lock_guard lock(mutex_);
+    return std::exchange(events_, {});
+  }
+  void wake() noexcept {  // async-signal-safe
+    const std::uint64_t one = 1;
+    // It can fail only when the counter is full, and then the reader wakes anyway.
+    [[maybe_unused]] const auto written = ::write(wake_, &one, sizeof one);
+  }
+  int descriptor() const { return wake_; }
+
+ private:
+  int wake_;
+  std::mutex mutex_;
+  std::vector<Event> events_;
+};
+
+class ReactorLoop final : public Reactor {
+ public:
+  ReactorLoop(std::unique_ptr<Transport> transport, ReactorParts parts)
+      : transport_(std::move(transport)),
+        parts_(parts),
+        transfer_(parts.blobs, BlobTransferConfig{}),
+        control_port_(transport_->control_port()),
+        bulk_port_(transport_->bulk_port()) {}
+
+  Result<int> run() override;
+  void request_shutdown() noexcept override {
+    shutdowns_.fetch_add(1);
+    mailbox_->wake();
+  }
+  std::uint16_t control_port() const override { return control_port_; }
+  std::uint16_t bulk_port() const override { return bulk_port_; }
+
+ private:
+  void wait();
+  void collect();
+  void handle_pending();
+  void handle(const Event& event);
+  std::optional<Event> next_timer(Instant now);
+  bool take_completion(const Event& event);
+  void carry(BlobTransfer::Step step);
+  Executor::Completion completion() {
+    return [mailbox = mailbox_](Event event) { mailbox->put(std::move(event)); };
+  }
+
+  void on(Send command) { transport_->send(command.to, command.message); }
+  void on(SetTimer command) { timers_[command.name] = parts_.clock.now() + command.after; }
+  void on(CancelTimer command) { timers_.erase(command.name); }
+  void on(Persist command) {
+    persisting_.insert(command.ticket);
+    parts_.executor.persist(std::move(command), completion());
+  }
+  void on(FetchBlob command) { carry(transfer_.fetch(command, parts_.clock.now())); }
+  void on(CancelFetch command) { transfer_.cancel(command.ticket); }
+  void on(PublishBlob command) { transfer_.publish(command); }
+  void on(WithdrawBlob command) { transfer_.withdraw(command.blob); }
+  void on(EraseBlob command);
+  void on(StartWork command) { parts_.executor.start(std::move(command), completion()); }
+  void on(CancelWork command) { parts_.executor.cancel(command.ticket); }
+  void on(AdmitPeer command) { transport_->admit(command.peer, command.admission); }
+  void on(ExpelPeer command) { transport_->expel(command.peer); }
+  void on(WriteLog command) { parts_.log.write(command.entry); }
+  void on(Halt command);
+
+  std::unique_ptr<Transport> transport_;
+  ReactorParts parts_;
+  BlobTransfer transfer_;
+  std::uint16_t control_port_;
+  std::uint16_t bulk_port_;
+  std::shared_ptr<Mailbox> mailbox_ = std::make_shared<Mailbox>();
+  std::deque<Event> pending_;
+  std::map<std::string, Instant> timers_;
+  std::set<Ticket> persisting_;
+  std::atomic<int> shutdowns_{0};
+  bool shutdown_told_ = false;
+  std::optional<Result<int>> end_;
+};
+
+Result<int> ReactorLoop::run() {
+  COVEY_CHECK(!end_);
+  pending_.push_back(Started{});
+  handle_pending();
+  while (!end_) {
+    wait();
+    collect();
+    handle_pending();
+  }
+  transport_->close(end_->has_value() ? kFlushMax : Duration::zero());
+  return *end_;
+}
+
+void ReactorLoop::wait() {
+  Instant until = transport_->next_tick();
+  if (const auto due = transfer_.next_tick()) until = std::min(until, *due);
+  for (const auto& [name, due] : timers_) until = std::min(until, due);
+  zmq_wait(transport_->sockets(), mailbox_->descriptor(), until - parts_.clock.now());
+}
+
+// Everything that has happened, as events.
+void ReactorLoop::collect() {
+  for (Event& event : mailbox_->take())
+    if (take_completion(event)) pending_.push_back(std::move(event));
+  const int shutdowns = shutdowns_.load();
+  if (shutdowns > 1) end_ = kInterrupted;
+  if (shutdowns > 0 && !std::exchange(shutdown_told_, true)) pending_.push_back(ShutdownRequested{});
+  if (end_) return;
+  for (Incoming& incoming : transport_->receive()) {
+    if (std::holds_alternative<BulkHello>(incoming.message))
+      carry(transfer_.reconnected(incoming.from.peer, parts_.clock.now()));
+    else if (is_bulk(incoming.message))
+      carry(transfer_.receive(incoming.from.peer, incoming.message, parts_.clock.now()));
+    else
+      pending_.push_back(Received{incoming.from, std::move(incoming.message)});
+  }
+  const Instant now = parts_.clock.now();
+  transport_->tick(now);
+  carry(transfer_.tick(now));
+}
+
+// A machine never runs on unsaved state, so a failed Persist is the end.
+bool ReactorLoop::take_completion(const Event& event) {
+  if (const auto* persisted = std::get_if<Persisted>(&event)) persisting_.erase(persisted->ticket);
+  const auto* failed = std::get_if<WorkFailed>(&event);
+  if (failed == nullptr || persisting_.count(failed->ticket) == 0) return true;
+  const bool full = failed->error.code == ErrorCode::kResourceExhausted;
+  parts_.log.error("persist_failed", {{"reason", failed->error.message}});
+  if (!end_)
+    end_ = Result<int>(unexpected(full ? ErrorCode::kResourceExhausted : ErrorCode::kInternal,
+                                  "the state could not be saved: " + failed->error.message +
+                                      (full ? "; free some space and start again" : "")));
+  return false;
+}
+
+void ReactorLoop::handle_pending() {
+  while (!end_) {
+    if (pending_.empty()) {
+      std::optional<Event> timer = next_timer(parts_.clock.now());
+      if (!timer) return;
+      pending_.push_back(*std::move(timer));
+    }
+    const Event event = std::move(pending_.front());
+    pending_.pop_front();
+    handle(event);
+  }
+}
+
+void ReactorLoop::handle(const Event& event) {
+  // An event before this one may have expelled the sender.
+  if (const auto* received = std::get_if<Received>(&event); received && !transport_->admitted(received->from.peer))
+    return;
+  for (Command& command : parts_.machine.handle(event, parts_.clock.now())) {
+    std::visit([&](auto& c) { on(std::move(c)); }, command);
+    if (end_) return;
+  }
+}
+
+std::optional<Event> ReactorLoop::next_timer(Instant now) {
+  const auto first = std::min_element(timers_.begin(), timers_.end(),
+                                      [](const auto& a, const auto& b) { return a.second < b.second; });
+  if (first == timers_.end() || first->second > now) return std::nullopt;
+  TimerFired fired{first->first};
+  timers_.erase(first);
+  return fired;
+}
+
+void ReactorLoop::carry(BlobTransfer::Step step) {
+  for (const auto& outgoing : step.outgoing) transport_->send_bulk(outgoing.to, outgoing.message);
+  for (Event& event : step.events) pending_.push_back(std::move(event));
+}
+
+void ReactorLoop::on(EraseBlob command) {
+  transfer_.withdraw(command.blob);
+  parts_.blobs.drop_partial(command.blob);
+  if (const Result<void> erased = parts_.blobs.erase(command.blob); !erased)
+    parts_.log.warning("erase_failed", {{"blob", short_hex(command.blob)}, {"reason", erased.error().message}});
+}
+
+void ReactorLoop::on(Halt command) {
+  if (!command.text.empty()) parts_.log.info("halted", {{"reason", command.text}});
+  end_ = command.exit_code;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Reactor>> make_listener(const ListenConfig& config, ReactorParts parts) {
+  COVEY_TRY(auto transport, listen_transport(config, parts.identity, parts.clock, parts.log));
+  parts.log.info("listening", {{"address", config.address},
+                               {"control_port", transport->control_port()},
+                               {"bulk_port", transport->bulk_port()}});
+  return std::unique_ptr<Reactor>(std::make_unique<ReactorLoop>(std::move(transport), parts));
+}
+
+Result<std::unique_ptr<Reactor>> make_dialer(const DialConfig& config, ReactorParts parts) {
+  COVEY_TRY(auto transport, DialTransport::dial(config, parts.identity, parts.clock, parts.log));
+  return std::unique_ptr<Reactor>(std::make_unique<ReactorLoop>(std::move(transport), parts));
+}
+
+}  // namespace covey

@@ -1,0 +1,50 @@
+// Watches a simulated world from outside and speaks up when a promise is broken.
+#pragma once
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "core/protocol/machine.h"
+
+namespace covey {
+
+// Promises, each checked after every event that could break it:
+//  1. an acknowledged update is part of its attempt's aggregate, exactly once, if the attempt commits;
+//  2. an aggregate holds only updates that were acknowledged to, or are durable for, distinct members
+//     of its cohort, with the weights that they stated;
+//  3. the same (job, round, attempt) is only ever offered with one model, and rounds follow each other;
+//  4. no round commits below quorum, and none commits twice.
+class Checker {
+ public:
+  // `quorum_min`: the least number of updates that may commit a training round.
+  explicit Checker(std::size_t quorum_min) : quorum_min_(quorum_min) {}
+
+  // Each gives the broken promise, or nothing.
+  using Finding = std::optional<std::string>;
+  Finding on_client_message(const PeerKey& client, const Message& message);
+  Finding on_coordinator_message(const PeerKey& client, const Message& message);
+  Finding on_aggregate(const Aggregate& work);
+  Finding at_end(const JobDetail& detail) const;
+
+  std::size_t committed() const { return committed_.size(); }
+  std::size_t acknowledged() const { return acknowledged_total_; }
+
+ private:
+  struct Attempt {
+    Digest model;
+    std::set<PeerKey> cohort;
+    std::map<PeerKey, UpdateReady> offered;     // what clients say they made (the latest)
+    std::map<PeerKey, Digest> acknowledged;
+    std::optional<std::vector<Contribution>> aggregate;
+  };
+  Finding on_closed(const RoundClosed& closed);
+
+  std::size_t quorum_min_;
+  std::map<RoundKey, Attempt> attempts_;
+  std::map<std::pair<JobId, std::uint32_t>, std::uint32_t> committed_;  // (job, round) -> attempt
+  std::map<std::pair<JobId, std::uint32_t>, RoundKey> latest_;          // newest attempt offered
+  std::size_t acknowledged_total_ = 0;
+};
+
+}  // namespace covey

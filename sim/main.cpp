@@ -1,0 +1,242 @@
+// covey-sim: the simulator. The production machines in virtual time, from one seed.
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <mutex>
+#include <thread>
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+
+#include "core/base/clock.h"
+#include "core/base/worker_pool.h"
+#include "core/data/safetensors.h"
+#include "core/protocol/limits.h"
+#include "core/service/exit_code.h"
+#include "core/service/signals.h"
+#include "core/service/text_file.h"
+#include "sim/report.h"
+#include "sim/simulation.h"
+
+namespace covey {
+namespace {
+
+struct Options {
+  std::string job;
+  std::string data;
+  std::uint32_t clients = 0;
+  std::uint64_t seed = 1;
+  std::size_t threads = std::max(1U, std::thread::hardware_concurrency());
+  double loss = 0;
+  double duplicate = 0;
+  double delay_ms = 20;
+  double jitter_ms = 30;
+  double mbit_per_second = 100;
+  std::vector<std::string> crashes;
+  double horizon_days = 365;
+  std::string output;
+  std::string metrics;
+  std::uint32_t seeds = 200;
+  std::uint64_t first = 1;
+  double fault_seconds = 60;
+  bool json = false;
+  bool verbose = false;
+};
+
+int report(const Error& error) {
+  std::fprintf(stderr, "covey-sim: %s\n", error.message.c_str());
+  return exit_code_of(error.code);
+}
+
+void print(const std::string& line) {
+  std::printf("%s\n", line.c_str());
+  std::fflush(stdout);
+}
+
+// "0@12.5+3": the coordinator, 12.5 virtual seconds after the start, down for 3.
+Result<Crash> crash_from(const std::string& text, std::size_t clients) {
+  unsigned long node = 0;
+  double when = 0;
+  double down = 0;
+  int used = 0;
+  const bool read = std::sscanf(text.c_str(), "%lu@%lf+%lf%n", &node, &when, &down, &used) == 3 &&
+                    static_cast<std::size_t>(used) == text.size();
+  if (read && node <= clients && when >= 0 && when <= 1e9 && down > 0 && down <= 1e6)
+    return Crash{node, from_seconds(when), from_seconds(down)};
+  return unexpected(ErrorCode::kInvalidArgument, "--crash " + text + ": must be NODE@SECONDS+SECONDS_DOWN, as 0@12.5+3; node 0 is the coordinator, 1 to " +
+                                                     std::to_string(clients) + " the clients");
+}
+
+Result<JobSpec> read_job(const Options& options) {
+  COVEY_TRY(Bytes text, read_file(options.job, kJobTomlBytesMax));
+  auto job = parse_job(text_of(text));
+  if (!job) return unexpected(in_context(options.job, job.error()));
+  if (options.clients != 0) job->simulation.clients = options.clients;
+  return job;
+}
+
+Result<std::unique_ptr<Population>> read_population(const Options& options, const JobSpec& job) {
+  std::string data = options.data;
+  if (data.empty() && !job.simulation.data.empty())
+    data = (std::filesystem::path(options.job).parent_path() / job.simulation.data).string();
+  if (data.empty())
+    return unexpected(ErrorCode::kInvalidArgument, "no data: name it with --data PATH, or as data in [simulation] of " + options.job);
+  return Population::create({job, data, job.simulation.clients, options.seed});
+}
+
+Result<void> save(const Options& options, const JobSpec& job, const SimulationResult& result) {
+  if (!options.output.empty()) {
+    if (result.parameters.empty()) return unexpected(ErrorCode::kUnavailable, "no model to write to " + options.output + ": no round was committed");
+    const Bytes file = to_safetensors(parameter_table(job.model), result.parameters,
+                                      {{"format", "pt"}, {"covey_job", job.name}, {"covey_round", std::to_string(result.detail.summary.round)}});
+    COVEY_TRY_VOID(write_file(options.output, file));
+  }
+  if (!options.metrics.empty()) {
+    std::string lines;
+    for (const RoundMetrics& metrics : result.detail.metrics) lines += round_json(job, metrics) + "\n";
+    COVEY_TRY_VOID(write_file(options.metrics, bytes_of(lines)));
+  }
+  return {};
+}
+
+Result<FaultPlan> plan_of(const Options& options, std::size_t clients) {
+  FaultPlan plan;
+  plan.network.loss = options.loss;
+  plan.network.duplicate = options.duplicate;
+  plan.network.delay = from_seconds(options.delay_ms / 1e3);
+  plan.network.jitter = from_seconds(options.jitter_ms / 1e3);
+  plan.network.bytes_per_second = options.mbit_per_second * 1e6 / 8;
+  for (const std::string& text : options.crashes) {
+    COVEY_TRY(Crash crash, crash_from(text, clients));
+    plan.crashes.push_back(crash);
+  }
+  return plan;
+}
+
+Result<int> run_once(const Options& options) {
+  COVEY_TRY(const JobSpec job, read_job(options));
+  COVEY_TRY(const auto population, read_population(options, job));
+  const Population::Spread spread = population->spread();
+  if (!options.json)
+    print("job " + job.name + ": " + std::to_string(population->clients()) + " clients, " + std::to_string(spread.train) + " training and " +
+          std::to_string(spread.holdout) + " held-out examples (" + std::to_string(spread.least) + " to " + std::to_string(spread.most) +
+          " a client" + (spread.empty == 0 ? "" : ", " + std::to_string(spread.empty) + " without any") + "), " +
+          std::to_string(parameter_table(job.model).size) + " parameters, seed " + std::to_string(options.seed));
+  const auto log = options.verbose ? make_log({options.json ? LogFormat::kJson : LogFormat::kText, LogLevel::kDebug, ""}) : nullptr;
+  COVEY_TRY(FaultPlan faults, plan_of(options, population->clients()));
+  SystemClock clock;
+  const Instant begin = clock.now();
+  const StopSignals signals([] {});
+  SimulationRequest request;
+  request.job = job;
+  request.seed = options.seed;
+  request.faults = std::move(faults);
+  request.threads = options.threads;
+  request.horizon = from_seconds(options.horizon_days * 86400);
+  request.log = log.get();
+  request.on_round = [&](const RoundMetrics& metrics) { print(options.json ? round_json(job, metrics) : round_line(job, metrics)); };
+  request.interrupted = [] { return StopSignals::interrupted(); };
+  COVEY_TRY(const SimulationResult result, simulate(request, *population));
+  const double real = seconds(clock.now() - begin);
+  print(options.json ? summary_json(job, result, real) : summary_text(job, result, real));
+  COVEY_TRY_VOID(save(options, job, result));
+  return result.interrupted ? kExitInterrupted : kExitOk;
+}
+
+// One seed after the other on every thread; a seed's result does not depend on its neighbours.
+Result<int> run_faults(const Options& options) {
+  COVEY_TRY(const JobSpec job, read_job(options));
+  COVEY_TRY(const auto population, read_population(options, job));
+  const StopSignals signals([] {});
+  std::mutex mutex;
+  std::vector<std::pair<std::uint64_t, std::string>> failures;
+  std::atomic<std::uint32_t> done{0};
+  std::uint64_t updates = 0;
+  {
+    WorkerPool pool(options.threads);
+    for (std::uint32_t i = 0; i < options.seeds; ++i)
+      pool.submit([&, seed = options.first + i] {
+        if (StopSignals::interrupted()) return;
+        SimulationRequest request;
+        request.job = job;
+        request.seed = seed;
+        request.faults = random_faults(population->clients(), from_seconds(options.fault_seconds), Random(seed).split("faults"));
+        request.horizon = from_seconds(options.horizon_days * 86400);
+        request.interrupted = [] { return StopSignals::interrupted(); };
+        const auto result = simulate(request, *population);
+        const std::lock_guard lock(mutex);
+        if (result) updates += result->acknowledged;
+        else failures.emplace_back(seed, result.error().message);
+        if (++done; !options.json && ::isatty(1) != 0) {
+          std::printf("\r%u of %u seeds, %zu failed", done.load(), options.seeds, failures.size());
+          std::fflush(stdout);
+        }
+      });
+    pool.wait_idle();
+  }
+  if (!options.json && ::isatty(1) != 0) std::printf("\n");
+  std::sort(failures.begin(), failures.end());
+  for (const auto& [seed, why] : failures) print("seed " + std::to_string(seed) + ": " + why);
+  if (options.json)
+    print("{\"event\":\"faults\",\"seeds\":" + std::to_string(done) + ",\"failed\":" + std::to_string(failures.size()) + ",\"updates\":" + std::to_string(updates) + "}");
+  else
+    print(std::to_string(done - failures.size()) + " of " + std::to_string(done) + " fault seeds passed, " + std::to_string(updates) + " updates acknowledged");
+  if (StopSignals::interrupted()) return kExitInterrupted;
+  return failures.empty() ? kExitOk : kExitFailed;
+}
+
+void common_options(CLI::App& command, Options& options) {
+  command.add_option("job", options.job, "Job file (docs/job_file.md)")->required()->check(CLI::ExistingFile);
+  command.add_option("--data", options.data, "Data set to divide among the clients; default: data in [simulation]");
+  command.add_option("--clients", options.clients, "Number of clients; default: clients in [simulation]")->check(CLI::Range(1, 10'000'000));
+  command.add_option("--threads", options.threads, "Threads; never changes a result")->capture_default_str()->check(CLI::Range(1, 1024));
+  command.add_option("--horizon-days", options.horizon_days, "Give up after this much virtual time")->capture_default_str()->check(CLI::Range(0.001, 36500.0));
+  command.add_flag("--json", options.json, "JSON lines");
+}
+
+int run(int argc, char** argv) {
+  Options options;
+  CLI::App app{"Covey's simulator: the same coordinator and client code as in production, in virtual time from one seed.\n"
+               "Example: covey-sim run examples/mnist/job.toml --clients 20 --seed 7"};
+  app.require_subcommand(1);
+  app.footer(exit_code_help());
+  app.set_version_flag("--version", COVEY_VERSION);
+
+  CLI::App* once = app.add_subcommand("run", "Run a job; the same seed prints the same trace hash");
+  common_options(*once, options);
+  once->add_option("--seed", options.seed, "Seed of everything random")->capture_default_str();
+  once->add_option("--loss", options.loss, "Probability that a frame is lost")->check(CLI::Range(0.0, 0.9));
+  once->add_option("--duplicate", options.duplicate, "Probability that a frame arrives twice")->check(CLI::Range(0.0, 0.9));
+  once->add_option("--delay-ms", options.delay_ms, "Least delay, one way")->capture_default_str()->check(CLI::Range(0.0, 1e6));
+  once->add_option("--jitter-ms", options.jitter_ms, "Random delay on top; reorders")->capture_default_str()->check(CLI::Range(0.0, 1e6));
+  once->add_option("--mbit", options.mbit_per_second, "Rate of each client's link, Mbit/s")->capture_default_str()->check(CLI::Range(0.001, 1e6));
+  once->add_option("--crash", options.crashes, "NODE@SECONDS+DOWN: a crash and when it starts again; may be repeated; node 0 is the coordinator");
+  once->add_option("-o,--output", options.output, "Write the final model, safetensors");
+  once->add_option("--metrics", options.metrics, "Write each round's metrics, JSON lines");
+  once->add_flag("--verbose", options.verbose, "Log what every node logs, to standard error");
+
+  CLI::App* faults = app.add_subcommand("faults", "Run a small job under many seeds of random faults and check every promise");
+  common_options(*faults, options);
+  faults->add_option("--seeds", options.seeds, "How many seeds")->capture_default_str()->check(CLI::Range(1, 100'000'000));
+  faults->add_option("--first", options.first, "The first seed")->capture_default_str();
+  faults->add_option("--fault-seconds", options.fault_seconds, "Faults stop after this much virtual time")->capture_default_str()->check(CLI::Range(1.0, 1e6));
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& failure) {
+    const int code = app.exit(failure);
+    return code == 0 ? kExitOk : kExitUsage;
+  }
+  // Clients train one per core; the library's own threads would only get in each other's way.
+  ::setenv("OMP_NUM_THREADS", "1", 1);
+  const auto code = once->parsed() ? run_once(options) : run_faults(options);
+  return code ? *code : report(code.error());
+}
+
+}  // namespace
+}  // namespace covey
+
+int main(int argc, char** argv) { return covey::run(argc, argv); }

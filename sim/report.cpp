@@ -1,0 +1,78 @@
+#include "sim/report.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+namespace covey {
+namespace {
+
+template <class... Args>
+std::string format(const char* pattern, Args... args) {
+  char buffer[512];
+  const int n = std::snprintf(buffer, sizeof buffer, pattern, args...);
+  return std::string(buffer, static_cast<std::size_t>(std::clamp(n, 0, static_cast<int>(sizeof buffer) - 1)));
+}
+
+double mean(double sum, std::uint64_t count) { return count == 0 ? std::nan("") : sum / static_cast<double>(count); }
+
+// JSON has no NaN.
+std::string number(double value) { return std::isfinite(value) ? format("%.6g", value) : "null"; }
+
+double accuracy(const EvalStats& evaluation) { return mean(static_cast<double>(evaluation.correct), evaluation.targets); }
+double bits(const EvalStats& evaluation) { return mean(evaluation.loss_sum, evaluation.targets) / std::log(2.0); }
+
+bool is_text(const JobSpec& job) { return job.model.family == ModelFamily::kTransformer; }
+
+}  // namespace
+
+std::string quality_text(const JobSpec& job, const EvalStats& evaluation) {
+  if (evaluation.targets == 0) return "not measured";
+  return is_text(job) ? format("%.4f bits/byte", bits(evaluation)) : format("%.2f %%", 100 * accuracy(evaluation));
+}
+
+std::string round_line(const JobSpec& job, const RoundMetrics& metrics) {
+  if (metrics.round > job.rounds)
+    return format("final model: held out %s over %llu clients", quality_text(job, metrics.evaluation).c_str(),
+                  static_cast<unsigned long long>(metrics.delivered));
+  return format("[round %u/%u] %u of %u updates, train loss %.4f, held out before it %s, %.1f MB, %.1f s", metrics.round,
+                job.rounds, metrics.delivered, metrics.cohort, mean(metrics.train.loss_sum, metrics.train.targets),
+                quality_text(job, metrics.evaluation).c_str(), static_cast<double>(metrics.update_bytes) / 1e6,
+                seconds(metrics.committed - metrics.started));
+}
+
+std::string round_json(const JobSpec& job, const RoundMetrics& metrics) {
+  return format("{\"event\":\"round\",\"round\":%u,\"attempt\":%u,\"cohort\":%u,\"delivered\":%u,\"declined\":%u,"
+                "\"examples\":%llu,\"train_loss\":%s,\"eval_loss\":%s,\"eval_%s\":%s,\"update_norm\":%s,"
+                "\"update_bytes\":%llu,\"seconds\":%s}",
+                metrics.round, metrics.attempt, metrics.cohort, metrics.delivered, metrics.declined,
+                static_cast<unsigned long long>(metrics.examples),
+                number(mean(metrics.train.loss_sum, metrics.train.targets)).c_str(),
+                number(mean(metrics.evaluation.loss_sum, metrics.evaluation.targets)).c_str(),
+                is_text(job) ? "bits_per_byte" : "accuracy",
+                number(is_text(job) ? bits(metrics.evaluation) : accuracy(metrics.evaluation)).c_str(),
+                number(metrics.update_norm).c_str(), static_cast<unsigned long long>(metrics.update_bytes),
+                number(seconds(metrics.committed - metrics.started)).c_str());
+}
+
+std::string summary_text(const JobSpec&, const SimulationResult& result, double real_seconds) {
+  const std::string trace = hex(result.trace.span());
+  return format("%u of %u rounds in %.1f virtual seconds (%.1f real); %llu events, %llu frames, %.1f MB on the network\n"
+                "trace %s",
+                result.detail.summary.round, result.detail.summary.rounds, result.virtual_seconds, real_seconds,
+                static_cast<unsigned long long>(result.events), static_cast<unsigned long long>(result.frames),
+                static_cast<double>(result.bytes) / 1e6, trace.c_str());
+}
+
+std::string summary_json(const JobSpec& job, const SimulationResult& result, double real_seconds) {
+  const EvalStats last = result.detail.metrics.empty() ? EvalStats{} : result.detail.metrics.back().evaluation;
+  return format("{\"event\":\"summary\",\"rounds\":%u,\"eval_%s\":%s,\"virtual_seconds\":%s,\"seconds\":%s,\"events\":%llu,"
+                "\"frames\":%llu,\"bytes\":%llu,\"updates\":%llu,\"trace\":\"%s\"}",
+                result.detail.summary.round, is_text(job) ? "bits_per_byte" : "accuracy",
+                number(is_text(job) ? bits(last) : accuracy(last)).c_str(), number(result.virtual_seconds).c_str(),
+                number(real_seconds).c_str(), static_cast<unsigned long long>(result.events),
+                static_cast<unsigned long long>(result.frames), static_cast<unsigned long long>(result.bytes),
+                static_cast<unsigned long long>(result.acknowledged), hex(result.trace.span()).c_str());
+}
+
+}  // namespace covey

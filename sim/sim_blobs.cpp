@@ -1,0 +1,175 @@
+#include "sim/sim_blobs.h"
+
+#include <algorithm>
+
+#include "core/crypto/digest.h"
+#include "core/protocol/manifest.h"
+
+namespace covey {
+namespace {
+
+std::vector<Digest> hashes_of(ByteSpan value) {
+  std::vector<Digest> hashes;
+  for (std::size_t at = 0; at < value.size(); at += kChunkBytes)
+    hashes.push_back(chunk_digest(value.subspan(at, std::min(kChunkBytes, value.size() - at))));
+  return hashes;
+}
+
+Result<Bytes> part_of(const Bytes& value, std::uint64_t offset, std::size_t length) {
+  COVEY_CHECK(offset <= value.size() && length <= value.size() - offset);
+  const auto begin = value.begin() + static_cast<std::ptrdiff_t>(offset);
+  return Bytes(begin, begin + static_cast<std::ptrdiff_t>(length));
+}
+
+Unexpected missing(const Digest& id) { return unexpected(ErrorCode::kNotFound, "blob " + short_hex(id) + " is not here"); }
+
+}  // namespace
+
+BlobPool::Value BlobPool::intern(const BlobRef& blob, Bytes value) {
+  const std::lock_guard lock(mutex_);
+  auto& slot = values_[blob.id];
+  if (auto known = slot.lock()) return known;
+  auto made = std::make_shared<const Bytes>(std::move(value));
+  slot = made;
+  return made;
+}
+
+BlobPool::Value BlobPool::find(const Digest& id) {
+  const std::lock_guard lock(mutex_);
+  const auto it = values_.find(id);
+  if (it == values_.end()) return nullptr;
+  auto value = it->second.lock();
+  if (!value) values_.erase(it);
+  return value;
+}
+
+void SimBlobs::adopt(const Digest& id, BlobPool::Value value) {
+  const std::lock_guard lock(mutex_);
+  whole_[id] = std::move(value);
+}
+
+Result<BlobPool::Value> SimBlobs::value_of(const Digest& id) {
+  const std::lock_guard lock(mutex_);
+  const auto it = whole_.find(id);
+  if (it == whole_.end()) return missing(id);
+  return it->second;
+}
+
+Result<BlobRef> SimBlobs::put(ByteSpan value) {
+  const BlobRef blob = blob_ref_of(value);
+  adopt(blob.id, pool_.intern(blob, Bytes(value.begin(), value.end())));
+  return blob;
+}
+
+bool SimBlobs::has(const Digest& id) { return value_of(id).has_value(); }
+
+Result<Bytes> SimBlobs::get(const Digest& id) {
+  COVEY_TRY(const auto value, value_of(id));
+  return Bytes(*value);
+}
+
+Result<Bytes> SimBlobs::read(const Digest& id, std::uint64_t offset, std::size_t length) {
+  COVEY_TRY(const auto value, value_of(id));
+  return part_of(*value, offset, length);
+}
+
+Result<std::vector<Digest>> SimBlobs::chunk_hashes(const Digest& id) {
+  COVEY_TRY(const auto value, value_of(id));
+  return hashes_of(*value);
+}
+
+Result<std::vector<bool>> SimBlobs::begin_partial(const BlobRef& blob, const std::vector<Digest>& hashes) {
+  const std::lock_guard lock(mutex_);
+  auto [it, fresh] = partial_.try_emplace(blob.id);
+  if (fresh) it->second = {blob, hashes, std::vector<bool>(hashes.size()), Bytes(blob.size)};
+  return it->second.have;
+}
+
+Result<void> SimBlobs::write_chunk(const Digest& id, std::size_t index, ByteSpan chunk) {
+  const std::lock_guard lock(mutex_);
+  const auto it = partial_.find(id);
+  COVEY_CHECK(it != partial_.end() && index < it->second.hashes.size());
+  Partial& partial = it->second;
+  const std::size_t at = index * kChunkBytes;
+  const std::size_t expected = std::min<std::size_t>(kChunkBytes, partial.bytes.size() - at);
+  if (chunk.size() != expected || chunk_digest(chunk) != partial.hashes[index])
+    return unexpected(ErrorCode::kInvalidMessage, "chunk " + std::to_string(index) + " of blob " + short_hex(id) + " has another hash");
+  std::copy(chunk.begin(), chunk.end(), partial.bytes.begin() + static_cast<std::ptrdiff_t>(at));
+  partial.have[index] = true;
+  return {};
+}
+
+Result<void> SimBlobs::finish_partial(const Digest& id) {
+  const std::lock_guard lock(mutex_);
+  const auto it = partial_.find(id);
+  COVEY_CHECK(it != partial_.end());
+  COVEY_CHECK(std::find(it->second.have.begin(), it->second.have.end(), false) == it->second.have.end());
+  whole_[id] = pool_.intern(it->second.blob, std::move(it->second.bytes));
+  partial_.erase(it);
+  return {};
+}
+
+void SimBlobs::drop_partial(const Digest& id) {
+  const std::lock_guard lock(mutex_);
+  partial_.erase(id);
+}
+
+Result<void> SimBlobs::erase(const Digest& id) {
+  const std::lock_guard lock(mutex_);
+  whole_.erase(id);
+  return {};
+}
+
+Result<std::vector<Digest>> SimBlobs::list() {
+  const std::lock_guard lock(mutex_);
+  std::vector<Digest> ids;
+  for (const auto& [id, value] : whole_) ids.push_back(id);
+  return ids;
+}
+
+Result<BlobRef> StagedBlobs::put(ByteSpan value) {
+  const BlobRef blob = blob_ref_of(value);
+  staged_[blob.id] = base_.pool().intern(blob, Bytes(value.begin(), value.end()));
+  return blob;
+}
+
+bool StagedBlobs::has(const Digest& id) { return staged_.contains(id) || base_.has(id); }
+
+Result<Bytes> StagedBlobs::get(const Digest& id) {
+  if (const auto it = staged_.find(id); it != staged_.end()) return Bytes(*it->second);
+  return base_.get(id);
+}
+
+Result<Bytes> StagedBlobs::read(const Digest& id, std::uint64_t offset, std::size_t length) {
+  if (const auto it = staged_.find(id); it != staged_.end()) return part_of(*it->second, offset, length);
+  return base_.read(id, offset, length);
+}
+
+Result<std::vector<Digest>> StagedBlobs::chunk_hashes(const Digest& id) {
+  if (const auto it = staged_.find(id); it != staged_.end()) return hashes_of(*it->second);
+  return base_.chunk_hashes(id);
+}
+
+// Work makes whole values; transfers, which go chunk by chunk, use the node's blobs directly.
+Result<std::vector<bool>> StagedBlobs::begin_partial(const BlobRef& blob, const std::vector<Digest>& hashes) {
+  return base_.begin_partial(blob, hashes);
+}
+Result<void> StagedBlobs::write_chunk(const Digest& id, std::size_t index, ByteSpan chunk) {
+  return base_.write_chunk(id, index, chunk);
+}
+Result<void> StagedBlobs::finish_partial(const Digest& id) { return base_.finish_partial(id); }
+void StagedBlobs::drop_partial(const Digest& id) { base_.drop_partial(id); }
+
+Result<void> StagedBlobs::erase(const Digest& id) {
+  staged_.erase(id);
+  return base_.erase(id);
+}
+
+Result<std::vector<Digest>> StagedBlobs::list() { return base_.list(); }
+
+void StagedBlobs::release() {
+  for (auto& [id, value] : staged_) base_.adopt(id, std::move(value));
+  staged_.clear();
+}
+
+}  // namespace covey

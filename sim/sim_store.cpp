@@ -1,0 +1,25 @@
+#include "sim/sim_store.h"
+
+namespace covey {
+
+void SimStore::apply(const Batch& batch) { COVEY_CHECK(durable_.write(batch).has_value()); }
+
+void SimStore::finish_oldest() {
+  COVEY_CHECK(!pending_.empty());
+  apply(pending_.front());
+  pending_.pop_front();
+}
+
+void SimStore::crash(Random& random) {
+  const std::uint64_t survivors = random.below(pending_.size() + 1);
+  for (std::uint64_t i = 0; i < survivors; ++i) apply(pending_[i]);
+  pending_.clear();
+}
+
+std::vector<Row> SimStore::rows() {
+  auto rows = durable_.scan("");
+  COVEY_CHECK(rows.has_value());
+  return std::move(*rows);
+}
+
+}  // namespace covey

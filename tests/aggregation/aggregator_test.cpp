@@ -1,0 +1,174 @@
+#include "aggregation/aggregator.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "core/base/random.h"
+#include "core/protocol/manifest.h"
+#include "core/store/blobs.h"
+
+namespace covey {
+namespace {
+
+struct Bench {
+  explicit Bench(ModelFamily family = ModelFamily::kLogistic) {
+    job.model.family = family;
+    job.model.inputs = 3;
+    job.model.classes = 2;
+    if (family == ModelFamily::kTransformer) {  // several shards
+      job.model.vocabulary = 32;
+      job.model.layers = 2;
+      job.model.width = 16;
+      job.model.heads = 2;
+      job.model.context = 8;
+    }
+    if (family == ModelFamily::kMlp) {  // several chunks: 300 x 400 weights are 480 kB
+      job.model.inputs = 300;
+      job.model.hidden = {400};
+    }
+    size = static_cast<std::size_t>(parameter_table(job.model).size);
+    model = write_model(blobs, job.model, 0, values("model", 0)).value();
+  }
+  std::vector<float> values(std::string_view label, std::uint64_t n) const {
+    Random random = Random(7).split(label, n);
+    std::vector<float> out(size);
+    for (float& v : out) v = static_cast<float>(random.normal());
+    return out;
+  }
+  Contribution contribute(const std::vector<float>& update, std::uint64_t weight) {
+    return {blobs.put(bytes_of_floats(update)).value(), weight};
+  }
+  Aggregate work(std::vector<Contribution> contributions) const {
+    Aggregate work;
+    work.job = job;
+    work.model = model;
+    work.next_version = 1;
+    work.contributions = std::move(contributions);
+    return work;
+  }
+  std::vector<float> parameters_of(const BlobRef& manifest) { return read_model(blobs, manifest.id).value().parameters; }
+
+  MemoryBlobs blobs;
+  JobSpec job;
+  BlobRef model;
+  std::size_t size = 0;
+};
+
+}  // namespace
+
+TEST_CASE("aggregate: fedavg with learning rate 1 is the weighted mean of the clients' models") {
+  for (const auto family : {ModelFamily::kLogistic, ModelFamily::kMlp, ModelFamily::kTransformer}) {
+    Bench bench(family);
+    const auto global = bench.values("model", 0);
+    const auto a = bench.values("update", 1), b = bench.values("update", 2);
+    const auto result = aggregate(bench.work({bench.contribute(a, 3), bench.contribute(b, 1)}), bench.blobs);
+    REQUIRE(result);
+    CHECK_FALSE(result->optimizer_state);
+    const auto next = bench.parameters_of(result->model);
+    REQUIRE(next.size() == bench.size);
+    double squares = 0;
+    bool equal = true;
+    for (std::size_t i = 0; i < next.size(); ++i) {
+      const double mean = (3.0 * static_cast<double>(a[i]) + 1.0 * static_cast<double>(b[i])) / 4.0;
+      squares += mean * mean;
+      equal = equal && next[i] == static_cast<float>(static_cast<double>(global[i]) - mean);
+    }
+    CHECK(equal);
+    CHECK(result->update_norm == doctest::Approx(std::sqrt(squares)).epsilon(1e-12));
+    CHECK(read_model(bench.blobs, result->model.id)->manifest.version == 1);
+  }
+}
+
+TEST_CASE("aggregate: equal updates give that update, whatever the weights") {
+  Bench bench;
+  const auto global = bench.values("model", 0), update = bench.values("update", 1);
+  const auto one = aggregate(bench.work({bench.contribute(update, 5)}), bench.blobs);
+  const auto many = aggregate(bench.work({bench.contribute(update, 1), bench.contribute(update, 2),
+                                          bench.contribute(update, 5)}),
+                              bench.blobs);
+  REQUIRE(one);
+  REQUIRE(many);
+  CHECK(one->model == many->model);
+  CHECK(bench.parameters_of(one->model)[0] ==
+        static_cast<float>(static_cast<double>(global[0]) - static_cast<double>(update[0])));
+}
+
+TEST_CASE("aggregate: the same contributions in the same order are the same bits") {
+  Bench bench(ModelFamily::kMlp);
+  std::vector<Contribution> parts;
+  for (std::uint64_t n = 1; n <= 5; ++n) parts.push_back(bench.contribute(bench.values("update", n), 10 * n));
+  const auto first = aggregate(bench.work(parts), bench.blobs);
+  const auto again = aggregate(bench.work(parts), bench.blobs);
+  REQUIRE(first);
+  REQUIRE(again);
+  CHECK(first->model == again->model);
+}
+
+TEST_CASE("aggregate: the optimizer's state goes on from round to round") {
+  Bench bench(ModelFamily::kTransformer);
+  bench.job.server.optimizer = ServerOptimizerKind::kFedAvgM;
+  bench.job.server.momentum = 0.5;
+  const auto update = bench.values("update", 1);
+  Aggregate work = bench.work({bench.contribute(update, 1)});
+  const auto first = aggregate(work, bench.blobs);
+  REQUIRE(first);
+  REQUIRE(first->optimizer_state);
+  CHECK(first->optimizer_state->size == bench.size * sizeof(float));
+  work.model = first->model;
+  work.optimizer_state = first->optimizer_state;
+  work.next_version = 2;
+  const auto second = aggregate(work, bench.blobs);
+  REQUIRE(second);
+  const auto state = floats_of_bytes(bench.blobs.get(second->optimizer_state->id).value()).value();
+  bool carried = true;
+  for (std::size_t i = 0; i < state.size(); ++i)
+    carried = carried && state[i] == static_cast<float>(0.5 * static_cast<double>(update[i]) + static_cast<double>(update[i]));
+  CHECK(carried);
+}
+
+TEST_CASE("aggregate: adaptive optimizers store m and v") {
+  for (const auto kind : {ServerOptimizerKind::kFedAdam, ServerOptimizerKind::kFedYogi}) {
+    Bench bench;
+    bench.job.server.optimizer = kind;
+    const auto result = aggregate(bench.work({bench.contribute(bench.values("update", 1), 1)}), bench.blobs);
+    REQUIRE(result);
+    REQUIRE(result->optimizer_state);
+    CHECK(result->optimizer_state->size == 2 * bench.size * sizeof(float));
+  }
+}
+
+TEST_CASE("aggregate: refuses what cannot be summed") {
+  Bench bench;
+  auto bad = bench.values("update", 1);
+  CHECK(aggregate(bench.work({}), bench.blobs).error().code == ErrorCode::kInvalidArgument);
+  CHECK(aggregate(bench.work({bench.contribute(bad, 0)}), bench.blobs).error().code == ErrorCode::kInvalidUpdate);
+  auto longer = bad;
+  longer.push_back(0);
+  CHECK(aggregate(bench.work({bench.contribute(longer, 1)}), bench.blobs).error().code == ErrorCode::kInvalidUpdate);
+  bad[2] = std::numeric_limits<float>::quiet_NaN();
+  const Contribution part = bench.contribute(bad, 1);
+  const auto refused = aggregate(bench.work({part}), bench.blobs);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == ErrorCode::kInvalidUpdate);
+  CHECK(refused.error().message.find(short_hex(part.update.id)) != std::string::npos);
+  CHECK(refused.error().message.find("element 2") != std::string::npos);
+  const Contribution gone{BlobRef{Digest{{9}}, bench.size * sizeof(float)}, 1};
+  CHECK(aggregate(bench.work({gone}), bench.blobs).error().code == ErrorCode::kNotFound);
+  Aggregate torn = bench.work({bench.contribute(bench.values("update", 2), 1)});
+  torn.job.server.optimizer = ServerOptimizerKind::kFedAvgM;
+  torn.optimizer_state = bench.contribute(longer, 1).update;
+  CHECK(aggregate(torn, bench.blobs).error().code == ErrorCode::kCorrupted);
+}
+
+TEST_CASE("aggregate: a step that leaves the numbers is refused") {
+  Bench bench;
+  bench.job.server.learning_rate = 1e30;
+  const std::vector<float> huge(bench.size, 1e30F);
+  const auto refused = aggregate(bench.work({bench.contribute(huge, 1)}), bench.blobs);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == ErrorCode::kInvalidUpdate);
+}
+
+}  // namespace covey

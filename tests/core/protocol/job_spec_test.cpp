@@ -1,0 +1,147 @@
+#include "core/protocol/job_spec.h"
+
+#include <doctest/doctest.h>
+
+#include "core/protocol/limits.h"
+
+using namespace covey;
+
+namespace {
+
+constexpr std::string_view kTenLines = R"(
+name = "shakespeare"
+rounds = 20
+[model]
+family = "transformer"
+[data]
+format = "text"
+[train]
+optimizer = "adamw"
+learning_rate = 1e-3
+local_steps = 50
+)";
+
+constexpr std::string_view kTable = R"(
+[model]
+family = "logistic"
+[data]
+format = "csv"
+[[data.columns]]
+name = "age"
+kind = "numeric"
+min = 17
+max = 90
+[[data.columns]]
+name = "job"
+kind = "category"
+values = ["a", "b"]
+[[data.columns]]
+name = "rich"
+kind = "label"
+values = ["no", "yes"]
+)";
+
+std::string error_of(std::string_view toml) {
+  const auto spec = parse_job(toml);
+  REQUIRE_FALSE(spec.has_value());
+  return spec.error().message;
+}
+
+std::string with(std::string_view extra) { return std::string(kTenLines) + std::string(extra); }
+
+bool mentions(const std::string& text, std::string_view part) {
+  INFO("message: ", text);
+  return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("job: ten lines are a whole job, the rest has defaults") {
+  const auto spec = parse_job(kTenLines);
+  REQUIRE(spec.has_value());
+  CHECK(spec->name == "shakespeare");
+  CHECK(spec->rounds == 20);
+  CHECK(spec->train.local_steps == 50);
+  CHECK(spec->train.local_epochs == 0);
+  CHECK(spec->server.optimizer == ServerOptimizerKind::kFedAvg);
+  CHECK(spec->selection.fraction == 1.0);
+}
+
+TEST_CASE("job: the effective values read back as the same job") {
+  for (const std::string_view text : {kTenLines, kTable}) {
+    auto spec = parse_job(text);
+    REQUIRE(spec.has_value());
+    spec->simulation.data = "some \"folder\"\n";
+    spec->simulation.partition.kind = PartitionKind::kDirichlet;
+    spec->train.learning_rate = 0.1 + 0.2;
+    const auto again = parse_job(to_toml(*spec));
+    REQUIRE(again.has_value());
+    CHECK(*again == *spec);
+  }
+}
+
+TEST_CASE("job: what clients get has no simulation section") {
+  auto spec = parse_job(kTenLines);
+  REQUIRE(spec.has_value());
+  spec->simulation.data = "secret/place";
+  CHECK(public_toml(*spec).find("secret") == std::string::npos);
+  CHECK(parse_job(public_toml(*spec)).has_value());
+}
+
+TEST_CASE("job: csv columns give the model's inputs and classes") {
+  const auto spec = parse_job(kTable);
+  REQUIRE(spec.has_value());
+  CHECK(spec->model.inputs == 4);
+  CHECK(spec->model.classes == 2);
+}
+
+TEST_CASE("job: an unknown setting is refused with its line and the nearest one") {
+  CHECK(mentions(error_of("round = 3\nname = \"a\""), "must be a section"));
+  CHECK(mentions(error_of("roundz = 3"), "line 1: unknown setting \"roundz\"; did you mean \"rounds\"?"));
+  CHECK(mentions(error_of(with("lr = 0.1")), "did you mean \"train.learning_rate\"?"));
+  CHECK(mentions(error_of(with("[sever]\noptimizer = \"fedavg\"")), "did you mean \"server\"?"));
+}
+
+TEST_CASE("job: a feature that is not built is refused by name") {
+  const auto refused = parse_job(with("[privacy]\nsecure_aggregation = true"));
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(refused.error().code == ErrorCode::kUnsupported);
+  CHECK(mentions(refused.error().message, "privacy.secure_aggregation"));
+  CHECK(mentions(error_of(with("[privacy]\nepsilon = 8.0")), "privacy.epsilon"));
+  CHECK(mentions(error_of(with("[update]\ncompress = \"int8\"")), "update.compress"));
+  CHECK(mentions(error_of(with("precision = \"bf16\"")), "train.precision"));
+  CHECK(parse_job(with("precision = \"f32\"\n[privacy]\nsecure_aggregation = false\n[update]\ncompress = \"none\"")).has_value());
+}
+
+TEST_CASE("job: wrong types and ranges name the setting and the bound") {
+  CHECK(mentions(error_of("rounds = \"ten\""), "rounds = 'ten'"));
+  CHECK(mentions(error_of("rounds = -1"), "rounds = -1"));
+  CHECK(mentions(error_of("rounds = 0"), "rounds = 0"));
+  CHECK(mentions(error_of(with("batch_size = 0")), "train.batch_size"));
+  CHECK(mentions(error_of(with("[selection]\nfraction = 1.5")), "selection.fraction = 1.5"));
+  CHECK(mentions(error_of(with("[round]\ndeadline_s = 0")), "round.deadline_s"));
+  CHECK(mentions(error_of(with("[server]\noptimizer = \"adam\"")), "\"fedadam\""));
+  CHECK(mentions(error_of("name = \"a b\""), "name = \"a b\""));
+  CHECK(mentions(error_of("x = ["), "not TOML"));
+}
+
+TEST_CASE("job: a model that does not fit the data names both") {
+  CHECK(mentions(error_of("[data]\nformat = \"text\"\n[model]\nfamily = \"cnn\""), "\"transformer\""));
+  CHECK(mentions(error_of("[data]\nformat = \"idx\"\n[model]\nfamily = \"transformer\""), "idx"));
+}
+
+TEST_CASE("job: an oversized file is refused before it is parsed") {
+  CHECK(mentions(error_of(std::string(kJobTomlBytesMax + 1, '#')), std::to_string(kJobTomlBytesMax)));
+}
+
+TEST_CASE("job: any prefix and any changed byte of a job file parse or fail cleanly") {
+  const std::string text(kTable);
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto cut = parse_job(text.substr(0, i));
+    CHECK((cut.has_value() || !cut.error().message.empty()));
+    std::string changed = text;
+    changed[i] = static_cast<char>(changed[i] ^ 0x15);
+    const auto other = parse_job(changed);
+    CHECK((other.has_value() || !other.error().message.empty()));
+  }
+}

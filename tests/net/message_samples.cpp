@@ -1,0 +1,89 @@
+#include "tests/net/message_samples.h"
+
+namespace covey {
+namespace {
+
+template <class Fixed>
+Fixed filled(std::uint8_t start) {
+  Fixed value;
+  for (auto& byte : value.bytes) byte = start++;
+  return value;
+}
+
+BlobRef blob(std::uint8_t start, std::uint64_t size) { return {filled<Digest>(start), size}; }
+
+Instant at(int second) { return Instant(std::chrono::seconds(1'700'000'000 + second)); }
+
+Delegation delegation() {
+  return {filled<TokenId>(1),   Role::kOperator, at(3600), filled<PeerKey>(2), filled<VerifyKey>(3),
+          filled<Signature>(4)};
+}
+
+constexpr RoundKey kKey{7, 3, 2};
+const Error kError{ErrorCode::kResourceExhausted, "disk full: 3 MiB are missing, \xc3\xa4"};
+const Capability kCapability{"cpu (4 cores)", 4, std::uint64_t{8} << 30, 123.5};
+const TrainStats kTrain{12.5, 640, 20, 1.25};
+const EvalStats kEval{3.5, 100, 77};
+
+JobSummary job() {
+  return {7,     "digits", JobState::kRunning, 3,     10,           2, 8, 5,
+          at(1), at(2),    "waits for 2 nodes", blob(9, 1000)};
+}
+
+RoundMetrics round_metrics() {
+  return {3, 2, 8, 6, 1, 3840, kTrain, kEval, 0.75, std::uint64_t{6} << 20, at(1), at(9)};
+}
+
+void add_operator_messages(std::vector<Message>& all) {
+  const std::vector<OperatorVerb> verbs{SubmitJob{99, blob(1, 900)}, ListJobs{4},     ShowJob{7, 2},
+                                        ShowClients{7, 3, 50},       ShowConfig{7},   StopJob{7},
+                                        ListNodes{50},               RegisterToken{delegation()},
+                                        RevokeNode{"node-1"},        ReadJournal{7, 11}};
+  const std::vector<OperatorAnswer> answers{
+      Done{"stopped"},
+      kError,
+      Submitted{7},
+      JobRows{{job(), job()}},
+      JobDetail{job(), blob(4, 700), {round_metrics(), round_metrics()}},
+      ClientRows{{{3, "node-1", 320, kTrain, kEval}}},
+      NodeRows{{{filled<PeerKey>(5), "node-1", Role::kClient, true, true, kCapability, at(1), at(2)}}},
+      JournalRows{{{11, at(3), 7, "job 7 submitted"}}}};
+  for (const auto& verb : verbs) all.push_back(OperatorRequest{5, verb});
+  for (const auto& answer : answers) all.push_back(OperatorReply{5, answer});
+}
+
+}  // namespace
+
+std::vector<Message> message_samples() {
+  std::vector<Message> all{
+      Enrol{{"node-1", filled<VerifyKey>(7), filled<PeerKey>(8), delegation(), filled<Signature>(9)}},
+      EnrolAccepted{},
+      EnrolRefused{kError},
+      Join{1, 0xabcdef0123456789, kCapability},
+      JoinAccepted{"node-1"},
+      JoinRefused{kError, 10s},
+      Heartbeat{0xabcdef0123456789},
+      HeartbeatAck{},
+      Ping{},
+      RejoinRequired{},
+      Leave{},
+      RoundOffer{kKey, RoundKind::kEvaluate, blob(1, 500), blob(2, 900), 90s, 0.25, 0.5},
+      RoundAccept{kKey},
+      RoundDecline{kKey, DeclineReason::kMemory, "needs 3 GiB"},
+      UpdateReady{kKey, filled<Digest>(3), blob(4, 4096), 640, kTrain, kEval},
+      UpdateReady{kKey, filled<Digest>(3), std::nullopt, 640, kTrain, kEval},
+      RoundFailed{kKey, kError},
+      UpdateAccepted{kKey},
+      UpdateRefused{kKey, kError},
+      RoundClosed{kKey, true, "committed"},
+      ChunkListWant{blob(5, std::uint64_t{3} << 30), 2},
+      ChunkList{filled<Digest>(5), 1, {filled<Digest>(6), filled<Digest>(7)}},
+      ChunkWant{filled<Digest>(5), {0, 3, 70000}},
+      Chunk{filled<Digest>(5), 3, Bytes{1, 2, 3, 4, 5}},
+      BlobRefused{filled<Digest>(5), kError},
+      BulkHello{}};
+  add_operator_messages(all);
+  return all;
+}
+
+}  // namespace covey

@@ -1,0 +1,353 @@
+// Reactors and callers over real sockets on the loopback interface.
+#include "net/reactor.h"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <thread>
+
+#include "tests/net/loopback.h"
+
+using namespace covey;
+using namespace covey::loopback;
+
+TEST_CASE("reactor: a client and a coordinator talk, and Started comes first") {
+  Listener coordinator(echo_machine());
+  Dialer client(coordinator, [&](const Event& event) -> Commands {
+    if (std::holds_alternative<Started>(event)) return {Send{coordinator.link(), Heartbeat{7}}};
+    if (const auto* received = std::get_if<Received>(&event)) {
+      CHECK(received->from == coordinator.link());
+      CHECK(std::get<Heartbeat>(received->message).instance == 7);
+      return {Halt{3, "done"}};
+    }
+    return {};
+  });
+  coordinator.admit(client.key());
+  CHECK(client.run() == 3);
+  const auto events = coordinator.events();
+  REQUIRE(!events.empty());
+  CHECK(events[0] == "started");
+  CHECK(client.events()[0] == "started");
+  CHECK(coordinator.sessions().count(0) == 0);
+}
+
+TEST_CASE("reactor: timers fire in order of time, can be replaced and cancelled") {
+  Listener coordinator(echo_machine());
+  std::vector<std::string> fired;
+  Dialer client(coordinator, [&](const Event& event) -> Commands {
+    if (std::holds_alternative<Started>(event))
+      return {SetTimer{"late", 30ms}, SetTimer{"early", 60ms}, SetTimer{"never", 5ms}, SetTimer{"early", 10ms},
+              CancelTimer{"never"}};
+    if (const auto* timer = std::get_if<TimerFired>(&event)) fired.push_back(timer->name);
+    return fired.size() == 2 ? Commands{Halt{0, ""}} : Commands{};
+  });
+  CHECK(client.run() == 0);
+  CHECK(fired == std::vector<std::string>{"early", "late"});
+}
+
+TEST_CASE("reactor: blobs travel both ways") {
+  const Bytes up = bytes_of_size(3 * kChunkBytes + 4, 1);
+  const Bytes down = bytes_of_size(5 * kChunkBytes, 2);
+  Listener coordinator([&](const Event& event) -> Commands {
+    if (const auto* received = std::get_if<Received>(&event))  // the client offers: its key is the source
+      return {FetchBlob{1, received->from.peer, std::get<UpdateReady>(received->message).update.value()}};
+    return {};
+  });
+  const BlobRef offered = coordinator.blobs.put(down).value();
+  const BlobRef mine = [&] {
+    MemoryBlobs scratch;
+    return scratch.put(up).value();
+  }();
+  std::atomic<bool> fetched{false};
+  Dialer client(coordinator, [&](const Event& event) -> Commands {
+    if (std::holds_alternative<Started>(event))
+      return {PublishBlob{mine.id, coordinator.key()}, FetchBlob{9, coordinator.key(), offered},
+              Send{coordinator.link(), UpdateReady{{1, 1, 1}, Digest{{1}}, mine, 1, {}, {}}}};
+    if (const auto* blob = std::get_if<BlobFetched>(&event)) {
+      CHECK(blob->ticket == 9);
+      fetched = true;
+    }
+    CHECK(!std::holds_alternative<BlobFailed>(event));
+    return {};
+  });
+  REQUIRE(client.blobs.put(up).value() == mine);
+  coordinator.command(PublishBlob{offered.id, client.key()});
+  coordinator.admit(client.key());
+  client.start();
+  coordinator.wait_for("blob_fetched");
+  client.wait_until([&] { return fetched.load(); });
+  CHECK(client.finish() == kInterrupted);
+  CHECK(coordinator.finish() == kInterrupted);
+  CHECK(coordinator.blobs.get(mine.id).value() == up);
+  CHECK(client.blobs.get(offered.id).value() == down);
+}
+
+TEST_CASE("reactor: a stranger is refused, and hears why") {
+  Listener coordinator(echo_machine());
+  Dialer stranger(coordinator, [&](const Event& event) -> Commands {
+    if (std::holds_alternative<Started>(event)) return {Send{coordinator.link(), Heartbeat{1}}};
+    CHECK(!std::holds_alternative<Received>(event));
+    return {};
+  });
+  stranger.start();
+  stranger.log.wait_for("link_refused");
+  CHECK(stranger.log.text().find("not known to the coordinator") != std::string::npos);
+  stranger.finish();
+  CHECK(coordinator.received() == 0);
+}
+
+TEST_CASE("reactor: who is admitted after a refusal gets in without a restart") {
+  Listener coordinator(echo_machine());
+  Dialer client(coordinator, [&](const Event& event) -> Commands {
+    if (std::holds_alternative<Started>(event)) return {SetTimer{"again", 0ms}};
+    if (std::holds_alternative<TimerFired>(event))
+      return {Send{coordinator.link(), Heartbeat{1}}, SetTimer{"again", 50ms}};
+    return std::holds_alternative<Received>(event) ? Commands{Halt{0, ""}} : Commands{};
+  });
+  client.start();
+  client.log.wait_for("link_refused");
+  coordinator.admit(client.key());
+  CHECK(client.join() == 0);
+}
+
+TEST_CASE("reactor: an expelled peer's live connection is not listened to") {
+  Listener coordinator([](const Event& event) -> Commands {
+    const auto* received = std::get_if<Received>(&event);
+    if (received == nullptr) return {};
+    return {ExpelPeer{received->from.peer}, Send{received->from, HeartbeatAck{}}};
+  });
+  std::atomic<int> acks{0};
+  Dialer client(coordinator, [&](const Event& event) -> Commands {
+    if (std::holds_alternative<Started>(event)) {
+      Commands burst;
+      for (std::uint64_t i = 1; i <= 20; ++i) burst.push_back(Send{coordinator.link(), Heartbeat{i}});
+      return burst;
+    }
+    if (std::holds_alternative<Received>(event)) {
+      ++acks;
+      return {Send{coordinator.link(), Heartbeat{99}}};
+    }
+    return {};
+  });
+  coordinator.admit(client.key());
+  client.start();
+  coordinator.log.wait_for("message_dropped");
+  client.finish();
+  coordinator.finish();
+  CHECK(coordinator.received() == 1);
+  CHECK(acks <= 1);
+}
+
+TEST_CASE("reactor: a key that may only enrol says nothing else") {
+  Listener coordinator([](const Event& event) -> Commands {
+    const auto* received = std::get_if<Received>(&event);
+    if (received == nullptr) return {};
+    return {Send{received->from, EnrolAccepted{}}};
+  });
+  Dialer client(coordinator, [&](const Event& event) -> Commands {
+    if (std::holds_alternative<Started>(event))
+      return {Send{coordinator.link(), Heartbeat{1}}, Send{coordinator.link(), OperatorRequest{1, ListNodes{0}}},
+              Send{coordinator.link(), enrol_message()}};
+    return std::holds_alternative<Received>(event) ? Commands{Halt{0, ""}} : Commands{};
+  });
+  coordinator.admit(client.key(), Admission::kEnrolment);
+  CHECK(client.run() == 0);
+  coordinator.finish();
+  CHECK(coordinator.received() == 1);
+  CHECK(coordinator.log.text().find("may only enrol") != std::string::npos);
+}
+
+TEST_CASE("reactor: garbage, foreign and oversized frames are dropped, and the next message is heard") {
+  Listener coordinator(echo_machine());
+  RawPeer raw(coordinator);
+  SUBCASE("garbage") {
+    raw.send(Bytes(100, 0x5a));
+    coordinator.log.wait_for("message_dropped");
+  }
+  SUBCASE("nothing") {
+    raw.send({});
+    coordinator.log.wait_for("message_dropped");
+  }
+  SUBCASE("a bulk message on the control port") {
+    raw.send(encode(BulkHello{}));
+    coordinator.log.wait_for("message_dropped");
+  }
+  SUBCASE("larger than the port takes: the connection is cut") { raw.send(Bytes(kControlFrameBytesMax + 1024)); }
+  RawPeer honest(coordinator);
+  honest.send(encode(Heartbeat{5}));
+  CHECK(honest.receive() == encode(Heartbeat{5}));
+  coordinator.finish();
+  CHECK(coordinator.received() == 1);
+}
+
+TEST_CASE("reactor: a peer that takes another's routing id gets none of its messages") {
+  Listener coordinator(echo_machine());
+  RawPeer victim(coordinator, "same-id");
+  victim.send(encode(Heartbeat{1}));
+  REQUIRE(victim.receive() == encode(Heartbeat{1}));
+  RawPeer thief(coordinator, "same-id");
+  thief.send(encode(Heartbeat{2}));
+  victim.send(encode(Heartbeat{3}));
+  CHECK(victim.receive() == encode(Heartbeat{3}));
+  coordinator.finish();
+  for (const auto& [session, peer] : coordinator.sessions()) CHECK(peer == victim.key());
+}
+
+TEST_CASE("reactor: work and durable writes complete from other threads") {
+  Listener coordinator(echo_machine());
+  std::vector<std::string> order;
+  Dialer client(coordinator, [&](const Event& event) -> Commands {
+    if (std::holds_alternative<Started>(event)) {
+      Commands commands;
+      for (Ticket ticket = 1; ticket <= 50; ++ticket) commands.push_back(Persist{ticket, {}});
+      commands.push_back(StartWork{51, CheckUpdate{}});
+      return commands;
+    }
+    if (std::holds_alternative<Persisted>(event)) order.push_back("persisted");
+    if (std::holds_alternative<WorkDone>(event)) order.push_back("work");
+    return order.size() == 51 ? Commands{Halt{0, ""}} : Commands{};
+  });
+  CHECK(client.run() == 0);
+  CHECK(std::count(order.begin(), order.end(), "work") == 1);
+}
+
+TEST_CASE("reactor: a write that fails ends the process with its reason") {
+  Listener coordinator(echo_machine());
+  Dialer client(coordinator, [](const Event& event) -> Commands {
+    return std::holds_alternative<Started>(event) ? Commands{Persist{1, {}}} : Commands{};
+  });
+  client.executor.fail_writes = true;
+  const Result<int> ended = client.run_result();
+  REQUIRE(!ended);
+  CHECK(ended.error().code == ErrorCode::kResourceExhausted);
+  CHECK(ended.error().message.find("disk full") != std::string::npos);
+}
+
+TEST_CASE("reactor: the first request to stop is told to the machine, the second ends at once") {
+  Listener coordinator(echo_machine());
+  std::atomic<bool> told{false};
+  Dialer client(coordinator, [&](const Event& event) -> Commands {
+    if (std::holds_alternative<ShutdownRequested>(event)) told = true;
+    return {};
+  });
+  client.start();
+  client.reactor->request_shutdown();
+  client.wait_until([&] { return told.load(); });
+  client.reactor->request_shutdown();
+  CHECK(client.join() == kInterrupted);
+}
+
+TEST_CASE("reactor: a port that is taken is named") {
+  Listener first(echo_machine());
+  const Result<std::unique_ptr<Reactor>> second =
+      make_listener({"127.0.0.1", first.reactor->control_port(), 0}, first.parts());
+  REQUIRE(!second);
+  CHECK(second.error().code == ErrorCode::kUnavailable);
+  CHECK(second.error().message.find(std::to_string(first.reactor->control_port())) != std::string::npos);
+}
+
+TEST_CASE("caller: asks, publishes and fetches") {
+  const Bytes down = bytes_of_size(2 * kChunkBytes + 1, 4);
+  Listener coordinator([](const Event& event) -> Commands {
+    static Link asker;  // one caller only
+    if (const auto* received = std::get_if<Received>(&event)) {
+      asker = received->from;
+      const auto& request = std::get<OperatorRequest>(received->message);
+      return {FetchBlob{1, asker.peer, std::get<SubmitJob>(request.verb).job}};
+    }
+    if (std::holds_alternative<BlobFetched>(event))
+      return {Send{asker, OperatorReply{76, Done{"to another question"}}}, Send{asker, OperatorReply{77, Submitted{4}}}};
+    return {};
+  });
+  const BlobRef offered = coordinator.blobs.put(down).value();
+  const CurveKey key = random_key();
+  coordinator.admit(key.public_key());
+  coordinator.command(PublishBlob{offered.id, std::nullopt});
+  MemoryBlobs blobs;
+  const BlobRef job = blobs.put(bytes_of_size(1000, 3)).value();
+  const auto caller = make_caller(coordinator.address(), key, blobs).value();
+  caller->publish(job);
+  const Result<Message> reply = caller->call(OperatorRequest{77, SubmitJob{1, job}}, 10s);
+  CAPTURE((reply ? std::string() : reply.error().message));
+  REQUIRE(reply);
+  CHECK(std::get<OperatorReply>(*reply).answer == OperatorAnswer(Submitted{4}));
+  std::uint64_t seen = 0;
+  const Result<Bytes> fetched = caller->fetch(offered, 10s, [&](std::uint64_t bytes) { seen = bytes; });
+  REQUIRE(fetched);
+  CHECK(*fetched == down);
+  CHECK(seen == down.size());
+  const Result<Bytes> missing = caller->fetch({Digest{{9}}, 5}, 10s, {});
+  REQUIRE(!missing);
+  CHECK(missing.error().code == ErrorCode::kNotFound);
+}
+
+TEST_CASE("caller: a request that a broken connection may have swallowed is sent again") {
+  std::atomic<int> heard{0};
+  Listener first([&](const Event& event) -> Commands {
+    heard += std::holds_alternative<Received>(event) ? 1 : 0;
+    return {};
+  });
+  const DialConfig to = first.address();
+  const CurveKey key = random_key();
+  first.admit(key.public_key());
+  MemoryBlobs blobs;
+  const auto caller = make_caller(to, key, blobs).value();
+  Result<Message> reply = unexpected(ErrorCode::kInternal, "none");
+  std::thread asking([&] { reply = caller->call(OperatorRequest{7, StopJob{1}}, 15s); });
+  first.wait_until([&] { return heard == 1; });
+  first.stop();  // and another takes its place and key
+  Listener second(
+      [](const Event& event) -> Commands {
+        const auto* received = std::get_if<Received>(&event);
+        if (received == nullptr) return {};
+        return {Send{received->from, OperatorReply{7, Done{"stopped"}}}};
+      },
+      first, {AdmitPeer{key.public_key(), Admission::kMember}});
+  asking.join();
+  CAPTURE((reply ? std::string() : reply.error().message));
+  REQUIRE(reply);
+  CHECK(std::get<OperatorReply>(*reply).answer == OperatorAnswer(Done{"stopped"}));
+}
+
+TEST_CASE("caller: says what is wrong with the link") {
+  Listener coordinator(echo_machine());
+  const CurveKey key = random_key();
+  MemoryBlobs blobs;
+  DialConfig to = coordinator.address();
+  const OperatorRequest request{1, ListNodes{0}};
+  const auto error_of = [&](const DialConfig& config) {
+    const auto caller = make_caller(config, key, blobs).value();
+    return caller->call(request, 600ms).error();
+  };
+  SUBCASE("an unknown key") {
+    const Error error = error_of(to);
+    CHECK(error.code == ErrorCode::kPermissionDenied);
+    CHECK(error.message.find("not known to the coordinator") != std::string::npos);
+  }
+  SUBCASE("nobody there") {
+    to.coordinator.control_port = free_port();
+    const Error error = error_of(to);
+    CHECK(error.code == ErrorCode::kUnavailable);
+    CHECK(error.message.find("nothing listens at") != std::string::npos);
+  }
+  SUBCASE("another coordinator's key") {
+    coordinator.admit(key.public_key());
+    to.coordinator.curve = random_key().public_key();
+    const Error error = error_of(to);
+    CHECK(error.message.find("differs from the pinned one") != std::string::npos);
+  }
+  SUBCASE("no answer") {
+    coordinator.admit(key.public_key());
+    Listener silent([](const Event&) -> Commands { return {}; });
+    silent.admit(key.public_key());
+    const Error error = error_of(silent.address());
+    CHECK(error.code == ErrorCode::kUnavailable);
+    CHECK(error.message.find("does not answer") != std::string::npos);
+  }
+  SUBCASE("a host that is none") {
+    to.coordinator.host = "a;b";
+    const auto caller = make_caller(to, key, blobs);
+    REQUIRE(!caller);
+    CHECK(caller.error().code == ErrorCode::kInvalidArgument);
+  }
+}
