@@ -10,6 +10,7 @@
 #include "client/service/enrol.h"
 #include "client/service/work.h"
 #include "core/service/exit_code.h"
+#include "core/service/orphans.h"
 #include "core/service/pooled_executor.h"
 #include "core/service/signals.h"
 #include "core/service/text_file.h"
@@ -82,6 +83,9 @@ Result<int> serve(const Options& options) {
   COVEY_TRY(const Membership membership, become_member(options, *blobs, *log));
   COVEY_TRY(const NodeKeys keys, load_keys(options.home));
   COVEY_TRY(const auto rows, store->scan(""));
+  COVEY_TRY(const std::vector<Digest> referenced, referenced_blobs(rows));
+  COVEY_TRY(const std::size_t orphans, erase_orphans(*blobs, {referenced.begin(), referenced.end()}));
+  if (orphans != 0) log->info("orphans_erased", {{"blobs", orphans}});
 
   SystemClock clock;
   SystemRandom random;

@@ -53,18 +53,18 @@ bool Presence::on(const JoinAccepted& message, Instant now) {
 }
 
 bool Presence::refused_for_good(const JoinRefused& message) const {
-  return standing_ == Standing::kJoining && message.retry_after <= Duration::zero();
+  return started() && message.retry_after <= Duration::zero();  // joined or not: it may be revoked
 }
 
 void Presence::on(const JoinRefused& message) {
-  if (standing_ != Standing::kJoining) return;
   const bool final = refused_for_good(message);
+  if (standing_ != Standing::kJoining && !final) return;
   out_.log(final ? LogLevel::kError : LogLevel::kWarning, "join_refused",
            {{"error", name_of(message.error.code)},
             {"text", message.error.message},
             {"retry_after_s", seconds(message.retry_after)}});
   if (final) {
-    out_.add(CancelTimer{kJoinTimer});
+    out_.add(CancelTimer{standing_ == Standing::kJoined ? kHeartbeatTimer : kJoinTimer});
     out_.add(Halt{kExitRefused, "the coordinator refused this client: " + message.error.message});
     standing_ = Standing::kHalted;
     return;

@@ -7,8 +7,10 @@
 
 #include "coordinator/coordinator.h"
 #include "coordinator/service/home.h"
+#include "coordinator/tables.h"
 #include "coordinator/work.h"
 #include "core/service/exit_code.h"
+#include "core/service/orphans.h"
 #include "core/service/pooled_executor.h"
 #include "core/service/signals.h"
 #include "core/service/text_file.h"
@@ -41,6 +43,9 @@ Result<int> serve(const Options& options) {
   COVEY_TRY(const auto store, open_rocks_store(folder + "/data/db"));
   COVEY_TRY(const auto blobs, open_blob_files(folder + "/data/blobs"));
   COVEY_TRY(const auto rows, store->scan(""));
+  COVEY_TRY(const std::set<Digest> referenced, blobs_in_rows(rows));
+  COVEY_TRY(const std::size_t orphans, erase_orphans(*blobs, referenced));
+  if (orphans != 0) log->info("orphans_erased", {{"blobs", orphans}});
 
   CoordinatorConfig config;
   config.authority = home.address.authority;

@@ -226,7 +226,12 @@ void Registry::enrol_given(const Certificate& certificate, Instant now) {
       return judge_token(certificate, now);
     return judge_identity(certificate);
   }();
-  if (judged) return add_node(certificate, now);
+  if (judged) {
+    // At once: it is in the configuration whatever becomes of our disk, and the operator may be
+    // knocking already.
+    out_.now(AdmitPeer{certificate.curve, Admission::kMember});
+    return add_node(certificate, now);
+  }
   out_.log(LogLevel::kError, "enrolment_refused",
            {{"node", setting_text(certificate.name)}, {"reason", judged.error().message}});
 }

@@ -1,5 +1,7 @@
 // The operator's side of the registry: tokens, revocation, the list of nodes.
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "coordinator/registry.h"
 #include "core/protocol/limits.h"
@@ -81,8 +83,8 @@ Result<std::string> Registry::revoke(const std::string& name_or_key, Instant now
   if (node->summary.revoked) return name + " is revoked already";
   node->summary.revoked = true;
   node->summary.connected = false;
-  if (node->link) node->summary.last_seen = node->heard;
-  node->link.reset();
+  const std::optional<Link> link = std::exchange(node->link, std::nullopt);
+  if (link) node->summary.last_seen = node->heard;
   node->newcomer.reset();
   names_.erase(node->summary.name);
   Batch batch;
@@ -90,6 +92,10 @@ Result<std::string> Registry::revoke(const std::string& name_or_key, Instant now
   journal_.write(batch, now, 0, name + " revoked");
   out_.persist(std::move(batch));
   if (Token* token = token_of(*node)) expel(*token);
+  if (link)  // zero: for good
+    out_.send(*link, JoinRefused{Error{ErrorCode::kPermissionDenied, "the operator revoked " + setting_text(node->summary.name) +
+                                                                         "; ask for a new join token to take part again"},
+                                 Duration{}});
   out_.after(ExpelPeer{key});
   out_.log(LogLevel::kWarning, "node_revoked", {{"node", node->summary.name}, {"key", short_hex(key)}});
   news_.revoked.push_back(key);

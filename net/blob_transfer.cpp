@@ -8,9 +8,9 @@
 namespace covey {
 namespace {
 
-constexpr std::uint32_t kWrongMax = 3;           // from one peer for one blob, then it is not asked any more
-constexpr std::size_t kAbandonedMax = 64;        // unfinished values kept
-constexpr int kProbeBackoffMax = 4;              // times `retry`
+constexpr std::uint32_t kWrongMax = 3;     // from one peer for one blob, then it is not asked any more
+constexpr std::size_t kAbandonedMax = 64;  // unfinished values kept
+constexpr int kProbeBackoffMax = 4;        // times `retry`
 
 std::uint32_t chunks_of(const BlobRef& blob) { return static_cast<std::uint32_t>(chunk_count(blob.size)); }
 
@@ -33,12 +33,14 @@ bool BlobTransfer::Pull::has_source(PeerKey peer) const {
 
 // ---- fetching
 BlobTransfer::Step BlobTransfer::fetch(const FetchBlob& command, Instant now) {
+  latest_ = now;
   Step step;
   const BlobRef& blob = command.blob;
   if (blob.size > config_.blob_bytes_max) {
     step.events.push_back(BlobFailed{
-        command.ticket, {ErrorCode::kResourceExhausted,
-                         name_of_blob(blob) + ": at most " + std::to_string(config_.blob_bytes_max) + " are taken"}});
+        command.ticket,
+        {ErrorCode::kResourceExhausted,
+         name_of_blob(blob) + ": at most " + std::to_string(config_.blob_bytes_max) + " are taken"}});
     return step;
   }
   if (is_local(command, step)) return step;
@@ -55,8 +57,8 @@ bool BlobTransfer::is_local(const FetchBlob& command, Step& step) {
   if (!blobs_.has(blob.id)) return false;
   const Result<std::uint64_t> size = blobs_.size(blob.id);
   if (size && *size != blob.size) {
-    step.events.push_back(BlobFailed{command.ticket, {ErrorCode::kInvalidMessage,
-                                                      name_of_blob(blob) + " has " + std::to_string(*size)}});
+    step.events.push_back(BlobFailed{
+        command.ticket, {ErrorCode::kInvalidMessage, name_of_blob(blob) + " has " + std::to_string(*size)}});
     return true;
   }
   Result<Bytes> content = Bytes{};
@@ -147,8 +149,8 @@ void BlobTransfer::ask(const BlobRef& blob, Pull& pull, Instant now, Step& step)
   if (!want.indices.empty()) step.outgoing.push_back({source, std::move(want)});
 }
 
-void BlobTransfer::ask_again(const BlobRef& blob, Pull& pull, const std::vector<std::uint32_t>& lost, Instant now,
-                             Step& step) {
+void BlobTransfer::ask_again(const BlobRef& blob, Pull& pull, const std::vector<std::uint32_t>& lost,
+                             Instant now, Step& step) {
   if (lost.empty()) return;
   for (const std::uint32_t index : lost) {
     std::erase_if(pull.wanted, [&](const Wanted& w) { return w.index == index; });
@@ -183,7 +185,8 @@ void BlobTransfer::probe(Pulls::iterator place, Instant now, Step& step) {
     waiting_.push_back(blob);
     return;  // tick() starts the next one
   }
-  pull.probe_after = std::max(pull.probe_after, std::min(2 * pull.probe_after, kProbeBackoffMax * config_.retry));
+  pull.probe_after =
+      std::max(pull.probe_after, std::min(2 * pull.probe_after, kProbeBackoffMax * config_.retry));
   pull.probe_at = now + pull.probe_after;
   if (pull.listed && !pull.wanted.empty())
     ask_again(blob, pull, {pull.wanted.front().index}, now, step);
@@ -192,6 +195,7 @@ void BlobTransfer::probe(Pulls::iterator place, Instant now, Step& step) {
 }
 
 BlobTransfer::Step BlobTransfer::tick(Instant now) {
+  latest_ = now;
   Step step;
   std::vector<BlobRef> due;
   for (const auto& [blob, pull] : pulls_)
@@ -214,6 +218,7 @@ BlobTransfer::Step BlobTransfer::tick(Instant now) {
 }
 
 BlobTransfer::Step BlobTransfer::reconnected(PeerKey peer, Instant now) {
+  latest_ = now;
   Step step;
   for (auto& [blob, pull] : pulls_)
     if (pull.active && pull.waiters[pull.source].from == peer) ask_all_again(blob, pull, now, step);
@@ -222,7 +227,7 @@ BlobTransfer::Step BlobTransfer::reconnected(PeerKey peer, Instant now) {
 
 std::optional<Instant> BlobTransfer::next_tick() const {
   if (std::any_of(waiting_.begin(), waiting_.end(), [&](const BlobRef& blob) { return may_start(blob); }))
-    return Instant{};  // at once
+    return latest_;  // at once
   std::optional<Instant> next;
   for (const auto& [blob, pull] : pulls_) {
     if (!pull.active) continue;
@@ -234,6 +239,7 @@ std::optional<Instant> BlobTransfer::next_tick() const {
 
 // ---- what senders say
 BlobTransfer::Step BlobTransfer::receive(PeerKey from, const Message& message, Instant now) {
+  latest_ = now;
   Step step;
   if (const auto* list_want = std::get_if<ChunkListWant>(&message)) serve(from, *list_want, step);
   if (const auto* chunk_want = std::get_if<ChunkWant>(&message)) serve(from, *chunk_want, step);
@@ -245,7 +251,8 @@ BlobTransfer::Step BlobTransfer::receive(PeerKey from, const Message& message, I
 }
 
 BlobTransfer::Pulls::iterator BlobTransfer::find(const Digest& blob, PeerKey source) {
-  for (auto place = pulls_.lower_bound(BlobRef{blob, 0}); place != pulls_.end() && place->first.id == blob; ++place)
+  for (auto place = pulls_.lower_bound(BlobRef{blob, 0}); place != pulls_.end() && place->first.id == blob;
+       ++place)
     if (place->second.has_source(source)) return place;
   return pulls_.end();
 }
@@ -254,7 +261,8 @@ void BlobTransfer::on(PeerKey from, const ChunkList& message, Instant now, Step&
   const auto place = find(message.blob, from);
   if (place == pulls_.end() || place->second.listed) return;
   auto& [blob, pull] = *place;
-  if (std::uint64_t{message.page} * kChunkHashesPerPage != pull.hashes.size()) return;  // a page we have, or no order
+  if (std::uint64_t{message.page} * kChunkHashesPerPage != pull.hashes.size())
+    return;  // a page we have, or no order
   const std::size_t expected = std::min(chunk_count(blob.size) - pull.hashes.size(), kChunkHashesPerPage);
   if (message.hashes.size() != expected) {
     misbehaved(place, from,
@@ -283,7 +291,8 @@ void BlobTransfer::on(PeerKey from, const ChunkList& message, Instant now, Step&
 void BlobTransfer::listed(Pulls::iterator place, Instant now, Step& step) {
   auto& [blob, pull] = *place;
   if (blob_id(blob.size, pull.hashes) != blob.id)
-    return fail(place, {ErrorCode::kInvalidMessage, name_of_blob(blob) + ": no value has this size and id"}, step);
+    return fail(place, {ErrorCode::kInvalidMessage, name_of_blob(blob) + ": no value has this size and id"},
+                step);
   Result<std::vector<bool>> have = blobs_.begin_partial(blob, pull.hashes);
   if (!have) return fail(place, have.error(), step);
   pull.have = *std::move(have);
@@ -300,8 +309,8 @@ void BlobTransfer::on(PeerKey from, const Chunk& message, Instant now, Step& ste
   const auto place = find(message.blob, from);
   if (place == pulls_.end()) return;
   auto& [blob, pull] = *place;
-  const auto wanted =
-      std::find_if(pull.wanted.begin(), pull.wanted.end(), [&](const Wanted& w) { return w.index == message.index; });
+  const auto wanted = std::find_if(pull.wanted.begin(), pull.wanted.end(),
+                                   [&](const Wanted& w) { return w.index == message.index; });
   if (wanted == pull.wanted.end()) return;  // not asked for, or here already
   const Result<void> written = blobs_.write_chunk(blob.id, message.index, message.bytes);
   if (!written && written.error().code != ErrorCode::kInvalidMessage) {
@@ -319,7 +328,8 @@ void BlobTransfer::on(PeerKey from, const Chunk& message, Instant now, Step& ste
   // A link keeps order: what was asked for well before this chunk and is not here was lost.
   std::vector<std::uint32_t> lost;
   for (auto w = pull.wanted.begin(); w != wanted; ++w)
-    if (!wanted->again && w->asked < wanted->asked && w->asked + config_.retry <= now) lost.push_back(w->index);
+    if (!wanted->again && w->asked < wanted->asked && w->asked + config_.retry <= now)
+      lost.push_back(w->index);
   pull.wanted.erase(wanted);
   pull.have[message.index] = true;
   --pull.missing;
@@ -359,7 +369,8 @@ void BlobTransfer::fail(Pulls::iterator place, const Error& error, Step& step) {
   forget(place);
 }
 
-void BlobTransfer::drop_source(Pulls::iterator place, PeerKey source, const Error& error, Instant now, Step& step) {
+void BlobTransfer::drop_source(Pulls::iterator place, PeerKey source, const Error& error, Instant now,
+                               Step& step) {
   auto& [blob, pull] = *place;
   const auto of_source = [&](const Waiter& w) { return w.from == source; };
   for (const Waiter& waiter : pull.waiters)
@@ -379,8 +390,8 @@ bool BlobTransfer::misbehaved(Pulls::iterator place, PeerKey source, const std::
   auto& [blob, pull] = *place;
   if (++pull.wrong[source] < kWrongMax) return false;
   drop_source(place, source,
-              {ErrorCode::kInvalidMessage, name_of_blob(blob) + " from peer " + short_hex(source) + ": " + what +
-                                               ", and that " + std::to_string(kWrongMax) + " times"},
+              {ErrorCode::kInvalidMessage, name_of_blob(blob) + " from peer " + short_hex(source) + ": " +
+                                               what + ", and that " + std::to_string(kWrongMax) + " times"},
               now, step);
   return true;
 }
@@ -397,66 +408,6 @@ void BlobTransfer::keep_partial(const Digest& blob) {
   if (abandoned_.size() <= kAbandonedMax) return;
   blobs_.drop_partial(abandoned_.front());
   abandoned_.pop_front();
-}
-
-// ---- serving
-void BlobTransfer::publish(const PublishBlob& command) {
-  Published& published = published_[command.blob];
-  if (command.to)
-    published.peers.insert(*command.to);
-  else
-    published.anyone = true;
-}
-
-void BlobTransfer::withdraw(const Digest& blob) { published_.erase(blob); }
-
-BlobTransfer::Published* BlobTransfer::offered(const Digest& blob, PeerKey to) {
-  const auto place = published_.find(blob);
-  if (place == published_.end()) return nullptr;
-  Published& published = place->second;
-  return published.anyone || published.peers.count(to) > 0 ? &published : nullptr;
-}
-
-namespace {
-
-// The same words whether it is missing or meant for others: strangers learn nothing.
-BlobTransfer::Outgoing not_offered(PeerKey to, const Digest& blob) {
-  return {to, BlobRefused{blob, {ErrorCode::kNotFound, "blob " + short_hex(blob) + " is not offered to you"}}};
-}
-
-BlobTransfer::Outgoing unreadable(PeerKey to, const Digest& blob) {
-  return {to, BlobRefused{blob, {ErrorCode::kInternal, "blob " + short_hex(blob) + " cannot be read by its sender"}}};
-}
-
-}  // namespace
-
-void BlobTransfer::serve(PeerKey from, const ChunkListWant& message, Step& step) {
-  const Digest& blob = message.blob.id;
-  if (offered(blob, from) == nullptr) return step.outgoing.push_back(not_offered(from, blob));
-  const Result<std::vector<Digest>> hashes = blobs_.chunk_hashes(blob);
-  if (!hashes) return step.outgoing.push_back(unreadable(from, blob));
-  const std::size_t begin = std::min(message.page * kChunkHashesPerPage, hashes->size());
-  const std::size_t end = std::min(begin + kChunkHashesPerPage, hashes->size());
-  const auto at = [&](std::size_t i) { return hashes->begin() + static_cast<std::ptrdiff_t>(i); };
-  step.outgoing.push_back({from, ChunkList{blob, message.page, {at(begin), at(end)}}});
-}
-
-void BlobTransfer::serve(PeerKey from, const ChunkWant& message, Step& step) {
-  Published* published = offered(message.blob, from);
-  if (published == nullptr) return step.outgoing.push_back(not_offered(from, message.blob));
-  if (!published->size) {
-    const Result<std::uint64_t> size = blobs_.size(message.blob);
-    if (!size) return step.outgoing.push_back(unreadable(from, message.blob));
-    published->size = *size;
-  }
-  for (const std::uint32_t index : message.indices) {
-    const std::uint64_t offset = std::uint64_t{index} * kChunkBytes;
-    if (offset >= *published->size) continue;  // asked for what no chunk list names
-    const auto length = static_cast<std::size_t>(std::min<std::uint64_t>(kChunkBytes, *published->size - offset));
-    Result<Bytes> bytes = blobs_.read(message.blob, offset, length);
-    if (!bytes) return step.outgoing.push_back(unreadable(from, message.blob));
-    step.outgoing.push_back({from, Chunk{message.blob, index, *std::move(bytes)}});
-  }
 }
 
 }  // namespace covey

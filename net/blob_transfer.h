@@ -16,11 +16,11 @@
 namespace covey {
 
 struct BlobTransferConfig {
-  std::uint32_t credits = kChunkCreditsMax;             // chunks asked for and not yet here, per blob
-  std::uint32_t active_max = 32;                        // blobs asked for at once; the others wait their turn
-  std::uint32_t active_per_source_max = 2;              // so that a sender's queue holds few chunks for one peer
-  Duration retry = std::chrono::seconds(2);             // without progress: ask again, then ever more rarely
-  Duration give_up = std::chrono::seconds(60);          // without any progress: BlobFailed
+  std::uint32_t credits = kChunkCreditsMax;     // chunks asked for and not yet here, per blob
+  std::uint32_t active_max = 32;                // blobs asked for at once; the others wait their turn
+  std::uint32_t active_per_source_max = 2;      // so that a sender's queue holds few chunks for one peer
+  Duration retry = std::chrono::seconds(2);     // without progress: ask again, then ever more rarely
+  Duration give_up = std::chrono::seconds(60);  // without any progress: BlobFailed
   std::uint64_t blob_bytes_max = kBlobBytesMax;
 };
 
@@ -58,31 +58,31 @@ class BlobTransfer {
   std::uint64_t wrong_chunks() const { return wrong_chunks_; }  // dropped because the hash differed
 
  private:
-  struct Wanted {     // a chunk that was asked for
+  struct Wanted {  // a chunk that was asked for
     std::uint32_t index = 0;
     Instant asked;
     bool again = false;  // asked more than once: which of the answers came is not known
   };
-  struct Waiter {     // a fetch
+  struct Waiter {  // a fetch
     Ticket ticket = 0;
     PeerKey from;
   };
-  struct Pull {       // one blob on its way here
-    std::vector<Waiter> waiters;        // never empty
-    std::size_t source = 0;             // whose turn it is to be asked: an index into waiters
-    std::vector<Digest> hashes;         // the list of chunks, as far as it is here
-    std::vector<bool> have;             // one a chunk, once the list is whole
+  struct Pull {                   // one blob on its way here
+    std::vector<Waiter> waiters;  // never empty
+    std::size_t source = 0;       // whose turn it is to be asked: an index into waiters
+    std::vector<Digest> hashes;   // the list of chunks, as far as it is here
+    std::vector<bool> have;       // one a chunk, once the list is whole
     std::size_t missing = 0;
-    std::uint32_t next = 0;             // chunks from here on were never asked for
-    std::deque<Wanted> wanted;          // in the order of asking
+    std::uint32_t next = 0;                  // chunks from here on were never asked for
+    std::deque<Wanted> wanted;               // in the order of asking
     std::map<PeerKey, std::uint32_t> wrong;  // chunks and lists that did not verify
     bool active = false;
-    bool listed = false;                // the list is whole and verified
-    Duration idle{};                    // without progress before it was last made active
-    Instant progress;                   // while active: when idle began
+    bool listed = false;  // the list is whole and verified
+    Duration idle{};      // without progress before it was last made active
+    Instant progress;     // while active: when idle began
     Instant probe_at;
     Duration probe_after{};
-    Duration pace{};                    // between the last chunks, so that a slow link is not taken for a dead one
+    Duration pace{};  // between the last chunks, so that a slow link is not taken for a dead one
     bool has_source(PeerKey peer) const;
   };
   struct Published {  // one blob that peers may have
@@ -99,7 +99,8 @@ class BlobTransfer {
   void activate_waiting(Instant now, Step& step);
   void ask(const BlobRef& blob, Pull& pull, Instant now, Step& step);
   void ask_all_again(const BlobRef& blob, Pull& pull, Instant now, Step& step);
-  void ask_again(const BlobRef& blob, Pull& pull, const std::vector<std::uint32_t>& lost, Instant now, Step& step);
+  void ask_again(const BlobRef& blob, Pull& pull, const std::vector<std::uint32_t>& lost, Instant now,
+                 Step& step);
   void probe(Pulls::iterator place, Instant now, Step& step);
   void progressed(Pull& pull, Instant now);
   void listed(Pulls::iterator place, Instant now, Step& step);
@@ -121,9 +122,10 @@ class BlobTransfer {
   BlobStore& blobs_;
   BlobTransferConfig config_;
   Pulls pulls_;
-  std::deque<BlobRef> waiting_;     // pulls that are not active
+  std::deque<BlobRef> waiting_;  // pulls that are not active
   std::map<Digest, Published> published_;
-  std::deque<Digest> abandoned_;    // unfinished values kept for a later fetch, oldest first
+  std::deque<Digest> abandoned_;  // unfinished values kept for a later fetch, oldest first
+  Instant latest_;  // that a driver told
   std::uint64_t wrong_chunks_ = 0;
 };
 

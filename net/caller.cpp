@@ -39,7 +39,8 @@ class DialledCaller final : public Caller {
         breaks = transport_->breaks();
         send();
       }
-      if (!is_bulk(incoming.message) && answers(incoming.message, request)) reply = std::move(incoming.message);
+      if (!is_bulk(incoming.message) && answers(incoming.message, request))
+        reply = std::move(incoming.message);
       return reply.has_value();
     }));
     return *std::move(reply);
@@ -53,7 +54,8 @@ class DialledCaller final : public Caller {
       for (const Event& event : step.events) {
         if (const auto* done = std::get_if<BlobFetched>(&event); done != nullptr && done->ticket == ticket)
           end = Result<void>();
-        if (const auto* failed = std::get_if<BlobFailed>(&event); failed != nullptr && failed->ticket == ticket)
+        if (const auto* failed = std::get_if<BlobFailed>(&event);
+            failed != nullptr && failed->ticket == ticket)
           end = Result<void>(unexpected(failed->error));
       }
       return end.has_value();
@@ -63,7 +65,8 @@ class DialledCaller final : public Caller {
     if (!take(first)) {
       std::uint64_t bytes = 0;
       const Result<void> waited = converse(timeout, [&](Incoming& incoming, BlobTransfer::Step& step) {
-        if (const auto* chunk = std::get_if<Chunk>(&incoming.message); chunk != nullptr && chunk->blob == blob.id) {
+        if (const auto* chunk = std::get_if<Chunk>(&incoming.message);
+            chunk != nullptr && chunk->blob == blob.id) {
           bytes = std::min(blob.size, bytes + chunk->bytes.size());
           if (progress) progress(bytes);
         }
@@ -119,7 +122,8 @@ class DialledCaller final : public Caller {
   std::string why() const {
     const std::string address = transport_->endpoint();
     if (transport_->state() == LinkState::kUp)
-      return address + " is connected but does not answer: the coordinator is busy, or this key may not ask that";
+      return address +
+             " is connected but does not answer: the coordinator is busy, or this key may not ask that";
     return describe(transport_->state(), address);
   }
 
@@ -135,7 +139,8 @@ class DialledCaller final : public Caller {
 
 }  // namespace
 
-Result<std::unique_ptr<Caller>> make_caller(const DialConfig& config, const CurveKey& identity, BlobStore& blobs) {
+Result<std::unique_ptr<Caller>> make_caller(const DialConfig& config, const CurveKey& identity,
+                                            BlobStore& blobs) {
   auto caller = std::make_unique<DialledCaller>(config, identity, blobs);
   COVEY_TRY_VOID(caller->dial());
   return std::unique_ptr<Caller>(std::move(caller));

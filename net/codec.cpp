@@ -12,8 +12,8 @@
 namespace covey {
 namespace {
 
-using schema::Frame;
 using codec::Fields;
+using schema::Frame;
 
 // Room for the whole message in the first segment, so that there is only one.
 unsigned first_segment_words(const Message& message) {
@@ -62,37 +62,62 @@ Message read_frame(Frame::Reader from, std::optional<Error>& refusal) {
   using codec::read;
   const auto at = [&](const char* name) { return Fields(name, refusal); };
   switch (from.which()) {
-    case Frame::ENROL: return read(at("Enrol"), from.getEnrol());
-    case Frame::ENROL_ACCEPTED: return EnrolAccepted{};
-    case Frame::ENROL_REFUSED: return EnrolRefused{at("EnrolRefused").error("error", from.getEnrolRefused())};
-    case Frame::JOIN: return read(at("Join"), from.getJoin());
-    case Frame::JOIN_ACCEPTED: return read(at("JoinAccepted"), from.getJoinAccepted());
-    case Frame::JOIN_REFUSED: return read(at("JoinRefused"), from.getJoinRefused());
-    case Frame::HEARTBEAT: return read(at("Heartbeat"), from.getHeartbeat());
-    case Frame::HEARTBEAT_ACK: return HeartbeatAck{};
-    case Frame::PING: return Ping{};
-    case Frame::REJOIN_REQUIRED: return RejoinRequired{};
-    case Frame::LEAVE: return Leave{};
-    case Frame::ROUND_OFFER: return read(at("RoundOffer"), from.getRoundOffer());
-    case Frame::ROUND_ACCEPT: return RoundAccept{at("RoundAccept").round_key("key", from.getRoundAccept())};
-    case Frame::ROUND_DECLINE: return read(at("RoundDecline"), from.getRoundDecline());
-    case Frame::UPDATE_READY: return read(at("UpdateReady"), from.getUpdateReady());
+    case Frame::ENROL:
+      return read(at("Enrol"), from.getEnrol());
+    case Frame::ENROL_ACCEPTED:
+      return EnrolAccepted{};
+    case Frame::ENROL_REFUSED:
+      return EnrolRefused{at("EnrolRefused").error("error", from.getEnrolRefused())};
+    case Frame::JOIN:
+      return read(at("Join"), from.getJoin());
+    case Frame::JOIN_ACCEPTED:
+      return read(at("JoinAccepted"), from.getJoinAccepted());
+    case Frame::JOIN_REFUSED:
+      return read(at("JoinRefused"), from.getJoinRefused());
+    case Frame::HEARTBEAT:
+      return read(at("Heartbeat"), from.getHeartbeat());
+    case Frame::HEARTBEAT_ACK:
+      return HeartbeatAck{};
+    case Frame::PING:
+      return Ping{};
+    case Frame::REJOIN_REQUIRED:
+      return RejoinRequired{};
+    case Frame::LEAVE:
+      return Leave{};
+    case Frame::ROUND_OFFER:
+      return read(at("RoundOffer"), from.getRoundOffer());
+    case Frame::ROUND_ACCEPT:
+      return RoundAccept{at("RoundAccept").round_key("key", from.getRoundAccept())};
+    case Frame::ROUND_DECLINE:
+      return read(at("RoundDecline"), from.getRoundDecline());
+    case Frame::UPDATE_READY:
+      return read(at("UpdateReady"), from.getUpdateReady());
     case Frame::ROUND_FAILED:
       return RoundFailed{at("RoundFailed").round_key("key", from.getRoundFailed().getKey()),
                          at("RoundFailed").error("error", from.getRoundFailed().getError())};
-    case Frame::UPDATE_ACCEPTED: return UpdateAccepted{at("UpdateAccepted").round_key("key", from.getUpdateAccepted())};
+    case Frame::UPDATE_ACCEPTED:
+      return UpdateAccepted{at("UpdateAccepted").round_key("key", from.getUpdateAccepted())};
     case Frame::UPDATE_REFUSED:
       return UpdateRefused{at("UpdateRefused").round_key("key", from.getUpdateRefused().getKey()),
                            at("UpdateRefused").error("error", from.getUpdateRefused().getError())};
-    case Frame::ROUND_CLOSED: return read(at("RoundClosed"), from.getRoundClosed());
-    case Frame::CHUNK_LIST_WANT: return read(at("ChunkListWant"), from.getChunkListWant());
-    case Frame::CHUNK_LIST: return read(at("ChunkList"), from.getChunkList());
-    case Frame::CHUNK_WANT: return read(at("ChunkWant"), from.getChunkWant());
-    case Frame::CHUNK: return read(at("Chunk"), from.getChunk());
-    case Frame::BLOB_REFUSED: return read(at("BlobRefused"), from.getBlobRefused());
-    case Frame::BULK_HELLO: return BulkHello{};
-    case Frame::OPERATOR_REQUEST: return read(at("OperatorRequest"), from.getOperatorRequest());
-    case Frame::OPERATOR_REPLY: return read(at("OperatorReply"), from.getOperatorReply());
+    case Frame::ROUND_CLOSED:
+      return read(at("RoundClosed"), from.getRoundClosed());
+    case Frame::CHUNK_LIST_WANT:
+      return read(at("ChunkListWant"), from.getChunkListWant());
+    case Frame::CHUNK_LIST:
+      return read(at("ChunkList"), from.getChunkList());
+    case Frame::CHUNK_WANT:
+      return read(at("ChunkWant"), from.getChunkWant());
+    case Frame::CHUNK:
+      return read(at("Chunk"), from.getChunk());
+    case Frame::BLOB_REFUSED:
+      return read(at("BlobRefused"), from.getBlobRefused());
+    case Frame::BULK_HELLO:
+      return BulkHello{};
+    case Frame::OPERATOR_REQUEST:
+      return read(at("OperatorRequest"), from.getOperatorRequest());
+    case Frame::OPERATOR_REPLY:
+      return read(at("OperatorReply"), from.getOperatorReply());
   }
   at("Frame").refuse("message", std::to_string(static_cast<unsigned>(from.which())),
                      "is no message of this version: use the same version of Covey on both sides");
@@ -100,7 +125,8 @@ Message read_frame(Frame::Reader from, std::optional<Error>& refusal) {
 }
 
 Unexpected malformed(ByteSpan frame, const std::string& rule) {
-  return unexpected(ErrorCode::kInvalidMessage, "frame of " + std::to_string(frame.size()) + " bytes: " + rule);
+  return unexpected(ErrorCode::kInvalidMessage,
+                    "frame of " + std::to_string(frame.size()) + " bytes: " + rule);
 }
 
 // One segment only, which is what encode_frame makes: a table of segments is one thing less to trust.
@@ -155,8 +181,8 @@ Result<Message> decode_frame(ByteSpan frame) {
     return malformed(frame, codec::wire_text(exception.what(), 200));
   }
   if (message && !is_bulk(*message) && frame.size() > kControlFrameBytesMax)
-    return malformed(frame, std::string(name_of(*message)) + " may have at most " +
-                                std::to_string(kControlFrameBytesMax));
+    return malformed(
+        frame, std::string(name_of(*message)) + " may have at most " + std::to_string(kControlFrameBytesMax));
   return message;
 }
 

@@ -13,7 +13,8 @@ ChunkListWant read(const Fields& fields, schema::ChunkListWant::Reader from) {
   ChunkListWant message;
   message.blob = fields.blob("blob", from.getBlob());
   const std::size_t chunks = chunk_count(message.blob.size);
-  const std::size_t pages = std::max<std::size_t>(1, (chunks + kChunkHashesPerPage - 1) / kChunkHashesPerPage);
+  const std::size_t pages =
+      std::max<std::size_t>(1, (chunks + kChunkHashesPerPage - 1) / kChunkHashesPerPage);
   message.page = fields.within("page", from.getPage(), 0, static_cast<std::uint32_t>(pages - 1));
   return message;
 }
@@ -49,7 +50,8 @@ void write(schema::ChunkWant::Builder to, const ChunkWant& message) {
   COVEY_CHECK(!message.indices.empty() && message.indices.size() <= kChunkCreditsMax);
   to.setBlob(wire_data(message.blob.span()));
   auto indices = to.initIndices(static_cast<unsigned>(message.indices.size()));
-  for (std::size_t i = 0; i < message.indices.size(); ++i) indices.set(static_cast<unsigned>(i), message.indices[i]);
+  for (std::size_t i = 0; i < message.indices.size(); ++i)
+    indices.set(static_cast<unsigned>(i), message.indices[i]);
 }
 
 ChunkWant read(const Fields& fields, schema::ChunkWant::Reader from) {
@@ -74,7 +76,8 @@ void write(schema::Chunk::Builder to, const Chunk& message) {
 Chunk read(const Fields& fields, schema::Chunk::Reader from) {
   Chunk message;
   message.blob = fields.fixed<Digest>("blob", from.getBlob());
-  message.index = fields.within("index", from.getIndex(), 0, static_cast<std::uint32_t>(chunk_count(kBlobBytesMax) - 1));
+  message.index =
+      fields.within("index", from.getIndex(), 0, static_cast<std::uint32_t>(chunk_count(kBlobBytesMax) - 1));
   const ByteSpan bytes = span_of(from.getBytes());
   fields.within("bytes.size", bytes.size(), 1, kChunkBytes);
   if (!fields.refused()) message.bytes.assign(bytes.begin(), bytes.end());

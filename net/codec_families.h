@@ -52,7 +52,9 @@ OperatorRequest read(const Fields& fields, schema::OperatorRequest::Reader from)
 OperatorReply read(const Fields& fields, schema::OperatorReply::Reader from);
 
 inline capnp::Data::Reader wire_data(ByteSpan bytes) { return data_of<capnp::Data::Reader>(bytes); }
-inline void write_blob(schema::BlobRef::Builder to, const BlobRef& blob) { write<capnp::Data::Reader>(to, blob); }
+inline void write_blob(schema::BlobRef::Builder to, const BlobRef& blob) {
+  write<capnp::Data::Reader>(to, blob);
+}
 inline void write_delegation(schema::Delegation::Builder to, const Delegation& delegation) {
   write<capnp::Data::Reader>(to, delegation);
 }

@@ -9,10 +9,10 @@ namespace {
 
 // The position is the number on the wire: only ever append.
 constexpr std::array kErrorCodes{
-    ErrorCode::kInvalidArgument,  ErrorCode::kInvalidData,   ErrorCode::kInvalidMessage,
-    ErrorCode::kInvalidUpdate,    ErrorCode::kNotFound,      ErrorCode::kAlreadyExists,
-    ErrorCode::kPermissionDenied, ErrorCode::kUnavailable,   ErrorCode::kResourceExhausted,
-    ErrorCode::kCorrupted,        ErrorCode::kUnsupported,   ErrorCode::kInternal};
+    ErrorCode::kInvalidArgument,  ErrorCode::kInvalidData, ErrorCode::kInvalidMessage,
+    ErrorCode::kInvalidUpdate,    ErrorCode::kNotFound,    ErrorCode::kAlreadyExists,
+    ErrorCode::kPermissionDenied, ErrorCode::kUnavailable, ErrorCode::kResourceExhausted,
+    ErrorCode::kCorrupted,        ErrorCode::kUnsupported, ErrorCode::kInternal};
 
 // Length of the UTF-8 sequence (RFC 3629) at the start of `text`; 0 if there is none, or if it is
 // a control character.
@@ -25,9 +25,10 @@ std::size_t visible_length(std::string_view text) {
   for (std::size_t i = 1; i < length; ++i)
     if ((at(i) & 0xc0) != 0x80) return 0;
   const std::uint8_t second = at(1);
-  if (first == 0xc2 && second < 0xa0) return 0;                                 // C1 controls
+  if (first == 0xc2 && second < 0xa0) return 0;                                        // C1 controls
   if ((first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90)) return 0;  // overlong
-  if ((first == 0xed && second > 0x9f) || (first == 0xf4 && second > 0x8f)) return 0;  // surrogates, above U+10FFFF
+  if ((first == 0xed && second > 0x9f) || (first == 0xf4 && second > 0x8f))
+    return 0;  // surrogates, above U+10FFFF
   return length;
 }
 
@@ -93,7 +94,8 @@ std::string Fields::path() const {
 
 double Fields::within(const char* field, double value, double low, double high) const {
   if (value >= low && value <= high) return value;  // false for NaN
-  refuse(field, number_text(value), "must be finite and lie in [" + number_text(low) + ", " + number_text(high) + "]");
+  refuse(field, number_text(value),
+         "must be finite and lie in [" + number_text(low) + ", " + number_text(high) + "]");
   return 0;
 }
 
@@ -117,7 +119,8 @@ bool Fields::has_size(const char* field, ByteSpan bytes, std::size_t size) const
 
 std::string Fields::checked_text(const char* field, std::string_view value, std::size_t bytes_max) const {
   if (value.size() > bytes_max)
-    refuse(field, std::to_string(value.size()) + " bytes", "at most " + std::to_string(bytes_max) + " are allowed");
+    refuse(field, std::to_string(value.size()) + " bytes",
+           "at most " + std::to_string(bytes_max) + " are allowed");
   else if (!is_wire_text(value))
     refuse(field, "'" + wire_text(value, kNameBytesMax) + "'", "must be UTF-8 without control characters");
   else
@@ -126,7 +129,8 @@ std::string Fields::checked_text(const char* field, std::string_view value, std:
 }
 
 std::string Fields::checked_name(const char* field, std::string_view value) const {
-  if (!value.empty() && value.size() <= kNameBytesMax && std::all_of(value.begin(), value.end(), is_name_character))
+  if (!value.empty() && value.size() <= kNameBytesMax &&
+      std::all_of(value.begin(), value.end(), is_name_character))
     return std::string(value);
   refuse(field, "'" + wire_text(value, kNameBytesMax) + "'",
          "must be 1 to " + std::to_string(kNameBytesMax) + " of [A-Za-z0-9._-]");

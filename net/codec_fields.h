@@ -15,9 +15,10 @@ namespace covey::codec {
 
 inline constexpr std::uint64_t kU64Max = ~std::uint64_t{0};
 inline constexpr std::uint32_t kU32Max = ~std::uint32_t{0};
-inline constexpr std::uint64_t kCountMax = std::uint64_t{1} << 48;  // examples, tokens: sums of many fit 64 bits
-inline constexpr double kSumMax = 1e200;    // losses of one client, norms: sums of many stay finite
-inline constexpr double kTotalMax = 1e300;  // such sums
+inline constexpr std::uint64_t kCountMax = std::uint64_t{1}
+                                           << 48;  // examples, tokens: sums of many fit 64 bits
+inline constexpr double kSumMax = 1e200;           // losses of one client, norms: sums of many stay finite
+inline constexpr double kTotalMax = 1e300;         // such sums
 inline constexpr double kSecondsMax = 1e9;
 inline constexpr Duration kDurationMax = std::chrono::hours(24 * 366);
 inline constexpr std::uint32_t kBlobPagesMax =
@@ -42,7 +43,9 @@ class Fields {
  public:
   Fields(const char* name, std::optional<Error>& refusal) : name_(name), refusal_(refusal) {}
   Fields in(const char* name) const { return Fields(this, name, -1); }
-  Fields row(const char* name, std::size_t index) const { return Fields(this, name, static_cast<int>(index)); }
+  Fields row(const char* name, std::size_t index) const {
+    return Fields(this, name, static_cast<int>(index));
+  }
 
   bool refused() const { return refusal_.has_value(); }
   void refuse(const char* field, const std::string& value, const std::string& rule) const;
@@ -50,7 +53,8 @@ class Fields {
   template <std::unsigned_integral T>
   T within(const char* field, T value, std::type_identity_t<T> low, std::type_identity_t<T> high) const {
     if (value >= low && value <= high) return value;
-    refuse(field, std::to_string(value), "must lie in [" + std::to_string(low) + ", " + std::to_string(high) + "]");
+    refuse(field, std::to_string(value),
+           "must lie in [" + std::to_string(low) + ", " + std::to_string(high) + "]");
     return T{};
   }
   double within(const char* field, double value, double low, double high) const;
@@ -95,7 +99,8 @@ class Fields {
   template <class Reader>
   Capability capability(const char* field, Reader value) const {
     const Fields f = in(field);
-    return {f.text("device", value.getDevice(), kNameBytesMax), f.within("cores", value.getCores(), 0, 1 << 20),
+    return {f.text("device", value.getDevice(), kNameBytesMax),
+            f.within("cores", value.getCores(), 0, 1 << 20),
             f.within("memory_bytes", value.getMemoryBytes(), 0, std::uint64_t{1} << 60),
             f.within("gflops", value.getGflops(), 0, 1e12)};
   }

@@ -28,7 +28,9 @@ void write_verb(Verb::Builder to, const ListNodes& verb) { to.setListNodes(verb.
 void write_verb(Verb::Builder to, const RegisterToken& verb) {
   write_delegation(to.initRegisterToken(), verb.delegation);
 }
-void write_verb(Verb::Builder to, const RevokeNode& verb) { to.setRevokeNode(wire_text(verb.node, kNameBytesMax)); }
+void write_verb(Verb::Builder to, const RevokeNode& verb) {
+  to.setRevokeNode(wire_text(verb.node, kNameBytesMax));
+}
 void write_verb(Verb::Builder to, const ReadJournal& verb) {
   auto journal = to.initReadJournal();
   journal.setJob(verb.job);
@@ -40,24 +42,33 @@ SubmitJob submit_job(const Fields& fields, schema::SubmitJob::Reader from) {
 }
 
 ShowClients show_clients(const Fields& fields, schema::ShowClients::Reader from) {
-  return {fields.within("job", from.getJob(), 1, kU64Max), fields.within("round", from.getRound(), 1, kU32Max),
-          from.getAfter()};
+  return {fields.within("job", from.getJob(), 1, kU64Max),
+          fields.within("round", from.getRound(), 1, kU32Max), from.getAfter()};
 }
 
 OperatorVerb read_verb(const Fields& fields, Verb::Reader from) {
   switch (from.which()) {
-    case Verb::SUBMIT_JOB: return submit_job(fields.in("submit_job"), from.getSubmitJob());
-    case Verb::LIST_JOBS: return ListJobs{from.getListJobs()};
+    case Verb::SUBMIT_JOB:
+      return submit_job(fields.in("submit_job"), from.getSubmitJob());
+    case Verb::LIST_JOBS:
+      return ListJobs{from.getListJobs()};
     case Verb::SHOW_JOB:
       return ShowJob{fields.within("show_job", from.getShowJob().getJob(), 1, kU64Max),
                      from.getShowJob().getAfterRound()};
-    case Verb::SHOW_CLIENTS: return show_clients(fields.in("show_clients"), from.getShowClients());
-    case Verb::SHOW_CONFIG: return ShowConfig{fields.within("show_config", from.getShowConfig(), 1, kU64Max)};
-    case Verb::STOP_JOB: return StopJob{fields.within("stop_job", from.getStopJob(), 1, kU64Max)};
-    case Verb::LIST_NODES: return ListNodes{from.getListNodes()};
-    case Verb::REGISTER_TOKEN: return RegisterToken{fields.delegation("register_token", from.getRegisterToken())};
-    case Verb::REVOKE_NODE: return RevokeNode{fields.name("revoke_node", from.getRevokeNode())};
-    case Verb::READ_JOURNAL: return ReadJournal{from.getReadJournal().getJob(), from.getReadJournal().getAfter()};
+    case Verb::SHOW_CLIENTS:
+      return show_clients(fields.in("show_clients"), from.getShowClients());
+    case Verb::SHOW_CONFIG:
+      return ShowConfig{fields.within("show_config", from.getShowConfig(), 1, kU64Max)};
+    case Verb::STOP_JOB:
+      return StopJob{fields.within("stop_job", from.getStopJob(), 1, kU64Max)};
+    case Verb::LIST_NODES:
+      return ListNodes{from.getListNodes()};
+    case Verb::REGISTER_TOKEN:
+      return RegisterToken{fields.delegation("register_token", from.getRegisterToken())};
+    case Verb::REVOKE_NODE:
+      return RevokeNode{fields.name("revoke_node", from.getRevokeNode())};
+    case Verb::READ_JOURNAL:
+      return ReadJournal{from.getReadJournal().getJob(), from.getReadJournal().getAfter()};
   }
   fields.refuse("verb", std::to_string(static_cast<unsigned>(from.which())),
                 "is no verb of this version: use the same version of Covey on both sides");

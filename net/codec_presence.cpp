@@ -12,10 +12,10 @@ void write(schema::Enrol::Builder to, const Enrol& message) {
 }
 
 Enrol read(const Fields& fields, schema::Enrol::Reader from) {
-  return {Certificate{fields.name("name", from.getName()), fields.fixed<VerifyKey>("signing", from.getSigning()),
-                      fields.fixed<PeerKey>("curve", from.getCurve()),
-                      fields.delegation("delegation", from.getDelegation()),
-                      fields.fixed<Signature>("signature", from.getSignature())}};
+  return {Certificate{
+      fields.name("name", from.getName()), fields.fixed<VerifyKey>("signing", from.getSigning()),
+      fields.fixed<PeerKey>("curve", from.getCurve()), fields.delegation("delegation", from.getDelegation()),
+      fields.fixed<Signature>("signature", from.getSignature())}};
 }
 
 void write(schema::Join::Builder to, const Join& message) {
@@ -26,7 +26,8 @@ void write(schema::Join::Builder to, const Join& message) {
 
 // Any version is let through: the coordinator refuses a foreign one in words.
 Join read(const Fields& fields, schema::Join::Reader from) {
-  return {from.getProtocolVersion(), from.getInstance(), fields.capability("capability", from.getCapability())};
+  return {from.getProtocolVersion(), from.getInstance(),
+          fields.capability("capability", from.getCapability())};
 }
 
 void write(schema::JoinAccepted::Builder to, const JoinAccepted& message) {

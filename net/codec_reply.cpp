@@ -7,7 +7,8 @@ namespace {
 using Answer = schema::OperatorReply::Answer;
 
 // ---- rows
-void write_row(schema::JobSummary::Builder to, const JobSummary& job, std::size_t text_bytes_max = kJobRowTextBytesMax) {
+void write_row(schema::JobSummary::Builder to, const JobSummary& job,
+               std::size_t text_bytes_max = kJobRowTextBytesMax) {
   to.setJob(job.job);
   to.setName(wire_text(job.name, kNameBytesMax));
   to.setState(static_cast<std::uint8_t>(job.state));
@@ -147,7 +148,9 @@ std::vector<Row> read_rows(const Fields& fields, const char* name, List from) {
 }
 
 // ---- answers
-void write_answer(Answer::Builder to, const Done& answer) { to.setDone(wire_text(answer.text, kErrorTextBytesMax)); }
+void write_answer(Answer::Builder to, const Done& answer) {
+  to.setDone(wire_text(answer.text, kErrorTextBytesMax));
+}
 void write_answer(Answer::Builder to, const Error& answer) { write(to.initError(), answer); }
 void write_answer(Answer::Builder to, const Submitted& answer) { to.setSubmitted(answer.job); }
 void write_answer(Answer::Builder to, const JobRows& answer) {
@@ -177,14 +180,22 @@ JobDetail read_detail(const Fields& fields, schema::JobDetail::Reader from) {
 
 OperatorAnswer read_answer(const Fields& fields, Answer::Reader from) {
   switch (from.which()) {
-    case Answer::DONE: return Done{fields.text("done", from.getDone())};
-    case Answer::ERROR: return fields.error("error", from.getError());
-    case Answer::SUBMITTED: return Submitted{fields.within("submitted", from.getSubmitted(), 1, kU64Max)};
-    case Answer::JOBS: return JobRows{read_rows<JobSummary>(fields, "jobs", from.getJobs())};
-    case Answer::JOB: return read_detail(fields.in("job"), from.getJob());
-    case Answer::CLIENTS: return ClientRows{read_rows<ClientMetrics>(fields, "clients", from.getClients())};
-    case Answer::NODES: return NodeRows{read_rows<NodeSummary>(fields, "nodes", from.getNodes())};
-    case Answer::JOURNAL: return JournalRows{read_rows<JournalEntry>(fields, "journal", from.getJournal())};
+    case Answer::DONE:
+      return Done{fields.text("done", from.getDone())};
+    case Answer::ERROR:
+      return fields.error("error", from.getError());
+    case Answer::SUBMITTED:
+      return Submitted{fields.within("submitted", from.getSubmitted(), 1, kU64Max)};
+    case Answer::JOBS:
+      return JobRows{read_rows<JobSummary>(fields, "jobs", from.getJobs())};
+    case Answer::JOB:
+      return read_detail(fields.in("job"), from.getJob());
+    case Answer::CLIENTS:
+      return ClientRows{read_rows<ClientMetrics>(fields, "clients", from.getClients())};
+    case Answer::NODES:
+      return NodeRows{read_rows<NodeSummary>(fields, "nodes", from.getNodes())};
+    case Answer::JOURNAL:
+      return JournalRows{read_rows<JournalEntry>(fields, "journal", from.getJournal())};
   }
   fields.refuse("answer", std::to_string(static_cast<unsigned>(from.which())),
                 "is no answer of this version: use the same version of Covey on both sides");

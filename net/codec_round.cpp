@@ -55,7 +55,8 @@ UpdateReady read(const Fields& fields, schema::UpdateReady::Reader from) {
     const std::uint64_t size = message.update->size;
     if (size == 0 || size % 4 != 0)
       fields.refuse("update.size", std::to_string(size), "must be a positive multiple of 4 bytes");
-    if (message.examples == 0) fields.refuse("examples", "0", "an update is weighted by at least one example");
+    if (message.examples == 0)
+      fields.refuse("examples", "0", "an update is weighted by at least one example");
   }
   message.train = fields.train_stats("train", from.getTrain());
   message.evaluation = fields.eval_stats("evaluation", from.getEvaluation());

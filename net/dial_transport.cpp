@@ -18,14 +18,16 @@ constexpr Duration kRedialMax = std::chrono::seconds(30);
 }  // namespace
 
 // ---- one port
-Result<std::unique_ptr<DialledPort>> DialledPort::dial(ZmqContext& context, const CurveKey& identity, PeerKey server,
-                                                       const std::string& endpoint, bool bulk) {
+Result<std::unique_ptr<DialledPort>> DialledPort::dial(ZmqContext& context, const CurveKey& identity,
+                                                       PeerKey server, const std::string& endpoint,
+                                                       bool bulk) {
   COVEY_TRY(ZmqSocket socket, ZmqSocket::open(context, ZMQ_DEALER));
   socket.set(ZMQ_IPV6, 1);
   socket.set(ZMQ_CURVE_SERVERKEY, server.span());
   socket.set(ZMQ_CURVE_PUBLICKEY, identity.public_key().span());
   socket.set(ZMQ_CURVE_SECRETKEY, identity.secret().expose());
-  set_network_options(socket, bulk ? kBulkFrameBytesMax : kControlFrameBytesMax, bulk ? kBulkQueueMax : kControlQueueMax);
+  set_network_options(socket, bulk ? kBulkFrameBytesMax : kControlFrameBytesMax,
+                      bulk ? kBulkQueueMax : kControlQueueMax);
   if (bulk) socket.set(ZMQ_IMMEDIATE, 1);  // chunks wait for no connection: they are asked for again
   COVEY_TRY(LinkWatch watch, LinkWatch::on(context, socket, bulk ? "bulk" : "control"));
   COVEY_TRY_VOID(socket.connect(endpoint));
@@ -58,7 +60,8 @@ void DialledPort::tick(Instant now) {
 }
 
 void DialledPort::close(Duration linger) {
-  socket_.set(ZMQ_LINGER, static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(linger).count()));
+  socket_.set(ZMQ_LINGER,
+              static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(linger).count()));
   socket_.close();
 }
 
@@ -67,8 +70,9 @@ Result<std::unique_ptr<DialTransport>> DialTransport::dial(const DialConfig& con
                                                            Clock& clock, Log& log) {
   const CoordinatorAddress& to = config.coordinator;
   if (to.control_port == 0 || to.bulk_port == 0)
-    return unexpected(ErrorCode::kInvalidArgument, "the coordinator's ports " + std::to_string(to.control_port) + " and " +
-                                                       std::to_string(to.bulk_port) + " must lie in [1, 65535]");
+    return unexpected(ErrorCode::kInvalidArgument,
+                      "the coordinator's ports " + std::to_string(to.control_port) + " and " +
+                          std::to_string(to.bulk_port) + " must lie in [1, 65535]");
   COVEY_TRY(const std::string control_endpoint, tcp_endpoint(to.host, std::to_string(to.control_port)));
   COVEY_TRY(const std::string bulk_endpoint, tcp_endpoint(to.host, std::to_string(to.bulk_port)));
   auto context = std::make_unique<ZmqContext>(1);
@@ -79,8 +83,8 @@ Result<std::unique_ptr<DialTransport>> DialTransport::dial(const DialConfig& con
 }
 
 DialTransport::DialTransport(const DialConfig& config, std::unique_ptr<ZmqContext> context,
-                             std::unique_ptr<DialledPort> control, std::unique_ptr<DialledPort> bulk, Clock& clock,
-                             Log& log)
+                             std::unique_ptr<DialledPort> control, std::unique_ptr<DialledPort> bulk,
+                             Clock& clock, Log& log)
     : config_(config),
       context_(std::move(context)),
       control_(std::move(control)),
@@ -131,12 +135,14 @@ void DialTransport::receive_from(DialledPort& port, std::vector<Incoming>& out) 
   for (std::size_t i = 0; i < kMessagesAtOnce; ++i) {
     const std::optional<ZmqMessage> raw = port.socket().receive();
     if (!raw) return;
-    Result<Message> message = raw->frames.size() == 1
-                                  ? decode_frame(raw->frames[0])
-                                  : unexpected(ErrorCode::kInvalidMessage,
-                                               "it has " + std::to_string(raw->frames.size()) + " frames, not one");
+    Result<Message> message =
+        raw->frames.size() == 1
+            ? decode_frame(raw->frames[0])
+            : unexpected(ErrorCode::kInvalidMessage,
+                         "it has " + std::to_string(raw->frames.size()) + " frames, not one");
     if (message && is_bulk(*message) != bulk)
-      message = unexpected(ErrorCode::kInvalidMessage, std::string(name_of(*message)) + " came on the other port");
+      message =
+          unexpected(ErrorCode::kInvalidMessage, std::string(name_of(*message)) + " came on the other port");
     if (message && std::holds_alternative<BulkHello>(*message)) continue;  // only diallers greet
     if (message)
       out.push_back({{config_.coordinator.curve, 1}, *std::move(message)});

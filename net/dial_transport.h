@@ -13,8 +13,8 @@ namespace covey {
 // One dialled port. ZeroMQ itself redials what broke, but gives up on what was refused.
 class DialledPort {
  public:
-  static Result<std::unique_ptr<DialledPort>> dial(ZmqContext& context, const CurveKey& identity, PeerKey server,
-                                                   const std::string& endpoint, bool bulk);
+  static Result<std::unique_ptr<DialledPort>> dial(ZmqContext& context, const CurveKey& identity,
+                                                   PeerKey server, const std::string& endpoint, bool bulk);
   // Changes since the last call; schedules a new dial after a refusal.
   std::vector<LinkState> changes(Instant now);
   void tick(Instant now);
@@ -41,8 +41,8 @@ class DialledPort {
 
 class DialTransport final : public Transport {
  public:
-  static Result<std::unique_ptr<DialTransport>> dial(const DialConfig& config, const CurveKey& identity, Clock& clock,
-                                                     Log& log);
+  static Result<std::unique_ptr<DialTransport>> dial(const DialConfig& config, const CurveKey& identity,
+                                                     Clock& clock, Log& log);
   ~DialTransport() override { close(Duration::zero()); }
 
   std::vector<const ZmqSocket*> sockets() const override;
@@ -66,8 +66,9 @@ class DialTransport final : public Transport {
   const std::string& endpoint() const { return control_->endpoint(); }
 
  private:
-  DialTransport(const DialConfig& config, std::unique_ptr<ZmqContext> context, std::unique_ptr<DialledPort> control,
-                std::unique_ptr<DialledPort> bulk, Clock& clock, Log& log);
+  DialTransport(const DialConfig& config, std::unique_ptr<ZmqContext> context,
+                std::unique_ptr<DialledPort> control, std::unique_ptr<DialledPort> bulk, Clock& clock,
+                Log& log);
   void watch(DialledPort& port, Instant now, std::vector<Incoming>& out);
   void receive_from(DialledPort& port, std::vector<Incoming>& out);
   void hello(Instant now);

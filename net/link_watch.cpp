@@ -15,15 +15,20 @@ constexpr int kEvents = ZMQ_EVENT_CONNECT_RETRIED | ZMQ_EVENT_DISCONNECTED | ZMQ
 
 std::string describe(LinkState state, const std::string& address) {
   switch (state) {
-    case LinkState::kUp: return "connected to " + address;
-    case LinkState::kDown: return "the connection to " + address + " broke";
+    case LinkState::kUp:
+      return "connected to " + address;
+    case LinkState::kDown:
+      return "the connection to " + address + " broke";
     case LinkState::kUnreachable:
-      return "nothing listens at " + address + ": check the address, that the coordinator runs, and the firewall";
+      return "nothing listens at " + address +
+             ": check the address, that the coordinator runs, and the firewall";
     case LinkState::kRefused:
-      return address + " refused: this key is not known to the coordinator (revoked, or the token is spent or expired)";
+      return address +
+             " refused: this key is not known to the coordinator (revoked, or the token is spent or expired)";
     case LinkState::kForeign:
       return "the coordinator's key at " + address +
-             " differs from the pinned one, or it is not a Covey coordinator: check the address, or ask for a new token";
+             " differs from the pinned one, or it is not a Covey coordinator: check the address, or ask for "
+             "a new token";
   }
   return address;
 }
@@ -42,15 +47,21 @@ std::optional<LinkChange> LinkWatch::next() {
     if (message->frames.empty() || message->frames[0].size() < sizeof event) continue;
     std::memcpy(&event, message->frames[0].data(), sizeof event);
     switch (event) {
-      case ZMQ_EVENT_HANDSHAKE_SUCCEEDED: up_ = true; return LinkChange{LinkState::kUp};
-      case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH: return LinkChange{LinkState::kRefused};
+      case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
+        up_ = true;
+        return LinkChange{LinkState::kUp};
+      case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
+        return LinkChange{LinkState::kRefused};
       case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
-      case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL: return LinkChange{LinkState::kForeign};
+      case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+        return LinkChange{LinkState::kForeign};
       case ZMQ_EVENT_DISCONNECTED:
         if (!std::exchange(up_, false)) break;
         return LinkChange{LinkState::kDown};
-      case ZMQ_EVENT_CLOSED: return LinkChange{LinkState::kUnreachable};  // before it was connected
-      default: break;
+      case ZMQ_EVENT_CLOSED:
+        return LinkChange{LinkState::kUnreachable};  // before it was connected
+      default:
+        break;
     }
   }
   return std::nullopt;

@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 
+#include "core/protocol/limits.h"
 #include "net/codec.h"
 #include "net/limited_log.h"
 #include "net/transport.h"
@@ -13,30 +14,30 @@
 namespace covey {
 namespace {
 
-constexpr std::size_t kMessagesAtOnce = 128;              // from one port, then the other's turn
-constexpr int kControlQueueMax = 64;                      // messages to one peer: 1 MiB
-constexpr int kBulkQueueMax = 4 * kChunkCreditsMax;       // 8 MiB
-constexpr Duration kSessionIdleMax = std::chrono::minutes(5);
+constexpr std::size_t kMessagesAtOnce = 128;         // from one port, then the other's turn
+constexpr int kControlQueueMax = 64;                 // messages to one peer: 1 MiB
+constexpr int kBulkQueueMax = 4 * kChunkCreditsMax;  // 8 MiB
+constexpr Duration kConnectionIdleMax = std::chrono::minutes(5);
 constexpr Duration kSweep = std::chrono::minutes(1);
 
-struct Session {
+struct Connection {
   Bytes routing;
   PeerKey peer;
   Instant heard;
 };
 
-// One port: its socket and who is connected to it. Numbers of sessions are never used twice.
+// One port: its socket and who is connected to it. Their numbers are never used twice.
 struct Port {
   explicit Port(ZmqSocket s) : socket(std::move(s)) {}
   ZmqSocket socket;
-  std::map<std::uint64_t, Session> sessions;
+  std::map<std::uint64_t, Connection> connections;
   std::map<Bytes, std::uint64_t> numbers;  // by routing id
 
   void forget(std::uint64_t number) {
-    const auto found = sessions.find(number);
-    if (found == sessions.end()) return;
+    const auto found = connections.find(number);
+    if (found == connections.end()) return;
     numbers.erase(found->second.routing);
-    sessions.erase(found);
+    connections.erase(found);
   }
 };
 
@@ -51,8 +52,8 @@ std::uint16_t port_of(const ZmqSocket& socket) {
 
 class ListenTransport final : public Transport {
  public:
-  ListenTransport(std::unique_ptr<ZmqContext> context, std::unique_ptr<ZapDoor> door, ZmqSocket control, ZmqSocket bulk,
-                  Clock& clock, Log& log)
+  ListenTransport(std::unique_ptr<ZmqContext> context, std::unique_ptr<ZapDoor> door, ZmqSocket control,
+                  ZmqSocket bulk, Clock& clock, Log& log)
       : context_(std::move(context)),
         door_(std::move(door)),
         control_(std::move(control)),
@@ -75,9 +76,10 @@ class ListenTransport final : public Transport {
     return messages;
   }
   void send(const Link& to, const Message& message) override {
-    const auto found = control_.sessions.find(to.session);
-    if (found == control_.sessions.end() || found->second.peer != to.peer)
-      return log_.warning("send_dropped", {{"message", name_of(message)}, {"peer", short_hex(to.peer)},
+    const auto found = control_.connections.find(to.session);
+    if (found == control_.connections.end() || found->second.peer != to.peer)
+      return log_.warning("send_dropped", {{"message", name_of(message)},
+                                           {"peer", short_hex(to.peer)},
                                            {"reason", "the peer is not connected any more"}});
     send_on(control_, to.session, message);
   }
@@ -96,7 +98,8 @@ class ListenTransport final : public Transport {
     next_sweep_ = now + kSweep;
     sweep(control_, now);
     sweep(bulk_, now);
-    std::erase_if(bulk_routes_, [&](const auto& route) { return bulk_.sessions.count(route.second) == 0; });
+    std::erase_if(bulk_routes_,
+                  [&](const auto& route) { return bulk_.connections.count(route.second) == 0; });
   }
   Instant next_tick() const override { return next_sweep_; }
   std::uint16_t control_port() const override { return control_port_; }
@@ -128,20 +131,37 @@ class ListenTransport final : public Transport {
     const std::string who = short_hex(*peer);
     const std::optional<Admission> admission = door_->admission(*peer);
     if (!admission) return drop(who, "its key was expelled");
-    if (raw.frames.size() != 2) return drop(who, "it has " + std::to_string(raw.frames.size() - 1) + " frames, not one");
+    if (raw.frames.size() != 2)
+      return drop(who, "it has " + std::to_string(raw.frames.size() - 1) + " frames, not one");
     Result<Message> message = decode_frame(raw.frames[1]);
     if (!message) return drop(who, message.error().message);
     const bool bulk = &port == &bulk_;
-    if (is_bulk(*message) != bulk) return drop(who, std::string(name_of(*message)) + " came on the other port");
+    if (is_bulk(*message) != bulk)
+      return drop(who, std::string(name_of(*message)) + " came on the other port");
     if (*admission == Admission::kEnrolment && !std::holds_alternative<Enrol>(*message))
       return drop(who, std::string(name_of(*message)) + " came from a key that may only enrol");
-    const std::uint64_t session = session_of(port, raw.frames[0], *peer);
-    const bool hello = std::holds_alternative<BulkHello>(*message);
-    if (bulk && (hello || bulk_routes_.count(*peer) == 0)) {
-      const bool repeated = std::exchange(bulk_routes_[*peer], session) == session;
-      if (hello && repeated) return std::nullopt;
-    }
-    return Incoming{{*peer, session}, *std::move(message)};
+    const std::uint64_t number = number_of(port, raw.frames[0], *peer);
+    if (bulk && !take_route(*peer, number, std::holds_alternative<BulkHello>(*message))) return std::nullopt;
+    return Incoming{{*peer, number}, *std::move(message)};
+  }
+
+  // A peer's blobs go to the connection that asks for them. A greeting takes over only from a
+  // connection that is gone: a second process with a copied key greets too, and the machine, which
+  // refuses it, sees the control port alone. False: a greeting that changes nothing.
+  bool take_route(PeerKey peer, std::uint64_t number, bool hello) {
+    const auto [route, first] = bulk_routes_.try_emplace(peer, number);
+    if (first) return true;
+    if (route->second == number) return !hello;
+    if (hello && lives(route->second)) return false;
+    route->second = number;
+    return true;
+  }
+
+  bool lives(std::uint64_t number) {
+    const auto found = bulk_.connections.find(number);
+    if (found == bulk_.connections.end() || found->second.heard + kLinkTimeout < clock_.now()) return false;
+    // Diallers ignore a greeting; ZeroMQ says whether there is anyone to send it to.
+    return bulk_.socket.send({found->second.routing, encode_frame(BulkHello{})}) != ZmqSent::kUnreachable;
   }
 
   std::optional<Incoming> drop(const std::string& who, const std::string& reason) {
@@ -149,35 +169,37 @@ class ListenTransport final : public Transport {
     return std::nullopt;
   }
 
-  std::uint64_t session_of(Port& port, const Bytes& routing, PeerKey peer) {
+  std::uint64_t number_of(Port& port, const Bytes& routing, PeerKey peer) {
     const Instant now = clock_.now();
     if (const auto known = port.numbers.find(routing); known != port.numbers.end()) {
-      Session& session = port.sessions.at(known->second);
-      session.heard = now;
-      if (session.peer == peer) return known->second;
+      Connection& connection = port.connections.at(known->second);
+      connection.heard = now;
+      if (connection.peer == peer) return known->second;
       port.forget(known->second);  // another peer got the routing id of one that left
     }
-    const std::uint64_t number = ++sessions_made_;
-    port.sessions[number] = {routing, peer, now};
+    const std::uint64_t number = ++connections_made_;
+    port.connections[number] = {routing, peer, now};
     port.numbers[routing] = number;
     return number;
   }
 
   void send_on(Port& port, std::uint64_t number, const Message& message) {
-    const auto found = port.sessions.find(number);
-    if (found == port.sessions.end()) return;
+    const auto found = port.connections.find(number);
+    if (found == port.connections.end()) return;
     const PeerKey peer = found->second.peer;
     const ZmqSent sent = port.socket.send({found->second.routing, encode_frame(message)});
     if (sent == ZmqSent::kDone) return;
     if (sent == ZmqSent::kUnreachable) port.forget(number);
-    log_.warning("send_dropped", {{"message", name_of(message)}, {"peer", short_hex(peer)},
-                                  {"reason", sent == ZmqSent::kFull ? "the peer does not read" : "the peer has left"}});
+    log_.warning("send_dropped",
+                 {{"message", name_of(message)},
+                  {"peer", short_hex(peer)},
+                  {"reason", sent == ZmqSent::kFull ? "the peer does not read" : "the peer has left"}});
   }
 
   void sweep(Port& port, Instant now) {
     std::vector<std::uint64_t> idle;
-    for (const auto& [number, session] : port.sessions)
-      if (session.heard + kSessionIdleMax < now) idle.push_back(number);
+    for (const auto& [number, connection] : port.connections)
+      if (connection.heard + kConnectionIdleMax < now) idle.push_back(number);
     for (const std::uint64_t number : idle) port.forget(number);
   }
 
@@ -189,13 +211,13 @@ class ListenTransport final : public Transport {
   std::uint16_t bulk_port_;
   Clock& clock_;
   LimitedLog log_;
-  std::map<PeerKey, std::uint64_t> bulk_routes_;  // each peer's latest session on the bulk port
-  std::uint64_t sessions_made_ = 0;
+  std::map<PeerKey, std::uint64_t> bulk_routes_;  // where each peer's blobs go
+  std::uint64_t connections_made_ = 0;
   Instant next_sweep_;
 };
 
-Result<ZmqSocket> bound(ZmqContext& context, const CurveKey& identity, const std::string& address, std::uint16_t port,
-                        std::size_t frame_bytes_max, int queue_messages_max) {
+Result<ZmqSocket> bound(ZmqContext& context, const CurveKey& identity, const std::string& address,
+                        std::uint16_t port, std::size_t frame_bytes_max, int queue_messages_max) {
   COVEY_TRY(const std::string endpoint, tcp_endpoint(address, port == 0 ? "*" : std::to_string(port)));
   COVEY_TRY(ZmqSocket socket, ZmqSocket::open(context, ZMQ_ROUTER));
   ZapDoor::guard(socket, identity);
@@ -217,18 +239,18 @@ std::string own_endpoint(const ListenConfig& config, const ZmqSocket& socket) {
 
 }  // namespace
 
-Result<std::unique_ptr<Transport>> listen_transport(const ListenConfig& config, const CurveKey& identity, Clock& clock,
-                                                    Log& log) {
+Result<std::unique_ptr<Transport>> listen_transport(const ListenConfig& config, const CurveKey& identity,
+                                                    Clock& clock, Log& log) {
   auto context = std::make_unique<ZmqContext>(2);
   COVEY_TRY(auto door, ZapDoor::open(*context));
-  COVEY_TRY(ZmqSocket control,
-            bound(*context, identity, config.address, config.control_port, kControlFrameBytesMax, kControlQueueMax));
+  COVEY_TRY(ZmqSocket control, bound(*context, identity, config.address, config.control_port,
+                                     kControlFrameBytesMax, kControlQueueMax));
   COVEY_TRY(ZmqSocket bulk,
             bound(*context, identity, config.address, config.bulk_port, kBulkFrameBytesMax, kBulkQueueMax));
   for (const ZmqSocket* socket : {&control, &bulk})
     COVEY_TRY_VOID(door->prove_shut(*context, own_endpoint(config, *socket), identity.public_key()));
-  return std::unique_ptr<Transport>(std::make_unique<ListenTransport>(std::move(context), std::move(door),
-                                                                      std::move(control), std::move(bulk), clock, log));
+  return std::unique_ptr<Transport>(std::make_unique<ListenTransport>(
+      std::move(context), std::move(door), std::move(control), std::move(bulk), clock, log));
 }
 
 }  // namespace covey

@@ -186,7 +186,8 @@ void ReactorLoop::handle_pending() {
 
 void ReactorLoop::handle(const Event& event) {
   // An event before this one may have expelled the sender.
-  if (const auto* received = std::get_if<Received>(&event); received && !transport_->admitted(received->from.peer))
+  if (const auto* received = std::get_if<Received>(&event);
+      received && !transport_->admitted(received->from.peer))
     return;
   for (Command& command : parts_.machine.handle(event, parts_.clock.now())) {
     std::visit([&](auto& c) { on(std::move(c)); }, command);
@@ -212,7 +213,8 @@ void ReactorLoop::on(EraseBlob command) {
   transfer_.withdraw(command.blob);
   parts_.blobs.drop_partial(command.blob);
   if (const Result<void> erased = parts_.blobs.erase(command.blob); !erased)
-    parts_.log.warning("erase_failed", {{"blob", short_hex(command.blob)}, {"reason", erased.error().message}});
+    parts_.log.warning("erase_failed",
+                       {{"blob", short_hex(command.blob)}, {"reason", erased.error().message}});
 }
 
 void ReactorLoop::on(Halt command) {

@@ -28,7 +28,7 @@ struct DialConfig {
   CoordinatorAddress coordinator;
 };
 
-struct ReactorParts {          // everything outlives the reactor
+struct ReactorParts {  // everything outlives the reactor
   Machine& machine;
   Executor& executor;
   BlobStore& blobs;
@@ -66,6 +66,7 @@ class Caller {
                               std::function<void(std::uint64_t bytes)> progress) = 0;
   virtual void publish(const BlobRef& blob) = 0;  // served from `blobs` during the calls that follow
 };
-Result<std::unique_ptr<Caller>> make_caller(const DialConfig& config, const CurveKey& identity, BlobStore& blobs);
+Result<std::unique_ptr<Caller>> make_caller(const DialConfig& config, const CurveKey& identity,
+                                            BlobStore& blobs);
 
 }  // namespace covey

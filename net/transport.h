@@ -39,7 +39,7 @@ class Transport {
   virtual void close(Duration linger) = 0;
 };
 
-Result<std::unique_ptr<Transport>> listen_transport(const ListenConfig& config, const CurveKey& identity, Clock& clock,
-                                                    Log& log);
+Result<std::unique_ptr<Transport>> listen_transport(const ListenConfig& config, const CurveKey& identity,
+                                                    Clock& clock, Log& log);
 
 }  // namespace covey

@@ -51,8 +51,8 @@ void ZapDoor::answer() {
       welcome = key && admission(*key).has_value();
       if (welcome) user = hex(key->span());
     }
-    socket_.send({bytes_of("1.0"), id, bytes_of(welcome ? "200" : "400"), bytes_of(welcome ? "" : "unknown key"),
-                  bytes_of(user), ByteSpan{}});
+    socket_.send({bytes_of("1.0"), id, bytes_of(welcome ? "200" : "400"),
+                  bytes_of(welcome ? "" : "unknown key"), bytes_of(user), ByteSpan{}});
   }
 }
 
@@ -79,12 +79,13 @@ Result<void> ZapDoor::await_refusal(LinkWatch& watch, const std::string& endpoin
     while (const std::optional<LinkChange> change = watch.next()) {
       if (change->state == LinkState::kRefused) return {};
       if (change->state == LinkState::kUp)
-        return unexpected(ErrorCode::kInternal, "the door is open: " + endpoint +
-                                                    " let in a random key; this build of libzmq must not be used");
+        return unexpected(
+            ErrorCode::kInternal,
+            "the door is open: " + endpoint + " let in a random key; this build of libzmq must not be used");
     }
   }
-  return unexpected(ErrorCode::kInternal,
-                    "cannot tell whether the door is shut: " + endpoint + " neither refused nor took a random key in 5 s");
+  return unexpected(ErrorCode::kInternal, "cannot tell whether the door is shut: " + endpoint +
+                                              " neither refused nor took a random key in 5 s");
 }
 
 }  // namespace covey

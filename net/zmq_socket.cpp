@@ -10,7 +10,7 @@
 namespace covey {
 namespace {
 
-constexpr std::size_t kFramesMax = 8;           // of one message; the rest of a longer one is discarded
+constexpr std::size_t kFramesMax = 8;             // of one message; the rest of a longer one is discarded
 constexpr std::size_t kCurveOverheadBytes = 256;  // MAXMSGSIZE counts the encrypted frame and the handshake
 constexpr Duration kPollMax = std::chrono::hours(1);
 
@@ -20,7 +20,9 @@ struct Part {
   ~Part() { zmq_msg_close(&message); }
   Part(const Part&) = delete;
   Part& operator=(const Part&) = delete;
-  ByteSpan bytes() { return {static_cast<const std::uint8_t*>(zmq_msg_data(&message)), zmq_msg_size(&message)}; }
+  ByteSpan bytes() {
+    return {static_cast<const std::uint8_t*>(zmq_msg_data(&message)), zmq_msg_size(&message)};
+  }
   zmq_msg_t message;
 };
 
@@ -39,7 +41,8 @@ ZmqContext::~ZmqContext() {
 Result<ZmqSocket> ZmqSocket::open(ZmqContext& context, int type) {
   void* handle = zmq_socket(context.handle(), type);
   if (handle == nullptr)
-    return unexpected(ErrorCode::kResourceExhausted, std::string("cannot open a socket: ") + zmq_strerror(errno) +
+    return unexpected(ErrorCode::kResourceExhausted, std::string("cannot open a socket: ") +
+                                                         zmq_strerror(errno) +
                                                          "; raise the limit of open files (ulimit -n)");
   ZmqSocket socket(handle);
   socket.set(ZMQ_LINGER, 0);
@@ -158,8 +161,8 @@ void set_network_options(ZmqSocket& socket, std::size_t frame_bytes_max, int que
 Result<std::string> tcp_endpoint(const std::string& host, const std::string& port) {
   // ZeroMQ gives a meaning to ';' and '/' that a host's name must not reach.
   const auto allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
-           c == '_' || c == ':' || c == '%';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '-' || c == '_' || c == ':' || c == '%';
   };
   if (host.empty() || host.size() > 255 || !std::all_of(host.begin(), host.end(), allowed))
     return unexpected(ErrorCode::kInvalidArgument,

@@ -20,7 +20,9 @@ namespace {
 constexpr double kStopSeconds = 5;
 
 // Between fork and exec: only what a signal handler may do too, for the parent has threads.
-[[noreturn]] void become(char* const* arguments, int output, pid_t parent) {
+[[noreturn]] void become(char* const* arguments, int output, pid_t parent, const sigset_t& mask) {
+  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) ::signal(number, SIG_DFL);  // ours are not its
+  ::sigprocmask(SIG_SETMASK, &mask, nullptr);
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (::getppid() != parent) ::_exit(127);  // it died before the line above
   ::setpgid(0, 0);
@@ -44,19 +46,28 @@ std::string words_of(int status) {
 Result<ChildProcess> ChildProcess::start(const Request& request) {
   const std::string& program = request.command.front();
   if (::access(program.c_str(), X_OK) != 0)
-    return unexpected(ErrorCode::kNotFound, program + " is not there or not executable; build it with `ninja covey-coordinator covey-client`");
+    return unexpected(
+        ErrorCode::kNotFound,
+        program + " is not there or not executable; build it with `ninja covey-coordinator covey-client`");
   COVEY_TRY(const FileDescriptor log, open_file(request.log_file, OpenMode::kReplace));
   std::vector<char*> arguments;
-  for (const std::string& argument : request.command) arguments.push_back(const_cast<char*>(argument.c_str()));
+  for (const std::string& argument : request.command)
+    arguments.push_back(const_cast<char*>(argument.c_str()));
   arguments.push_back(nullptr);
   const pid_t parent = ::getpid();
+  sigset_t all, before;  // no signal may meet our handlers in the child
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_BLOCK, &all, &before);
   const pid_t pid = ::fork();
-  if (pid < 0) return unexpected(system_error_of(errno, "cannot start " + program));
-  if (pid == 0) become(arguments.data(), log.number(), parent);
+  const int error = errno;
+  if (pid == 0) become(arguments.data(), log.number(), parent, before);
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (pid < 0) return unexpected(system_error_of(error, "cannot start " + program));
   return ChildProcess(pid);
 }
 
-ChildProcess::ChildProcess(ChildProcess&& other) noexcept : pid_(std::exchange(other.pid_, -1)), end_(std::move(other.end_)) {}
+ChildProcess::ChildProcess(ChildProcess&& other) noexcept
+    : pid_(std::exchange(other.pid_, -1)), end_(std::move(other.end_)) {}
 
 ChildProcess& ChildProcess::operator=(ChildProcess&& other) noexcept {
   std::swap(pid_, other.pid_);

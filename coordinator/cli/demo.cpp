@@ -31,14 +31,14 @@ constexpr double kAgreement = 1e-3;  // bits per byte, between the clients' meas
 
 std::string text_of_count(std::uint64_t count) { return std::to_string(count); }
 
-struct Stage {                    // what the stages hand on
+struct Stage {  // what the stages hand on
   std::vector<DemoClient> clients;
   std::vector<LocalData> data;
   JobSpec job;
   double step_seconds = 0;
 };
 
-struct Trained {                  // by the federation
+struct Trained {  // by the federation
   std::vector<float> parameters;
   double seconds = 0;
   std::vector<ClientMetrics> measured;  // by the clients, of the final model
@@ -47,52 +47,69 @@ struct Trained {                  // by the federation
 
 std::string job_file_text(const JobSpec& job, std::size_t clients) {
   return "# Written by `covey demo`: every setting of the job, as docs/job_file.md explains them.\n"
-         "# [simulation] is read by covey-sim alone: it deals the " + std::to_string(clients) +
-         " clients' files anew, whole files at a time,\n# largest first to the client that has least, so its clients' texts are mixed.\n" + to_toml(job);
+         "# [simulation] is read by covey-sim alone: it deals the " +
+         std::to_string(clients) +
+         " clients' files anew, whole files at a time,\n# largest first to the client that has least, so its "
+         "clients' texts are mixed.\n" +
+         to_toml(job);
 }
 
 Result<Stage> prepare(const DemoOptions& options, Console& console) {
-  console.note("1. Text: what lies on this machine, a different kind for each client, the same amount for all");
+  console.note(
+      "1. Text: what lies on this machine, a different kind for each client, the same amount for all");
   Stage stage;
   COVEY_TRY(stage.clients, prepare_corpora({options.data, options.folder + "/corpora"}, console));
   stage.job = demo_job(1);
   COVEY_TRY(stage.data, load_clients(stage.job, stage.clients));
   const std::size_t cores = cores_here();
   console.progress("measuring how long a training step takes");
-  COVEY_TRY(stage.step_seconds, seconds_per_step(stage.job, stage.data, std::min(cores, stage.clients.size())));
-  const std::uint32_t steps = steps_per_round(options.seconds, stage.step_seconds, stage.clients.size(), cores, stage.job.rounds);
+  COVEY_TRY(stage.step_seconds,
+            seconds_per_step(stage.job, stage.data, std::min(cores, stage.clients.size())));
+  const std::uint32_t steps =
+      steps_per_round(options.seconds, stage.step_seconds, stage.clients.size(), cores, stage.job.rounds);
   stage.job = demo_job(steps);
-  stage.job.selection.min_clients = static_cast<std::uint32_t>(stage.clients.size());
   stage.job.simulation.data = "corpora";
   stage.job.simulation.clients = static_cast<std::uint32_t>(stage.clients.size());
   stage.job.simulation.partition.kind = PartitionKind::kFile;
   COVEY_TRY_VOID(stage.job.validate());
-  COVEY_TRY_VOID(write_file(options.folder + "/job.toml", bytes_of(job_file_text(stage.job, stage.clients.size()))));
-  console.note("2. Job: a transformer of " + text_of_count(parameter_table(stage.job.model).size) + " parameters over bytes; " +
-               text_of_count(stage.job.rounds) + " rounds of " + text_of_count(steps) + " steps a client; a step takes " +
-               fixed_text(stage.step_seconds * 1e3, 0) + " ms, " + std::to_string(cores) + " cores: " + options.folder + "/job.toml");
+  COVEY_TRY_VOID(
+      write_file(options.folder + "/job.toml", bytes_of(job_file_text(stage.job, stage.clients.size()))));
+  console.note("2. Job: a transformer of " + text_of_count(parameter_table(stage.job.model).size) +
+               " parameters over bytes; " + text_of_count(stage.job.rounds) + " rounds of " +
+               text_of_count(steps) + " steps a client; a step takes " +
+               fixed_text(stage.step_seconds * 1e3, 0) + " ms, " + std::to_string(cores) +
+               " cores: " + options.folder + "/job.toml");
   return stage;
 }
 
 Result<Trained> train_federated(const DemoOptions& options, const Stage& stage, Console& console) {
   COVEY_TRY(const Programs programs, find_programs());
   MemoryBlobs blobs;
-  COVEY_TRY(const auto federation, Federation::start({programs, options.folder, stage.clients}, blobs, console));
+  COVEY_TRY(const auto federation,
+            Federation::start({programs, options.folder, stage.clients}, blobs, console));
   Session& session = federation->session();
-  console.note("3. Federation: a coordinator and " + std::to_string(federation->size()) + " clients, each a process with its own keys (" + options.folder + "/*.log)");
+  console.note("3. Federation: a coordinator and " + std::to_string(federation->size()) +
+               " clients, each a process with its own keys (" + options.folder + "/*.log)");
   SystemRandom random;
   std::uint64_t nonce = 0;
   random.fill({reinterpret_cast<std::uint8_t*>(&nonce), sizeof nonce});
   COVEY_TRY(const JobId job, session.submit(to_toml(stage.job), nonce));
-  COVEY_TRY(const Followed followed, follow_job(session, {job, stage.job, ""}, console));
+  COVEY_TRY(
+      const Followed followed,
+      follow_job(session, {job, stage.job, "", [&federation] { return federation->check_coordinator(); }},
+                 console));
   if (followed.interrupted) return unexpected(ErrorCode::kUnavailable, "interrupted");
   if (const std::string end = federation->casualty(); !end.empty()) console.warn("demo: " + end);
   if (followed.summary.state != JobState::kFinished)
-    return unexpected(ErrorCode::kInternal, "the job did not finish: " + state_line(followed.summary, followed.summary.ended) + "; see " + options.folder + "/*.log");
-  COVEY_TRY(PulledModel pulled, pull_model(session, blobs, followed.summary, options.folder + "/model", console));
+    return unexpected(ErrorCode::kInternal,
+                      "the job did not finish: " + state_line(followed.summary, followed.summary.ended) +
+                          "; see " + options.folder + "/*.log");
+  COVEY_TRY(PulledModel pulled,
+            pull_model(session, blobs, followed.summary, options.folder + "/model", console));
   COVEY_TRY(const ReportData report, report_data(session, job));
   COVEY_TRY_VOID(write_file(options.folder + "/report.html", bytes_of(report_html(report))));
-  Trained trained{std::move(pulled.parameters), seconds(followed.summary.ended - followed.summary.submitted), {}, {}};
+  Trained trained{
+      std::move(pulled.parameters), seconds(followed.summary.ended - followed.summary.submitted), {}, {}};
   for (const ClientMetrics& row : report.clients)
     if (row.round == stage.job.rounds + 1) trained.measured.push_back(row);
   COVEY_TRY(const auto nodes, session.nodes());
@@ -115,7 +132,8 @@ Result<std::vector<double>> measure(const Stage& stage, const std::vector<float>
 }
 
 // The daemons measured the same model on the same held-out text.
-void compare_with_clients(const Stage& stage, const Trained& trained, const std::vector<double>& ours, Console& console) {
+void compare_with_clients(const Stage& stage, const Trained& trained, const std::vector<double>& ours,
+                          Console& console) {
   std::size_t agreed = 0;
   for (const ClientMetrics& theirs : trained.measured)
     for (std::size_t i = 0; i < stage.clients.size(); ++i) {
@@ -124,12 +142,15 @@ void compare_with_clients(const Stage& stage, const Trained& trained, const std:
       if (std::abs(bits - ours[i]) < kAgreement)
         ++agreed;
       else
-        console.warn("demo: " + theirs.client + " measured " + fixed_text(bits, 4) + " bits per byte of the federated model, here it is " + fixed_text(ours[i], 4));
+        console.warn("demo: " + theirs.client + " measured " + fixed_text(bits, 4) +
+                     " bits per byte of the federated model, here it is " + fixed_text(ours[i], 4));
     }
-  console.note("   " + std::to_string(agreed) + " of " + std::to_string(stage.clients.size()) + " clients had measured the same on their held-out text");
+  console.note("   " + std::to_string(agreed) + " of " + std::to_string(stage.clients.size()) +
+               " clients had measured the same on their held-out text");
 }
 
-Result<DemoResult> evaluate(const Stage& stage, const Trained& federated, const std::vector<std::vector<float>>& alone, Console& console) {
+Result<DemoResult> evaluate(const Stage& stage, const Trained& federated,
+                            const std::vector<std::vector<float>>& alone, Console& console) {
   console.progress("measuring every model on every client's held-out text");
   DemoResult result;
   for (const DemoClient& client : stage.clients) result.clients.push_back(client.name);
@@ -140,7 +161,9 @@ Result<DemoResult> evaluate(const Stage& stage, const Trained& federated, const 
   }
   COVEY_TRY(result.federated, measure(stage, federated.parameters));
   result.rounds = stage.job.rounds;
-  console.note("5. Held-out text: bits per byte of every model (rows) on every client's text (columns); less is better");
+  console.note(
+      "5. Held-out text: bits per byte of every model (rows) on every client's text (columns); less is "
+      "better");
   compare_with_clients(stage, federated, result.federated, console);
   return result;
 }
@@ -149,19 +172,22 @@ Result<std::string> sample(const JobSpec& job, const std::vector<float>& paramet
   const auto ops = make_cpu_ops();
   COVEY_TRY(const auto model, Model::create(job.model, 1, *ops));
   std::copy(parameters.begin(), parameters.end(), model->parameters().begin());
-  return generate(*model, job.model, "\n", kSampleBytes, kSampleTemperature, Random(job.seed).split("sample"));
+  return generate(*model, job.model, "\n", kSampleBytes, kSampleTemperature,
+                  Random(job.seed).split("sample"));
 }
 
 void say_where(const DemoOptions& options, const Stage& stage, Console& console) {
   const std::string& folder = options.folder;
   std::string simulator = "covey-sim";
-  if (const auto programs = find_programs()) simulator = std::filesystem::relative(programs->folder).string() + "/covey-sim";
+  if (const auto programs = find_programs())
+    simulator = std::filesystem::relative(programs->folder).string() + "/covey-sim";
   console.note("");
   console.note("The checkpoint: " + folder + "/model/model.safetensors");
   console.note("The curves:     " + folder + "/report.html");
   console.note("The same job in the simulator (it deals the files anew, so clients' texts are mixed):");
-  console.note("  " + simulator + " run " + folder + "/job.toml --clients " + std::to_string(stage.clients.size()) + " --seed " +
-               std::to_string(stage.job.seed) + " --data " + folder + "/corpora");
+  console.note("  " + simulator + " run " + folder + "/job.toml --clients " +
+               std::to_string(stage.clients.size()) + " --seed " + std::to_string(stage.job.seed) +
+               " --data " + folder + "/corpora");
 }
 
 Result<int> demonstrate(const DemoOptions& options, Console& console) {
@@ -172,8 +198,10 @@ Result<int> demonstrate(const DemoOptions& options, Console& console) {
   COVEY_TRY(const Stage stage, prepare(options, console));
   COVEY_TRY(const Trained federated, train_federated(options, stage, console));
   const std::uint64_t steps = std::uint64_t{stage.job.rounds} * stage.job.train.local_steps;
-  console.note("4. Alone: one model per client, " + text_of_count(steps) + " steps each on its own text, from the same start with the same optimizer and schedule");
-  COVEY_TRY(const auto alone, train_all_alone({stage.job, federated.keys, federated.seconds}, stage.data, console));
+  console.note("4. Alone: one model per client, " + text_of_count(steps) +
+               " steps each on its own text, from the same start with the same optimizer and schedule");
+  COVEY_TRY(const auto alone,
+            train_all_alone({stage.job, federated.keys, federated.seconds}, stage.data, console));
   COVEY_TRY(DemoResult result, evaluate(stage, federated, alone, console));
   console.note("");
   for (const std::string& line : result_table(result).lines()) console.note(line);
@@ -187,7 +215,8 @@ Result<int> demonstrate(const DemoOptions& options, Console& console) {
   result.seconds = seconds(clock.now() - begin);
   const JsonObject summary = summary_json(result);
   COVEY_TRY_VOID(write_file(options.folder + "/summary.json", bytes_of(summary.text() + "\n")));
-  console.note("The figures:    " + options.folder + "/summary.json; all of it took " + duration_text(result.seconds));
+  console.note("The figures:    " + options.folder + "/summary.json; all of it took " +
+               duration_text(result.seconds));
   console.object(summary);
   return kExitOk;
 }

@@ -11,8 +11,8 @@
 namespace covey::cli {
 namespace {
 
-Result<std::vector<float>> train_one(const AloneTrainings& request, const PeerKey& client, const LocalData& data,
-                                     const std::atomic<bool>& cancelled) {
+Result<std::vector<float>> train_one(const AloneTrainings& request, const PeerKey& client,
+                                     const LocalData& data, const std::atomic<bool>& cancelled) {
   MemoryBlobs blobs;
   COVEY_TRY(const BlobRef start, initial_model(request.job, blobs));
   COVEY_TRY(const BlobRef model, train_alone({request.job, start, client, &cancelled}, data, blobs));
@@ -22,10 +22,12 @@ Result<std::vector<float>> train_one(const AloneTrainings& request, const PeerKe
 
 }  // namespace
 
-Result<std::vector<std::vector<float>>> train_all_alone(const AloneTrainings& request, const std::vector<LocalData>& data,
+Result<std::vector<std::vector<float>>> train_all_alone(const AloneTrainings& request,
+                                                        const std::vector<LocalData>& data,
                                                         Console& console) {
   COVEY_CHECK(request.keys.size() == data.size());
-  std::vector<Result<std::vector<float>>> models(data.size(), Result<std::vector<float>>(std::vector<float>()));
+  std::vector<Result<std::vector<float>>> models(data.size(),
+                                                 Result<std::vector<float>>(std::vector<float>()));
   std::atomic<bool> cancelled = false;
   std::atomic<std::size_t> done = 0;
   {
@@ -39,8 +41,9 @@ Result<std::vector<std::vector<float>>> train_all_alone(const AloneTrainings& re
     const Instant begin = clock.now();
     while (done < data.size()) {
       const double passed = seconds(clock.now() - begin);
-      console.progress(bar_text(passed / request.seconds_expected, 20) + " " + std::to_string(data.size()) + " models alone: " +
-                       duration_text(passed) + " of about " + duration_text(request.seconds_expected));
+      console.progress(bar_text(passed / request.seconds_expected, 20) + " " + std::to_string(data.size()) +
+                       " models alone: " + duration_text(passed) + " of about " +
+                       duration_text(request.seconds_expected));
       if (!wait_or_interrupt(0.2)) cancelled = true;
       if (cancelled) break;  // the pool waits for the threads, which look at `cancelled` after each step
     }

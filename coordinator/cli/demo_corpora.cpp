@@ -14,9 +14,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t kBytesMax = 400'000;       // of one client: more than the training can read often enough
-constexpr std::uint64_t kBytesMin = 20'000;        // below, a held-out tenth says nothing
-constexpr std::uint64_t kFileBytesMax = 100'000;   // many files rather than a few long ones
+constexpr std::uint64_t kBytesMax = 400'000;  // of one client: more than the training can read often enough
+constexpr std::uint64_t kBytesMin = 20'000;   // below, a held-out tenth says nothing
+constexpr std::uint64_t kFileBytesMax = 100'000;  // many files rather than a few long ones
 constexpr std::uint64_t kOwnFileBytesMax = 64 << 20U;
 
 struct Source {
@@ -32,7 +32,8 @@ std::vector<std::string> folders_like(const std::string& parent, std::string_vie
   std::vector<std::string> found;
   std::error_code code;
   for (const auto& entry : fs::directory_iterator(parent, code))
-    if (entry.is_directory(code) && entry.path().filename().string().starts_with(prefix)) found.push_back(entry.path().string());
+    if (entry.is_directory(code) && entry.path().filename().string().starts_with(prefix))
+      found.push_back(entry.path().string());
   std::sort(found.begin(), found.end());
   return found;
 }
@@ -56,7 +57,8 @@ std::vector<Source> own_sources(const std::vector<std::string>& paths) {
 }
 
 // Text of `source` that nobody else has, at most `bytes_max` of it.
-Result<CorpusReport> prepare(const Source& source, const std::string& folder, std::uint64_t bytes_max, SeenText& seen) {
+Result<CorpusReport> prepare(const Source& source, const std::string& folder, std::uint64_t bytes_max,
+                             SeenText& seen) {
   if (source.roots.empty()) return unexpected(ErrorCode::kNotFound, "no " + source.what + " on this machine");
   return prepare_corpus({source.roots, source.names, folder, bytes_max, source.file_bytes_max, 1}, seen);
 }
@@ -67,7 +69,8 @@ struct Measured {
 };
 
 // A first pass finds out how much each has once nothing is said twice.
-Result<Measured> measure(const std::vector<Source>& sources, const std::string& folder, bool all_needed, Console& console) {
+Result<Measured> measure(const std::vector<Source>& sources, const std::string& folder, bool all_needed,
+                         Console& console) {
   Measured measured{{}, kBytesMax};
   SeenText seen;
   for (const Source& source : sources) {
@@ -78,7 +81,8 @@ Result<Measured> measure(const std::vector<Source>& sources, const std::string& 
       measured.bytes = std::min(measured.bytes, bytes);
       continue;
     }
-    const std::string why = report ? "only " + bytes_text(bytes) + " of it is new, at least " + bytes_text(kBytesMin) + " are needed"
+    const std::string why = report ? "only " + bytes_text(bytes) + " of it is new, at least " +
+                                         bytes_text(kBytesMin) + " are needed"
                                    : report.error().message;
     if (all_needed)
       return unexpected(report ? ErrorCode::kInvalidData : report.error().code, source.what + ": " + why);
@@ -100,7 +104,10 @@ std::vector<std::string> client_names(const std::vector<std::string>& paths) {
     std::string name = plain.filename().string().substr(0, kNameBytesMax / 2);
     std::replace_if(
         name.begin(), name.end(),
-        [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '.' && c != '_' && c != '-'; }, '-');
+        [](char c) {
+          return std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '.' && c != '_' && c != '-';
+        },
+        '-');
     if (name.empty() || name == "." || name == "..") name = "client";
     const std::string stem = name;
     for (int i = 2; !taken.insert(name).second; ++i) name = stem + "-" + std::to_string(i);
@@ -119,15 +126,17 @@ Result<std::vector<DemoClient>> prepare_corpora(const CorporaRequest& request, C
   COVEY_TRY(const Measured measured, measure(sources, request.folder + "/measured", own, console));
   if (measured.sources.size() < 2)
     return unexpected(ErrorCode::kNotFound, "text for only " + std::to_string(measured.sources.size()) +
-                                                " clients lies on this machine, at least 2 are needed; name folders of your own with --data DIR DIR ...");
+                                                " clients lies on this machine, at least 2 are needed; name "
+                                                "folders of your own with --data DIR DIR ...");
   SeenText seen;
   std::vector<DemoClient> clients;
   for (const Source& source : measured.sources) {
     const std::string folder = request.folder + "/" + source.name;
     COVEY_TRY(const CorpusReport report, prepare(source, folder, measured.bytes, seen));
     const std::uint64_t dropped = report.paragraphs_dropped;
-    console.note("  " + source.name + ": " + bytes_text(report.bytes) + " of " + source.what + " in " + std::to_string(report.files) +
-                 " files; " + std::to_string(dropped) + " of " + std::to_string(dropped + report.paragraphs_kept) +
+    console.note("  " + source.name + ": " + bytes_text(report.bytes) + " of " + source.what + " in " +
+                 std::to_string(report.files) + " files; " + std::to_string(dropped) + " of " +
+                 std::to_string(dropped + report.paragraphs_kept) +
                  " paragraphs repeat others and were dropped");
     clients.push_back({source.name, folder, report.bytes});
   }

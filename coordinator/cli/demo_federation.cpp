@@ -52,11 +52,12 @@ Result<Programs> find_programs() {
   Programs programs{folder, folder + "/covey-coordinator", folder + "/covey-client"};
   for (const std::string& program : {programs.coordinator, programs.client})
     if (::access(program.c_str(), X_OK) != 0)
-      return unexpected(ErrorCode::kNotFound, program + " is not there; build it: ninja covey-coordinator covey-client");
+      return unexpected(ErrorCode::kNotFound,
+                        program + " is not there; build it: ninja covey-coordinator covey-client");
   return programs;
 }
 
-Federation::Federation(const Request& request) : request_(request), home_(request.folder + "/home") {}
+Federation::Federation(const Request& request) : request_(request), home_((fs::path(request.folder) / "home").string()) {}
 
 Federation::~Federation() {
   session_.reset();
@@ -65,7 +66,8 @@ Federation::~Federation() {
   coordinator_.clear();
 }
 
-Result<std::unique_ptr<Federation>> Federation::start(const Request& request, BlobStore& blobs, Console& console) {
+Result<std::unique_ptr<Federation>> Federation::start(const Request& request, BlobStore& blobs,
+                                                      Console& console) {
   std::unique_ptr<Federation> federation(new Federation(request));
   COVEY_TRY_VOID(federation->start_coordinator(blobs));
   COVEY_TRY_VOID(federation->wait_for_coordinator());
@@ -77,16 +79,27 @@ Result<std::unique_ptr<Federation>> Federation::start(const Request& request, Bl
 std::string Federation::casualty() {
   for (auto* const nodes : {&coordinator_, &clients_})
     for (Node& node : *nodes)
-      if (const auto end = node.process.ended()) return node.name + " ended with " + *end + "; see " + node.log;
+      if (const auto end = node.process.ended())
+        return node.name + " ended with " + *end + "; see " + node.log;
   return "";
+}
+
+Result<void> Federation::check_coordinator() {
+  for (Node& node : coordinator_)
+    if (const auto end = node.process.ended())
+      return unexpected(ErrorCode::kInternal, node.name + " ended with " + *end + "; see " + node.log);
+  return {};
 }
 
 Result<void> Federation::start_coordinator(BlobStore& blobs) {
   COVEY_TRY(const auto ports, two_free_ports());
   COVEY_TRY_VOID(init_home({home_, "127.0.0.1", ports.first, ports.second, "operator"}));
   const std::string log = request_.folder + "/coordinator.log";
-  COVEY_TRY(ChildProcess process, ChildProcess::start({{request_.programs.coordinator, "--home", home_, "--threads", "1", "--control-port",
-                                                        std::to_string(ports.first), "--bulk-port", std::to_string(ports.second)}, log}));
+  COVEY_TRY(ChildProcess process,
+            ChildProcess::start(
+                {{request_.programs.coordinator, "--home", home_, "--threads", "1", "--control-port",
+                  std::to_string(ports.first), "--bulk-port", std::to_string(ports.second)},
+                 log}));
   coordinator_.push_back({"the coordinator", log, std::move(process)});
   COVEY_TRY(session_, Session::open(home_, blobs));
   return {};
@@ -99,7 +112,8 @@ Result<void> Federation::wait_for_coordinator() {
     const auto jobs = session_->jobs();
     if (jobs) return {};
     if (const std::string end = casualty(); !end.empty()) return unexpected(ErrorCode::kUnavailable, end);
-    if (clock.now() > deadline) return unexpected(in_context("see " + request_.folder + "/coordinator.log", jobs.error()));
+    if (clock.now() > deadline)
+      return unexpected(in_context("see " + request_.folder + "/coordinator.log", jobs.error()));
     if (!wait_or_interrupt(0.2)) return interrupted();
     COVEY_TRY_VOID(session_->reconnect());
   }
@@ -111,8 +125,10 @@ Result<void> Federation::start_client(const DemoClient& client) {
   COVEY_TRY(const std::string token, make_token(*session_, {home_, Role::kClient, std::chrono::hours(1)}));
   COVEY_TRY_VOID(save_token(folder + "/join.token", token));
   const std::string log = request_.folder + "/client-" + client.name + ".log";
-  COVEY_TRY(ChildProcess process, ChildProcess::start({{request_.programs.client, "--home", folder, "--token", "@" + folder + "/join.token", "--name",
-                                                        client.name, "--data", client.folder, "--threads", "1"}, log}));
+  COVEY_TRY(ChildProcess process, ChildProcess::start({{request_.programs.client, "--home", folder, "--token",
+                                                        "@" + folder + "/join.token", "--name", client.name,
+                                                        "--data", client.folder, "--threads", "1"},
+                                                       log}));
   clients_.push_back({"client " + client.name, log, std::move(process)});
   return {};
 }
@@ -125,11 +141,14 @@ Result<void> Federation::wait_for_clients(Console& console) {
     std::size_t connected = 0;
     for (const NodeSummary& node : nodes) connected += node.role == Role::kClient && node.connected ? 1 : 0;
     if (connected == clients_.size()) return {};
-    console.progress(std::to_string(connected) + " of " + std::to_string(clients_.size()) + " clients have joined");
+    console.progress(std::to_string(connected) + " of " + std::to_string(clients_.size()) +
+                     " clients have joined");
     if (const std::string end = casualty(); !end.empty()) return unexpected(ErrorCode::kUnavailable, end);
     if (clock.now() > deadline)
-      return unexpected(ErrorCode::kUnavailable, "only " + std::to_string(connected) + " of " + std::to_string(clients_.size()) +
-                                                     " clients joined within " + duration_text(seconds(kStartTimeout)) + "; see " + request_.folder + "/*.log");
+      return unexpected(ErrorCode::kUnavailable,
+                        "only " + std::to_string(connected) + " of " + std::to_string(clients_.size()) +
+                            " clients joined within " + duration_text(seconds(kStartTimeout)) + "; see " +
+                            request_.folder + "/*.log");
     if (!wait_or_interrupt(0.1)) return interrupted();
   }
 }

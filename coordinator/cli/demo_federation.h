@@ -37,6 +37,8 @@ class Federation {
   std::size_t size() const { return clients_.size(); }
   // The first that has ended although nobody asked it to; an empty text when all run.
   std::string casualty();
+  // The job goes on without a client, but not without the coordinator.
+  Result<void> check_coordinator();
 
  private:
   struct Node {

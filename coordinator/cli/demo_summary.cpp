@@ -16,10 +16,12 @@ std::vector<std::string> row_of(const std::string& name, const std::vector<doubl
 
 std::string compare(const std::string& where, double federated, double alone) {
   const double share = 100 * (alone - federated) / alone;
-  const std::string numbers = fixed_text(federated, 3) + " against " + fixed_text(alone, 3) + " bits per byte";
-  if (std::abs(share) < 0.05) return where + ", the federated model equals the models trained alone: " + numbers + ".";
-  return where + ", the federated model is " + fixed_text(std::abs(share), 1) + " % " + (share > 0 ? "better" : "worse") +
-         " than the models trained alone: " + numbers + ".";
+  const std::string numbers =
+      fixed_text(federated, 3) + " against " + fixed_text(alone, 3) + " bits per byte";
+  if (std::abs(share) < 0.05)
+    return where + ", the federated model equals the models trained alone: " + numbers + ".";
+  return where + ", the federated model is " + fixed_text(std::abs(share), 1) + " % " +
+         (share > 0 ? "better" : "worse") + " than the models trained alone: " + numbers + ".";
 }
 
 }  // namespace
@@ -49,7 +51,8 @@ Table result_table(const DemoResult& result) {
   for (std::size_t i = 1; i < head.size(); ++i) right.push_back(i);
   Table table(std::move(head), std::move(right));
   table.add(row_of("initial", result.initial));
-  for (std::size_t i = 0; i < result.alone.size(); ++i) table.add(row_of("alone: " + result.clients[i], result.alone[i]));
+  for (std::size_t i = 0; i < result.alone.size(); ++i)
+    table.add(row_of("alone: " + result.clients[i], result.alone[i]));
   table.add(row_of("federated", result.federated));
   return table;
 }

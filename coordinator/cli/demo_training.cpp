@@ -14,10 +14,10 @@
 namespace covey::cli {
 namespace {
 
-constexpr std::uint32_t kRounds = 16;
-constexpr std::uint32_t kWarmSteps = 3;      // builds kernels, fills caches
-constexpr std::uint32_t kMeasuredSteps = 24;
-constexpr double kShareForTraining = 0.95;   // the rest: sending, aggregating, measuring
+constexpr std::uint32_t kRounds = 20;
+constexpr std::uint32_t kWarmSteps = 3;  // builds kernels, fills caches
+constexpr std::uint32_t kMeasuredSteps = 48;
+constexpr double kShareForTraining = 0.95;  // the rest: sending, aggregating, measuring
 
 // A round of training as an offer to the client's code; `steps` in place of the job's own.
 Train offer_of(const JobSpec& job, std::uint32_t steps, const BlobRef& model, RoundKind kind) {
@@ -38,7 +38,8 @@ Result<double> time_steps(const JobSpec& job, const LocalData& data) {
   TrainWorkspace workspace;
   COVEY_TRY(const BlobRef model, initial_model(job, blobs));
   LocalData little{data.data, {data.split.train, {}}};  // no time for what is held out
-  const TrainContext context{.blobs = blobs, .local = little, .client = {}, .workspace = &workspace, .clock = &clock};
+  const TrainContext context{
+      .blobs = blobs, .local = little, .client = {}, .workspace = &workspace, .clock = &clock};
   COVEY_TRY_VOID(train(offer_of(job, kWarmSteps, model, RoundKind::kTrain), context));
   COVEY_TRY(const Trained timed, train(offer_of(job, kMeasuredSteps, model, RoundKind::kTrain), context));
   return timed.train.seconds / kMeasuredSteps;
@@ -53,14 +54,14 @@ JobSpec demo_job(std::uint32_t local_steps) {
   job.seed = 1;
   job.model.family = ModelFamily::kTransformer;
   job.model.layers = 4;
-  job.model.width = 96;
+  job.model.width = 64;
   job.model.heads = 4;
   job.model.context = 128;
   job.data.format = DataFormat::kText;
   job.data.holdout = 0.1;
   job.train.local_epochs = 0;
   job.train.local_steps = local_steps;
-  job.train.batch_size = 8;
+  job.train.batch_size = 4;  // many small steps learn more in the same time
   job.train.optimizer = LocalOptimizer::kAdamW;
   job.train.learning_rate = 3e-3;
   job.train.weight_decay = 0.01;
@@ -82,7 +83,8 @@ Result<std::vector<LocalData>> load_clients(const JobSpec& job, const std::vecto
   return all;
 }
 
-Result<double> seconds_per_step(const JobSpec& job, const std::vector<LocalData>& clients, std::size_t threads) {
+Result<double> seconds_per_step(const JobSpec& job, const std::vector<LocalData>& clients,
+                                std::size_t threads) {
   std::vector<Result<double>> measured(threads, Result<double>(0.0));
   {
     std::vector<std::jthread> running;
@@ -111,16 +113,20 @@ Result<BlobRef> initial_model(const JobSpec& job, BlobStore& blobs) {
 
 Result<BlobRef> train_alone(const AloneRequest& request, const LocalData& data, BlobStore& blobs) {
   const std::uint32_t steps = request.job.rounds * request.job.train.local_steps;
-  const TrainContext context{.blobs = blobs, .local = data, .client = request.client, .cancelled = request.cancelled};
-  COVEY_TRY(const Trained trained, train(offer_of(request.job, steps, request.model, RoundKind::kTrain), context));
+  const TrainContext context{
+      .blobs = blobs, .local = data, .client = request.client, .cancelled = request.cancelled};
+  COVEY_TRY(const Trained trained,
+            train(offer_of(request.job, steps, request.model, RoundKind::kTrain), context));
   COVEY_TRY(const Bytes bytes, blobs.get(trained.update->id));
   COVEY_TRY(const std::vector<float> update, floats_of_bytes(bytes));
   COVEY_TRY(StoredModel model, read_model(blobs, request.model.id));
-  for (std::size_t i = 0; i < update.size(); ++i) model.parameters[i] -= update[i];  // the update is before - after
+  for (std::size_t i = 0; i < update.size(); ++i)
+    model.parameters[i] -= update[i];  // the update is before - after
   return write_model(blobs, request.job.model, request.job.rounds, model.parameters);
 }
 
-Result<EvalStats> evaluate_on(const JobSpec& job, const BlobRef& model, const LocalData& data, BlobStore& blobs) {
+Result<EvalStats> evaluate_on(const JobSpec& job, const BlobRef& model, const LocalData& data,
+                              BlobStore& blobs) {
   const TrainContext context{.blobs = blobs, .local = data, .client = {}};
   COVEY_TRY(const Trained measured, train(offer_of(job, 0, model, RoundKind::kEvaluate), context));
   return measured.evaluation;
@@ -129,7 +135,8 @@ Result<EvalStats> evaluate_on(const JobSpec& job, const BlobRef& model, const Lo
 std::size_t cores_here() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (::sched_getaffinity(0, sizeof set, &set) == 0) return static_cast<std::size_t>(std::max(1, CPU_COUNT(&set)));
+  if (::sched_getaffinity(0, sizeof set, &set) == 0)
+    return static_cast<std::size_t>(std::max(1, CPU_COUNT(&set)));
   return std::max(1U, std::thread::hardware_concurrency());
 }
 

@@ -51,9 +51,12 @@ class Examination {
   int warnings() const { return warnings_; }
 
  private:
-  void say(const std::string& level, const std::string& what, const std::string& text, const std::string& remedy) {
-    console_.object(JsonObject().add("check", what).add("level", level).add("text", text).add("remedy", remedy));
-    console_.line(level + std::string(6 - level.size(), ' ') + what + std::string(what.size() < 13 ? 13 - what.size() : 1, ' ') + one_line(text));
+  void say(const std::string& level, const std::string& what, const std::string& text,
+           const std::string& remedy) {
+    console_.object(
+        JsonObject().add("check", what).add("level", level).add("text", text).add("remedy", remedy));
+    console_.line(level + std::string(6 - level.size(), ' ') + what +
+                  std::string(what.size() < 13 ? 13 - what.size() : 1, ' ') + one_line(text));
     if (!remedy.empty()) console_.line("                   -> " + one_line(remedy));
   }
   Console& console_;
@@ -78,7 +81,8 @@ void examine_processor(Examination& out) {
   const std::string cores = std::to_string(cores_here()) + " cores for this process";
   const std::string sets = instruction_sets();
   if (sets.find("AVX") == std::string::npos)
-    out.warn("processor", cores + ", without AVX2", "training works but is slow; use a processor with AVX2 or AVX-512 for larger models");
+    out.warn("processor", cores + ", without AVX2",
+             "training works but is slow; use a processor with AVX2 or AVX-512 for larger models");
   else
     out.ok("processor", cores + ";" + sets);
   std::string why_not;
@@ -102,13 +106,15 @@ std::uint64_t memory_available() {
 void examine_limits(Examination& out) {
   const std::uint64_t memory = memory_available();
   if (memory != 0 && memory < kMemoryWarn)
-    out.warn("memory", bytes_text(memory) + " available", "end other programs, or train small models with small batches");
+    out.warn("memory", bytes_text(memory) + " available",
+             "end other programs, or train small models with small batches");
   else
     out.ok("memory", bytes_text(memory) + " available");
   rlimit files{};
   ::getrlimit(RLIMIT_NOFILE, &files);
   if (files.rlim_cur < kFilesWarn)
-    out.warn("open files", std::to_string(files.rlim_cur) + " at most", "raise it with `ulimit -n 65536` (LimitNOFILE= in a systemd unit) where the coordinator runs");
+    out.warn("open files", std::to_string(files.rlim_cur) + " at most",
+             "raise it with `ulimit -n 65536` (LimitNOFILE= in a systemd unit) where the coordinator runs");
   else
     out.ok("open files", std::to_string(files.rlim_cur) + " at most");
 }
@@ -118,7 +124,8 @@ void examine_clock(Examination& out) {
   const int synchronised = ::adjtimex(&state);
   const std::string now = date_text(SystemClock().now()) + " UTC";
   if (synchronised == TIME_ERROR || (state.status & STA_UNSYNC) != 0)
-    out.warn("clock", now + ", not kept by a time service", "run one (systemd-timesyncd, chrony): tokens expire by the clock");
+    out.warn("clock", now + ", not kept by a time service",
+             "run one (systemd-timesyncd, chrony): tokens expire by the clock");
   else
     out.ok("clock", now + ", kept by a time service");
 }
@@ -129,7 +136,8 @@ void examine_disk(Examination& out, const std::string& home) {
   while (!fs::exists(folder, code) && folder.has_relative_path()) folder = folder.parent_path();
   struct statvfs disk {};
   if (::statvfs(folder.c_str(), &disk) != 0) {
-    out.fail("disk", "cannot ask about " + folder.string() + ": " + std::strerror(errno), "name another folder with --home");
+    out.fail("disk", "cannot ask about " + folder.string() + ": " + std::strerror(errno),
+             "name another folder with --home");
     return;
   }
   const std::uint64_t left = std::uint64_t{disk.f_bavail} * disk.f_frsize;
@@ -147,7 +155,8 @@ void examine_disk(Examination& out, const std::string& home) {
 void examine_secret(Examination& out, const std::string& path) {
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0)
-    out.fail("keys", path + ": " + std::strerror(errno), "restore it from a backup, or run `covey init` in a fresh --home");
+    out.fail("keys", path + ": " + std::strerror(errno),
+             "restore it from a backup, or run `covey init` in a fresh --home");
   else if ((info.st_mode & 077U) != 0)
     out.fail("keys", path + " may be read by others", "chmod 600 " + path);
   else if (::access(path.c_str(), R_OK) != 0)
@@ -172,12 +181,15 @@ void examine_home(Examination& out, const std::string& home) {
     for (const std::string& secret : part.secrets) examine_secret(out, part.folder + "/" + secret);
   }
   if (here.empty())
-    out.fail("home", home + " holds nothing of Covey", "run `covey init`, or name the folder with --home or COVEY_HOME");
+    out.fail("home", home + " holds nothing of Covey",
+             "run `covey init`, or name the folder with --home or COVEY_HOME");
   else
     out.ok("home", home + " holds: " + here);
-  const bool both = fs::is_directory(authority_folder(home), code) && fs::is_directory(coordinator_folder(home) + "/data", code);
+  const bool both = fs::is_directory(authority_folder(home), code) &&
+                    fs::is_directory(coordinator_folder(home) + "/data", code);
   if (both)
-    out.warn("authority", "its key lies on the machine where a coordinator has run", "for more than a trial, move " + authority_folder(home) + " to the operator's own machine");
+    out.warn("authority", "its key lies on the machine where a coordinator has run",
+             "for more than a trial, move " + authority_folder(home) + " to the operator's own machine");
 }
 
 void examine_pin(Examination& out, const std::string& home, const Membership& membership) {
@@ -188,9 +200,12 @@ void examine_pin(Examination& out, const std::string& home, const Membership& me
   else if (!own)
     out.fail("pinned key", own.error().message, "restore the coordinator's folder from one backup");
   else if (own->address != membership.coordinator)
-    out.fail("pinned key", "the operator's folder names another coordinator than the one in " + coordinator_folder(home), "use the operator folder that the same `covey init` made");
+    out.fail("pinned key",
+             "the operator's folder names another coordinator than the one in " + coordinator_folder(home),
+             "use the operator folder that the same `covey init` made");
   else
-    out.ok("pinned key", "the coordinator's begins with " + key + ", the same in its folder and the operator's");
+    out.ok("pinned key",
+           "the coordinator's begins with " + key + ", the same in its folder and the operator's");
 }
 
 // ---- the network
@@ -200,10 +215,12 @@ std::string connect_to(const std::string& host, std::uint16_t port) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
-  if (const int code = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found); code != 0) return ::gai_strerror(code);
+  if (const int code = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found); code != 0)
+    return ::gai_strerror(code);
   std::string why = "no address";
   for (const addrinfo* at = found; at != nullptr && !why.empty(); at = at->ai_next) {
-    const FileDescriptor socket(::socket(at->ai_family, at->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, at->ai_protocol));
+    const FileDescriptor socket(
+        ::socket(at->ai_family, at->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, at->ai_protocol));
     int error = 0;
     if (::connect(socket.number(), at->ai_addr, at->ai_addrlen) != 0) error = errno;
     if (error == EINPROGRESS) {
@@ -237,7 +254,9 @@ void compare_clocks(Examination& out, const std::vector<NodeSummary>& nodes) {
     if (!node.connected) continue;
     const double apart = seconds(now - node.last_seen);
     if (std::abs(apart) > kClockWarnSeconds)
-      out.warn("clocks", "the coordinator's clock and this one are about " + duration_text(std::abs(apart)) + " apart", "set both by a time service: tokens expire by the clock");
+      out.warn("clocks",
+               "the coordinator's clock and this one are about " + duration_text(std::abs(apart)) + " apart",
+               "set both by a time service: tokens expire by the clock");
     else
       out.ok("clocks", "the coordinator's clock and this one agree");
     return;
@@ -247,7 +266,9 @@ void compare_clocks(Examination& out, const std::vector<NodeSummary>& nodes) {
 void examine_coordinator(Examination& out, const std::string& home) {
   MemoryBlobs blobs;
   auto session = Session::open(home, blobs);
-  if (!session) return out.fail("coordinator", session.error().message, "run `covey init`, or name the folder with --home");
+  if (!session)
+    return out.fail("coordinator", session.error().message,
+                    "run `covey init`, or name the folder with --home");
   examine_pin(out, home, (*session)->membership());
   const CoordinatorAddress& address = (*session)->membership().coordinator;
   const bool control = examine_port(out, "control port", address.host, address.control_port);
@@ -255,13 +276,16 @@ void examine_coordinator(Examination& out, const std::string& home) {
   if (!control || !bulk) return;
   auto nodes = (*session)->nodes();
   if (!nodes)
-    return out.fail("coordinator", nodes.error().message, "if it runs, its key or this operator's may have changed: compare the pinned key, ask who runs it");
+    return out.fail(
+        "coordinator", nodes.error().message,
+        "if it runs, its key or this operator's may have changed: compare the pinned key, ask who runs it");
   std::size_t clients = 0, connected = 0;
   for (const NodeSummary& node : *nodes) {
     clients += node.role == Role::kClient && !node.revoked ? 1 : 0;
     connected += node.role == Role::kClient && node.connected ? 1 : 0;
   }
-  out.ok("coordinator", "answers; " + std::to_string(connected) + " of " + std::to_string(clients) + " clients are connected");
+  out.ok("coordinator", "answers; " + std::to_string(connected) + " of " + std::to_string(clients) +
+                            " clients are connected");
   compare_clocks(out, *nodes);
 }
 

@@ -21,6 +21,7 @@ class Follower {
   Result<Followed> run() {
     for (;;) {
       if (StopSignals::interrupted()) return interrupted();
+      if (request_.check) COVEY_TRY_VOID(request_.check());
       auto detail = session_.job(request_.job, seen_);
       if (!detail) {
         COVEY_TRY_VOID(outlast(detail.error()));
@@ -43,7 +44,8 @@ class Follower {
     const Instant now = clock_.now();
     if (!lost_since_) {
       lost_since_ = now;
-      console_.warn("The coordinator does not answer; trying again for " + duration_text(seconds(kPatience)) + ". A restarted one goes on with the same round.");
+      console_.warn("The coordinator does not answer; trying again for " + duration_text(seconds(kPatience)) +
+                    ". A restarted one goes on with the same round.");
     }
     if (now - *lost_since_ > kPatience) return unexpected(error);
     if (auto dialled = session_.reconnect(); !dialled) return dialled;
@@ -62,7 +64,8 @@ class Follower {
   Result<void> show(const JobDetail& detail) {
     const Instant now = clock_.now();
     if (!first_ && detail.summary.state != summary_.state) announce(detail.summary);
-    if (detail.summary.round != summary_.round || detail.summary.attempt != summary_.attempt || first_) round_since_ = now;
+    if (detail.summary.round != summary_.round || detail.summary.attempt != summary_.attempt || first_)
+      round_since_ = now;
     if (first_) announce(detail.summary);
     summary_ = detail.summary;
     first_ = false;
@@ -79,16 +82,28 @@ class Follower {
 
   void announce(const JobSummary& summary) {
     if (is_over(summary.state)) return;
-    console_.object(JsonObject().add("event", "state").add("job", summary.job).add("state", name_of(summary.state)).add("text", summary.text));
+    console_.object(JsonObject()
+                        .add("event", "state")
+                        .add("job", summary.job)
+                        .add("state", name_of(summary.state))
+                        .add("text", summary.text));
     if (summary.state == JobState::kPending)
-      console_.line("waits for its turn" + (summary.text.empty() ? std::string() : ": " + one_line(summary.text)));
+      console_.line("waits for its turn" +
+                    (summary.text.empty() ? std::string() : ": " + one_line(summary.text)));
   }
 
   Followed finished() {
     console_.progress("");
-    if (headed_) console_.line("(1) of the model that the round started from; \"final\" is the finished model");
-    console_.object(JsonObject().add("event", "end").add("job", summary_.job).add("state", name_of(summary_.state)).add("round", summary_.round)
-                        .add("rounds", summary_.rounds).add("seconds", seconds(summary_.ended - summary_.submitted)).add("text", summary_.text));
+    if (headed_)
+      console_.line("(1) of the model that the round started from; \"final\" is the finished model");
+    console_.object(JsonObject()
+                        .add("event", "end")
+                        .add("job", summary_.job)
+                        .add("state", name_of(summary_.state))
+                        .add("round", summary_.round)
+                        .add("rounds", summary_.rounds)
+                        .add("seconds", seconds(summary_.ended - summary_.submitted))
+                        .add("text", summary_.text));
     console_.line(state_line(summary_, clock_.now()));
     return {summary_, false};
   }
@@ -107,7 +122,7 @@ class Follower {
   JobSummary summary_;
   bool first_ = true;
   bool headed_ = false;
-  std::uint32_t seen_ = 0;               // rounds shown
+  std::uint32_t seen_ = 0;  // rounds shown
   Instant round_since_;
   std::optional<Instant> lost_since_;
 };

@@ -1,5 +1,7 @@
 // Following a job while it runs.
 #pragma once
+#include <functional>
+
 #include "coordinator/cli/console.h"
 #include "coordinator/cli/session.h"
 
@@ -9,6 +11,7 @@ struct FollowRequest {
   JobId job = 0;
   std::optional<JobSpec> spec;       // when it is known already
   std::string resume_hint;           // said when Ctrl-C ends the following; empty: nothing is said
+  std::function<Result<void>()> check;  // asked at every look; its error ends the following. May be empty
 };
 struct Followed {
   JobSummary summary;                // as last heard

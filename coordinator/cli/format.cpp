@@ -15,8 +15,11 @@ namespace {
 // surrogates are let through: they do no harm to a terminal.
 std::size_t utf8_length(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const std::size_t length = byte(0) < 0x80 ? 1 : (byte(0) & 0xE0U) == 0xC0U ? 2 : (byte(0) & 0xF0U) == 0xE0U ? 3
-                             : (byte(0) & 0xF8U) == 0xF0U ? 4 : 0;
+  const std::size_t length = byte(0) < 0x80               ? 1
+                             : (byte(0) & 0xE0U) == 0xC0U ? 2
+                             : (byte(0) & 0xF0U) == 0xE0U ? 3
+                             : (byte(0) & 0xF8U) == 0xF0U ? 4
+                                                          : 0;
   if (length == 0 || length > text.size()) return 0;
   for (std::size_t i = 1; i < length; ++i)
     if ((byte(i) & 0xC0U) != 0x80U) return 0;
@@ -76,19 +79,28 @@ std::string date_text(Instant instant) {
 
 Result<Duration> duration_from(std::string_view what, std::string_view text, Duration least, Duration most) {
   const auto bad = [&] {
-    return unexpected(ErrorCode::kInvalidArgument,
-                      std::string(what) + " " + setting_text(text) + ": must be a number and one of s, m, h, d, from " +
-                          duration_text(covey::seconds(least)) + " to " + duration_text(covey::seconds(most)) +
-                          ", such as 24h");
+    return unexpected(ErrorCode::kInvalidArgument, std::string(what) + " " + setting_text(text) +
+                                                       ": must be a number and one of s, m, h, d, from " +
+                                                       duration_text(covey::seconds(least)) + " to " +
+                                                       duration_text(covey::seconds(most)) + ", such as 24h");
   };
   if (text.size() < 2) return bad();
   std::int64_t unit = 0;
   switch (text.back()) {
-    case 's': unit = 1; break;
-    case 'm': unit = 60; break;
-    case 'h': unit = 3600; break;
-    case 'd': unit = 86400; break;
-    default: return bad();
+    case 's':
+      unit = 1;
+      break;
+    case 'm':
+      unit = 60;
+      break;
+    case 'h':
+      unit = 3600;
+      break;
+    case 'd':
+      unit = 86400;
+      break;
+    default:
+      return bad();
   }
   std::int64_t count = 0;
   const char* const last = text.data() + text.size() - 1;
@@ -117,13 +129,14 @@ std::string printable(std::string_view text) {
 
 std::string one_line(std::string_view text) {
   std::string out = printable(text);
-  std::replace_if(out.begin(), out.end(), [](char c) { return c == '\n' || c == '\t'; }, ' ');
+  std::replace_if(
+      out.begin(), out.end(), [](char c) { return c == '\n' || c == '\t'; }, ' ');
   return out;
 }
 
 std::size_t columns_of(std::string_view text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
+  return static_cast<std::size_t>(std::count_if(
+      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
 }
 
 std::string bar_text(double share, std::size_t width) {

@@ -21,12 +21,14 @@ std::string home_flag(const std::string& home) { return home == default_home() ?
 
 std::string resume_hint(JobId job, const std::string& home) {
   const std::string rest = " " + job_text(job) + home_flag(home) + "`";
-  return "Job " + job_text(job) + " goes on. Watch it again with `covey watch" + rest + "; stop it with `covey stop" + rest + ".";
+  return "Job " + job_text(job) + " goes on. Watch it again with `covey watch" + rest +
+         "; stop it with `covey stop" + rest + ".";
 }
 
 void say_choice(const ChosenJob& chosen, Console& console) {
   if (!chosen.why.empty())
-    console.note("job " + job_text(chosen.summary.job) + " (" + one_line(chosen.summary.name) + "), " + chosen.why);
+    console.note("job " + job_text(chosen.summary.job) + " (" + one_line(chosen.summary.name) + "), " +
+                 chosen.why);
 }
 
 Result<JobSpec> read_job(const std::string& path) {
@@ -53,17 +55,23 @@ Result<int> run_command(const RunOptions& options, Console& console) {
   MemoryBlobs blobs;
   COVEY_TRY(const auto session, Session::open(options.home, blobs));
   COVEY_TRY(const JobId job, submit(*session, spec));
-  console.object(JsonObject().add("event", "submitted").add("job", job).add("name", spec.name).add("rounds", spec.rounds));
-  console.line("job " + job_text(job) + " (" + spec.name + ") submitted: " + job_text(spec.rounds) + " rounds");
+  console.object(JsonObject()
+                     .add("event", "submitted")
+                     .add("job", job)
+                     .add("name", spec.name)
+                     .add("rounds", spec.rounds));
+  console.line("job " + job_text(job) + " (" + spec.name + ") submitted: " + job_text(spec.rounds) +
+               " rounds");
   if (options.detach) {
     console.line("Watch it with `covey watch " + job_text(job) + home_flag(options.home) + "`.");
     return kExitOk;
   }
   const StopSignals signals([] {});
-  COVEY_TRY(const Followed followed, follow_job(*session, {job, spec, resume_hint(job, options.home)}, console));
+  COVEY_TRY(const Followed followed,
+            follow_job(*session, {job, spec, resume_hint(job, options.home), {}}, console));
   if (followed.summary.state == JobState::kFinished)
-    console.line("Get the model with `covey pull " + job_text(job) + home_flag(options.home) + "`, the curves with `covey report " +
-                 job_text(job) + home_flag(options.home) + "`.");
+    console.line("Get the model with `covey pull " + job_text(job) + home_flag(options.home) +
+                 "`, the curves with `covey report " + job_text(job) + home_flag(options.home) + "`.");
   return exit_code_of(followed);
 }
 
@@ -73,13 +81,16 @@ Result<int> list_command(const std::string& home, Console& console) {
   COVEY_TRY(const auto jobs, session->jobs());
   if (jobs.empty()) console.line("No job was submitted yet; submit one with `covey run job.toml`.");
   const Instant now = SystemClock().now();
-  Table table({"JOB", "NAME", "STATE", "ROUND", "DELIVERED", "SUBMITTED (UTC)", "TIME", "NOTE"}, {0, 3, 4, 6});
+  Table table({"JOB", "NAME", "STATE", "ROUND", "DELIVERED", "SUBMITTED (UTC)", "TIME", "NOTE"},
+              {0, 3, 4, 6});
   for (const JobSummary& job : jobs) {
     console.object(to_json(job));
     const bool over = is_over(job.state);
-    table.add({job_text(job.job), job.name, name_of(job.state), job_text(job.round) + "/" + job_text(job.rounds),
-               over || job.cohort == 0 ? "" : job_text(job.delivered) + "/" + job_text(job.cohort), date_text(job.submitted),
-               duration_text(seconds((over ? job.ended : now) - job.submitted)), job.text});
+    table.add({job_text(job.job), job.name, name_of(job.state),
+               job_text(job.round) + "/" + job_text(job.rounds),
+               over || job.cohort == 0 ? "" : job_text(job.delivered) + "/" + job_text(job.cohort),
+               date_text(job.submitted), duration_text(seconds((over ? job.ended : now) - job.submitted)),
+               job.text});
   }
   if (!table.empty()) console.table(table);
   return kExitOk;
@@ -92,7 +103,8 @@ Result<int> watch_command(const JobOptions& options, Console& console) {
   say_choice(chosen, console);
   const StopSignals signals([] {});
   COVEY_TRY(const Followed followed,
-            follow_job(*session, {chosen.summary.job, {}, resume_hint(chosen.summary.job, options.home)}, console));
+            follow_job(*session, {chosen.summary.job, {}, resume_hint(chosen.summary.job, options.home), {}},
+                       console));
   return exit_code_of(followed);
 }
 
@@ -117,15 +129,19 @@ Result<int> log_command(const JournalOptions& options, Console& console) {
   bool any = false;
   for (;;) {
     auto entries = session->journal(options.job.value_or(0), after);
-    if (!entries && !(options.follow && entries.error().code == ErrorCode::kUnavailable)) return unexpected(entries.error());
+    if (!entries && !(options.follow && entries.error().code == ErrorCode::kUnavailable))
+      return unexpected(entries.error());
     if (!entries) {
-      if (!std::exchange(lost, true)) console.warn("The coordinator does not answer; trying again until Ctrl-C.");
+      if (!std::exchange(lost, true))
+        console.warn("The coordinator does not answer; trying again until Ctrl-C.");
       COVEY_TRY_VOID(session->reconnect());
     } else {
       lost = false;
       for (const JournalEntry& entry : *entries) {
         console.object(to_json(entry));
-        console.line(date_text(entry.time) + "  " + (entry.job == 0 ? std::string() : "job " + job_text(entry.job) + ": ") + one_line(entry.text));
+        console.line(date_text(entry.time) + "  " +
+                     (entry.job == 0 ? std::string() : "job " + job_text(entry.job) + ": ") +
+                     one_line(entry.text));
         after = entry.sequence;
         any = true;
       }

@@ -12,15 +12,17 @@ namespace {
 constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();
 constexpr std::size_t kBarWidth = 20;
 
-double ratio(double sum, std::uint64_t count) { return count == 0 ? kNothing : sum / static_cast<double>(count); }
+double ratio(double sum, std::uint64_t count) {
+  return count == 0 ? kNothing : sum / static_cast<double>(count);
+}
 
 std::string unless_epoch(Instant instant) { return instant == Instant{} ? "" : iso8601(instant); }
 
 std::string columns(const std::string& round, const std::string& clients, const std::string& train,
                     const std::string& held, const std::string& seconds, const std::string& sent) {
   char line[256];
-  std::snprintf(line, sizeof line, "%9.20s %9.20s %12.20s %20.20s %10.20s %10.20s", round.c_str(), clients.c_str(),
-                train.c_str(), held.c_str(), seconds.c_str(), sent.c_str());
+  std::snprintf(line, sizeof line, "%9.20s %9.20s %12.20s %20.20s %10.20s %10.20s", round.c_str(),
+                clients.c_str(), train.c_str(), held.c_str(), seconds.c_str(), sent.c_str());
   return line;
 }
 
@@ -44,20 +46,26 @@ double trained(Quality quality, const TrainStats& stats) {
   return quality == Quality::kBitsPerByte ? bits_per_byte(stats) : loss(stats);
 }
 
-const char* held_out_unit(Quality quality) { return quality == Quality::kBitsPerByte ? "bits/byte" : "% right"; }
+const char* held_out_unit(Quality quality) {
+  return quality == Quality::kBitsPerByte ? "bits/byte" : "% right";
+}
 
 std::string held_out_text(Quality quality, const EvalStats& stats) {
   if (stats.targets == 0) return "-";
-  return quality == Quality::kBitsPerByte ? fixed_text(bits_per_byte(stats), 3) : fixed_text(100 * accuracy(stats), 2) + " %";
+  return quality == Quality::kBitsPerByte ? fixed_text(bits_per_byte(stats), 3)
+                                          : fixed_text(100 * accuracy(stats), 2) + " %";
 }
 
-std::string trained_text(Quality quality, const TrainStats& stats) { return fixed_text(trained(quality, stats), 3); }
+std::string trained_text(Quality quality, const TrainStats& stats) {
+  return fixed_text(trained(quality, stats), 3);
+}
 
 double round_seconds(const RoundMetrics& metrics) { return seconds(metrics.committed - metrics.started); }
 
 std::string rounds_head(Quality quality) {
   return columns("round", "clients", quality == Quality::kBitsPerByte ? "train b/byte" : "train loss",
-                 quality == Quality::kBitsPerByte ? "held-out b/byte (1)" : "held-out right (1)", "time", "received");
+                 quality == Quality::kBitsPerByte ? "held-out b/byte (1)" : "held-out right (1)", "time",
+                 "received");
 }
 
 std::string round_line(Quality quality, const RoundMetrics& metrics, std::uint32_t rounds) {
@@ -71,10 +79,12 @@ std::string round_line(Quality quality, const RoundMetrics& metrics, std::uint32
 
 std::string state_line(const JobSummary& summary, Instant now) {
   const std::string who = "job " + std::to_string(summary.job) + " (" + one_line(summary.name) + ")";
-  const std::string rounds = std::to_string(summary.round) + " of " + std::to_string(summary.rounds) + " rounds";
+  const std::string rounds =
+      std::to_string(summary.round) + " of " + std::to_string(summary.rounds) + " rounds";
   const bool over = is_over(summary.state);
   std::string line = who + ": " + name_of(summary.state) + ", " + rounds;
-  if (over && summary.ended != Instant{}) line += " in " + duration_text(seconds(summary.ended - summary.submitted));
+  if (over && summary.ended != Instant{})
+    line += " in " + duration_text(seconds(summary.ended - summary.submitted));
   if (!over) line += ", submitted " + duration_text(seconds(now - summary.submitted)) + " ago";
   return summary.text.empty() ? line : line + ": " + one_line(summary.text);
 }
@@ -82,17 +92,17 @@ std::string state_line(const JobSummary& summary, Instant now) {
 std::string round_progress(const JobSummary& summary, double seconds_in_round) {
   const std::string time = ", " + duration_text(seconds_in_round);
   if (summary.state == JobState::kPending) return "waiting for its turn" + time;
-  const std::string round = summary.round >= summary.rounds
-                                ? "final measurement"
-                                : "round " + std::to_string(summary.round + 1) + "/" + std::to_string(summary.rounds);
+  const std::string round = summary.round >= summary.rounds ? "final measurement"
+                                                            : "round " + std::to_string(summary.round + 1) +
+                                                                  "/" + std::to_string(summary.rounds);
   if (summary.cohort == 0) {
     const std::string why = summary.text.empty() ? "waiting for clients" : one_line(summary.text);
     return bar_text(0, kBarWidth) + " " + round + ": " + why + time;
   }
   const double share = static_cast<double>(summary.delivered) / summary.cohort;
   const std::string attempt = summary.attempt > 1 ? " (attempt " + std::to_string(summary.attempt) + ")" : "";
-  return bar_text(share, kBarWidth) + " " + round + attempt + ": " + std::to_string(summary.delivered) + " of " +
-         std::to_string(summary.cohort) + " delivered" + time;
+  return bar_text(share, kBarWidth) + " " + round + attempt + ": " + std::to_string(summary.delivered) +
+         " of " + std::to_string(summary.cohort) + " delivered" + time;
 }
 
 JsonObject to_json(const JobSummary& summary) {
@@ -156,7 +166,9 @@ JsonObject to_json(const NodeSummary& node) {
       .add("name", node.name)
       .add("key", hex(node.key.span()))
       .add("role", name_of(node.role))
-      .add("state", node.revoked ? "revoked" : node.connected ? "connected" : "away")
+      .add("state", node.revoked     ? "revoked"
+                    : node.connected ? "connected"
+                                     : "away")
       .add("device", node.capability.device)
       .add("cores", node.capability.cores)
       .add("memory_bytes", node.capability.memory_bytes)

@@ -32,7 +32,8 @@ struct Chosen {
 };
 
 // Every command has --json, an example and the exit codes.
-CLI::App* add(CLI::App& app, Chosen& chosen, const std::string& name, const std::string& text, const std::string& example) {
+CLI::App* add(CLI::App& app, Chosen& chosen, const std::string& name, const std::string& text,
+              const std::string& example) {
   CLI::App* command = app.add_subcommand(name, text);
   command->add_flag("--json", chosen.json, "One JSON object a line on standard output");
   command->footer("Example: " + example + "\n" + exit_code_help());
@@ -40,36 +41,51 @@ CLI::App* add(CLI::App& app, Chosen& chosen, const std::string& name, const std:
 }
 
 void add_home(CLI::App* command, Chosen& chosen) {
-  command->add_option("--home", chosen.home, "Folder that `covey init` made; also COVEY_HOME")->capture_default_str();
+  command->add_option("--home", chosen.home, "Folder that `covey init` made; also COVEY_HOME")
+      ->capture_default_str();
 }
 
-CLI::App* add_with_home(CLI::App& app, Chosen& chosen, const std::string& name, const std::string& text, const std::string& example) {
+CLI::App* add_with_home(CLI::App& app, Chosen& chosen, const std::string& name, const std::string& text,
+                        const std::string& example) {
   CLI::App* command = add(app, chosen, name, text, example);
   add_home(command, chosen);
   return command;
 }
 
 void add_job(CLI::App* command, std::optional<JobId>& job, const std::string& otherwise) {
-  command->add_option("JOB", job, "The job's number, as in `covey list`; left out: " + otherwise)->check(CLI::PositiveNumber);
+  command->add_option("JOB", job, "The job's number, as in `covey list`; left out: " + otherwise)
+      ->check(CLI::PositiveNumber);
 }
 
 void add_setup(CLI::App& app, Chosen& chosen) {
-  CLI::App* init = add_with_home(app, chosen, "init", "Make the keys of a new federation: authority, coordinator, operator",
+  CLI::App* init = add_with_home(app, chosen, "init",
+                                 "Make the keys of a new federation: authority, coordinator, operator",
                                  "covey init --host train.example.org");
-  init->add_option("--host", chosen.init.host, "Name or address under which clients reach the coordinator")->capture_default_str();
-  init->add_option("--control-port", chosen.init.control_port, "Port for messages")->capture_default_str()->check(CLI::Range(1, 65535));
-  init->add_option("--bulk-port", chosen.init.bulk_port, "Port for models and updates")->capture_default_str()->check(CLI::Range(1, 65535));
-  init->add_option("--operator", chosen.init.operator_name, "Your own name in the journal")->capture_default_str();
+  init->add_option("--host", chosen.init.host, "Name or address under which clients reach the coordinator")
+      ->capture_default_str();
+  init->add_option("--control-port", chosen.init.control_port, "Port for messages")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 65535));
+  init->add_option("--bulk-port", chosen.init.bulk_port, "Port for models and updates")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 65535));
+  init->add_option("--operator", chosen.init.operator_name, "Your own name in the journal")
+      ->capture_default_str();
   init->callback([&chosen] {
     chosen.init.home = chosen.home;
     chosen.run = [&chosen](Console& console) { return init_command(chosen.init, console); };
   });
 
-  CLI::App* token = add_with_home(app, chosen, "token", "Make a join token: one line that lets one node in, once",
-                                  "covey token --expires 2h -o hospital-a.token");
-  token->add_option("--role", chosen.token.role, "client or operator")->capture_default_str()->check(CLI::IsMember({"client", "operator"}));
-  token->add_option("--expires", chosen.token.expires, "How long it can be used: a number and s, m, h or d")->capture_default_str();
-  token->add_option("-o,--output", chosen.token.output, "Write it into this new file (mode 0600) instead of standard output");
+  CLI::App* token =
+      add_with_home(app, chosen, "token", "Make a join token: one line that lets one node in, once",
+                    "covey token --expires 2h -o hospital-a.token");
+  token->add_option("--role", chosen.token.role, "client or operator")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"client", "operator"}));
+  token->add_option("--expires", chosen.token.expires, "How long it can be used: a number and s, m, h or d")
+      ->capture_default_str();
+  token->add_option("-o,--output", chosen.token.output,
+                    "Write it into this new file (mode 0600) instead of standard output");
   token->callback([&chosen] {
     chosen.token.home = chosen.home;
     chosen.run = [&chosen](Console& console) { return token_command(chosen.token, console); };
@@ -77,7 +93,8 @@ void add_setup(CLI::App& app, Chosen& chosen) {
 }
 
 void add_jobs(CLI::App& app, Chosen& chosen) {
-  CLI::App* run = add_with_home(app, chosen, "run", "Submit a job file and follow the job; Ctrl-C stops following, not the job",
+  CLI::App* run = add_with_home(app, chosen, "run",
+                                "Submit a job file and follow the job; Ctrl-C stops following, not the job",
                                 "covey run job.toml");
   run->add_option("FILE", chosen.job_file.job_file, "The job file (docs/job_file.md)")->required();
   run->add_flag("--detach", chosen.job_file.detach, "Submit only");
@@ -87,16 +104,20 @@ void add_jobs(CLI::App& app, Chosen& chosen) {
   });
 
   CLI::App* list = add_with_home(app, chosen, "list", "All jobs, oldest first", "covey list");
-  list->callback([&chosen] { chosen.run = [&chosen](Console& console) { return list_command(chosen.home, console); }; });
+  list->callback(
+      [&chosen] { chosen.run = [&chosen](Console& console) { return list_command(chosen.home, console); }; });
 
-  CLI::App* watch = add_with_home(app, chosen, "watch", "Follow a job: every committed round, then what comes", "covey watch 3");
+  CLI::App* watch = add_with_home(app, chosen, "watch",
+                                  "Follow a job: every committed round, then what comes", "covey watch 3");
   add_job(watch, chosen.job.job, "the latest");
   watch->callback([&chosen] {
     chosen.job.home = chosen.home;
     chosen.run = [&chosen](Console& console) { return watch_command(chosen.job, console); };
   });
 
-  CLI::App* log = add_with_home(app, chosen, "log", "The coordinator's journal: who joined, what each job went through", "covey log 3 --follow");
+  CLI::App* log =
+      add_with_home(app, chosen, "log", "The coordinator's journal: who joined, what each job went through",
+                    "covey log 3 --follow");
   add_job(log, chosen.log.job, "everything");
   log->add_flag("-f,--follow", chosen.log.follow, "Go on until Ctrl-C");
   log->callback([&chosen] {
@@ -104,7 +125,8 @@ void add_jobs(CLI::App& app, Chosen& chosen) {
     chosen.run = [&chosen](Console& console) { return log_command(chosen.log, console); };
   });
 
-  CLI::App* stop = add_with_home(app, chosen, "stop", "Stop a job; what its last committed round made stays", "covey stop 3");
+  CLI::App* stop = add_with_home(app, chosen, "stop", "Stop a job; what its last committed round made stays",
+                                 "covey stop 3");
   add_job(stop, chosen.job.job, "the latest");
   stop->callback([&chosen] {
     chosen.job.home = chosen.home;
@@ -113,7 +135,9 @@ void add_jobs(CLI::App& app, Chosen& chosen) {
 }
 
 void add_models(CLI::App& app, Chosen& chosen) {
-  CLI::App* pull = add_with_home(app, chosen, "pull", "Download a job's latest model: safetensors, job file, figures", "covey pull 3 -o model");
+  CLI::App* pull =
+      add_with_home(app, chosen, "pull", "Download a job's latest model: safetensors, job file, figures",
+                    "covey pull 3 -o model");
   add_job(pull, chosen.pull.job.job, "the latest");
   pull->add_option("-o,--output", chosen.pull.output, "Folder to write into; left out: job-NUMBER");
   pull->callback([&chosen] {
@@ -121,7 +145,8 @@ void add_models(CLI::App& app, Chosen& chosen) {
     chosen.run = [&chosen](Console& console) { return pull_command(chosen.pull, console); };
   });
 
-  CLI::App* report = add_with_home(app, chosen, "report", "A job's curves and figures as one HTML file", "covey report 3 -o report.html");
+  CLI::App* report = add_with_home(app, chosen, "report", "A job's curves and figures as one HTML file",
+                                   "covey report 3 -o report.html");
   add_job(report, chosen.report.job.job, "the latest");
   report->add_option("-o,--output", chosen.report.output, "File to write")->capture_default_str();
   report->callback([&chosen] {
@@ -131,41 +156,74 @@ void add_models(CLI::App& app, Chosen& chosen) {
 
   CLI::App* generate = add(app, chosen, "generate", "Text from a byte-level transformer that was pulled",
                            "covey generate --model job-3 --prompt \"int main\" --bytes 300");
-  generate->add_option("--model", chosen.generate.model, "Folder that `covey pull` made, or its safetensors file")->required();
+  generate
+      ->add_option("--model", chosen.generate.model, "Folder that `covey pull` made, or its safetensors file")
+      ->required();
   generate->add_option("--prompt", chosen.generate.prompt, "How the text begins");
-  generate->add_option("--bytes", chosen.generate.bytes, "Bytes to generate")->capture_default_str()->check(CLI::Range(1, 1'000'000));
-  generate->add_option("--temperature", chosen.generate.temperature, "0: the likeliest byte each time; 1: as the model believes")->capture_default_str()->check(CLI::Range(0.0, 100.0));
-  generate->add_option("--seed", chosen.generate.seed, "The same seed gives the same text")->capture_default_str();
-  generate->callback([&chosen] { chosen.run = [&chosen](Console& console) { return generate_command(chosen.generate, console); }; });
+  generate->add_option("--bytes", chosen.generate.bytes, "Bytes to generate")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1'000'000));
+  generate
+      ->add_option("--temperature", chosen.generate.temperature,
+                   "0: the likeliest byte each time; 1: as the model believes")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 100.0));
+  generate->add_option("--seed", chosen.generate.seed, "The same seed gives the same text")
+      ->capture_default_str();
+  generate->callback([&chosen] {
+    chosen.run = [&chosen](Console& console) { return generate_command(chosen.generate, console); };
+  });
 }
 
 void add_nodes(CLI::App& app, Chosen& chosen) {
-  CLI::App* nodes = add_with_home(app, chosen, "nodes", "Who may take part, who is connected, what they have", "covey nodes --json");
-  nodes->callback([&chosen] { chosen.run = [&chosen](Console& console) { return nodes_command(chosen.home, console); }; });
+  CLI::App* nodes = add_with_home(app, chosen, "nodes", "Who may take part, who is connected, what they have",
+                                  "covey nodes --json");
+  nodes->callback([&chosen] {
+    chosen.run = [&chosen](Console& console) { return nodes_command(chosen.home, console); };
+  });
 
-  CLI::App* revoke = add_with_home(app, chosen, "revoke", "Shut a node out, at once and for good", "covey revoke hospital-a");
+  CLI::App* revoke = add_with_home(app, chosen, "revoke", "Shut a node out, at once and for good",
+                                   "covey revoke hospital-a");
   revoke->add_option("NODE", chosen.revoke.node, "Its name, or at least 6 hex digits of its key")->required();
   revoke->callback([&chosen] {
     chosen.revoke.home = chosen.home;
     chosen.run = [&chosen](Console& console) { return revoke_command(chosen.revoke, console); };
   });
 
-  CLI::App* doctor = add_with_home(app, chosen, "doctor", "Check this machine, its folders and its coordinator; says what to do", "covey doctor");
-  doctor->callback([&chosen] { chosen.run = [&chosen](Console& console) { return doctor_command(chosen.home, console); }; });
+  CLI::App* doctor =
+      add_with_home(app, chosen, "doctor",
+                    "Check this machine, its folders and its coordinator; says what to do", "covey doctor");
+  doctor->callback([&chosen] {
+    chosen.run = [&chosen](Console& console) { return doctor_command(chosen.home, console); };
+  });
 
-  CLI::App* demo = add(app, chosen, "demo", "A whole federation on this machine: a coordinator, five clients with different text, one model",
-                       "covey demo --data ~/mail ~/notes ~/code --seconds 300");
-  demo->add_option("--data", chosen.demo.data, "Folders of text, one client each; left out: five kinds of text of this machine");
-  demo->add_option("--seconds", chosen.demo.seconds, "About how long the federated training takes; training alone takes as long again")->capture_default_str()->check(CLI::Range(5, 86'400));
-  demo->add_option("--dir", chosen.demo.folder, "Folder for everything it makes; the previous demo's is replaced")->capture_default_str();
-  demo->callback([&chosen] { chosen.run = [&chosen](Console& console) { return demo_command(chosen.demo, console); }; });
+  CLI::App* demo =
+      add(app, chosen, "demo",
+          "A whole federation on this machine: a coordinator, five clients with different text, one model",
+          "covey demo --data ~/mail ~/notes ~/code --seconds 300");
+  demo->add_option("--data", chosen.demo.data,
+                   "Folders of text, one client each; left out: five kinds of text of this machine");
+  demo->add_option("--seconds", chosen.demo.seconds,
+                   "About how long the federated training takes; training alone takes as long again")
+      ->capture_default_str()
+      ->check(CLI::Range(5, 86'400));
+  demo->add_option("--dir", chosen.demo.folder,
+                   "Folder for everything it makes; the previous demo's is replaced")
+      ->capture_default_str();
+  demo->callback(
+      [&chosen] { chosen.run = [&chosen](Console& console) { return demo_command(chosen.demo, console); }; });
 }
 
 int report_error(const Error& error, bool json) {
   std::fprintf(stderr, "covey: %s\n", printable(error.message).c_str());
   const int code = exit_code_of(error.code);
   if (json) {
-    const std::string line = JsonObject().add("event", "error").add("code", name_of(error.code)).add("text", error.message).add("exit_code", code).text();
+    const std::string line = JsonObject()
+                                 .add("event", "error")
+                                 .add("code", name_of(error.code))
+                                 .add("text", error.message)
+                                 .add("exit_code", code)
+                                 .text();
     std::printf("%s\n", line.c_str());
   }
   return code;
@@ -173,17 +231,22 @@ int report_error(const Error& error, bool json) {
 
 int run(int argc, char** argv) {
   Chosen chosen;
-  CLI::App app{"Covey trains one model on many machines' data, which stays where it is.\n"
-               "Begin with `covey demo`, or `covey init`."};
-  app.footer("`covey COMMAND --help` says more. docs/commands.md has everything.\n" + std::string(exit_code_help()));
+  CLI::App app{
+      "Covey trains one model on many machines' data, which stays where it is.\n"
+      "Begin with `covey demo`, or `covey init`."};
+  app.footer("`covey COMMAND --help` says more. docs/commands.md has everything.\n" +
+             std::string(exit_code_help()));
   app.set_version_flag("--version", std::string("covey ") + COVEY_VERSION);
   app.require_subcommand(1);
   add_setup(app, chosen);
   add_jobs(app, chosen);
   add_models(app, chosen);
   add_nodes(app, chosen);
-  if (argc > 1 && argv[1][0] != '-' && app.get_subcommand_no_throw(argv[1]) == nullptr)
-    return report_error({ErrorCode::kInvalidArgument, "there is no command \"" + std::string(argv[1]) + "\"; `covey --help` lists them"}, false);
+  const auto is_named = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
+  if (argc > 1 && argv[1][0] != '-' && app.get_subcommands(is_named).empty())
+    return report_error({ErrorCode::kInvalidArgument,
+                         "there is no command \"" + std::string(argv[1]) + "\"; `covey --help` lists them"},
+                        false);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& failure) {

@@ -23,7 +23,9 @@ constexpr std::size_t kModelFileBytesMax = std::size_t{1} << 34U;
 std::string job_text(JobId job) { return std::to_string(job); }
 
 void say_choice(const ChosenJob& chosen, Console& console) {
-  if (!chosen.why.empty()) console.note("job " + job_text(chosen.summary.job) + " (" + one_line(chosen.summary.name) + "), " + chosen.why);
+  if (!chosen.why.empty())
+    console.note("job " + job_text(chosen.summary.job) + " (" + one_line(chosen.summary.name) + "), " +
+                 chosen.why);
 }
 
 struct LoadedModel {
@@ -38,7 +40,9 @@ Result<JobSpec> spec_of_file(const SafetensorsFile& file, const std::string& pat
   const std::string beside = (std::filesystem::path(path).parent_path() / "job.toml").string();
   auto toml = read_file(beside, 64 * 1024);
   if (!toml)
-    return unexpected(in_context(path + " does not say which model it holds, and there is no job file beside it; use a folder that `covey pull` made", toml.error()));
+    return unexpected(in_context(path + " does not say which model it holds, and there is no job file beside "
+                                        "it; use a folder that `covey pull` made",
+                                 toml.error()));
   return parse_job(text_of(*toml));
 }
 
@@ -59,7 +63,8 @@ Result<LoadedModel> load_model(const std::string& where) {
 
 Result<int> pull_command(const PullOptions& options, Console& console) {
   const std::string cache = operator_folder(options.job.home) + "/cache";
-  COVEY_TRY_VOID(load_membership(operator_folder(options.job.home)));  // before a cache is made beside nothing
+  COVEY_TRY_VOID(
+      load_membership(operator_folder(options.job.home)));  // before a cache is made beside nothing
   COVEY_TRY(const auto blobs, open_blob_files(cache));
   COVEY_TRY(const auto session, Session::open(options.job.home, *blobs));
   COVEY_TRY(const ChosenJob chosen, choose_job(*session, options.job.job));
@@ -68,12 +73,20 @@ Result<int> pull_command(const PullOptions& options, Console& console) {
   COVEY_TRY(const PulledModel pulled, pull_model(*session, *blobs, chosen.summary, folder, console));
   COVEY_TRY(const auto held, blobs->list());
   for (const Digest& blob : held) COVEY_TRY_VOID(blobs->erase(blob));  // whole: only a part is worth keeping
-  console.object(JsonObject().add("event", "pulled").add("job", chosen.summary.job).add("round", pulled.version).add("rounds", chosen.summary.rounds)
-                     .add("parameters", pulled.parameters.size()).add("folder", folder).add("model", folder + "/model.safetensors"));
-  console.line("Wrote the model after " + job_text(pulled.version) + " of " + job_text(chosen.summary.rounds) + " rounds, " +
-               job_text(pulled.parameters.size()) + " parameters:");
+  console.object(JsonObject()
+                     .add("event", "pulled")
+                     .add("job", chosen.summary.job)
+                     .add("round", pulled.version)
+                     .add("rounds", chosen.summary.rounds)
+                     .add("parameters", pulled.parameters.size())
+                     .add("folder", folder)
+                     .add("model", folder + "/model.safetensors"));
+  console.line("Wrote the model after " + job_text(pulled.version) + " of " +
+               job_text(chosen.summary.rounds) + " rounds, " + job_text(pulled.parameters.size()) +
+               " parameters:");
   console.line("  " + folder + "/model.safetensors   " + folder + "/job.toml   " + folder + "/metrics.jsonl");
-  if (pulled.spec.data.format == DataFormat::kText) console.line("See what it says with `covey generate --model " + folder + "`.");
+  if (pulled.spec.data.format == DataFormat::kText)
+    console.line("See what it says with `covey generate --model " + folder + "`.");
   return kExitOk;
 }
 
@@ -84,8 +97,13 @@ Result<int> report_command(const ReportOptions& options, Console& console) {
   say_choice(chosen, console);
   COVEY_TRY(const ReportData data, report_data(*session, chosen.summary.job));
   COVEY_TRY_VOID(write_file(options.output, bytes_of(report_html(data))));
-  console.object(JsonObject().add("event", "report").add("job", chosen.summary.job).add("rounds", data.rounds.size()).add("file", options.output));
-  console.line("Wrote " + options.output + ": " + job_text(data.rounds.size()) + " rows of figures. It needs no network; open it in a browser.");
+  console.object(JsonObject()
+                     .add("event", "report")
+                     .add("job", chosen.summary.job)
+                     .add("rounds", data.rounds.size())
+                     .add("file", options.output));
+  console.line("Wrote " + options.output + ": " + job_text(data.rounds.size()) +
+               " rows of figures. It needs no network; open it in a browser.");
   return kExitOk;
 }
 
@@ -93,14 +111,24 @@ Result<int> generate_command(const GenerateOptions& options, Console& console) {
   COVEY_TRY(const LoadedModel loaded, load_model(options.model));
   const ModelSpec& spec = loaded.spec.model;
   if (spec.family != ModelFamily::kTransformer)
-    return unexpected(ErrorCode::kInvalidArgument, options.model + " holds a model of family \"" + name_of(spec.family) + "\"; only a \"transformer\" can generate text");
+    return unexpected(ErrorCode::kInvalidArgument, options.model + " holds a model of family \"" +
+                                                       name_of(spec.family) +
+                                                       "\"; only a \"transformer\" can generate text");
   const auto ops = make_cpu_ops();
   COVEY_TRY(const auto model, Model::create(spec, 1, *ops));
   std::copy(loaded.parameters.begin(), loaded.parameters.end(), model->parameters().begin());
-  const std::string text = generate(*model, spec, options.prompt, options.bytes, options.temperature, Random(options.seed).split("generate"));
-  console.object(JsonObject().add("prompt", options.prompt).add("text", text).add("bytes", text.size()).add("temperature", options.temperature).add("seed", options.seed));
+  const std::string text = generate(*model, spec, options.prompt, options.bytes, options.temperature,
+                                    Random(options.seed).split("generate"));
+  console.object(JsonObject()
+                     .add("prompt", options.prompt)
+                     .add("text", text)
+                     .add("bytes", text.size())
+                     .add("temperature", options.temperature)
+                     .add("seed", options.seed));
   // A model's bytes must not drive a terminal; a pipe gets them as they are.
-  if (!console.json()) console.raw((::isatty(STDOUT_FILENO) == 1 ? printable(options.prompt + text) : options.prompt + text) + "\n");
+  if (!console.json())
+    console.raw((::isatty(STDOUT_FILENO) == 1 ? printable(options.prompt + text) : options.prompt + text) +
+                "\n");
   return kExitOk;
 }
 

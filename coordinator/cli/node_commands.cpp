@@ -13,7 +13,8 @@ Result<int> nodes_command(const std::string& home, Console& console) {
   COVEY_TRY(const auto session, Session::open(home, blobs));
   COVEY_TRY(const auto nodes, session->nodes());
   const Instant now = SystemClock().now();
-  Table table({"NAME", "KEY", "ROLE", "STATE", "LAST SEEN", "DEVICE", "CORES", "MEMORY", "GFLOP/S"}, {4, 6, 7, 8});
+  Table table({"NAME", "KEY", "ROLE", "STATE", "LAST SEEN", "DEVICE", "CORES", "MEMORY", "GFLOP/S"},
+              {4, 6, 7, 8});
   bool clients = false;
   for (const NodeSummary& node : nodes) {
     console.object(to_json(node));
@@ -21,10 +22,16 @@ Result<int> nodes_command(const std::string& home, Console& console) {
     const bool known = node.capability.cores != 0;
     const bool operates = node.role == Role::kOperator;
     table.add({node.name, short_hex(node.key), name_of(node.role),
-               node.revoked ? "revoked" : operates ? "" : node.connected ? "connected" : "away",
-               node.last_seen == Instant{} ? "-" : duration_text(seconds(std::max(Duration{}, now - node.last_seen))) + " ago",
+               node.revoked     ? "revoked"
+               : operates       ? ""
+               : node.connected ? "connected"
+                                : "away",
+               node.last_seen == Instant{}
+                   ? "-"
+                   : duration_text(seconds(std::max(Duration{}, now - node.last_seen))) + " ago",
                node.capability.device, known ? std::to_string(node.capability.cores) : "",
-               known ? bytes_text(node.capability.memory_bytes) : "", known ? fixed_text(node.capability.gflops, 0) : ""});
+               known ? bytes_text(node.capability.memory_bytes) : "",
+               known ? fixed_text(node.capability.gflops, 0) : ""});
   }
   console.table(table);
   if (!clients) console.line("No client has enrolled yet; make a join token with `covey token`.");
@@ -36,7 +43,8 @@ Result<int> revoke_command(const RevokeOptions& options, Console& console) {
   COVEY_TRY(const auto session, Session::open(options.home, blobs));
   COVEY_TRY(const Done done, session->ask_for<Done>(RevokeNode{options.node}));
   console.object(JsonObject().add("event", "revoked").add("node", options.node).add("text", done.text));
-  console.line(one_line(done.text) + ". It is refused from now on; to let that site back in, give it a new token.");
+  console.line(one_line(done.text) +
+               ". It is refused from now on; to let that site back in, give it a new token.");
   return kExitOk;
 }
 

@@ -14,7 +14,8 @@ constexpr std::uint64_t kManifestBytesMax = 1 << 20U;
 
 Result<StoredModel> download(Session& session, BlobStore& blobs, const BlobRef& model, Console& console) {
   if (model.size > kManifestBytesMax)
-    return unexpected(ErrorCode::kInvalidMessage, "the coordinator names a model manifest of " + bytes_text(model.size) + ", at most " +
+    return unexpected(ErrorCode::kInvalidMessage, "the coordinator names a model manifest of " +
+                                                      bytes_text(model.size) + ", at most " +
                                                       bytes_text(kManifestBytesMax) + " is allowed");
   COVEY_TRY(const Bytes encoded, session.fetch(model, {}));
   COVEY_TRY(const ModelManifest manifest, decode_manifest(encoded));
@@ -41,7 +42,8 @@ Result<void> prepare_folder(const std::string& folder) {
   return make_folders(folder, 0755);
 }
 
-Result<void> write_files(const PulledModel& pulled, const JobDetail& detail, const std::vector<ClientMetrics>& clients) {
+Result<void> write_files(const PulledModel& pulled, const JobDetail& detail,
+                         const std::vector<ClientMetrics>& clients) {
   const std::string toml = public_toml(pulled.spec);
   const std::map<std::string, std::string> metadata{{"format", "pt"},
                                                     {"covey.job", std::to_string(detail.summary.job)},
@@ -60,7 +62,8 @@ Result<void> write_files(const PulledModel& pulled, const JobDetail& detail, con
 
 }  // namespace
 
-Result<std::vector<ClientMetrics>> all_clients(Session& session, JobId job, const std::vector<RoundMetrics>& rounds) {
+Result<std::vector<ClientMetrics>> all_clients(Session& session, JobId job,
+                                               const std::vector<RoundMetrics>& rounds) {
   std::vector<ClientMetrics> all;
   for (const RoundMetrics& round : rounds) {
     auto rows = session.clients_of(job, round.round);
@@ -74,15 +77,20 @@ Result<std::vector<ClientMetrics>> all_clients(Session& session, JobId job, cons
   return all;
 }
 
-Result<PulledModel> pull_model(Session& session, BlobStore& blobs, const JobSummary& summary, const std::string& folder, Console& console) {
+Result<PulledModel> pull_model(Session& session, BlobStore& blobs, const JobSummary& summary,
+                               const std::string& folder, Console& console) {
   if (summary.model.size == 0)
-    return unexpected(ErrorCode::kUnavailable, "job " + std::to_string(summary.job) + " is " + name_of(summary.state) +
-                                                   " and has no model" + (is_over(summary.state) ? "" : " yet; wait until it has started"));
+    return unexpected(ErrorCode::kUnavailable,
+                      "job " + std::to_string(summary.job) + " is " + name_of(summary.state) +
+                          " and has no model" +
+                          (is_over(summary.state) ? "" : " yet; wait until it has started"));
   COVEY_TRY_VOID(prepare_folder(folder));
   COVEY_TRY(const JobSpec spec, session.spec_of(summary.job));
   COVEY_TRY(StoredModel model, download(session, blobs, summary.model, console));
   if (model.manifest.spec != spec.model)
-    return unexpected(ErrorCode::kInvalidMessage, "the model that the coordinator has for job " + std::to_string(summary.job) + " is not the one its configuration describes");
+    return unexpected(ErrorCode::kInvalidMessage, "the model that the coordinator has for job " +
+                                                      std::to_string(summary.job) +
+                                                      " is not the one its configuration describes");
   COVEY_TRY(JobDetail detail, session.job(summary.job, 0));
   detail.summary.model = summary.model;
   COVEY_TRY(const auto clients, all_clients(session, summary.job, detail.metrics));

@@ -58,10 +58,15 @@ Series of_training_rounds(const ReportData& data, const std::string& name, Value
 }
 
 std::string charts(const ReportData& data, Quality quality) {
-  const auto train = of_training_rounds(data, "all clients", [&](const RoundMetrics& r) { return trained(quality, r.train); });
-  const auto times = of_training_rounds(data, "seconds", [](const RoundMetrics& r) { return round_seconds(r); });
-  const auto sent = of_training_rounds(data, "MB", [](const RoundMetrics& r) { return static_cast<double>(r.update_bytes) / 1e6; });
-  return line_chart({"On held-out data, over everyone and per client", "model after round", held_label(quality)}, held_out_series(data, quality)) +
+  const auto train = of_training_rounds(data, "all clients",
+                                        [&](const RoundMetrics& r) { return trained(quality, r.train); });
+  const auto times =
+      of_training_rounds(data, "seconds", [](const RoundMetrics& r) { return round_seconds(r); });
+  const auto sent = of_training_rounds(
+      data, "MB", [](const RoundMetrics& r) { return static_cast<double>(r.update_bytes) / 1e6; });
+  return line_chart(
+             {"On held-out data, over everyone and per client", "model after round", held_label(quality)},
+             held_out_series(data, quality)) +
          line_chart({"While training", "round", train_label(quality)}, {train}) +
          bar_chart({"Time of each round", "round", "seconds"}, times) +
          bar_chart({"Updates received in each round", "round", "MB"}, sent);
@@ -69,20 +74,25 @@ std::string charts(const ReportData& data, Quality quality) {
 
 std::string cells(const char* tag, const std::vector<std::string>& texts) {
   std::string row = "<tr>";
-  for (const std::string& text : texts) row += std::string("<") + tag + ">" + html_text(text) + "</" + tag + ">";
+  for (const std::string& text : texts)
+    row += std::string("<") + tag + ">" + html_text(text) + "</" + tag + ">";
   return row + "</tr>\n";
 }
 
 std::string rounds_table(const ReportData& data, Quality quality) {
   std::string out = "<div class=\"wide\"><table>\n";
-  out += cells("th", {"round", "clients", "declined", "examples", train_label(quality), held_label(quality) + " (of the model it started from)",
-                      "update norm", "received", "time"});
+  out += cells("th",
+               {"round", "clients", "declined", "examples", train_label(quality),
+                held_label(quality) + " (of the model it started from)", "update norm", "received", "time"});
   for (const RoundMetrics& round : data.rounds) {
     const bool final = round.round > data.summary.rounds;
-    out += cells("td", {final ? "final" : std::to_string(round.round), std::to_string(round.delivered) + "/" + std::to_string(round.cohort),
-                        std::to_string(round.declined), std::to_string(round.examples), final ? "" : trained_text(quality, round.train),
-                        held_out_text(quality, round.evaluation), final ? "" : fixed_text(round.update_norm, 4),
-                        final ? "" : bytes_text(round.update_bytes), duration_text(round_seconds(round))});
+    out +=
+        cells("td", {final ? "final" : std::to_string(round.round),
+                     std::to_string(round.delivered) + "/" + std::to_string(round.cohort),
+                     std::to_string(round.declined), std::to_string(round.examples),
+                     final ? "" : trained_text(quality, round.train),
+                     held_out_text(quality, round.evaluation), final ? "" : fixed_text(round.update_norm, 4),
+                     final ? "" : bytes_text(round.update_bytes), duration_text(round_seconds(round))});
   }
   return out + "</table></div>\n";
 }
@@ -94,10 +104,14 @@ std::string clients_table(const ReportData& data, Quality quality) {
   std::string rows;
   for (const ClientMetrics& client : data.clients)
     if (client.round == last)
-      rows += cells("td", {client.client, std::to_string(client.examples), held_out_text(quality, client.evaluation), std::to_string(client.evaluation.targets)});
+      rows +=
+          cells("td", {client.client, std::to_string(client.examples),
+                       held_out_text(quality, client.evaluation), std::to_string(client.evaluation.targets)});
   if (rows.empty()) return "";
-  return "<h2>Clients, on the model after round " + std::to_string(last - 1) + "</h2><div class=\"wide\"><table>\n" +
-         cells("th", {"client", "training examples", held_label(quality), "measured on"}) + rows + "</table></div>\n";
+  return "<h2>Clients, on the model after round " + std::to_string(last - 1) +
+         "</h2><div class=\"wide\"><table>\n" +
+         cells("th", {"client", "training examples", held_label(quality), "measured on"}) + rows +
+         "</table></div>\n";
 }
 
 std::string tile(const std::string& value, const std::string& what) {
@@ -105,14 +119,18 @@ std::string tile(const std::string& value, const std::string& what) {
 }
 
 std::string tiles(const ReportData& data, Quality quality) {
-  std::string out = "<div class=\"tiles\">" + tile(std::to_string(data.summary.round) + "/" + std::to_string(data.summary.rounds), "rounds");
+  std::string out =
+      "<div class=\"tiles\">" +
+      tile(std::to_string(data.summary.round) + "/" + std::to_string(data.summary.rounds), "rounds");
   if (!data.rounds.empty()) {
     const RoundMetrics& first = data.rounds.front();
     const RoundMetrics& last = data.rounds.back();
-    out += tile(held_out_text(quality, first.evaluation) + " → " + held_out_text(quality, last.evaluation), held_label(quality) + ", first and last model");
+    out += tile(held_out_text(quality, first.evaluation) + " → " + held_out_text(quality, last.evaluation),
+                held_label(quality) + ", first and last model");
     std::uint64_t bytes = 0;
     for (const RoundMetrics& round : data.rounds) bytes += round.update_bytes;
-    out += tile(bytes_text(bytes), "updates received") + tile(duration_text(seconds(last.committed - first.started)), "first to last round");
+    out += tile(bytes_text(bytes), "updates received") +
+           tile(duration_text(seconds(last.committed - first.started)), "first to last round");
   }
   return out + "</div>\n";
 }
@@ -123,7 +141,8 @@ Result<ReportData> report_data(Session& session, JobId job) {
   COVEY_TRY(JobSpec spec, session.spec_of(job));
   COVEY_TRY(JobDetail detail, session.job(job, 0));
   COVEY_TRY(auto clients, all_clients(session, job, detail.metrics));
-  return ReportData{std::move(detail.summary), std::move(spec), std::move(detail.metrics), std::move(clients), SystemClock().now()};
+  return ReportData{std::move(detail.summary), std::move(spec), std::move(detail.metrics), std::move(clients),
+                    SystemClock().now()};
 }
 
 std::string report_html(const ReportData& data) {
@@ -131,12 +150,16 @@ std::string report_html(const ReportData& data) {
   const std::string title = data.summary.name + ", job " + std::to_string(data.summary.job);
   return "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
          "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
-         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-         "<title>" + html_text(title) + "</title>\n<style>" + svg_style() + page_style() + "</style></head>\n<body>\n<h1>" + html_text(title) +
-         "</h1>\n<p class=\"sub\">" + html_text(state_line(data.summary, data.made)) + "</p>\n<p class=\"sub\">Submitted " +
-         date_text(data.summary.submitted) + " UTC; this report was made " + date_text(data.made) + " UTC by Covey.</p>\n" +
-         tiles(data, quality) + charts(data, quality) + "<h2>Rounds</h2>" + rounds_table(data, quality) + clients_table(data, quality) +
-         "<h2>Configuration</h2><pre>" + html_text(public_toml(data.spec)) + "</pre>\n</body></html>\n";
+         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
+         "'unsafe-inline'\">"
+         "<title>" +
+         html_text(title) + "</title>\n<style>" + svg_style() + page_style() +
+         "</style></head>\n<body>\n<h1>" + html_text(title) + "</h1>\n<p class=\"sub\">" +
+         html_text(state_line(data.summary, data.made)) + "</p>\n<p class=\"sub\">Submitted " +
+         date_text(data.summary.submitted) + " UTC; this report was made " + date_text(data.made) +
+         " UTC by Covey.</p>\n" + tiles(data, quality) + charts(data, quality) + "<h2>Rounds</h2>" +
+         rounds_table(data, quality) + clients_table(data, quality) + "<h2>Configuration</h2><pre>" +
+         html_text(public_toml(data.spec)) + "</pre>\n</body></html>\n";
 }
 
 }  // namespace covey::cli

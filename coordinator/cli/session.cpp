@@ -8,14 +8,16 @@ namespace covey::cli {
 namespace {
 
 constexpr Duration kAnswerTimeout = std::chrono::seconds(10);
-constexpr Duration kFetchTimeout = std::chrono::seconds(60);   // and a second for every 100 kB
+constexpr Duration kFetchTimeout = std::chrono::seconds(60);  // and a second for every 100 kB
 constexpr std::uint64_t kFetchBytesPerSecond = 100'000;
 
 Result<Membership> operator_of(const std::string& home) {
   const std::string folder = operator_folder(home);
   COVEY_TRY(auto membership, load_membership(folder));
   if (membership) return std::move(*membership);
-  return unexpected(ErrorCode::kNotFound, folder + " holds no operator; run `covey init` where the coordinator is to run, or name its folder with --home or COVEY_HOME");
+  return unexpected(ErrorCode::kNotFound, folder +
+                                              " holds no operator; run `covey init` where the coordinator is "
+                                              "to run, or name its folder with --home or COVEY_HOME");
 }
 
 // All pages of a list whose next page begins after what `cursor` says of the rows so far.
@@ -54,7 +56,9 @@ Result<OperatorAnswer> Session::ask(OperatorVerb verb) {
   COVEY_TRY(Message reply, caller_->call(OperatorRequest{id, std::move(verb)}, kAnswerTimeout));
   auto* const answer = std::get_if<OperatorReply>(&reply);
   if (answer == nullptr)
-    return unexpected(ErrorCode::kInternal, std::string("the coordinator answered a command with ") + name_of(reply) + "; install the same version of Covey on both sides");
+    return unexpected(ErrorCode::kInternal, std::string("the coordinator answered a command with ") +
+                                                name_of(reply) +
+                                                "; install the same version of Covey on both sides");
   if (const auto* error = std::get_if<Error>(&answer->answer)) return unexpected(*error);
   return std::move(answer->answer);
 }
@@ -65,8 +69,9 @@ Result<std::vector<JobSummary>> Session::jobs() {
 }
 
 Result<std::vector<NodeSummary>> Session::nodes() {
-  return all_pages<NodeRows, NodeSummary>(
-      [&](const auto& sofar) { return ask_for<NodeRows>(ListNodes{static_cast<std::uint32_t>(sofar.size())}); });
+  return all_pages<NodeRows, NodeSummary>([&](const auto& sofar) {
+    return ask_for<NodeRows>(ListNodes{static_cast<std::uint32_t>(sofar.size())});
+  });
 }
 
 Result<JobDetail> Session::job(JobId id, std::uint32_t after_round) {
@@ -96,8 +101,10 @@ Result<std::vector<JournalEntry>> Session::journal(JobId id, std::uint64_t after
 Result<JobSpec> Session::spec_of(JobId id) {
   COVEY_TRY(const JobDetail detail, ask_for<JobDetail>(ShowConfig{id}));
   if (detail.config.size > kJobTomlBytesMax)
-    return unexpected(ErrorCode::kInvalidMessage, "the configuration of job " + std::to_string(id) + " has " + std::to_string(detail.config.size) +
-                                                      " bytes, more than the " + std::to_string(kJobTomlBytesMax) + " allowed");
+    return unexpected(ErrorCode::kInvalidMessage, "the configuration of job " + std::to_string(id) + " has " +
+                                                      std::to_string(detail.config.size) +
+                                                      " bytes, more than the " +
+                                                      std::to_string(kJobTomlBytesMax) + " allowed");
   COVEY_TRY(const Bytes toml, fetch(detail.config, {}));
   return parse_job(text_of(toml));
 }
@@ -111,7 +118,8 @@ Result<JobId> Session::submit(const std::string& toml, std::uint64_t nonce) {
 
 Result<Bytes> Session::fetch(const BlobRef& blob, std::function<void(std::uint64_t)> progress) {
   const Duration timeout = kFetchTimeout + std::chrono::seconds(blob.size / kFetchBytesPerSecond);
-  return caller_->fetch(blob, timeout, progress ? std::move(progress) : [](std::uint64_t) {});
+  return caller_->fetch(
+      blob, timeout, progress ? std::move(progress) : [](std::uint64_t) {});
 }
 
 Result<ChosenJob> choose_job(Session& session, std::optional<JobId> wanted) {
@@ -122,7 +130,8 @@ Result<ChosenJob> choose_job(Session& session, std::optional<JobId> wanted) {
   COVEY_TRY(auto jobs, session.jobs());
   if (jobs.empty())
     return unexpected(ErrorCode::kNotFound, "no job was submitted yet; submit one with `covey run job.toml`");
-  const std::string why = jobs.size() == 1 ? "the only job" : "the latest of " + std::to_string(jobs.size()) + " jobs";
+  const std::string why =
+      jobs.size() == 1 ? "the only job" : "the latest of " + std::to_string(jobs.size()) + " jobs";
   return ChosenJob{std::move(jobs.back()), why};
 }
 

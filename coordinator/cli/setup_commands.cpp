@@ -10,8 +10,8 @@
 namespace covey::cli {
 
 Result<int> init_command(const InitOptions& options, Console& console) {
-  COVEY_TRY(const CoordinatorAddress address,
-            init_home({options.home, options.host, options.control_port, options.bulk_port, options.operator_name}));
+  COVEY_TRY(const CoordinatorAddress address, init_home({options.home, options.host, options.control_port,
+                                                         options.bulk_port, options.operator_name}));
   console.object(JsonObject()
                      .add("event", "initialised")
                      .add("home", options.home)
@@ -23,31 +23,33 @@ Result<int> init_command(const InitOptions& options, Console& console) {
   const std::string home = options.home == default_home() ? "" : " --home " + options.home;
   console.line("Made " + options.home);
   console.line("  authority/    signs join tokens; keep it with you, away from the coordinator's machine");
-  console.line("  coordinator/  what covey-coordinator needs; its key begins with " + short_hex(address.curve));
+  console.line("  coordinator/  what covey-coordinator needs; its key begins with " +
+               short_hex(address.curve));
   console.line("  operator/     your own identity, " + options.operator_name);
   console.line("");
   console.line("Next:");
   console.line("  1. Start the coordinator:    covey-coordinator" + home);
-  console.line("     It listens on ports " + std::to_string(address.control_port) + " and " + std::to_string(address.bulk_port) +
-               "; clients reach it as " + address.host + ".");
+  console.line("     It listens on ports " + std::to_string(address.control_port) + " and " +
+               std::to_string(address.bulk_port) + "; clients reach it as " + address.host + ".");
   console.line("  2. Make a token per client:  covey token" + home + " -o client1.token");
-  console.line("  3. At the client's site:     covey-client --token @client1.token --name site1 --data FOLDER");
+  console.line(
+      "  3. At the client's site:     covey-client --token @client1.token --name site1 --data FOLDER");
   console.line("  4. Train:                    covey run" + home + " job.toml");
   return kExitOk;
 }
 
 Result<int> token_command(const TokenOptions& options, Console& console) {
   COVEY_TRY(const Role role, role_from(options.role));
-  COVEY_TRY(const Duration valid,
-            duration_from("--expires", options.expires, std::chrono::minutes(1), std::chrono::hours(24 * 90)));
+  COVEY_TRY(const Duration valid, duration_from("--expires", options.expires, std::chrono::minutes(1),
+                                                std::chrono::hours(24 * 90)));
   MemoryBlobs blobs;
   COVEY_TRY(const auto session, Session::open(options.home, blobs));
   COVEY_TRY(const std::string text, make_token(*session, {options.home, role, valid}));
   if (!options.output.empty()) {
     COVEY_TRY_VOID(save_token(options.output, text));
     console.object(JsonObject().add("event", "token").add("role", name_of(role)).add("file", options.output));
-    console.line("Wrote " + options.output + ": a token for one " + name_of(role) + ", valid for " + options.expires +
-                 ". Whoever holds it can join once; carry it on a private way.");
+    console.line("Wrote " + options.output + ": a token for one " + name_of(role) + ", valid for " +
+                 options.expires + ". Whoever holds it can join once; carry it on a private way.");
     return kExitOk;
   }
   console.object(JsonObject().add("event", "token").add("role", name_of(role)).add("token", text));

@@ -42,7 +42,8 @@ struct Bounds {
 };
 
 std::string nothing_to_show(const ChartSpec& spec) {
-  return "<figure><figcaption>" + html_text(spec.title) + "</figcaption><p class=\"none\">Nothing was measured yet.</p></figure>\n";
+  return "<figure><figcaption>" + html_text(spec.title) +
+         "</figcaption><p class=\"none\">Nothing was measured yet.</p></figure>\n";
 }
 
 Axis y_axis(const ChartSpec& spec, const Bounds& bounds) {
@@ -57,15 +58,16 @@ Axis y_axis(const ChartSpec& spec, const Bounds& bounds) {
 }
 
 std::string label(double x, double y, const char* anchor, const std::string& text) {
-  return "<text x=\"" + number(x) + "\" y=\"" + number(y) + "\" text-anchor=\"" + anchor + "\">" + html_text(text) + "</text>";
+  return "<text x=\"" + number(x) + "\" y=\"" + number(y) + "\" text-anchor=\"" + anchor + "\">" +
+         html_text(text) + "</text>";
 }
 
 std::string grid(const Axis& y) {
   std::string out = "<g class=\"grid\">";
   for (const double tick : ticks_of(y.low, y.high)) {
     const std::string at = number(y.at(tick));
-    out += "<line x1=\"" + number(kLeft) + "\" x2=\"" + number(kWidth - kRight) + "\" y1=\"" + at + "\" y2=\"" + at + "\"/>" +
-           label(kLeft - 8, y.at(tick) + 4, "end", tick_text(tick));
+    out += "<line x1=\"" + number(kLeft) + "\" x2=\"" + number(kWidth - kRight) + "\" y1=\"" + at +
+           "\" y2=\"" + at + "\"/>" + label(kLeft - 8, y.at(tick) + 4, "end", tick_text(tick));
   }
   return out + "</g>";
 }
@@ -82,10 +84,11 @@ std::string x_ticks(const Axis& x) {
 
 std::string frame(const ChartSpec& spec, const Axis& x, const Axis& y, const std::string& inside) {
   const double middle = (kTop + kHeight - kBottom) / 2;
-  return "<svg viewBox=\"0 0 " + number(kWidth) + " " + number(kHeight) + "\" role=\"img\" aria-label=\"" + html_text(spec.title) +
-         "\">" + grid(y) + x_ticks(x) + label((kLeft + kWidth - kRight) / 2, kHeight - 6, "middle", spec.x_label) +
-         "<text transform=\"translate(14 " + number(middle) + ") rotate(-90)\" text-anchor=\"middle\">" + html_text(spec.y_label) +
-         "</text>" + inside + "</svg>";
+  return "<svg viewBox=\"0 0 " + number(kWidth) + " " + number(kHeight) + "\" role=\"img\" aria-label=\"" +
+         html_text(spec.title) + "\">" + grid(y) + x_ticks(x) +
+         label((kLeft + kWidth - kRight) / 2, kHeight - 6, "middle", spec.x_label) +
+         "<text transform=\"translate(14 " + number(middle) + ") rotate(-90)\" text-anchor=\"middle\">" +
+         html_text(spec.y_label) + "</text>" + inside + "</svg>";
 }
 
 std::string class_of(std::size_t index) {
@@ -97,10 +100,12 @@ std::string line_of(const Series& series, std::size_t index, const Axis& x, cons
   std::string path, marks;
   for (const auto& [px, py] : points) {
     path += (path.empty() ? "" : " ") + number(x.at(px)) + "," + number(y.at(py));
-    marks += "<circle cx=\"" + number(x.at(px)) + "\" cy=\"" + number(y.at(py)) + "\" r=\"" + (points.size() > 60 ? "1.5" : "3") + "\"><title>" +
-             html_text(series.name) + ", " + tick_text(px) + ": " + fixed_text(py, 4) + "</title></circle>";
+    marks += "<circle cx=\"" + number(x.at(px)) + "\" cy=\"" + number(y.at(py)) + "\" r=\"" +
+             (points.size() > 60 ? "1.5" : "3") + "\"><title>" + html_text(series.name) + ", " +
+             tick_text(px) + ": " + fixed_text(py, 4) + "</title></circle>";
   }
-  return "<g class=\"" + class_of(index) + (index == 0 ? " first" : "") + "\"><polyline points=\"" + path + "\"/>" + marks + "</g>";
+  return "<g class=\"" + class_of(index) + (index == 0 ? " first" : "") + "\"><polyline points=\"" + path +
+         "\"/>" + marks + "</g>";
 }
 
 std::string legend(const std::vector<Series>& series) {
@@ -109,7 +114,8 @@ std::string legend(const std::vector<Series>& series) {
   for (std::size_t i = 0; i < std::min(series.size(), kSeriesNamed); ++i)
     out += "<li><span class=\"key k" + std::to_string(i) + "\"></span>" + html_text(series[i].name) + "</li>";
   if (series.size() > kSeriesNamed)
-    out += "<li><span class=\"key krest\"></span>" + std::to_string(series.size() - kSeriesNamed) + " more</li>";
+    out +=
+        "<li><span class=\"key krest\"></span>" + std::to_string(series.size() - kSeriesNamed) + " more</li>";
   return out + "</ul>";
 }
 
@@ -119,12 +125,23 @@ std::string html_text(std::string_view text) {
   std::string out;
   for (const char c : printable(text)) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      case '\'': out += "&#39;"; break;
-      default: out += c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += c;
     }
   }
   return out;
@@ -160,7 +177,8 @@ std::string line_chart(const ChartSpec& spec, const std::vector<Series>& series)
   const Axis x{bounds.x_low, std::max(bounds.x_high, bounds.x_low + 1), kLeft + 8, kWidth - kRight - 8};
   std::string lines;  // the first last, on top of the others
   for (std::size_t i = series.size(); i-- > 0;) lines += line_of(series[i], i, x, y);
-  return "<figure><figcaption>" + html_text(spec.title) + "</figcaption>" + legend(series) + frame(spec, x, y, lines) + "</figure>\n";
+  return "<figure><figcaption>" + html_text(spec.title) + "</figcaption>" + legend(series) +
+         frame(spec, x, y, lines) + "</figure>\n";
 }
 
 std::string bar_chart(const ChartSpec& spec, const Series& series) {
@@ -175,10 +193,12 @@ std::string bar_chart(const ChartSpec& spec, const Series& series) {
   std::string bars = "<g class=\"bars\">";
   for (const auto& [px, py] : finite_points(series)) {
     const double top = y.at(py);
-    bars += "<rect x=\"" + number(x.at(px) - width / 2) + "\" y=\"" + number(top) + "\" width=\"" + number(width) + "\" height=\"" +
-            number(std::max(y.at(y.low) - top, 0.0)) + "\" rx=\"1.5\"><title>" + tick_text(px) + ": " + fixed_text(py, 3) + "</title></rect>";
+    bars += "<rect x=\"" + number(x.at(px) - width / 2) + "\" y=\"" + number(top) + "\" width=\"" +
+            number(width) + "\" height=\"" + number(std::max(y.at(y.low) - top, 0.0)) +
+            "\" rx=\"1.5\"><title>" + tick_text(px) + ": " + fixed_text(py, 3) + "</title></rect>";
   }
-  return "<figure><figcaption>" + html_text(spec.title) + "</figcaption>" + frame(spec, x, y, bars + "</g>") + "</figure>\n";
+  return "<figure><figcaption>" + html_text(spec.title) + "</figcaption>" + frame(spec, x, y, bars + "</g>") +
+         "</figure>\n";
 }
 
 const char* svg_style() {

@@ -11,7 +11,9 @@ Result<std::string> make_token(Session& session, const TokenRequest& request) {
   const CoordinatorAddress& address = session.membership().coordinator;
   if (authority.public_key() != address.authority)
     return unexpected(ErrorCode::kPermissionDenied,
-                      authority_folder(request.home) + " holds another authority than the one this coordinator trusts; name the right folder with --home");
+                      authority_folder(request.home) +
+                          " holds another authority than the one this coordinator trusts; name the right "
+                          "folder with --home");
   SystemRandom random;
   JoinToken token{address, {}, SigningKey::generate(random), CurveKey::generate(random)};
   random.fill(token.delegation.token.bytes);

@@ -100,11 +100,14 @@ TEST_CASE("client: refused while it rejoins in the middle of training, it stops 
   CHECK(std::holds_alternative<Halt>(commands.back()));
 }
 
-TEST_CASE("client: a refusal after it has joined changes nothing") {
+TEST_CASE("client: after it has joined, a late refusal changes nothing but a final one means revoked") {
   HandDriven client;
   client.join();
-  CHECK(client.receive(JoinRefused{{}, 0s}).empty());
+  CHECK(client.receive(JoinRefused{{}, 10s}).empty());
   CHECK(all_sent<Heartbeat>(client.fire("heartbeat")).size() == 1);
+  const Commands commands = client.receive(JoinRefused{{ErrorCode::kPermissionDenied, "revoked"}, 0s});
+  REQUIRE_FALSE(commands.empty());
+  CHECK(std::holds_alternative<Halt>(commands.back()));
 }
 
 TEST_CASE("client: answers Ping, joined or not") {

@@ -207,10 +207,10 @@ TEST_CASE("client: data that does not serve is declined, and its error stays her
   HandDriven client;
   client.join();
   Commands commands = client.fetched(client.receive(offer_of(1)), config_bytes());
-  commands = client(WorkFailed{only<StartWork>(commands).ticket, {ErrorCode::kInvalidData, "/home/eve/rows.csv line 3"}});
+  commands = client(WorkFailed{only<StartWork>(commands).ticket, {ErrorCode::kInvalidData, "private/rows.csv line 3"}});
   const RoundDecline decline = sent<RoundDecline>(commands);
   CHECK(decline.reason == DeclineReason::kData);
-  CHECK(decline.text.find("eve") == std::string::npos);
+  CHECK(decline.text.find("private") == std::string::npos);
   CHECK(has_logged(commands, "data_refused"));
   // The next round looks again: the site may have mended it.
   CHECK(std::holds_alternative<PrepareData>(only<StartWork>(client.receive(offer_of(2))).work));

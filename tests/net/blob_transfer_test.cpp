@@ -64,7 +64,8 @@ class Channel {
       if (!next || *next > until) return;
       now_ = std::max(now_, *next);
       for (const auto& [key, peer] : peers_)
-        if (const auto due = peer->transfer.next_tick(); due && *due <= now_) take(key, peer->transfer.tick(now_));
+        if (const auto due = peer->transfer.next_tick(); due && *due <= now_)
+          take(key, peer->transfer.tick(now_));
       if (!frames_.empty() && frames_.begin()->first <= now_) deliver_first();
     }
   }
@@ -134,8 +135,8 @@ struct Pair {
 }  // namespace
 
 TEST_CASE("blob transfer: values of every size arrive, small ones with their content") {
-  for (const std::size_t size : {std::size_t{0}, std::size_t{1}, kSmallBlobBytes, kSmallBlobBytes + 1, kChunkBytes,
-                                 kChunkBytes + 1, 20 * kChunkBytes + 7}) {
+  for (const std::size_t size : {std::size_t{0}, std::size_t{1}, kSmallBlobBytes, kSmallBlobBytes + 1,
+                                 kChunkBytes, kChunkBytes + 1, 20 * kChunkBytes + 7}) {
     CAPTURE(size);
     Pair pair(1, 0, 0, 0s);
     const Bytes content = content_of(size);
@@ -292,7 +293,8 @@ TEST_CASE("blob transfer: a silent sender is given up, a busy one asked again") 
   pair.fetch(1, blob);
   pair.channel.run(kStart + 59s);
   CHECK(pair.bob.events.empty());
-  CHECK(!pair.bob.transfer.receive(kAlice, BlobRefused{blob.id, {ErrorCode::kUnavailable, "later"}}, kStart + 59s)
+  CHECK(!pair.bob.transfer
+             .receive(kAlice, BlobRefused{blob.id, {ErrorCode::kUnavailable, "later"}}, kStart + 59s)
              .events.size());
   pair.channel.run(kStart + 61s);
   CHECK(failure(pair.bob).code == ErrorCode::kUnavailable);
@@ -313,7 +315,8 @@ TEST_CASE("blob transfer: a lying sender is dropped, its chunks are not kept") {
     }
   }
   SUBCASE("a list of other hashes") {
-    for (int i = 0; i < 3; ++i) step = bob.receive(kAlice, ChunkList{blob.id, 0, std::vector<Digest>(3)}, kStart);
+    for (int i = 0; i < 3; ++i)
+      step = bob.receive(kAlice, ChunkList{blob.id, 0, std::vector<Digest>(3)}, kStart);
   }
   SUBCASE("chunks of other bytes or of a wrong size") {
     step = bob.receive(kAlice, ChunkList{blob.id, 0, source.chunk_hashes(blob.id).value()}, kStart);

@@ -29,7 +29,9 @@ std::string refusal(const Message& message) {
   return decoded.error().message;
 }
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 }  // namespace
 
@@ -211,7 +213,8 @@ TEST_CASE("codec: names and texts that could steer a terminal are refused") {
 }
 
 TEST_CASE("codec: texts of our own are mended and cut, not fatal") {
-  const Result<Message> decoded = decode_frame(encode_frame(EnrolRefused{{ErrorCode::kInternal, "line\none\x1b[2J\xff"}}));
+  const Result<Message> decoded =
+      decode_frame(encode_frame(EnrolRefused{{ErrorCode::kInternal, "line\none\x1b[2J\xff"}}));
   REQUIRE(decoded);
   CHECK(std::get<EnrolRefused>(*decoded).error.message == "line one [2J?");
   std::string umlauts;

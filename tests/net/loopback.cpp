@@ -99,7 +99,9 @@ void PoolExecutor::start(StartWork command, Completion done) {
     if (poked_early_) poke_(WorkDone{RecordingMachine::kPoke, UpdateChecked{}});
     return;
   }
-  pool_.submit([ticket = command.ticket, done = std::move(done)] { done(WorkDone{ticket, UpdateChecked{1.5}}); });
+  pool_.submit([ticket = command.ticket, done = std::move(done)] {
+    done(WorkDone{ticket, UpdateChecked{1.5}});
+  });
 }
 
 void PoolExecutor::poke() {
@@ -125,7 +127,7 @@ Commands RecordingMachine::handle(const Event& event, Instant) {
     events_.push_back(std::visit(EventName{}, event));
     if (const auto* received = std::get_if<Received>(&event)) {
       ++received_;
-      sessions_[received->from.session] = received->from.peer;
+      connections_[received->from.session] = received->from.peer;
     }
   });
   return commands;
@@ -145,9 +147,9 @@ std::vector<std::string> RecordingMachine::events() {
   return copy;
 }
 
-std::map<std::uint64_t, PeerKey> RecordingMachine::sessions() {
+std::map<std::uint64_t, PeerKey> RecordingMachine::connections() {
   std::map<std::uint64_t, PeerKey> copy;
-  monitor_.change([&] { copy = sessions_; });
+  monitor_.change([&] { copy = connections_; });
   return copy;
 }
 
@@ -188,7 +190,7 @@ void Side::wait_for(const std::string& event) {
   if (!machine.wait_for(event)) fail_now(event);
 }
 
-void Side::fail_now(const std::string& what) { 
+void Side::fail_now(const std::string& what) {
   std::string events_text;
   for (const std::string& event : events()) events_text += " " + event;
   FAIL("waited 20 s for " << what << "; had" << events_text << "; log:\n" << log.text());

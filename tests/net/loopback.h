@@ -88,7 +88,7 @@ class RecordingMachine final : public Machine {
   bool wait_until_carried_out();
   Commands at_start;
   std::vector<std::string> events();
-  std::map<std::uint64_t, PeerKey> sessions();
+  std::map<std::uint64_t, PeerKey> connections();
   std::size_t received();
   bool wait_for(const std::string& event);
   template <class Done>
@@ -100,7 +100,7 @@ class RecordingMachine final : public Machine {
   Monitor monitor_;
   Handler handler_;
   std::vector<std::string> events_;
-  std::map<std::uint64_t, PeerKey> sessions_;
+  std::map<std::uint64_t, PeerKey> connections_;
   std::size_t received_ = 0;
   Commands added_;
 };
@@ -126,7 +126,7 @@ class Side {
   int join();    // of start()
   int finish();  // asks twice to stop, and joins
   std::vector<std::string> events() { return machine.events(); }
-  std::map<std::uint64_t, PeerKey> sessions() { return machine.sessions(); }
+  std::map<std::uint64_t, PeerKey> connections() { return machine.connections(); }
   std::size_t received() { return machine.received(); }
   void wait_for(const std::string& event);
   template <class Done>

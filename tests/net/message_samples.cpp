@@ -15,8 +15,8 @@ BlobRef blob(std::uint8_t start, std::uint64_t size) { return {filled<Digest>(st
 Instant at(int second) { return Instant(std::chrono::seconds(1'700'000'000 + second)); }
 
 Delegation delegation() {
-  return {filled<TokenId>(1),   Role::kOperator, at(3600), filled<PeerKey>(2), filled<VerifyKey>(3),
-          filled<Signature>(4)};
+  return {filled<TokenId>(1), Role::kOperator,      at(3600),
+          filled<PeerKey>(2), filled<VerifyKey>(3), filled<Signature>(4)};
 }
 
 constexpr RoundKey kKey{7, 3, 2};
@@ -26,8 +26,7 @@ const TrainStats kTrain{12.5, 640, 20, 1.25};
 const EvalStats kEval{3.5, 100, 77};
 
 JobSummary job() {
-  return {7,     "digits", JobState::kRunning, 3,     10,           2, 8, 5,
-          at(1), at(2),    "waits for 2 nodes", blob(9, 1000)};
+  return {7, "digits", JobState::kRunning, 3, 10, 2, 8, 5, at(1), at(2), "waits for 2 nodes", blob(9, 1000)};
 }
 
 RoundMetrics round_metrics() {
@@ -35,10 +34,16 @@ RoundMetrics round_metrics() {
 }
 
 void add_operator_messages(std::vector<Message>& all) {
-  const std::vector<OperatorVerb> verbs{SubmitJob{99, blob(1, 900)}, ListJobs{4},     ShowJob{7, 2},
-                                        ShowClients{7, 3, 50},       ShowConfig{7},   StopJob{7},
-                                        ListNodes{50},               RegisterToken{delegation()},
-                                        RevokeNode{"node-1"},        ReadJournal{7, 11}};
+  const std::vector<OperatorVerb> verbs{SubmitJob{99, blob(1, 900)},
+                                        ListJobs{4},
+                                        ShowJob{7, 2},
+                                        ShowClients{7, 3, 50},
+                                        ShowConfig{7},
+                                        StopJob{7},
+                                        ListNodes{50},
+                                        RegisterToken{delegation()},
+                                        RevokeNode{"node-1"},
+                                        ReadJournal{7, 11}};
   const std::vector<OperatorAnswer> answers{
       Done{"stopped"},
       kError,

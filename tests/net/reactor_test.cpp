@@ -28,7 +28,7 @@ TEST_CASE("reactor: a client and a coordinator talk, and Started comes first") {
   REQUIRE(!events.empty());
   CHECK(events[0] == "started");
   CHECK(client.events()[0] == "started");
-  CHECK(coordinator.sessions().count(0) == 0);
+  CHECK(coordinator.connections().count(0) == 0);
 }
 
 TEST_CASE("reactor: timers fire in order of time, can be replaced and cancelled") {
@@ -36,8 +36,8 @@ TEST_CASE("reactor: timers fire in order of time, can be replaced and cancelled"
   std::vector<std::string> fired;
   Dialer client(coordinator, [&](const Event& event) -> Commands {
     if (std::holds_alternative<Started>(event))
-      return {SetTimer{"late", 30ms}, SetTimer{"early", 60ms}, SetTimer{"never", 5ms}, SetTimer{"early", 10ms},
-              CancelTimer{"never"}};
+      return {SetTimer{"late", 30ms}, SetTimer{"early", 60ms}, SetTimer{"never", 5ms},
+              SetTimer{"early", 10ms}, CancelTimer{"never"}};
     if (const auto* timer = std::get_if<TimerFired>(&event)) fired.push_back(timer->name);
     return fired.size() == 2 ? Commands{Halt{0, ""}} : Commands{};
   });
@@ -146,7 +146,8 @@ TEST_CASE("reactor: a key that may only enrol says nothing else") {
   });
   Dialer client(coordinator, [&](const Event& event) -> Commands {
     if (std::holds_alternative<Started>(event))
-      return {Send{coordinator.link(), Heartbeat{1}}, Send{coordinator.link(), OperatorRequest{1, ListNodes{0}}},
+      return {Send{coordinator.link(), Heartbeat{1}},
+              Send{coordinator.link(), OperatorRequest{1, ListNodes{0}}},
               Send{coordinator.link(), enrol_message()}};
     return std::holds_alternative<Received>(event) ? Commands{Halt{0, ""}} : Commands{};
   });
@@ -172,7 +173,9 @@ TEST_CASE("reactor: garbage, foreign and oversized frames are dropped, and the n
     raw.send(encode(BulkHello{}));
     coordinator.log.wait_for("message_dropped");
   }
-  SUBCASE("larger than the port takes: the connection is cut") { raw.send(Bytes(kControlFrameBytesMax + 1024)); }
+  SUBCASE("larger than the port takes: the connection is cut") {
+    raw.send(Bytes(kControlFrameBytesMax + 1024));
+  }
   RawPeer honest(coordinator);
   honest.send(encode(Heartbeat{5}));
   CHECK(honest.receive() == encode(Heartbeat{5}));
@@ -190,7 +193,7 @@ TEST_CASE("reactor: a peer that takes another's routing id gets none of its mess
   victim.send(encode(Heartbeat{3}));
   CHECK(victim.receive() == encode(Heartbeat{3}));
   coordinator.finish();
-  for (const auto& [session, peer] : coordinator.sessions()) CHECK(peer == victim.key());
+  for (const auto& [number, peer] : coordinator.connections()) CHECK(peer == victim.key());
 }
 
 TEST_CASE("reactor: work and durable writes complete from other threads") {
@@ -256,7 +259,8 @@ TEST_CASE("caller: asks, publishes and fetches") {
       return {FetchBlob{1, asker.peer, std::get<SubmitJob>(request.verb).job}};
     }
     if (std::holds_alternative<BlobFetched>(event))
-      return {Send{asker, OperatorReply{76, Done{"to another question"}}}, Send{asker, OperatorReply{77, Submitted{4}}}};
+      return {Send{asker, OperatorReply{76, Done{"to another question"}}},
+              Send{asker, OperatorReply{77, Submitted{4}}}};
     return {};
   });
   const BlobRef offered = coordinator.blobs.put(down).value();

@@ -83,7 +83,7 @@ TEST_CASE("journey: init, enrol, run to the end, and every command answers") {
 
   const auto nodes = json_lines(federation.covey({"nodes", "--json"}).out());
   CHECK(nodes.size() == 4);
-  CHECK(std::count_if(nodes.begin(), nodes.end(), [](const auto& node) { return node.at("connected") == true; }) == 3);
+  CHECK(std::count_if(nodes.begin(), nodes.end(), [](const auto& node) { return node.at("state") == "connected"; }) == 3);
 
   const std::string model = federation.folder() + "/model";
   const Process& pull = federation.covey({"pull", "1", "-o", model});

@@ -46,7 +46,7 @@ TEST_CASE("stop: a job stops in mid-run, its model stays, and the next job runs"
 TEST_CASE("stop: Ctrl-C and SIGTERM end each daemon cleanly, and what ran goes on after the next start") {
   Federation federation(2);
   federation.start_all();
-  const JobId job = federation.submit({.rounds = 40, .min_clients = 2});
+  const JobId job = federation.submit({.rounds = 20, .min_clients = 2});
   REQUIRE(federation.until([&] { return committed(federation, federation.coordinator(), job, 1); }));
   check_ends(federation, federation.client(0), SIGINT, 0, "client_left");
   CHECK(federation.until([&] { return federation.coordinator().has("node_left"); }));

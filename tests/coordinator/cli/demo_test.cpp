@@ -18,7 +18,12 @@ using namespace covey::cli;
 namespace {
 
 DemoResult sample() {
-  return {.clients = {"a", "b"}, .initial = {8, 8}, .alone = {{1, 5}, {7, 3}}, .federated = {2, 3}, .rounds = 16, .seconds = 250};
+  return {.clients = {"a", "b"},
+          .initial = {8, 8},
+          .alone = {{1, 5}, {7, 3}},
+          .federated = {2, 3},
+          .rounds = 16,
+          .seconds = 250};
 }
 
 // Text without repetition, so that none is dropped.
@@ -42,8 +47,8 @@ TEST_CASE("demo: the summary has exactly its ten keys and means over texts and m
   const auto json = nlohmann::ordered_json::parse(summary_json(sample()).text());
   std::vector<std::string> keys;
   for (const auto& [key, value] : json.items()) keys.push_back(key);
-  CHECK(keys == std::vector<std::string>{"initial", "alone", "federated", "alone_own", "federated_own", "rounds", "clients", "seconds",
-                                         "secure_aggregation", "epsilon"});
+  CHECK(keys == std::vector<std::string>{"initial", "alone", "federated", "alone_own", "federated_own",
+                                         "rounds", "clients", "seconds", "secure_aggregation", "epsilon"});
   CHECK(json["initial"] == 8);
   CHECK(json["alone"] == 4);
   CHECK(json["alone_own"] == 2);

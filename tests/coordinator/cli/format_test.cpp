@@ -34,7 +34,8 @@ TEST_CASE("format: a duration flag is a number and a unit within its bounds") {
   CHECK(*parse("24h") == 24h);
   CHECK(*parse("90s") == 90s);
   CHECK(*parse("90d") == 24h * 90);
-  for (const char* bad : {"", "h", "24", "24 h", "1.5h", "-3h", "59s", "91d", "5y", "99999999999999999999d"}) {
+  for (const char* bad :
+       {"", "h", "24", "24 h", "1.5h", "-3h", "59s", "91d", "5y", "99999999999999999999d"}) {
     const auto refused = parse(bad);
     REQUIRE_FALSE(refused);
     CHECK(refused.error().code == ErrorCode::kInvalidArgument);
@@ -48,7 +49,8 @@ TEST_CASE("format: what peers send cannot drive the terminal") {
   CHECK(printable("line\nnext\ttab\r") == "line\nnext\ttab?");
   CHECK(printable("gr\xc3\xbc\xc3\x9f") == "gr\xc3\xbc\xc3\x9f");
   CHECK(printable("\xff\xc3") == "??");
-  CHECK(printable("\xc2\x9b" "31m") == "?31m");  // C1's control sequence introducer
+  CHECK(printable("\xc2\x9b"
+                  "31m") == "?31m");  // C1's control sequence introducer
   CHECK(one_line("a\nb") == "a b");
 }
 

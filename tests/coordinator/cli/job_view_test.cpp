@@ -28,7 +28,8 @@ TEST_CASE("job view: text is measured in bits per byte, everything else by what 
 
 TEST_CASE("job view: one line a round, the final measurement without training figures") {
   const std::string line = round_line(Quality::kAccuracy, sample_round(2, 1.0), 2);
-  for (const char* part : {"2/2", "2/3", "1.000", "75.00 %", "9.0 s", "2.0 MB"}) CHECK(line.find(part) != std::string::npos);
+  for (const char* part : {"2/2", "2/3", "1.000", "75.00 %", "9.0 s", "2.0 MB"})
+    CHECK(line.find(part) != std::string::npos);
   const std::string final = round_line(Quality::kAccuracy, sample_round(3, 0.5), 2);
   CHECK(final.find("final") != std::string::npos);
   CHECK(final.find("MB") == std::string::npos);
@@ -43,11 +44,13 @@ TEST_CASE("job view: progress says what a job waits for") {
   summary.rounds = 15;
   summary.round = 2;
   summary.text = "waiting for clients: 1 of 5\nthere";
-  CHECK(round_progress(summary, 3) == "[....................] round 3/15: waiting for clients: 1 of 5 there, 3.0 s");
+  CHECK(round_progress(summary, 3) ==
+        "[....................] round 3/15: waiting for clients: 1 of 5 there, 3.0 s");
   summary.cohort = 4;
   summary.delivered = 1;
   summary.attempt = 2;
-  CHECK(round_progress(summary, 12) == "[#####...............] round 3/15 (attempt 2): 1 of 4 delivered, 12 s");
+  CHECK(round_progress(summary, 12) ==
+        "[#####...............] round 3/15 (attempt 2): 1 of 4 delivered, 12 s");
   summary.round = 15;
   CHECK(round_progress(summary, 1).find("final measurement") != std::string::npos);
 }
@@ -71,5 +74,6 @@ TEST_CASE("job view: how a job ended, on one line whatever its name") {
   JobSummary summary = sample_report(DataFormat::kText).summary;
   summary.name = "evil\x1b[2J\nname";
   summary.text = "stopped\nby x";
-  CHECK(state_line(summary, summary.ended) == "job 4 (evil?[2J name): finished, 2 of 2 rounds in 40 s: stopped by x");
+  CHECK(state_line(summary, summary.ended) ==
+        "job 4 (evil?[2J name): finished, 2 of 2 rounds in 40 s: stopped by x");
 }

@@ -18,15 +18,17 @@ TEST_CASE("json: keys stay in order and every kind of value has its form") {
                                 .null("epsilon")
                                 .add("inner", inner)
                                 .add("list", std::vector<JsonObject>{inner, inner});
-  CHECK(object.text() == R"({"text":"x","flag":false,"whole":18446744073709551615,"part":0.25,"none":null,"epsilon":null,)"
-                         R"("inner":{"a":1},"list":[{"a":1},{"a":1}]})");
+  CHECK(object.text() ==
+        R"({"text":"x","flag":false,"whole":18446744073709551615,"part":0.25,"none":null,"epsilon":null,)"
+        R"("inner":{"a":1},"list":[{"a":1},{"a":1}]})");
 }
 
 TEST_CASE("json: any bytes make a line that parses") {
   std::string all;
   for (int i = 0; i < 256; ++i) all += static_cast<char>(i);
-  for (const std::string& text : {all, std::string("quote \" back \\ line\nend"), std::string("\xed\xa0\x80 \xc0\x80 \xf4\x90\x80\x80"),
-                                  std::string("gr\xc3\xbc\xc3\x9f \xf0\x9f\x90\x9d")}) {
+  for (const std::string& text :
+       {all, std::string("quote \" back \\ line\nend"), std::string("\xed\xa0\x80 \xc0\x80 \xf4\x90\x80\x80"),
+        std::string("gr\xc3\xbc\xc3\x9f \xf0\x9f\x90\x9d")}) {
     const std::string line = JsonObject().add("k", text).text();
     CHECK(line.find('\n') == std::string::npos);
     const auto parsed = nlohmann::json::parse(line, nullptr, false);

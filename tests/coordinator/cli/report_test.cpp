@@ -11,7 +11,8 @@ namespace {
 
 std::size_t count(const std::string& text, const std::string& part) {
   std::size_t found = 0;
-  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++found;
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size()))
+    ++found;
   return found;
 }
 
@@ -21,12 +22,14 @@ TEST_CASE("report: names from peers cannot become markup") {
   const std::string html = report_html(sample_report(DataFormat::kText));
   CHECK(count(html, "<script") == 0);
   CHECK(count(html, "alert('x')") == 0);
-  CHECK(count(html, "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;&quot;") >= 4);  // title, heading, legend, table
+  CHECK(count(html, "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;&quot;") >=
+        4);  // title, heading, legend, table
 }
 
 TEST_CASE("report: it needs nothing from outside and no script") {
   const std::string html = report_html(sample_report(DataFormat::kText));
-  for (const char* bad : {"http://", "https://", "src=", "url(", "@import", "<link"}) CHECK(count(html, bad) == 0);
+  for (const char* bad : {"http://", "https://", "src=", "url(", "@import", "<link"})
+    CHECK(count(html, bad) == 0);
   CHECK(count(html, "default-src 'none'") == 1);
   CHECK(count(html, "prefers-color-scheme:dark") == 1);
 }
@@ -43,8 +46,8 @@ TEST_CASE("report: four charts, every round in the table, every client of the la
 
 TEST_CASE("report: the curve puts each measurement at the model it is of") {
   const std::string html = report_html(sample_report(DataFormat::kText));
-  CHECK(html.find("all clients, 0: 2.8854") != std::string::npos);   // 2 nats, the initial model
-  CHECK(html.find("all clients, 2: 0.7213") != std::string::npos);   // half a nat, the final one
+  CHECK(html.find("all clients, 0: 2.8854") != std::string::npos);  // 2 nats, the initial model
+  CHECK(html.find("all clients, 2: 0.7213") != std::string::npos);  // half a nat, the final one
 }
 
 TEST_CASE("report: a job without a committed round makes a page that says so") {

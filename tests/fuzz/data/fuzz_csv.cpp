@@ -12,12 +12,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     LoadRequest made;
     made.path = folder / "rows.csv";
     made.data.format = DataFormat::kCsv;
-    made.data.columns.resize(5);
-    made.data.columns[0] = {.name = "age", .kind = ColumnKind::kNumeric, .min = 0, .max = 100};
-    made.data.columns[1] = {.name = "gain", .kind = ColumnKind::kNumeric, .min = -10, .max = 1e9, .log = true};
-    made.data.columns[2] = {.name = "work", .kind = ColumnKind::kCategory, .values = {"state", "private", "a, b"}};
-    made.data.columns[3] = {.name = "weight", .kind = ColumnKind::kIgnore};
-    made.data.columns[4] = {.name = "rich", .kind = ColumnKind::kLabel, .values = {"no", "yes"}};
+    made.data.columns = {
+        {"age", ColumnKind::kNumeric, 0, 100, false, {}},
+        {"gain", ColumnKind::kNumeric, -10, 1e9, true, {}},
+        {"work", ColumnKind::kCategory, 0, 1, false, {"state", "private", "a, b"}},
+        {"weight", ColumnKind::kIgnore, 0, 1, false, {}},
+        {"rich", ColumnKind::kLabel, 0, 1, false, {"no", "yes"}},
+    };
     made.model.family = ModelFamily::kLogistic;
     made.model.inputs = made.data.feature_count();
     made.model.classes = made.data.class_count();

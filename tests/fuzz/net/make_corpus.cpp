@@ -38,7 +38,8 @@ int main(int argc, char** argv) {
   std::filesystem::create_directories(folder / "blob_transfer");
   std::size_t number = 0;
   for (const Message& message : message_samples())
-    save(folder / "decode_frame" / (std::to_string(number++) + "_" + name_of(message)), encode_frame(message));
+    save(folder / "decode_frame" / (std::to_string(number++) + "_" + name_of(message)),
+         encode_frame(message));
 
   MemoryBlobs blobs;  // the values that the fuzzer offers and wants
   const BlobRef offered = blobs.put(Bytes(100, 3)).value();

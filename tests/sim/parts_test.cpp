@@ -1,0 +1,108 @@
+#include <doctest/doctest.h>
+
+#include <set>
+
+#include "core/protocol/manifest.h"
+#include "sim/population.h"
+#include "sim/report.h"
+#include "sim/sim_blobs.h"
+#include "sim/sim_store.h"
+
+using namespace covey;
+
+namespace {
+
+Batch one_row(const std::string& key) {
+  Batch batch;
+  batch.put(key, {1});
+  return batch;
+}
+
+Bytes pattern(std::size_t size) {
+  Bytes value(size);
+  for (std::size_t i = 0; i < size; ++i) value[i] = static_cast<std::uint8_t>(i * 7 + i / kChunkBytes);
+  return value;
+}
+
+}  // namespace
+
+TEST_CASE("sim store: a crash keeps a prefix of what was under way, never a gap") {
+  std::set<std::size_t> seen;
+  for (std::uint64_t seed = 0; seed < 64; ++seed) {
+    SimStore store;
+    store.begin(one_row("a"));
+    store.finish_oldest();
+    for (const char* key : {"b", "c", "d"}) store.begin(one_row(key));
+    Random random(seed);
+    store.crash(random);
+    const std::vector<Row> rows = store.rows();
+    REQUIRE(rows.size() >= 1);
+    const std::string keys = "abcd";
+    for (std::size_t i = 0; i < rows.size(); ++i) CHECK(rows[i].key == keys.substr(i, 1));
+    seen.insert(rows.size());
+  }
+  CHECK(seen == std::set<std::size_t>{1, 2, 3, 4});
+}
+
+TEST_CASE("sim blobs: nodes share bytes but not possession") {
+  BlobPool pool;
+  SimBlobs a(pool);
+  SimBlobs b(pool);
+  const Bytes value = pattern(kChunkBytes + 100);
+  const auto blob = a.put(value);
+  REQUIRE(blob.has_value());
+  CHECK_FALSE(b.has(blob->id));
+  CHECK(b.get(blob->id).error().code == ErrorCode::kNotFound);
+  REQUIRE(b.put(value).has_value());
+  REQUIRE(a.erase(blob->id).has_value());
+  CHECK_FALSE(a.has(blob->id));
+  CHECK(b.get(blob->id).value() == value);
+}
+
+TEST_CASE("sim blobs: a partial value takes only chunks that fit its hashes, and resumes") {
+  BlobPool pool;
+  SimBlobs from(pool);
+  SimBlobs to(pool);
+  const Bytes value = pattern(2 * kChunkBytes + 5);
+  const auto blob = from.put(value);
+  const auto hashes = from.chunk_hashes(blob->id);
+  REQUIRE(hashes.has_value());
+  CHECK(to.begin_partial(*blob, *hashes).value() == std::vector<bool>{false, false, false});
+  const ByteSpan all(value);
+  CHECK_FALSE(to.write_chunk(blob->id, 0, all.subspan(kChunkBytes, kChunkBytes)).has_value());
+  CHECK(to.write_chunk(blob->id, 1, all.subspan(kChunkBytes, kChunkBytes)).has_value());
+  CHECK(to.begin_partial(*blob, *hashes).value() == std::vector<bool>{false, true, false});
+  CHECK(to.write_chunk(blob->id, 0, all.first(kChunkBytes)).has_value());
+  CHECK(to.write_chunk(blob->id, 2, all.subspan(2 * kChunkBytes)).has_value());
+  CHECK(to.finish_partial(blob->id).has_value());
+  CHECK(to.get(blob->id).value() == value);
+}
+
+TEST_CASE("staged blobs: nothing shows in the node until it is released") {
+  BlobPool pool;
+  SimBlobs node(pool);
+  StagedBlobs staged(node);
+  const auto blob = staged.put(pattern(10));
+  REQUIRE(blob.has_value());
+  CHECK(staged.has(blob->id));
+  CHECK_FALSE(node.has(blob->id));
+  staged.release();
+  CHECK(node.get(blob->id).value() == pattern(10));
+}
+
+TEST_CASE("sim identities: certificates hold under the world's authority and no other") {
+  const SimIdentity identity = sim_identity(7, "client-1", Role::kClient);
+  CHECK(verify(identity.certificate, sim_authority(7).public_key()).has_value());
+  CHECK_FALSE(verify(identity.certificate, sim_authority(8).public_key()).has_value());
+  CHECK(sim_identity(7, "client-2", Role::kClient).key != identity.key);
+  CHECK(sim_identity(7, "client-1", Role::kClient).key == identity.key);
+}
+
+TEST_CASE("report: JSON stays JSON when nothing was measured") {
+  JobSpec job;
+  RoundMetrics metrics;
+  metrics.round = 1;
+  const std::string line = round_json(job, metrics);
+  CHECK(line.find("nan") == std::string::npos);
+  CHECK(line.find("\"train_loss\":null") != std::string::npos);
+}
