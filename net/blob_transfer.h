@@ -125,7 +125,7 @@ class BlobTransfer {
   std::deque<BlobRef> waiting_;  // pulls that are not active
   std::map<Digest, Published> published_;
   std::deque<Digest> abandoned_;  // unfinished values kept for a later fetch, oldest first
-  Instant latest_;  // that a driver told
+  Instant latest_;                // that a driver told
   std::uint64_t wrong_chunks_ = 0;
 };
 

@@ -25,6 +25,7 @@
 namespace covey::cli {
 namespace {
 
+constexpr const char* kSamplePrompt = "The ";
 constexpr std::size_t kSampleBytes = 400;
 constexpr double kSampleTemperature = 0.7;
 constexpr double kAgreement = 1e-3;  // bits per byte, between the clients' measurement and ours
@@ -172,8 +173,8 @@ Result<std::string> sample(const JobSpec& job, const std::vector<float>& paramet
   const auto ops = make_cpu_ops();
   COVEY_TRY(const auto model, Model::create(job.model, 1, *ops));
   std::copy(parameters.begin(), parameters.end(), model->parameters().begin());
-  return generate(*model, job.model, "\n", kSampleBytes, kSampleTemperature,
-                  Random(job.seed).split("sample"));
+  return kSamplePrompt + generate(*model, job.model, kSamplePrompt, kSampleBytes, kSampleTemperature,
+                                  Random(job.seed).split("sample"));
 }
 
 void say_where(const DemoOptions& options, const Stage& stage, Console& console) {
@@ -209,7 +210,7 @@ Result<int> demonstrate(const DemoOptions& options, Console& console) {
   for (const std::string& line : verdict(result)) console.note(line);
   COVEY_TRY(const std::string text, sample(stage.job, federated.parameters));
   console.note("");
-  console.note("What the federated model writes by itself:");
+  console.note(std::string("What the federated model makes of \"") + kSamplePrompt + "\":");
   console.note("  | " + indented(printable(text), "  | "));
   say_where(options, stage, console);
   result.seconds = seconds(clock.now() - begin);

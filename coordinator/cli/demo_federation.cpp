@@ -57,7 +57,8 @@ Result<Programs> find_programs() {
   return programs;
 }
 
-Federation::Federation(const Request& request) : request_(request), home_((fs::path(request.folder) / "home").string()) {}
+Federation::Federation(const Request& request)
+    : request_(request), home_((fs::path(request.folder) / "home").string()) {}
 
 Federation::~Federation() {
   session_.reset();

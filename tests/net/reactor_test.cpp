@@ -277,6 +277,7 @@ TEST_CASE("caller: asks, publishes and fetches") {
   CHECK(std::get<OperatorReply>(*reply).answer == OperatorAnswer(Submitted{4}));
   std::uint64_t seen = 0;
   const Result<Bytes> fetched = caller->fetch(offered, 10s, [&](std::uint64_t bytes) { seen = bytes; });
+  CAPTURE((fetched ? std::string() : fetched.error().message));
   REQUIRE(fetched);
   CHECK(*fetched == down);
   CHECK(seen == down.size());

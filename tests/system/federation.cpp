@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <fstream>
 #include <iterator>
 
@@ -44,22 +45,24 @@ NodeKeys operator_keys(const std::string& home) {
 
 }  // namespace
 
+// Below the range from which the kernel gives ports to outgoing connections: a coordinator that was
+// killed must find its port free again.
 std::vector<std::uint16_t> free_ports(std::size_t count) {
-  std::vector<int> sockets;  // open until all are chosen, so that they differ
+  constexpr unsigned kFirst = 10000, kCount = 22000;
+  static std::atomic<unsigned> next = static_cast<unsigned>(::getpid()) * 97;  // apart from other test programs
   std::vector<std::uint16_t> ports;
-  for (std::size_t i = 0; i < count; ++i) {
+  for (unsigned tried = 0; ports.size() < count; ++tried) {
+    COVEY_CHECK(tried < kCount);
+    const auto port = static_cast<std::uint16_t>(kFirst + next++ % kCount);
     const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     COVEY_CHECK(socket >= 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;
+    address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t length = sizeof address;
-    auto* generic = reinterpret_cast<sockaddr*>(&address);
-    COVEY_CHECK(::bind(socket, generic, length) == 0 && ::getsockname(socket, generic, &length) == 0);
-    sockets.push_back(socket);
-    ports.push_back(ntohs(address.sin_port));
+    if (::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) ports.push_back(port);
+    ::close(socket);
   }
-  for (const int socket : sockets) ::close(socket);
   return ports;
 }
 
