@@ -14,7 +14,7 @@ namespace covey {
 inline void write_data_file(const std::string& path, ByteSpan content) {
   std::FILE* file = std::fopen(path.c_str(), "wb");
   COVEY_CHECK(file != nullptr);
-  COVEY_CHECK(std::fwrite(content.data(), 1, content.size(), file) == content.size());
+  if (!content.empty()) COVEY_CHECK(std::fwrite(content.data(), 1, content.size(), file) == content.size());
   COVEY_CHECK(std::fclose(file) == 0);
 }
 
