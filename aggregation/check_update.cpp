@@ -5,6 +5,11 @@
 #include "core/protocol/manifest.h"
 
 namespace covey {
+namespace {
+
+constexpr double kClipTolerance = 1 + 1e-5;  // a clipped update is rounded to f32
+
+}  // namespace
 
 Result<UpdateChecked> check_update(const CheckUpdate& work, BlobStore& blobs) {
   const std::uint64_t expected = work.parameters * sizeof(float);
@@ -28,7 +33,12 @@ Result<UpdateChecked> check_update(const CheckUpdate& work, BlobStore& blobs) {
       squares += value * value;
     }
   }
-  return UpdateChecked{std::sqrt(squares)};
+  const double norm = std::sqrt(squares);
+  if (work.norm_max > 0 && norm > work.norm_max * kClipTolerance)
+    return unexpected(ErrorCode::kInvalidUpdate,
+                      name + " has norm " + std::to_string(norm) + "; update.clip_norm allows " +
+                          std::to_string(work.norm_max) + ": its client does not clip");
+  return UpdateChecked{norm};
 }
 
 }  // namespace covey

@@ -1,6 +1,7 @@
 // covey-client: the daemon at a site. Parses flags, enrols once, wires the parts, runs.
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 
 #include <CLI/CLI.hpp>
@@ -63,6 +64,13 @@ Result<Membership> become_member(const Options& options, BlobStore& blobs, Log& 
   return membership;
 }
 
+// Before a token is spent: what a person mistyped is said at once.
+Result<void> check_data(const std::string& path) {
+  std::error_code code;
+  if (std::filesystem::exists(path, code)) return {};
+  return unexpected(ErrorCode::kNotFound, "--data " + path + " does not exist; name the file or folder with this site's data");
+}
+
 Result<Policy> policy_of(const Options& options) {
   Policy policy;
   if (!options.hours.empty()) {
@@ -77,6 +85,8 @@ Result<int> serve(const Options& options) {
   const auto log = make_log({options.json ? LogFormat::kJson : LogFormat::kText,
                              options.verbose ? LogLevel::kDebug : LogLevel::kInfo, ""});
   COVEY_TRY(Policy policy, policy_of(options));
+  COVEY_TRY_VOID(check_data(options.data));
+  COVEY_TRY_VOID(make_folders(options.home, 0700));
   COVEY_TRY_VOID(make_folders(options.home + "/data", 0700));
   COVEY_TRY(const auto store, open_rocks_store(options.home + "/data/db"));
   COVEY_TRY(const auto blobs, open_blob_files(options.home + "/data/blobs"));

@@ -248,6 +248,7 @@ void Coordinator::State::tell_news(Instant now) {
   for (const PeerKey& peer : news.revoked) each_active([&](JobRunner& job) { job.node_revoked(peer, now); });
   for (const PeerKey& peer : news.left) each_active([&](JobRunner& job) { job.node_left(peer, now); });
   for (const PeerKey& peer : news.lost) each_active([&](JobRunner& job) { job.node_lost(peer, now); });
+  for (const PeerKey& peer : news.relinked) each_active([&](JobRunner& job) { job.node_relinked(peer, now); });
   for (const PeerKey& peer : news.joined) each_active([&](JobRunner& job) { job.node_joined(peer, now); });
 }
 

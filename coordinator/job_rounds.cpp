@@ -10,6 +10,9 @@
 namespace covey {
 namespace {
 
+constexpr Duration kAnswerWait = 2 * kHeartbeatInterval;  // for an answer to an offer, before it is repeated
+constexpr Duration kUpdateWait = std::chrono::seconds(30); // for an update of a client that accepted
+constexpr Duration kRelinkWait = std::chrono::seconds(1);  // between offers to a client that keeps reconnecting
 constexpr std::uint32_t kPauseDoublings = 5;  // 2, 4, ... 32 s after attempts that nobody could deliver to
 
 Duration pause_after(std::uint32_t attempt) {
@@ -25,19 +28,67 @@ std::vector<PeerKey> JobRunner::available(Instant now) const {
   for (const auto& [key, node] : services_.registry.nodes()) {
     if (node.summary.revoked || !node.link || node.summary.role != Role::kClient || node.engaged != 0) continue;
     const auto declined = not_before_.find(key);
-    if (declined != not_before_.end() && now < declined->second) continue;
+    if (declined != not_before_.end() && now < declined->second.until) continue;
     if (planner_.plan(node.summary.capability)) peers.push_back(key);
   }
   return peers;
 }
 
-void JobRunner::wait_for_clients(std::size_t there, std::size_t wanted) {
-  const std::string text = "waiting for clients: " + std::to_string(there) + " of " + std::to_string(wanted) + " there";
+std::string JobRunner::declined_text() const {
+  std::map<DeclineReason, std::pair<std::size_t, std::string>> reasons;  // how often, and one of them
+  std::size_t declined = 0;
+  for (const auto& [peer, refusal] : not_before_) {
+    if (refusal.until != Instant::max()) continue;
+    ++declined;
+    auto& [count, example] = reasons[refusal.reason];
+    if (count++ == 0)
+      example = services_.registry.name_of(peer) + ": " + name_of(refusal.reason) +
+                (refusal.text.empty() ? "" : ": " + refusal.text);
+  }
+  if (declined == 0) return {};
+  const auto commonest = std::max_element(reasons.begin(), reasons.end(), [](const auto& a, const auto& b) {
+    return a.second.first < b.second.first;
+  });
+  return std::to_string(declined) + " declined for good, e.g. " + commonest->second.second;
+}
+
+// Whether too few of the connected clients have not declined for good, although enough are there;
+// when that lasts for round.deadline the job fails, so that the next one gets its turn.
+bool JobRunner::fails_for_declines(std::size_t wanted, const std::string& text, Instant now) {
+  std::size_t connected = 0, willing = 0;
+  for (const auto& [key, node] : services_.registry.nodes()) {
+    if (node.summary.revoked || !node.link || node.summary.role != Role::kClient) continue;
+    ++connected;
+    const auto declined = not_before_.find(key);
+    if (declined == not_before_.end() || declined->second.until != Instant::max()) ++willing;
+  }
+  if (job_.evaluating() || connected < wanted || willing >= wanted) {
+    stuck_since_.reset();
+    return false;
+  }
+  if (!stuck_since_) {
+    stuck_since_ = now;
+    Batch batch;
+    services_.journal.write(batch, now, job_.id, shortened(text, kErrorTextBytesMax));
+    services_.out.persist(std::move(batch));
+  }
+  if (now - *stuck_since_ < job_.spec.round.deadline) return false;
+  end(JobState::kFailed, now, text);
+  return true;
+}
+
+void JobRunner::wait_for_clients(std::size_t there, std::size_t wanted, Instant now) {
+  const std::string declined = declined_text();
+  const std::string text =
+      shortened("waiting for clients: " + std::to_string(there) + " of " + std::to_string(wanted) +
+                    (declined.empty() ? " there" : " that can take part; " + declined),
+                kErrorTextBytesMax);
+  if (fails_for_declines(wanted, text, now)) return;
   if (waiting_ && job_.summary.text == text) return;
   job_.summary.text = text;
   if (!waiting_)
     services_.out.log(LogLevel::kInfo, "waiting_for_clients",
-                      {{"job", job_.id}, {"round", job_.next_round()}, {"available", there}, {"needed", wanted}});
+                      {{"job", job_.id}, {"round", job_.next_round()}, {"available", there}, {"needed", wanted}, {"text", text}});
   if (!waiting_ && job_.evaluating())
     services_.out.now(SetTimer{timer("deadline"), job_.spec.round.deadline});
   waiting_ = true;
@@ -51,8 +102,9 @@ void JobRunner::open_round(Instant now) {
   std::vector<PeerKey> peers = available(now);
   const std::size_t there = peers.size();
   auto selected = select_cohort(selection, job_.spec.seed, key.round, key.attempt, std::move(peers));
-  if (!selected) return wait_for_clients(there, selection.min_clients);
+  if (!selected) return wait_for_clients(there, selection.min_clients, now);
   waiting_ = false;
+  stuck_since_.reset();
   Round round;
   round.key = key;
   round.row = RoundRow{job_.evaluating() ? RoundKind::kEvaluate : RoundKind::kTrain, selected->target, now,
@@ -80,6 +132,8 @@ void JobRunner::open_round(Instant now) {
 void JobRunner::offer(const PeerKey& peer, Instant now) {
   const Node* node = services_.registry.find(peer);
   COVEY_CHECK(node != nullptr && node->link);
+  round_->members.at(peer).offered = now;
+  if (round_->deadline <= now) return;  // the deadline's timer is about to close it
   const double rounds = job_.spec.rounds;
   const double round = std::min<double>(round_->key.round, rounds);
   RoundOffer offer;
@@ -93,13 +147,33 @@ void JobRunner::offer(const PeerKey& peer, Instant now) {
   services_.out.send(*node->link, std::move(offer));
 }
 
-void JobRunner::tick(Instant now) { open_round(now); }
+void JobRunner::tick(Instant now) {
+  open_round(now);
+  offer_again(now);
+}
+
+// An offer or its answer may be lost with a connection. Clients answer a repeated offer with what
+// they said last.
+void JobRunner::offer_again(Instant now) {
+  if (!round_ || round_->frozen) return;
+  for (auto& [peer, member] : round_->members) {
+    const bool asked = member.state == MemberState::kOffered;
+    if (!asked && member.state != MemberState::kWorking) continue;
+    if (now - member.offered < (asked ? kAnswerWait : kUpdateWait)) continue;
+    Node* node = services_.registry.find(peer);
+    if (node == nullptr || !node->link || (node->engaged != 0 && node->engaged != job_.id)) continue;
+    node->engaged = job_.id;
+    offer(peer, now);
+  }
+}
 
 // ---- closing
 
 std::uint32_t JobRunner::needed() const {
   if (round_->row.kind == RoundKind::kEvaluate) return 1;
-  return std::max(std::uint32_t{1}, ceil_share(job_.spec.round.quorum, round_->row.target));
+  // The mean of one update is that update: nobody's alone becomes the model unless the job says so.
+  const std::uint32_t least = std::min(std::uint32_t{2}, job_.spec.selection.min_clients);
+  return std::max(least, ceil_share(job_.spec.round.quorum, round_->row.target));
 }
 
 void JobRunner::consider(Instant now) {
@@ -267,12 +341,27 @@ void JobRunner::node_joined(const PeerKey& peer, Instant now) {
     case MemberState::kFetching:
     case MemberState::kChecking:
     case MemberState::kDelivered:
+    case MemberState::kDeclined:
+    case MemberState::kFailed:
     case MemberState::kRefused:
     case MemberState::kRevoked: return;  // its part is here, or over
     default: break;
   }
+  Node* node = services_.registry.find(peer);
+  if (node->engaged != 0 && node->engaged != job_.id) return;  // it works for another job
   at->second.state = MemberState::kOffered;
-  services_.registry.find(peer)->engaged = job_.id;
+  node->engaged = job_.id;
+  offer(peer, now);
+}
+
+void JobRunner::node_relinked(const PeerKey& peer, Instant now) {
+  if (!round_ || round_->frozen) return;
+  const auto at = round_->members.find(peer);
+  if (at == round_->members.end() || now - at->second.offered < kRelinkWait) return;
+  if (at->second.state != MemberState::kOffered && at->second.state != MemberState::kWorking) return;
+  Node* node = services_.registry.find(peer);
+  if (node == nullptr || !node->link || (node->engaged != 0 && node->engaged != job_.id)) return;
+  node->engaged = job_.id;
   offer(peer, now);
 }
 

@@ -76,7 +76,7 @@ void JobRunner::start(Instant now) {
       release(member);
       member.state = MemberState::kRevoked;
     } else if (member.state != MemberState::kDelivered) {
-      node->engaged = job_.id;
+      if (node->engaged == 0) node->engaged = job_.id;
     }
   }
   services_.out.persist(std::move(stale));
@@ -259,7 +259,7 @@ bool JobRunner::blob_fetched(const BlobFetched& event, Instant now) {
   Member& member = entry->second;
   member.state = MemberState::kChecking;
   member.ticket = services_.out.next_ticket();
-  services_.out.now(StartWork{member.ticket, CheckUpdate{*member.update.update, planner_.parameters()}});
+  services_.out.now(StartWork{member.ticket, CheckUpdate{*member.update.update, planner_.parameters(), job_.spec.update.clip_norm}});
   return true;
 }
 

@@ -46,6 +46,7 @@ class JobRunner {
 
   void tick(Instant now);                // opens a round when enough nodes are there
   void node_joined(const PeerKey& peer, Instant now);
+  void node_relinked(const PeerKey& peer, Instant now);  // the same process, a new connection
   void node_left(const PeerKey& peer, Instant now);
   void node_lost(const PeerKey& peer, Instant now);
   void node_revoked(const PeerKey& peer, Instant now);
@@ -81,7 +82,10 @@ class JobRunner {
   // job_rounds.cpp: one round as a whole
   void open_round(Instant now);
   std::vector<PeerKey> available(Instant now) const;
-  void wait_for_clients(std::size_t there, std::size_t wanted);
+  void wait_for_clients(std::size_t there, std::size_t wanted, Instant now);
+  std::string declined_text() const;     // "" when nobody declined for good
+  bool fails_for_declines(std::size_t wanted, const std::string& text, Instant now);
+  void offer_again(Instant now);         // to members that should have answered by now
   void offer(const PeerKey& peer, Instant now);
   void consider(Instant now);            // whether the round can close
   std::uint32_t needed() const;          // updates below which it cannot commit
@@ -111,7 +115,13 @@ class JobRunner {
   Ticket init_manifest_ = 0;
   bool paused_ = false;
   bool waiting_ = false;
-  std::map<PeerKey, Instant> not_before_;  // when a node that declined may be asked again
+  struct Refusal {
+    Instant until;                       // when it may be asked again; Instant::max(): when it rejoins
+    DeclineReason reason = DeclineReason::kInternal;
+    std::string text;
+  };
+  std::map<PeerKey, Refusal> not_before_;
+  std::optional<Instant> stuck_since_;   // too few connected clients have not declined for good
 };
 
 }  // namespace covey

@@ -18,6 +18,8 @@ Duration patience(DeclineReason reason) {
   return Duration::max();
 }
 
+constexpr std::size_t kDeclineTextBytes = 256;  // kept of a client's reason
+
 Instant later(Instant now, Duration wait) { return wait == Duration::max() ? Instant::max() : now + wait; }
 
 bool has_update(MemberState state) {
@@ -70,7 +72,8 @@ void JobRunner::round_declined(Node& from, const RoundDecline& message, Instant 
   if (member->state != MemberState::kOffered && member->state != MemberState::kWorking) return;
   member->state = MemberState::kDeclined;
   from.engaged = 0;
-  not_before_[from.summary.key] = later(now, patience(message.reason));
+  not_before_[from.summary.key] = Refusal{later(now, patience(message.reason)), message.reason,
+                                          shortened(message.text, kDeclineTextBytes)};
   services_.out.log(LogLevel::kInfo, "round_declined",
                     {{"job", job_.id}, {"round", message.key.round}, {"attempt", message.key.attempt},
                      {"node", from.summary.name}, {"reason", name_of(message.reason)},
@@ -84,7 +87,7 @@ void JobRunner::round_failed(Node& from, const RoundFailed& message, Instant now
   if (member->state != MemberState::kOffered && member->state != MemberState::kWorking) return;
   member->state = MemberState::kFailed;
   from.engaged = 0;
-  not_before_[from.summary.key] = later(now, patience(DeclineReason::kInternal));
+  not_before_[from.summary.key] = Refusal{later(now, patience(DeclineReason::kInternal)), DeclineReason::kInternal, {}};
   services_.out.log(LogLevel::kWarning, "client_failed",
                     {{"job", job_.id}, {"round", message.key.round}, {"attempt", message.key.attempt},
                      {"node", from.summary.name}, {"reason", shortened(message.error.message, kErrorTextBytesMax)}});

@@ -31,7 +31,8 @@ void OperatorDesk::request(const Link& from, const OperatorRequest& request, Ins
   const Node* who = services_.registry.find(from.peer);
   if (who == nullptr) return;
   if (who->summary.role != Role::kOperator) {
-    services_.out.log(LogLevel::kWarning, "operator_refused", {{"node", who->summary.name}});
+    if (services_.registry.may_log_refusal(from.peer, now))
+      services_.out.log(LogLevel::kWarning, "operator_refused", {{"node", who->summary.name}});
     return reply(from, request.id,
                  Error{ErrorCode::kPermissionDenied, who->summary.name +
                                                          " is a client; operator commands need an identity made from an "

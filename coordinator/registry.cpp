@@ -24,6 +24,16 @@ Capability sane(Capability capability) {
 
 }  // namespace
 
+bool Budget::spend(Instant now) {
+  if (now - since_ >= kBudgetWindow || now < since_) {
+    since_ = now;
+    used_ = 0;
+  }
+  if (used_ >= most_) return false;
+  ++used_;
+  return true;
+}
+
 Registry::Registry(Config config, Outbox& out, Journal& journal) : config_(config), out_(out), journal_(journal) {}
 
 // ---- rows
@@ -83,13 +93,16 @@ void Registry::start(Instant now) {
 }
 
 void Registry::tick(Instant now) {
+  Batch batch;
   for (auto& [key, node] : nodes_) {
+    if (std::exchange(node.unsaved, false) && !node.summary.revoked) persist_node(node, batch);
     if (!node.link || now - node.heard < kLinkTimeout) continue;
     out_.log(LogLevel::kWarning, "node_lost",
              {{"node", node.summary.name}, {"key", short_hex(key)}, {"silent_s", seconds(now - node.heard)}});
     lose_link(node, now);
     news_.lost.push_back(key);
   }
+  out_.persist(std::move(batch));
   for (auto& [id, token] : tokens_)
     if (token.admitted && !token.row.spent_by && now >= token.row.delegation.expires) expel(token);
 }
@@ -115,6 +128,7 @@ void Registry::lose_link(Node& node, Instant now) {
   node.link.reset();
   node.summary.connected = false;
   node.summary.last_seen = node.heard;
+  node.unsaved = true;
   if (!node.newcomer) return;
   const Node::Newcomer newcomer = *node.newcomer;
   accept_join(node, newcomer.link, newcomer.join, now);
@@ -207,9 +221,10 @@ void Registry::enrol(const Link& from, const Enrol& message, Instant now) {
     return;
   }
   if (const auto judged = judge_enrolment(from, certificate, now); !judged) {
-    out_.log(LogLevel::kWarning, "enrolment_refused",
-             {{"node", setting_text(certificate.name)}, {"reason", judged.error().message}});
-    out_.send(from, EnrolRefused{judged.error()});
+    if (may_log_refusal(from.peer, now))
+      out_.log(LogLevel::kWarning, "enrolment_refused",
+               {{"node", setting_text(certificate.name)}, {"reason", judged.error().message}});
+    out_.say(from, EnrolRefused{judged.error()});
     return;
   }
   add_node(certificate, now);
@@ -244,9 +259,16 @@ void Registry::persist_node(const Node& node, Batch& batch) {
 
 // ---- presence
 
-void Registry::refuse_join(const Link& to, Error error, Duration retry_after) {
-  out_.log(LogLevel::kWarning, "join_refused", {{"node", name_of(to.peer)}, {"reason", error.message}});
-  out_.send(to, JoinRefused{std::move(error), retry_after});
+bool Registry::may_log_refusal(const PeerKey& peer, Instant now) {
+  Node* node = find(peer);
+  return (node != nullptr ? node->refusals : stranger_refusals_).spend(now);
+}
+
+// A refusal promises nothing: it does not wait for the disk.
+void Registry::refuse_join(const Link& to, Error error, Duration retry_after, Instant now) {
+  if (may_log_refusal(to.peer, now))
+    out_.log(LogLevel::kWarning, "join_refused", {{"node", name_of(to.peer)}, {"reason", error.message}});
+  out_.say(to, JoinRefused{std::move(error), retry_after});
 }
 
 void Registry::join(const Link& from, const Join& message, Instant now) {
@@ -257,15 +279,16 @@ void Registry::join(const Link& from, const Join& message, Instant now) {
                 Error{ErrorCode::kUnsupported, "the coordinator speaks protocol " + std::to_string(kProtocolVersion) +
                                                    ", this node " + std::to_string(message.protocol_version) +
                                                    "; install the same version of Covey on both"},
-                Duration{});
+                Duration{}, now);
     return;
   }
+  if (node->link && node->instance == message.instance) return answer_again(*node, from, message, now);
   const bool rival = node->link && node->instance != message.instance && node->link->session != from.session;
   if (!rival) return accept_join(*node, from, message, now);
   if (node->newcomer && node->newcomer->join.instance != message.instance) {
     refuse_join(from, Error{ErrorCode::kAlreadyExists, "several processes use the identity " +
                                                            setting_text(node->summary.name) + "; stop all but one"},
-                kIdentityRetry);
+                kIdentityRetry, now);
     return;
   }
   if (!node->newcomer) {
@@ -275,18 +298,53 @@ void Registry::join(const Link& from, const Join& message, Instant now) {
   node->newcomer = Node::Newcomer{from, message};
 }
 
+// A process that is joined joins again: its answer was lost, or its connection. Peers can repeat
+// this at will, so it costs no row, no log line and no news beyond the new connection.
+void Registry::answer_again(Node& node, const Link& from, const Join& join, Instant now) {
+  node.heard = now;
+  Capability capability = sane(join.capability);
+  if (node.summary.capability != capability) {
+    node.summary.capability = std::move(capability);
+    node.unsaved = true;
+  }
+  relink(node, from);
+  out_.say(from, JoinAccepted{node.summary.name});
+  refuse_newcomer(node, now);
+}
+
+void Registry::relink(Node& node, const Link& from) {
+  if (*node.link == from) return;
+  node.link = from;
+  news_.relinked.push_back(from.peer);
+}
+
 void Registry::accept_join(Node& node, const Link& from, const Join& join, Instant now) {
+  if (!node.joins.spend(now)) {
+    refuse_join(from,
+                Error{ErrorCode::kResourceExhausted,
+                      "this node joined " + std::to_string(kJoinsPerWindow) + " times within " +
+                          std::to_string(kBudgetWindow / std::chrono::seconds(1)) +
+                          " s; check that only one process uses its identity"},
+                kBudgetWindow, now);
+    return;
+  }
   if (node.newcomer) out_.now(CancelTimer{challenge_timer(from.peer)});
   node.newcomer.reset();
   node.link = from;
   node.instance = join.instance;
   node.heard = now;
   node.summary.connected = true;
+  Capability capability = sane(join.capability);
+  // last_seen alone needs no row; that it ever joined does, for its token.
+  const bool changed = node.summary.last_seen == Instant{} || node.summary.capability != capability;
   node.summary.last_seen = now;
-  node.summary.capability = sane(join.capability);
-  Batch batch;
-  persist_node(node, batch);
-  out_.persist(std::move(batch));
+  node.summary.capability = std::move(capability);
+  node.unsaved = !changed;
+  if (changed) {
+    Batch batch;
+    persist_node(node, batch);
+    out_.persist(std::move(batch));
+  }
   if (Token* token = token_of(node)) expel(*token);
   out_.send(from, JoinAccepted{node.summary.name});
   const Capability& has = node.summary.capability;
@@ -304,17 +362,22 @@ void Registry::heartbeat(const Link& from, const Heartbeat& message, Instant now
     return;
   }
   node->heard = now;
-  node->link = from;  // the same process over a new connection
+  relink(*node, from);
   out_.say(from, HeartbeatAck{});
-  if (!node->newcomer) return;
-  const Link newcomer = node->newcomer->link;
-  node->newcomer.reset();
-  out_.now(CancelTimer{challenge_timer(from.peer)});
+  refuse_newcomer(*node, now);
+}
+
+// The process that is joined lives: whoever else claims its identity is sent away.
+void Registry::refuse_newcomer(Node& node, Instant now) {
+  if (!node.newcomer) return;
+  const Link newcomer = node.newcomer->link;
+  node.newcomer.reset();
+  out_.now(CancelTimer{challenge_timer(newcomer.peer)});
   refuse_join(newcomer,
               Error{ErrorCode::kAlreadyExists, "another process uses this identity, " +
-                                                   setting_text(node->summary.name) +
+                                                   setting_text(node.summary.name) +
                                                    "; stop it, or enrol this one under its own name"},
-              kIdentityRetry);
+              kIdentityRetry, now);
 }
 
 void Registry::leave(const Link& from, Instant now) {

@@ -12,6 +12,21 @@
 
 namespace covey {
 
+// At most `most` uses in each window of kBudgetWindow: what one peer can make us do.
+class Budget {
+ public:
+  explicit Budget(std::uint32_t most) : most_(most) {}
+  bool spend(Instant now);         // false: nothing is left in this window
+
+ private:
+  std::uint32_t most_;
+  std::uint32_t used_ = 0;
+  Instant since_;
+};
+inline constexpr Duration kBudgetWindow = std::chrono::seconds(10);
+inline constexpr std::uint32_t kJoinsPerWindow = 20;            // of one node, repetitions not counted
+inline constexpr std::uint32_t kStrangerRefusalsPerWindow = 20; // logged, of all who are not enrolled
+
 struct Node {
   NodeSummary summary;             // `connected` is kept true to `link`
   Certificate certificate;
@@ -24,10 +39,14 @@ struct Node {
   };
   std::optional<Newcomer> newcomer;
   JobId engaged = 0;               // the job whose round this node works on, 0: free
+  Budget joins{kJoinsPerWindow};                    // that cost something: each is logged and told to the jobs
+  Budget refusals{1};                 // of its messages that are logged
+  bool unsaved = false;            // last_seen or its capability changed; the next tick persists it
 };
 
 struct RegistryNews {              // what happened to nodes in one event
   std::vector<PeerKey> joined;
+  std::vector<PeerKey> relinked;   // the same process over a new connection: what was on its way may be lost
   std::vector<PeerKey> left;       // said goodbye: not coming back for this round
   std::vector<PeerKey> lost;       // silent for kLinkTimeout: may come back
   std::vector<PeerKey> revoked;
@@ -63,6 +82,8 @@ class Registry {
   Result<std::string> revoke(const std::string& name_or_key, Instant now);
   std::vector<NodeSummary> page(std::uint32_t after) const;  // at most kPageRowsMax, by key
 
+  bool may_log_refusal(const PeerKey& peer, Instant now);   // one per node and window; few of strangers
+
   // ---- look-ups
   Node* find(const PeerKey& peer);          // enrolled and not revoked, or null
   const std::map<PeerKey, Node>& nodes() const { return nodes_; }
@@ -78,7 +99,10 @@ class Registry {
   Result<void> judge_identity(const Certificate& certificate) const;
   void add_node(const Certificate& certificate, Instant now);
   void accept_join(Node& node, const Link& from, const Join& join, Instant now);
-  void refuse_join(const Link& to, Error error, Duration retry_after);
+  void answer_again(Node& node, const Link& from, const Join& join, Instant now);
+  void relink(Node& node, const Link& from);
+  void refuse_newcomer(Node& node, Instant now);
+  void refuse_join(const Link& to, Error error, Duration retry_after, Instant now);
   void lose_link(Node& node, Instant now);
   void admit(Token& token);
   void expel(Token& token);
@@ -93,6 +117,7 @@ class Registry {
   std::map<std::string, PeerKey> names_;    // of nodes that are not revoked
   std::map<TokenId, Token> tokens_;
   RegistryNews news_;
+  Budget stranger_refusals_{kStrangerRefusalsPerWindow};
 };
 
 inline constexpr Duration kEnrolmentGrace = std::chrono::seconds(60);  // for a repeated Enrol after a lost answer

@@ -81,6 +81,13 @@ Result<std::string> Registry::revoke(const std::string& name_or_key, Instant now
   const PeerKey key = node->summary.key;
   const std::string name = node->summary.name + " (" + short_hex(key) + ")";
   if (node->summary.revoked) return name + " is revoked already";
+  const auto operators = std::count_if(nodes_.begin(), nodes_.end(), [](const auto& entry) {
+    return entry.second.summary.role == Role::kOperator && !entry.second.summary.revoked;
+  });
+  if (node->summary.role == Role::kOperator && operators == 1)
+    return unexpected(ErrorCode::kInvalidArgument,
+                      name + " is the only operator: nobody could give another order; enrol a second one first "
+                             "(`covey token --role operator`)");
   node->summary.revoked = true;
   node->summary.connected = false;
   const std::optional<Link> link = std::exchange(node->link, std::nullopt);

@@ -28,6 +28,7 @@ struct Member {
   UpdateReady update;     // from kQueued to kDelivered
   Ticket ticket = 0;      // of its fetch or check
   double norm = 0;        // kDelivered
+  Instant offered;        // when it was last asked
   bool holds_blob = false;
 };
 

@@ -81,7 +81,10 @@ class DialledCaller final : public Caller {
     return blobs_.get(blob.id);
   }
 
-  void publish(const BlobRef& blob) override { transfer_.publish({blob.id, config_.coordinator.curve}); }
+  void publish(const BlobRef& blob) override {
+    transfer_.publish({blob.id, config_.coordinator.curve});
+    transport_->greet();
+  }
 
  private:
   void carry(const BlobTransfer::Step& step) {

@@ -10,6 +10,7 @@ namespace covey {
 namespace {
 
 constexpr std::size_t kMessagesAtOnce = 128;
+constexpr Duration kRefusedMax = std::chrono::seconds(45);  // a coordinator that starts refuses for a moment too
 constexpr int kControlQueueMax = 256;
 constexpr int kBulkQueueMax = 4 * kChunkCreditsMax;  // 8 MiB
 constexpr Duration kRedialMin = std::chrono::seconds(1);
@@ -118,7 +119,10 @@ void DialTransport::watch(DialledPort& port, Instant now, std::vector<Incoming>&
     if (!bulk) {
       state_ = state;
       if (state == LinkState::kDown) ++breaks_;
-      rejections_ = state == LinkState::kRefused || state == LinkState::kForeign ? rejections_ + 1 : 0;
+      const bool rejected = state == LinkState::kRefused || state == LinkState::kForeign;
+      rejections_ = rejected ? rejections_ + 1 : 0;
+      if (!rejected) refused_since_.reset();
+      if (rejected && !refused_since_) refused_since_ = now;
     }
     if (state == LinkState::kUp) {
       log_.info("link_up", {{"address", port.endpoint()}});
@@ -163,7 +167,20 @@ void DialTransport::send_bulk(PeerKey to, const Message& message) {
 
 void DialTransport::hello(Instant now) {
   hello_at_ = now + kHeartbeatInterval;
-  if (bulk_->up()) send_bulk(config_.coordinator.curve, BulkHello{});
+  if (greets_ && bulk_->up()) send_bulk(config_.coordinator.curve, BulkHello{});
+}
+
+void DialTransport::greet() {
+  if (greets_) return;
+  greets_ = true;
+  hello(clock_.now());
+}
+
+std::optional<Error> DialTransport::hopeless(Instant now) const {
+  if (!refused_since_ || now - *refused_since_ < kRefusedMax) return std::nullopt;
+  return Error{ErrorCode::kPermissionDenied, describe(state_, control_->endpoint()) + ", for " +
+                                                 std::to_string(static_cast<int>(seconds(kRefusedMax))) +
+                                                 " s now; to enrol again, ask for a new token and use a new --home"};
 }
 
 void DialTransport::tick(Instant now) {

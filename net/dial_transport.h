@@ -57,6 +57,11 @@ class DialTransport final : public Transport {
   std::uint16_t control_port() const override { return config_.coordinator.control_port; }
   std::uint16_t bulk_port() const override { return config_.coordinator.bulk_port; }
   void close(Duration linger) override;
+  // kPermissionDenied once the coordinator has refused this key for kRefusedMax without a break.
+  std::optional<Error> hopeless(Instant now) const override;
+  // From now on says where this peer's blobs are to be asked for: at this connection. Without it the
+  // connection only asks, and leaves another process of the same operator alone.
+  void greet();
 
   // The latest state of the control link, and how many times in a row it was refused or foreign.
   LinkState state() const { return state_; }
@@ -82,6 +87,8 @@ class DialTransport final : public Transport {
   LimitedLog limited_;
   LinkState state_ = LinkState::kUnreachable;
   int rejections_ = 0;
+  std::optional<Instant> refused_since_;
+  bool greets_ = false;
   int breaks_ = 0;
   Instant hello_at_;
 };

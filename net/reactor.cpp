@@ -154,6 +154,7 @@ void ReactorLoop::collect() {
   }
   const Instant now = parts_.clock.now();
   transport_->tick(now);
+  if (const auto why = transport_->hopeless(now)) end_ = Result<int>(unexpected(*why));
   carry(transfer_.tick(now));
 }
 
@@ -234,6 +235,7 @@ Result<std::unique_ptr<Reactor>> make_listener(const ListenConfig& config, React
 
 Result<std::unique_ptr<Reactor>> make_dialer(const DialConfig& config, ReactorParts parts) {
   COVEY_TRY(auto transport, DialTransport::dial(config, parts.identity, parts.clock, parts.log));
+  transport->greet();
   return std::unique_ptr<Reactor>(std::make_unique<ReactorLoop>(std::move(transport), parts));
 }
 

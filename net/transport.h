@@ -1,6 +1,7 @@
 // For net's .cpp files: the sockets of one side, as the Reactor sees them. One thread owns it.
 #pragma once
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "core/base/clock.h"
@@ -35,6 +36,8 @@ class Transport {
   virtual Instant next_tick() const = 0;
   virtual std::uint16_t control_port() const = 0;
   virtual std::uint16_t bulk_port() const = 0;
+  // Why there is no point in going on, e.g. refused for a long time.
+  virtual std::optional<Error> hopeless(Instant) const { return std::nullopt; }
   // Ends every connection; what was sent may take up to `linger`.
   virtual void close(Duration linger) = 0;
 };

@@ -1,5 +1,6 @@
 // Watches a simulated world from outside and speaks up when a promise is broken.
 #pragma once
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -14,7 +15,9 @@ namespace covey {
 //  2. an aggregate holds only updates that were acknowledged to, or are durable for, distinct members
 //     of its cohort, with the weights that they stated;
 //  3. the same (job, round, attempt) is only ever offered with one model, and rounds follow each other;
-//  4. no round commits below quorum, and none commits twice.
+//  4. no round commits below quorum, and none commits twice;
+//  5. what a message says is durable before the message leaves: the round of an offer, the accepted
+//     update of an acknowledgement, the new model of a committed round.
 class Checker {
  public:
   // `quorum_min`: the least number of updates that may commit a training round.
@@ -23,7 +26,9 @@ class Checker {
   // Each gives the broken promise, or nothing.
   using Finding = std::optional<std::string>;
   Finding on_client_message(const PeerKey& client, const Message& message);
-  Finding on_coordinator_message(const PeerKey& client, const Message& message);
+  // `durable`: whether the coordinator's disk holds a row of this key now.
+  using Durable = std::function<bool(const std::string& key)>;
+  Finding on_coordinator_message(const PeerKey& client, const Message& message, const Durable& durable);
   Finding on_aggregate(const Aggregate& work);
   Finding at_end(const JobDetail& detail) const;
 
@@ -38,7 +43,10 @@ class Checker {
     std::map<PeerKey, Digest> acknowledged;
     std::optional<std::vector<Contribution>> aggregate;
   };
-  Finding on_closed(const RoundClosed& closed);
+  Finding on_offer(const PeerKey& client, const RoundOffer& offer, const Durable& durable);
+  Finding on_accepted(const PeerKey& client, const UpdateAccepted& accepted, const Durable& durable);
+  Finding on_closed(const RoundClosed& closed, const Durable& durable);
+  Finding left_out(const Attempt& attempt, const RoundKey& key) const;
 
   std::size_t quorum_min_;
   std::map<RoundKey, Attempt> attempts_;

@@ -21,6 +21,12 @@ FaultPlan random_faults(std::size_t clients, Duration horizon, Random random) {
     const std::size_t node = random.below(2) == 0 ? 0 : 1 + static_cast<std::size_t>(random.below(clients));
     plan.crashes.push_back({node, between(random, 0s, horizon), between(random, 10ms, 15s)});
   }
+  const std::uint64_t write_crashes = random.below(6);
+  for (std::uint64_t i = 0; i < write_crashes; ++i) {
+    const std::size_t node = random.below(4) != 0 ? 0 : 1 + static_cast<std::size_t>(random.below(clients));
+    const std::uint64_t within = node == 0 ? 20 + 8 * clients : 8;  // about as many as it writes in a small job
+    plan.write_crashes.push_back({node, 1 + random.below(within), between(random, 10ms, 15s)});
+  }
   const std::uint64_t partitions = random.below(3);
   for (std::uint64_t i = 0; i < partitions; ++i) {
     Partition partition;

@@ -25,6 +25,14 @@ struct Crash {
   bool operator==(const Crash&) const = default;
 };
 
+// The process dies as its `nth` durable write (from 1, over all its starts) has been asked for but
+// not confirmed: where an acknowledgement that came too early shows.
+struct WriteCrash {
+  std::size_t node = 0;
+  std::uint64_t nth = 0;
+  Duration down{};
+};
+
 // Nodes in `cut` and the rest do not hear each other.
 struct Partition {
   Duration from{};
@@ -35,6 +43,7 @@ struct Partition {
 struct FaultPlan {
   NetworkModel network;
   std::vector<Crash> crashes;
+  std::vector<WriteCrash> write_crashes;
   std::vector<Partition> partitions;
   Duration quiet_after = Duration::max();  // no loss, no duplicates from here on
 };

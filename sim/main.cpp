@@ -84,6 +84,10 @@ Result<std::unique_ptr<Population>> read_population(const Options& options, cons
     data = (std::filesystem::path(options.job).parent_path() / job.simulation.data).string();
   if (data.empty())
     return unexpected(ErrorCode::kInvalidArgument, "no data: name it with --data PATH, or as data in [simulation] of " + options.job);
+  if (job.selection.min_clients > job.simulation.clients)
+    return unexpected(ErrorCode::kInvalidArgument, "the job waits for selection.min_clients = " + std::to_string(job.selection.min_clients) +
+                                                       " clients, but there are " + std::to_string(job.simulation.clients) +
+                                                       "; raise --clients or lower min_clients");
   return Population::create({job, data, job.simulation.clients, options.seed});
 }
 

@@ -36,6 +36,9 @@ Result<std::unique_ptr<Population>> Population::create(const PopulationRequest& 
 }
 
 Result<std::unique_ptr<Population>> Population::create(std::shared_ptr<const Dataset> data, const PopulationRequest& request) {
+  if (request.clients > data->size())
+    return unexpected(ErrorCode::kInvalidArgument, std::to_string(request.clients) + " clients, but " + request.data + " holds " +
+                                                       std::to_string(data->size()) + " examples; use fewer clients or more data");
   const Random random(request.seed);
   COVEY_TRY(std::vector<Indices> parts,
             partition(*data, request.job.simulation.partition, request.clients, random.split("partition")));

@@ -16,6 +16,11 @@ void SimStore::crash(Random& random) {
   pending_.clear();
 }
 
+bool SimStore::has(const std::string& key) {
+  const auto value = durable_.get(key);
+  return value.has_value() && value->has_value();
+}
+
 std::vector<Row> SimStore::rows() {
   auto rows = durable_.scan("");
   COVEY_CHECK(rows.has_value());

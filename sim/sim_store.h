@@ -16,6 +16,7 @@ class SimStore {
   void finish_oldest();         // its sync is done
   void crash(Random& random);   // a prefix of the pending writes survives
   std::vector<Row> rows();
+  bool has(const std::string& key);  // durable, not merely under way
 
  private:
   void apply(const Batch& batch);

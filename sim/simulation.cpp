@@ -109,7 +109,8 @@ NodeParts operator_parts(const Cast& cast, BlobRef job, OperatorNode::View& view
 
 // The least number of updates that may commit a round, whoever is there: see RoundSpec::quorum.
 std::size_t quorum_of(const JobSpec& job) {
-  return static_cast<std::size_t>(std::max(1.0, std::ceil(job.round.quorum * job.selection.min_clients)));
+  const double least = std::min(2.0, static_cast<double>(job.selection.min_clients));
+  return static_cast<std::size_t>(std::max(least, std::ceil(job.round.quorum * job.selection.min_clients)));
 }
 
 Result<void> check_ending(Ending ending, const SimulationRequest& request, const OperatorNode::View& view, const Checker& checker) {

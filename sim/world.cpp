@@ -46,6 +46,7 @@ struct World::Node {
   std::optional<Instant> transfer_armed;
   Instant link_free;                                // when its link has sent what it was given
   Instant disk_free;                                // when its disk has synced what it was given
+  std::uint64_t writes = 0;                         // asked for, over all starts
   bool halted = false;
 
   bool up() const { return machine != nullptr; }
@@ -161,7 +162,8 @@ void World::on(Node& node, Send command) {
   if (to == nullptr) return;
   const bool from_coordinator = node.index == kCoordinator;
   if (checker_ != nullptr) {
-    const auto finding = from_coordinator ? checker_->on_coordinator_message(to->parts.key, command.message)
+    const auto durable = [&node](const std::string& key) { return node.store.has(key); };
+    const auto finding = from_coordinator ? checker_->on_coordinator_message(to->parts.key, command.message, durable)
                                           : checker_->on_client_message(node.parts.key, command.message);
     if (finding) return fail({ErrorCode::kInternal, *finding});
   }
@@ -288,6 +290,17 @@ void World::on(Node& node, Persist command) {
     node.store.finish_oldest();
     dispatch(node, Persisted{ticket});
   });
+  ++node.writes;
+  for (const WriteCrash& planned : config_.faults.write_crashes)
+    if (planned.node == node.index && planned.nth == node.writes) crash_in_write(node, planned.down);
+}
+
+// Once the commands that came with the write have left, and before the write is confirmed.
+void World::crash_in_write(Node& node, Duration down) {
+  at(now_, [this, &node, start = node.start] {
+    if (node.start == start) crash(node);
+  });
+  at(now_ + down, [this, &node] { boot(node); });
 }
 
 void World::on(Node& node, StartWork command) {

@@ -72,6 +72,7 @@ class World {
   void at(Instant when, std::function<void()> action);
   void boot(Node& node);
   void crash(Node& node);
+  void crash_in_write(Node& node, Duration down);
   void dispatch(Node& node, const Event& event);
   void execute(Node& node, Command command);
 

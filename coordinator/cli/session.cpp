@@ -8,6 +8,7 @@ namespace covey::cli {
 namespace {
 
 constexpr Duration kAnswerTimeout = std::chrono::seconds(10);
+constexpr int kSubmitTries = 4;
 constexpr Duration kFetchTimeout = std::chrono::seconds(60);  // and a second for every 100 kB
 constexpr std::uint64_t kFetchBytesPerSecond = 100'000;
 
@@ -111,9 +112,16 @@ Result<JobSpec> Session::spec_of(JobId id) {
 
 Result<JobId> Session::submit(const std::string& toml, std::uint64_t nonce) {
   COVEY_TRY(const BlobRef blob, blobs_.put(bytes_of(toml)));
-  caller_->publish(blob);
-  COVEY_TRY(const Submitted submitted, ask_for<Submitted>(SubmitJob{nonce, blob}));
-  return submitted.job;
+  // Another command of this operator may hold the way on which the coordinator fetches the job: the
+  // nonce makes it safe to ask again. Afterwards a fresh connection leaves that way to others.
+  for (int tries = 1;; ++tries) {
+    caller_->publish(blob);
+    const auto submitted = ask_for<Submitted>(SubmitJob{nonce, blob});
+    if (!submitted && (submitted.error().code != ErrorCode::kNotFound || tries == kSubmitTries))
+      return unexpected(submitted.error());
+    COVEY_TRY_VOID(reconnect());
+    if (submitted) return submitted->job;
+  }
 }
 
 Result<Bytes> Session::fetch(const BlobRef& blob, std::function<void(std::uint64_t)> progress) {

@@ -61,15 +61,16 @@ Result<CoordinatorAddress> init_home(const InitRequest& request) {
       return unexpected(ErrorCode::kAlreadyExists, folder + " is there already and keys are never overwritten; choose another --home or move it away");
   SystemRandom random;
   const SigningKey authority = SigningKey::generate(random);
+  const CurveKey curve = CurveKey::generate(random);
+  const CoordinatorAddress address{request.host, request.control_port, request.bulk_port, curve.public_key(), authority.public_key()};
+  COVEY_TRY(CoordinatorAddress checked, decode_address(encode(address)));  // refuses a bad host or port
+  COVEY_TRY_VOID(check_node_name(request.operator_name));
   COVEY_TRY_VOID(make_folders(authority_folder(request.home), 0700));
   COVEY_TRY_VOID(save_secret(authority_folder(request.home) + "/authority.key", kAuthorityKind, authority.seed()));
 
   const std::string folder = coordinator_folder(request.home);
   COVEY_TRY_VOID(make_folders(folder, 0700));
-  const CurveKey curve = CurveKey::generate(random);
   COVEY_TRY_VOID(save_secret(folder + "/curve.key", "covey-curve-key-v1", curve.secret()));
-  const CoordinatorAddress address{request.host, request.control_port, request.bulk_port, curve.public_key(), authority.public_key()};
-  COVEY_TRY(CoordinatorAddress checked, decode_address(encode(address)));  // refuses a bad host or port
   COVEY_TRY_VOID(write_file(folder + "/address.bin", encode(checked)));
   COVEY_TRY_VOID(write_file(folder + "/coordinator.toml", bytes_of(coordinator_toml(request))));
   COVEY_TRY(Certificate first, make_operator(request, authority, checked));

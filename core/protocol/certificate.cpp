@@ -37,14 +37,6 @@ Result<void> check_format(std::uint8_t format, std::string_view what) {
                                                     ", this version reads " + std::to_string(kFormat));
 }
 
-Result<void> check_node_name(const std::string& name) {
-  const auto plain = [](unsigned char c) { return std::isalnum(c) != 0 || c == '.' || c == '_' || c == '-'; };
-  if (!name.empty() && name.size() <= kNameBytesMax && std::all_of(name.begin(), name.end(), plain)) return {};
-  return unexpected(ErrorCode::kInvalidArgument, "node name " + setting_text(name) + ": must have 1 to " +
-                                                     std::to_string(kNameBytesMax) +
-                                                     " characters of A-Z a-z 0-9 . _ -");
-}
-
 Result<void> check_signature(const Delegation& delegation, const VerifyKey& authority) {
   if (verify(authority, kDelegationDomain, signed_part(delegation).bytes(), delegation.signature)) return {};
   return unexpected(ErrorCode::kPermissionDenied,
@@ -52,6 +44,14 @@ Result<void> check_signature(const Delegation& delegation, const VerifyKey& auth
 }
 
 }  // namespace
+
+Result<void> check_node_name(const std::string& name) {
+  const auto plain = [](unsigned char c) { return std::isalnum(c) != 0 || c == '.' || c == '_' || c == '-'; };
+  if (!name.empty() && name.size() <= kNameBytesMax && std::all_of(name.begin(), name.end(), plain)) return {};
+  return unexpected(ErrorCode::kInvalidArgument, "node name " + setting_text(name) + ": must have 1 to " +
+                                                     std::to_string(kNameBytesMax) +
+                                                     " characters of A-Z a-z 0-9 . _ -");
+}
 
 const char* name_of(Role role) { return role == Role::kOperator ? "operator" : "client"; }
 
@@ -149,6 +149,9 @@ Result<CoordinatorAddress> decode_address(ByteSpan bytes) {
                                                    ": must be a host name or an address");
   if (address.control_port == 0 || address.bulk_port == 0)
     return unexpected(ErrorCode::kInvalidData, "coordinator address: port 0; ports run from 1 to 65535");
+  if (address.control_port == address.bulk_port)
+    return unexpected(ErrorCode::kInvalidData, "coordinator address: control and bulk port are both " +
+                                                   std::to_string(address.control_port) + "; they must differ");
   return address;
 }
 

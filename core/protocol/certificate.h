@@ -33,6 +33,9 @@ void sign(Delegation& delegation, const SigningKey& authority);
 // Errors: kPermissionDenied: bad signature, expired (with both times).
 Result<void> verify(const Delegation& delegation, const VerifyKey& authority, Instant now);
 
+// [A-Za-z0-9._-], 1 to kNameBytesMax of them. Errors: kInvalidArgument.
+Result<void> check_node_name(const std::string& name);
+
 struct Certificate {
   std::string name;            // chosen by the node, [A-Za-z0-9._-], at most kNameBytesMax
   VerifyKey signing;

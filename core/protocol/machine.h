@@ -35,9 +35,10 @@ struct InitModel {             // coordinator: the initial model, and public_tom
 struct ModelReady {
   BlobRef model;
 };
-struct CheckUpdate {           // coordinator: is this blob a finite update of the right size?
+struct CheckUpdate {           // coordinator: is this blob a finite update of the right size and norm?
   BlobRef update;
   std::uint64_t parameters = 0;
+  double norm_max = 0;         // L2, update.clip_norm; 0: none
 };
 struct UpdateChecked {
   double norm = 0;             // L2

@@ -115,6 +115,7 @@ TEST_CASE("operator: revokes by name or by key, never by guess") {
   const std::string key = hex(d.client(1).key().span());
   CHECK(std::get<Error>(d.ask(RevokeNode{key.substr(0, 5)})).code == ErrorCode::kNotFound);
   CHECK(std::get<Error>(d.ask(RevokeNode{"nobody"})).code == ErrorCode::kNotFound);
+  CHECK(std::get<Error>(d.ask(RevokeNode{"boss"})).message.find("only operator") != std::string::npos);
   CHECK(std::holds_alternative<Done>(d.ask(RevokeNode{key.substr(0, 8)})));
   CHECK(std::holds_alternative<Done>(d.ask(RevokeNode{"client-2"})));
   CHECK(std::get<Done>(d.ask(RevokeNode{"client-2"})).text.find("already") != std::string::npos);

@@ -123,7 +123,7 @@ TEST_CASE("restart: accepted updates are kept, and only the others are asked aga
 TEST_CASE("restart: a round with its quorum gives its members time to come back") {
   Driver d(2);
   d.join_all();
-  d.submit(job_text("[selection]\nmin_clients = 2\n[round]\nquorum = 0.5\n"));
+  d.submit(job_text("[selection]\nmin_clients = 1\n[round]\nquorum = 0.5\n"));
   d.deliver_update(d.client(0));
   d.restart();
   CHECK(d.job().round == 0);

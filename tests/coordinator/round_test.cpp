@@ -231,6 +231,7 @@ TEST_CASE("round: a client that declines is not waited for, nor asked again unti
   d.deliver_update(d.client(2));
   CHECK(d.job().round == 1);
   CHECK(d.all<RoundOffer>(d.client(0).key()).size() == 1);
+  d.from(d.client(0), Leave{});
   d.join(d.client(0));
   d.deliver_update(d.client(1));
   d.deliver_update(d.client(2));
@@ -238,15 +239,16 @@ TEST_CASE("round: a client that declines is not waited for, nor asked again unti
 }
 
 TEST_CASE("round: a busy client is asked again soon") {
-  Driver d(2);
-  begin(d);
+  Driver d(3);
+  begin(d, "[selection]\nmin_clients = 3\n");
   d.from(d.client(0), RoundDecline{{1, 1, 1}, DeclineReason::kBusy, ""});
-  d.deliver_update(d.client(1));  // quorum of 2 is 1
+  d.deliver_update(d.client(1));
+  d.deliver_update(d.client(2));  // quorum of 3 is 2
   CHECK(d.job().round == 1);
   CHECK(d.logged("waiting_for_clients") == 1);
   for (int i = 0; i < 3; ++i) {
     d.advance(4s);
-    for (std::size_t n = 0; n < 2; ++n) d.from(d.client(n), Heartbeat{1});
+    for (std::size_t n = 0; n < 3; ++n) d.from(d.client(n), Heartbeat{1});
   }
   CHECK(d.offer_to(d.client(0))->key == RoundKey{1, 2, 1});
 }
@@ -298,7 +300,7 @@ TEST_CASE("round: when nobody can deliver any more it does not wait for the dead
 
 TEST_CASE("round: a silent client holds it open only below the quorum") {
   Driver d(2);
-  begin(d, "[selection]\nmin_clients = 2\n[round]\nquorum = 0.5\n");
+  begin(d, "[selection]\nmin_clients = 1\n[round]\nquorum = 0.5\n");
   for (int i = 0; i < 4; ++i) {
     d.advance(4s);
     d.from(d.client(1), Heartbeat{1});
@@ -336,8 +338,9 @@ TEST_CASE("round: a lost client that rejoins delivers") {
   CHECK(d.job().round == 0);
   d.from(d.client(0), Heartbeat{1});
   CHECK(d.count<RejoinRequired>() == 1);
+  const std::size_t offers = d.all<RoundOffer>(d.client(0).key()).size();
   d.join(d.client(0), 1, 2);
-  CHECK(d.all<RoundOffer>(d.client(0).key()).size() == 2);
+  CHECK(d.all<RoundOffer>(d.client(0).key()).size() == offers + 1);
   d.from(d.client(0).link(2), d.ready(d.client(0), d.offer_to(d.client(0)).value()));
   CHECK(d.job().round == 1);
 }
@@ -375,6 +378,15 @@ TEST_CASE("round: many updates are fetched a bounded number at a time") {
     d.deliver(BlobFetched{fetch.ticket, fetch.blob, {}});
   }
   CHECK(std::get<JobDetail>(d.ask(ShowJob{1, 0})).metrics.at(0).delivered == 60);
+}
+
+TEST_CASE("round: one client's update alone becomes the model only where the job allows it") {
+  Driver d(2);
+  begin(d, "[selection]\nmin_clients = 2\n[round]\nquorum = 0.5\nattempts_max = 1\n");
+  d.from(d.client(0), RoundDecline{{1, 1, 1}, DeclineReason::kData, ""});
+  d.deliver_update(d.client(1));
+  CHECK(d.job().round == 0);
+  CHECK(d.job().state == JobState::kFailed);
 }
 
 }  // namespace covey
