@@ -45,6 +45,14 @@ void limit_threads(std::uint32_t threads) {
   ::setenv("GOMP_SPINCOUNT", "30000", 0);  // do not spin for long when another process has the core
 }
 
+// Before a token is spent: what a person mistyped is said at once. A member whose data is away for a
+// while starts all the same and declines.
+Result<void> check_data(const std::string& path) {
+  std::error_code code;
+  if (std::filesystem::exists(path, code)) return {};
+  return unexpected(ErrorCode::kNotFound, "--data " + path + " does not exist; name the file or folder with this site's data");
+}
+
 Result<Membership> become_member(const Options& options, BlobStore& blobs, Log& log) {
   COVEY_TRY(auto known, load_membership(options.home));
   if (known) {
@@ -57,18 +65,12 @@ Result<Membership> become_member(const Options& options, BlobStore& blobs, Log& 
                       options.home + " holds no membership yet; give the join token that the operator made with `covey token`: --token TEXT, or --token @FILE");
   if (options.name.empty())
     return unexpected(ErrorCode::kInvalidArgument, "--name is missing: the name under which the operator will see this node");
+  COVEY_TRY_VOID(check_data(options.data));
   SystemRandom random;
   log.info("enrolling", {{"name", options.name}});
   COVEY_TRY(Membership membership, enrol({options.home, options.token, options.name}, blobs, random));
   log.info("enrolled", {{"name", membership.certificate.name}, {"node", short_hex(membership.certificate.curve)}});
   return membership;
-}
-
-// Before a token is spent: what a person mistyped is said at once.
-Result<void> check_data(const std::string& path) {
-  std::error_code code;
-  if (std::filesystem::exists(path, code)) return {};
-  return unexpected(ErrorCode::kNotFound, "--data " + path + " does not exist; name the file or folder with this site's data");
 }
 
 Result<Policy> policy_of(const Options& options) {
@@ -85,7 +87,6 @@ Result<int> serve(const Options& options) {
   const auto log = make_log({options.json ? LogFormat::kJson : LogFormat::kText,
                              options.verbose ? LogLevel::kDebug : LogLevel::kInfo, ""});
   COVEY_TRY(Policy policy, policy_of(options));
-  COVEY_TRY_VOID(check_data(options.data));
   COVEY_TRY_VOID(make_folders(options.home, 0700));
   COVEY_TRY_VOID(make_folders(options.home + "/data", 0700));
   COVEY_TRY(const auto store, open_rocks_store(options.home + "/data/db"));

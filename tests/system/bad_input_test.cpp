@@ -131,6 +131,8 @@ TEST_CASE("bad input: what a program cannot start from") {
   check_fails(nursery.run({"covey-client", {"--home", empty}}), 2, {"--data"});
   check_fails(try_token(federation, "covey1-rubbish", "newcomer"), 2, {"token"});
   check_fails(try_token(federation, "@" + empty + ".token", "newcomer"), 2, {"empty.token"});
+  check_fails(nursery.run({"covey-client", {"--home", empty, "--data", empty + "/none", "--name", "n", "--token", "covey1-x"}}), 2,
+              {"--data", "does not exist"});
   check_fails(federation.covey({"token", "--role", "king"}), 2, {"--role", "king"});
 
   const TakenPort taken;
@@ -186,10 +188,10 @@ TEST_CASE("bad input: tokens and keys that open nothing") {
 
 TEST_CASE("bad input: clients whose data do not serve decline, and the run goes on without them") {
   Federation federation(5);
-  fs::remove_all(federation.data_of(2));
   write_text(federation.data_of(3) + "/points.csv", "x,y,above\n");
   write_text(federation.data_of(4) + "/points.csv", read_text(federation.data_of(4) + "/points.csv") + "0.5,nan,yes\n");
   federation.start_all();
+  fs::remove_all(federation.data_of(2));  // a job loads it, and finds it gone
   const JobId job = federation.submit({.rounds = 3, .min_clients = 2, .round = "deadline_s = 60\nquorum = 0.4\n"});
   CHECK(federation.await_end(job) == "job_finished");
   const std::pair<std::size_t, std::vector<const char*>> expected[] = {
