@@ -98,7 +98,8 @@ TEST_CASE("declined: the reason is told, and when nobody is left the next job ge
   CHECK(said.starts_with(text));
   CHECK(said.ends_with(": memory: needs 9 GiB"));
   bool in_journal = false;
-  for (const Row& row : d.store.scan("journal/").value())
+  const auto journal = d.store.scan("journal/");
+  for (const Row& row : journal.value())
     in_journal = in_journal || std::string(row.value.begin(), row.value.end()).find(said) != std::string::npos;
   CHECK(in_journal);
   live(d, 20s, 3);
