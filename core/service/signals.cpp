@@ -1,7 +1,9 @@
 #include "core/service/signals.h"
 
-#include <csignal>
 #include <unistd.h>
+
+#include <csignal>
+#include <ctime>
 
 #include "core/service/exit_code.h"
 
@@ -11,10 +13,25 @@ namespace {
 // A handler has no other way to reach them.
 std::function<void()> g_on_stop;
 volatile std::sig_atomic_t g_stops = 0;
+timespec g_first_stop;
+
+// A supervisor that signals both a process and its group sends one request twice.
+constexpr double kSameRequestSeconds = 0.3;
+
+double seconds_since_first_stop() {
+  timespec now;
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<double>(now.tv_sec - g_first_stop.tv_sec) +
+         1e-9 * static_cast<double>(now.tv_nsec - g_first_stop.tv_nsec);
+}
 
 void handle_stop(int) {
-  g_stops = g_stops + 1;
-  if (g_stops > 1) ::_exit(kExitInterrupted);
+  if (g_stops > 0) {
+    if (seconds_since_first_stop() > kSameRequestSeconds) ::_exit(kExitInterrupted);
+    return;
+  }
+  ::clock_gettime(CLOCK_MONOTONIC, &g_first_stop);
+  g_stops = 1;
   if (g_on_stop) g_on_stop();
 }
 
@@ -22,6 +39,8 @@ void install(int signal, void (*handler)(int)) {
   struct sigaction action {};
   action.sa_handler = handler;
   ::sigemptyset(&action.sa_mask);
+  ::sigaddset(&action.sa_mask, SIGINT);  // one handler at a time
+  ::sigaddset(&action.sa_mask, SIGTERM);
   ::sigaction(signal, &action, nullptr);
 }
 

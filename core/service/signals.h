@@ -1,4 +1,5 @@
-// SIGINT and SIGTERM ask for a clean stop; a second one ends at once. SIGPIPE is ignored.
+// SIGINT and SIGTERM ask for a clean stop; another, 0.3 s later or more, ends at once. SIGPIPE is
+// ignored.
 #pragma once
 #include <functional>
 
