@@ -3,7 +3,6 @@
 #pragma once
 #include <bit>
 #include <concepts>
-#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -26,13 +25,7 @@ class ByteWriter {
   ByteWriter& f64(double v) { return number(std::bit_cast<std::uint64_t>(v)); }
   ByteWriter& boolean(bool v) { return u8(v ? 1 : 0); }
   ByteWriter& instant(Instant v) { return u64(static_cast<std::uint64_t>(unix_nanos(v))); }
-  ByteWriter& raw(ByteSpan v) {
-    // Not insert(): g++ 12 sees overflows in it that are not there.
-    const std::size_t end = bytes_.size();
-    bytes_.resize(end + v.size());
-    if (!v.empty()) std::memcpy(bytes_.data() + end, v.data(), v.size());
-    return *this;
-  }
+  ByteWriter& raw(ByteSpan v);
   ByteWriter& blob(ByteSpan v) {  // below 4 GiB
     COVEY_CHECK(v.size() <= 0xffffffffU);
     return u32(static_cast<std::uint32_t>(v.size())).raw(v);

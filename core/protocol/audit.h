@@ -1,0 +1,45 @@
+// The body of an audit record: one administrative act, roster, round or release.
+#pragma once
+#include <string>
+
+#include "core/protocol/chain.h"
+#include "core/protocol/message.h"
+
+namespace covey {
+
+enum class AuditKind : std::uint8_t {
+  kStarted = 1,    // the coordinator; number: its epoch
+  kEnrolled,       // who: the node; text: role and name
+  kRevoked,        // who: the node; actor: the operator
+  kTokenMade,      // actor: the operator; text: role and token id
+  kJobSubmitted,   // actor; subject: hash of the TOML as submitted; text: the job's name
+  kJobStopped,     // actor
+  kJobEnded,       // number: state; text: why
+  kRoundOpened,    // subject: hash of the roster (roster_digest); number: members
+  kRoundFrozen,    // subject: hash of the contributions (contributions_digest); number: how many
+  kReleased,       // subject: the new model's manifest; number: ledger sequence that allowed it
+  kAbandoned,      // text: why
+  kUpdateRefused,  // who: the client; text: why
+  kRestored,       // from a backup; number: the epoch before
+};
+const char* name_of(AuditKind kind);  // "started", "enrolled", ...
+
+struct AuditEntry {
+  AuditKind kind = AuditKind::kStarted;
+  Instant time;
+  RoundKey round;       // job 0: of none; round 0: of the job
+  PeerKey actor;        // zeros: the coordinator itself
+  PeerKey who;          // zeros: nobody
+  Digest subject;       // zeros: none
+  std::uint64_t number = 0;
+  std::string text;     // at most kErrorTextBytesMax
+  bool operator==(const AuditEntry&) const = default;
+};
+
+Bytes encode(const AuditEntry& entry);
+Result<AuditEntry> decode_audit_entry(ByteSpan bytes);  // errors: kCorrupted
+
+// SHA-256 over the number of keys and the keys in ascending order.
+Digest roster_digest(const std::vector<PeerKey>& roster);
+
+}  // namespace covey
