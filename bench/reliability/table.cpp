@@ -1,0 +1,13 @@
+#include "bench/reliability/rows.h"
+#include "bench/tables.h"
+
+namespace covey::bench {
+
+Table reliability_table() {
+  return {"reliability",
+          {
+              {"audit record", chain_cost},
+          }};
+}
+
+}  // namespace covey::bench

@@ -1,0 +1,10 @@
+// Every table that `covey-figures` prints. To add a row: one function in the table's folder, one line
+// in its table.cpp.
+#pragma once
+#include "bench/figure.h"
+
+namespace covey::bench {
+
+Table reliability_table();
+
+}  // namespace covey::bench
