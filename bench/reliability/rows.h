@@ -5,5 +5,6 @@
 namespace covey::bench {
 
 std::vector<Figure> chain_cost();  // what an audit record costs a coordinator
+std::vector<Figure> supply_chain();  // row 32
 
 }  // namespace covey::bench

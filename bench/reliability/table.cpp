@@ -7,6 +7,7 @@ Table reliability_table() {
   return {"reliability",
           {
               {"audit record", chain_cost},
+              {"row 32", supply_chain},
           }};
 }
 
