@@ -1,30 +1,12 @@
 // Row 32: how exposed the hardened units are, whether the bill of materials can be written, and
 // whether two builds of one commit are the same bytes.
-#include <array>
-#include <cstdio>
 #include <cstdlib>
-#include <memory>
 
 #include "bench/reliability/rows.h"
+#include "bench/shell.h"
 
 namespace covey::bench {
 namespace {
-
-struct Ran {
-  int code = -1;
-  std::string output;
-};
-
-Ran run(const std::string& command) {
-  Ran ran;
-  std::FILE* pipe = ::popen(command.c_str(), "r");
-  if (pipe == nullptr) return ran;
-  std::array<char, 4096> part{};
-  while (const std::size_t count = std::fread(part.data(), 1, part.size(), pipe)) ran.output.append(part.data(), count);
-  const int status = ::pclose(pipe);
-  ran.code = status >= 0 && status % 256 == 0 ? status / 256 : -1;
-  return ran;
-}
 
 const std::string kSource = COVEY_SOURCE_DIR;
 
