@@ -50,11 +50,14 @@ Result<int> serve(const Options& options) {
 
   CoordinatorConfig config;
   config.authority = home.address.authority;
+  config.record_key = home.record;
   config.jobs_running_max = options.jobs;
   config.operators = home.operators;
   COVEY_TRY(const auto coordinator, Coordinator::create(config, rows));
   PooledExecutor executor(*store, options.threads,
-                          [&blobs](const Work& work, const std::atomic<bool>&) { return coordinator_work(work, *blobs); });
+                          [&](const Work& work, const std::atomic<bool>&) {
+                            return coordinator_work(work, *blobs, [&](std::string_view key) { return store->get(key); });
+                          });
   SystemClock clock;
   const Supervisor supervisor = Supervisor::from_environment();
   WatchedMachine machine(*coordinator, supervisor, clock);
