@@ -55,6 +55,8 @@ std::string node_key(const PeerKey& peer) { return "node/" + peer_text(peer); }
 std::string cert_key(const PeerKey& peer) { return "cert/" + peer_text(peer); }
 std::string token_key(const TokenId& token) { return "token/" + hex(token.span()); }
 std::string journal_key(std::uint64_t sequence) { return "journal/" + hex_number(sequence); }
+std::string audit_key(std::uint64_t sequence) { return std::string(kAuditTable) + hex_number(sequence); }
+std::string ledger_key(std::uint64_t sequence) { return std::string(kLedgerTable) + hex_number(sequence); }
 
 std::vector<std::string_view> key_parts(std::string_view key) {
   std::vector<std::string_view> parts;
@@ -85,6 +87,16 @@ Result<std::uint32_t> small_number_in_key(std::string_view part) {
 
 Bytes encode(const JobSpecRow& row) {
   return ByteWriter().u8(kVersion).u64(row.nonce).fixed(row.submitter).text(row.toml).take();
+}
+
+Bytes epoch_value(std::uint64_t epoch) { return ByteWriter().u8(kVersion).u64(epoch).take(); }
+
+Result<std::uint64_t> epoch_of_value(ByteSpan bytes) {
+  return decode<std::uint64_t>(bytes, "epoch", [](ByteReader& in, std::uint64_t& epoch) -> Result<void> {
+    epoch = in.u64();
+    if (epoch == 0) return bad("epoch: out of range");
+    return {};
+  });
 }
 
 Result<JobSpecRow> decode_job_spec_row(ByteSpan bytes) {
