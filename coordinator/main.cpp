@@ -15,6 +15,7 @@
 #include "core/service/hardening.h"
 #include "core/service/pooled_executor.h"
 #include "core/service/signals.h"
+#include "core/service/supervisor.h"
 #include "core/service/text_file.h"
 #include "net/reactor.h"
 
@@ -58,11 +59,13 @@ Result<int> serve(const Options& options) {
   config.jobs_running_max = options.jobs;
   config.operators = home.operators;
   COVEY_TRY(const auto coordinator, Coordinator::create(config, state.rows));
-  DiskGuard machine(*coordinator);
+  DiskGuard guard(*coordinator);
   PooledExecutor executor(*state.store, options.threads, [&state](const Work& work, const std::atomic<bool>&) {
     return coordinator_work(work, *state.blobs);
   });
   SystemClock clock;
+  const Supervisor supervisor = Supervisor::from_environment();
+  WatchedMachine machine(guard, supervisor, clock);
   COVEY_TRY(const auto reactor, make_listener(options.listen, {machine, executor, *state.blobs, clock, *log, home.curve}));
   const std::string backups = options.backups.empty() ? folder + "/backups" : options.backups;
   COVEY_TRY(const auto desk, BackupDesk::open({folder, backups, options.backups_keep, home.curve.public_key()}, *state.store, *log));
@@ -70,6 +73,7 @@ Result<int> serve(const Options& options) {
                                     {"control_port", reactor->control_port()}, {"bulk_port", reactor->bulk_port()},
                                     {"rows", state.rows.size()}, {"threads", options.threads}});
   const StopSignals signals([&reactor] { reactor->request_shutdown(); });
+  supervisor.ready("serving on ports " + std::to_string(reactor->control_port()) + " and " + std::to_string(reactor->bulk_port()));
   return reactor->run();
 }
 
