@@ -56,12 +56,13 @@ Result<int> serve(const Options& options) {
 
   CoordinatorConfig config;
   config.authority = home.address.authority;
+  config.record_key = home.record;
   config.jobs_running_max = options.jobs;
   config.operators = home.operators;
   COVEY_TRY(const auto coordinator, Coordinator::create(config, state.rows));
   DiskGuard guard(*coordinator);
   PooledExecutor executor(*state.store, options.threads, [&state](const Work& work, const std::atomic<bool>&) {
-    return coordinator_work(work, *state.blobs);
+    return coordinator_work(work, *state.blobs, [&state](std::string_view key) { return state.store->get(key); });
   });
   SystemClock clock;
   const Supervisor supervisor = Supervisor::from_environment();

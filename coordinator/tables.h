@@ -55,6 +55,9 @@ struct RoundRow {                // a round in progress; gone when it is committ
   Instant started;
   BlobRef model;                 // manifest offered
   std::vector<PeerKey> cohort;   // ascending
+  std::uint64_t ledger = 0;      // sequence of its record in the release ledger; 0: not frozen yet
+  std::vector<PeerKey> survivors;  // once frozen: whose updates make the release, ascending
+  bool frozen() const { return ledger != 0; }
   bool operator==(const RoundRow&) const = default;
 };
 struct UpdateRow {               // an accepted update of a round in progress

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "coordinator/tables.h"
+#include "coordinator/service/durable_state.h"
 #include "core/base/file.h"
 #include "core/service/text_file.h"
 #include "core/store/blobs.h"
@@ -33,7 +33,7 @@ Result<void> check_destination(const BackupPlan& plan) {
 Result<void> stage(const BackupPlan& plan, const std::string& staging, DurableStore& store) {
   COVEY_TRY_VOID(store.checkpoint(staging + "/db"));
   COVEY_TRY(const auto rows, store.scan(""));
-  COVEY_TRY(const std::set<Digest> blobs, blobs_in_rows(rows));
+  COVEY_TRY(const std::set<Digest> blobs, blobs_needed(rows));
   return copy_blobs(plan.data + "/blobs", staging + "/blobs", blobs);
 }
 

@@ -4,7 +4,7 @@
 #include <charconv>
 #include <numeric>
 
-#include "coordinator/tables.h"
+#include "coordinator/service/durable_state.h"
 #include "core/crypto/digest.h"
 #include "core/service/text_file.h"
 
@@ -114,7 +114,7 @@ Result<void> check_rows(const std::string& folder, const BackupManifest& manifes
   COVEY_TRY(const MarkedRows found, mark_of_rows(contents.rows, contents.sequence, 0));
   if (found.now != manifest.mark)
     return unexpected(ErrorCode::kCorrupted, folder + "/db: does not hold what its manifest says of it");
-  COVEY_TRY(const std::set<Digest> blobs, blobs_in_rows(contents.rows));
+  COVEY_TRY(const std::set<Digest> blobs, blobs_needed(contents.rows));
   for (const Digest& id : blobs) {
     const std::string name = hex(id.span());
     const std::string path = "blobs/blobs/" + name.substr(0, 2) + "/" + name;

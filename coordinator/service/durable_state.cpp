@@ -40,6 +40,18 @@ Result<void> check_blobs(const std::set<Digest>& named, BlobStore& blobs, const 
 
 }  // namespace
 
+Result<std::set<Digest>> blobs_needed(const std::vector<Row>& rows) {
+  std::set<std::string, std::less<>> started;  // jobs with a model; a pending one's configuration is made with it
+  for (const Row& row : rows)
+    if (row.key.starts_with("model/")) started.emplace(key_parts(row.key)[1]);
+  std::vector<Row> needing;
+  for (const Row& row : rows)
+    if (row.key.starts_with("model/") || row.key.starts_with("update/") ||
+        (row.key.starts_with("job/") && started.contains(key_parts(row.key)[1])))
+      needing.push_back(row);
+  return blobs_in_rows(needing);
+}
+
 std::string default_mark_path(const std::string& folder) { return folder + "/ledger.mark"; }
 
 Result<DurableState> open_state(const StateOptions& options, Log& log) {
@@ -54,7 +66,8 @@ Result<DurableState> open_state(const StateOptions& options, Log& log) {
   COVEY_TRY(const LedgerMark now, judge_rows(state.rows, (*opened)->sequence(), options.mark, options.missing_mark));
   COVEY_TRY(state.blobs, open_blob_files(data + "/blobs"));
   COVEY_TRY(const std::set<Digest> named, blobs_in_rows(state.rows));
-  COVEY_TRY_VOID(check_blobs(named, *state.blobs, data + "/blobs"));
+  COVEY_TRY(const std::set<Digest> needed, blobs_needed(state.rows));
+  COVEY_TRY_VOID(check_blobs(needed, *state.blobs, data + "/blobs"));
   COVEY_TRY(state.store, MarkedStore::open(std::move(*opened), options.mark, now));
   COVEY_TRY_VOID(sweep_backup(data));
   COVEY_TRY(const std::size_t orphans, erase_orphans(*state.blobs, named));

@@ -1,6 +1,7 @@
 // Opens what a coordinator keeps, and judges it before anything is served from it.
 #pragma once
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,10 @@ struct DurableState {
 // a value that is not here. Then erases the values that no row names, which a crash left behind.
 // Errors: kCorrupted, kUnavailable (in use), kDiskFull, kPermissionDenied.
 Result<DurableState> open_state(const StateOptions& options, Log& log);
+
+// The values without which the rows make no state: of models, updates, and configurations of jobs that
+// have started. Part of blobs_in_rows(). Errors: kCorrupted naming the row.
+Result<std::set<Digest>> blobs_needed(const std::vector<Row>& rows);
 
 // Where the mark lies unless --ledger-mark says otherwise.
 std::string default_mark_path(const std::string& folder);

@@ -6,6 +6,7 @@
 #include "coordinator/tables.h"
 #include "core/base/file.h"
 #include "core/protocol/audit.h"
+#include "core/protocol/limits.h"
 #include "core/service/text_file.h"
 
 namespace covey {
@@ -81,9 +82,12 @@ Result<LedgerMark> write_act(const std::string& data, const AuditEntry& act, std
   return found.now;
 }
 
-std::uint64_t epoch_above(const LedgerMark& saved, const LedgerMark& marked, Instant now) {
+// Room for every start to come stays below the bound of an epoch.
+Result<std::uint64_t> epoch_above(const LedgerMark& saved, const LedgerMark& marked, Instant now) {
   const auto seconds = static_cast<std::uint64_t>(std::max<std::int64_t>(0, unix_nanos(now) / 1'000'000'000));
-  return std::max({saved.epoch, marked.epoch, seconds}) + kEpochLeap;
+  const std::uint64_t epoch = std::max({saved.epoch, marked.epoch, seconds}) + kEpochLeap;
+  if (epoch <= kEpochMax / 2) return epoch;
+  return unexpected(ErrorCode::kCorrupted, "the epoch " + std::to_string(epoch - kEpochLeap) + " is out of range: is this machine's clock right?");
 }
 
 }  // namespace
@@ -106,7 +110,7 @@ Result<RestoreReport> restore_backup(const RestoreRequest& request, const Signin
                       judged.why + ": restore a newer backup, or accept the loss of what was released since with "
                                    "--accept-rollback, which the audit log will say for ever");
 
-  report.epoch = epoch_above(saved, judged.mark, request.now);
+  COVEY_TRY(report.epoch, epoch_above(saved, judged.mark, request.now));
   const std::string restoring = request.folder + "/data.restoring";
   COVEY_TRY_VOID(remove_folder(restoring));
   COVEY_TRY_VOID(copy_verified(report.backup, request.backup, restoring));
