@@ -163,10 +163,11 @@ bool ReactorLoop::take_completion(const Event& event) {
   if (const auto* persisted = std::get_if<Persisted>(&event)) persisting_.erase(persisted->ticket);
   const auto* failed = std::get_if<WorkFailed>(&event);
   if (failed == nullptr || persisting_.count(failed->ticket) == 0) return true;
-  const bool full = failed->error.code == ErrorCode::kResourceExhausted;
+  const ErrorCode code = failed->error.code;
+  const bool full = code == ErrorCode::kDiskFull || code == ErrorCode::kResourceExhausted;
   parts_.log.error("persist_failed", {{"reason", failed->error.message}});
   if (!end_)
-    end_ = Result<int>(unexpected(full ? ErrorCode::kResourceExhausted : ErrorCode::kInternal,
+    end_ = Result<int>(unexpected(full || code == ErrorCode::kCorrupted ? code : ErrorCode::kInternal,
                                   "the state could not be saved: " + failed->error.message +
                                       (full ? "; free some space and start again" : "")));
   return false;

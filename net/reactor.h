@@ -41,8 +41,8 @@ class Reactor {
  public:
   virtual ~Reactor() = default;
   // Handles events until the machine halts; returns its exit code. Errors: kUnavailable when a port
-  // is taken (naming it), kInternal when the ZAP self-test finds the door open, kResourceExhausted
-  // when a Persist fails for lack of space.
+  // is taken (naming it), kInternal when the ZAP self-test finds the door open, kDiskFull when a
+  // Persist fails for lack of space.
   virtual Result<int> run() = 0;
   // From any thread or a signal handler: delivers ShutdownRequested; the second call ends at once.
   virtual void request_shutdown() noexcept = 0;
