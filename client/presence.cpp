@@ -10,6 +10,8 @@ constexpr const char* kHeartbeatTimer = "heartbeat";
 constexpr Duration kRetryAfterMax = std::chrono::hours(1);  // whatever the coordinator asks for
 constexpr int kExitRefused = 5;
 
+std::uint32_t version_of(const JoinAccepted& message) { return std::max(message.protocol_version, 1U); }
+
 }  // namespace
 
 Presence::Presence(const ClientConfig& config, ClientOutbox& out)
@@ -41,6 +43,12 @@ bool Presence::on_timer(std::string_view name, Instant now) {
   return true;
 }
 
+std::optional<JoinRefused> Presence::foreign(const JoinAccepted& message) const {
+  const std::uint32_t version = version_of(message);
+  const auto judged = negotiate({version, version}, config_.protocol);
+  return judged ? std::nullopt : std::optional(JoinRefused{judged.error(), Duration{}});
+}
+
 bool Presence::on(const JoinAccepted& message, Instant now) {
   if (standing_ != Standing::kJoining) return false;  // answer to a repeated Join
   standing_ = Standing::kJoined;
@@ -48,7 +56,9 @@ bool Presence::on(const JoinAccepted& message, Instant now) {
   last_ack_ = now;
   out_.add(CancelTimer{kJoinTimer});
   out_.add(SetTimer{kHeartbeatTimer, kHeartbeatInterval});
-  out_.log(LogLevel::kInfo, "client_joined", {{"name", message.name}});
+  out_.log(LogLevel::kInfo, "client_joined", {{"name", message.name},
+                                               {"protocol", version_of(message)},
+                                               {"reconnect_window_s", seconds(message.reconnect_window)}});
   return true;
 }
 
@@ -76,7 +86,11 @@ void Presence::on(const HeartbeatAck&, Instant now) {
   if (joined()) last_ack_ = now;
 }
 
-void Presence::on(const Ping&) { out_.send(Heartbeat{config_.instance}); }
+void Presence::on(const Ping&) {
+  if (standing_ != Standing::kJoining) return out_.send(Heartbeat{config_.instance});
+  backoff_ = config_.rejoin_min;  // the link is new: a Join from before may be lost
+  send_join();
+}
 
 bool Presence::on(const RejoinRequired&) {
   if (!joined()) return false;  // a Join is on its way
@@ -93,7 +107,7 @@ void Presence::join_again(const char* why) {
 }
 
 void Presence::send_join() {
-  out_.send(Join{kProtocolVersion, config_.instance, config_.capability});
+  out_.send(Join{config_.protocol.newest, config_.instance, config_.capability, config_.protocol.oldest});
   wait_to_join(Duration::zero());
   backoff_ = std::min(backoff_ * 2, config_.rejoin_max);
 }

@@ -1,5 +1,6 @@
 // A client's standing with its coordinator: joining with backoff, heartbeats, joining again.
 #pragma once
+#include <optional>
 #include <string_view>
 
 #include "client/client.h"
@@ -19,6 +20,8 @@ class Presence {
   void stop();  // Leave, then Halt
   bool on_timer(std::string_view name, Instant now);  // false: not one of its own
 
+  // The refusal that an answer amounts to whose chosen version this client does not speak.
+  std::optional<JoinRefused> foreign(const JoinAccepted& message) const;
   bool on(const JoinAccepted& message, Instant now);  // true: joined by this
   bool refused_for_good(const JoinRefused& message) const;
   void on(const JoinRefused& message);  // halts if refused for good

@@ -18,7 +18,7 @@ class Coordinator::State {
   explicit State(CoordinatorConfig config)
       : config_(std::move(config)),
         blobs_(out_),
-        registry_({config_.authority, config_.nodes_max}, out_, journal_),
+        registry_({config_.authority, config_.nodes_max, config_.protocol}, out_, journal_),
         services_{out_, registry_, journal_, blobs_},
         desk_(services_, jobs_) {}
 

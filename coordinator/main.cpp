@@ -10,6 +10,7 @@
 #include "coordinator/tables.h"
 #include "coordinator/work.h"
 #include "core/service/exit_code.h"
+#include "core/service/file_limit.h"
 #include "core/service/orphans.h"
 #include "core/service/pooled_executor.h"
 #include "core/service/signals.h"
@@ -25,6 +26,8 @@ struct Options {
   ListenConfig listen;
   std::size_t threads = std::max(1U, std::thread::hardware_concurrency());
   std::uint32_t jobs = 1;
+  std::uint32_t nodes_max = 10'000;
+  std::uint64_t send_mib = 256;
   bool json = false;
   bool verbose = false;
 };
@@ -34,11 +37,22 @@ int report(const Error& error) {
   return exit_code_of(error.code);
 }
 
+// Every node may hold two connections, and the store needs some files.
+void check_file_limit(std::uint32_t nodes_max, Log& log) {
+  const std::uint64_t limit = raise_file_limit();
+  const std::uint64_t wanted = 2 * std::uint64_t{nodes_max} + 256;
+  if (limit < wanted)
+    log.warning("file_limit_low", {{"limit", limit}, {"wanted", wanted},
+                                   {"reason", "a node may hold two connections; raise the hard limit of open files "
+                                              "(LimitNOFILE=, ulimit -Hn), or lower --nodes-max"}});
+}
+
 Result<int> serve(const Options& options) {
   const std::string folder = coordinator_folder(options.home);
   COVEY_TRY(CoordinatorHome home, load_coordinator_home(folder));
   const auto log = make_log({options.json ? LogFormat::kJson : LogFormat::kText,
                              options.verbose ? LogLevel::kDebug : LogLevel::kInfo, ""});
+  check_file_limit(options.nodes_max, *log);
   COVEY_TRY_VOID(make_folders(folder + "/data", 0700));
   COVEY_TRY(const auto store, open_rocks_store(folder + "/data/db"));
   COVEY_TRY(const auto blobs, open_blob_files(folder + "/data/blobs"));
@@ -50,12 +64,15 @@ Result<int> serve(const Options& options) {
   CoordinatorConfig config;
   config.authority = home.address.authority;
   config.jobs_running_max = options.jobs;
+  config.nodes_max = options.nodes_max;
   config.operators = home.operators;
   COVEY_TRY(const auto coordinator, Coordinator::create(config, rows));
   PooledExecutor executor(*store, options.threads,
                           [&blobs](const Work& work, const std::atomic<bool>&) { return coordinator_work(work, *blobs); });
   SystemClock clock;
-  COVEY_TRY(const auto reactor, make_listener(options.listen, {*coordinator, executor, *blobs, clock, *log, home.curve}));
+  ListenConfig listen = options.listen;
+  listen.send_bytes_max = options.send_mib << 20U;
+  COVEY_TRY(const auto reactor, make_listener(listen, {*coordinator, executor, *blobs, clock, *log, home.curve}));
   log->info("coordinator_started", {{"home", options.home}, {"listen", options.listen.address},
                                     {"control_port", reactor->control_port()}, {"bulk_port", reactor->bulk_port()},
                                     {"rows", rows.size()}, {"threads", options.threads}});
@@ -73,6 +90,9 @@ int run(int argc, char** argv) {
   app.add_option("--bulk-port", options.listen.bulk_port, "Port for models and updates (0: any free one)")->capture_default_str();
   app.add_option("--threads", options.threads, "Threads for aggregation")->capture_default_str()->check(CLI::Range(1, 1024));
   app.add_option("--jobs", options.jobs, "Jobs that run at the same time; others wait")->capture_default_str()->check(CLI::Range(1, 64));
+  app.add_option("--nodes-max", options.nodes_max, "Nodes that may enrol")->capture_default_str()->check(CLI::Range(1, 1000000));
+  app.add_option("--io-threads", options.listen.io_threads, "Threads for the connections' ciphers")->capture_default_str()->check(CLI::Range(1, 64));
+  app.add_option("--send-budget", options.send_mib, "MiB that may wait to be sent, all nodes together")->capture_default_str()->check(CLI::Range(16, 65536));
   app.add_flag("--json", options.json, "Log as JSON lines");
   app.add_flag("--verbose", options.verbose, "Log details");
   app.set_version_flag("--version", COVEY_VERSION);

@@ -5,5 +5,7 @@
 namespace covey::bench {
 
 std::vector<Figure> chain_cost();  // what an audit record costs a coordinator
+std::vector<Figure> net_many_clients();     // row 5
+std::vector<Figure> net_reconnect_storm();  // row 6
 
 }  // namespace covey::bench

@@ -7,6 +7,8 @@ Table reliability_table() {
   return {"reliability",
           {
               {"audit record", chain_cost},
+              {"row 5", net_many_clients},
+              {"row 6", net_reconnect_storm},
           }};
 }
 

@@ -16,10 +16,13 @@ struct Join {
   protocolVersion @0 :UInt32;
   instance @1 :UInt64;
   capability @2 :Common.Capability;
+  protocolVersionMin @3 :UInt32;  # 0: protocolVersion alone
 }
 
 struct JoinAccepted {
   name @0 :Text;
+  protocolVersion @1 :UInt32;     # 0: 1
+  reconnectWindow @2 :Int64;      # nanoseconds
 }
 
 struct JoinRefused {
