@@ -21,9 +21,11 @@ constexpr Duration kSendAgain = std::chrono::milliseconds(20);  // while the lin
 constexpr int kBulkQueueMax = 4 * kChunkCreditsMax;  // 8 MiB
 constexpr Duration kRefusedMin = std::chrono::seconds(1);  // before knocking again where we were refused
 constexpr Duration kRefusedRedialMax = std::chrono::seconds(30);
-// Connecting and the handshake have 5 s each, and then ZeroMQ says how it ended; of a name that cannot be
-// resolved it says nothing.
-constexpr Duration kDialMax = std::chrono::seconds(12);
+// Connecting has 5 s and the handshake 20, and then ZeroMQ says how it ended; of a name that cannot be
+// resolved it says nothing. The dialler is the patient side: where thousands come at once, giving up a
+// handshake that is under way only makes one more of them.
+constexpr int kHandshakeMs = 20'000;
+constexpr Duration kDialMax = std::chrono::seconds(30);
 
 std::uint64_t random_seed() {
   SystemRandom random;
@@ -46,6 +48,7 @@ Result<std::unique_ptr<DialledPort>> DialledPort::open(ZmqContext& context, cons
   socket.set(ZMQ_CURVE_SECRETKEY, peer.identity.secret().expose());
   set_network_options(socket, peer.bulk ? kBulkFrameBytesMax : kControlFrameBytesMax,
                       peer.bulk ? kBulkQueueMax : kControlQueueMax);
+  socket.set(ZMQ_HANDSHAKE_IVL, kHandshakeMs);
   socket.set(ZMQ_RECONNECT_IVL, -1);  // never by itself
   socket.set(ZMQ_IMMEDIATE, 1);       // what waits for a connection waits here, not in a queue that a new dial drops
   COVEY_TRY(LinkWatch watch, LinkWatch::on(context, socket, name));

@@ -20,6 +20,7 @@
 namespace covey::load {
 namespace {
 
+constexpr std::size_t kDialsAtOnce = 16;
 constexpr int kTurnMs = 10;  // clients whose timers are due are looked for so often
 
 // Of ZeroMQ: readable when a socket may have something new.
@@ -147,18 +148,20 @@ int Swarm::live(const CoordinatorAddress& address, std::size_t first, std::size_
   while (shared_->dial.load() == 0) pause_seconds(0.002);
   const int poll = ::epoll_create1(EPOLL_CLOEXEC);
   std::vector<std::unique_ptr<Member>> members;
-  for (std::size_t i = from; i < to; ++i) {
-    members.push_back(std::make_unique<Member>(address, first + i, context, clock, shared_->members[i]));
-    for (const ZmqSocket* socket : members.back()->sockets()) {
-      epoll_event event{EPOLLIN, {.ptr = members.back().get()}};
-      COVEY_CHECK(::epoll_ctl(poll, EPOLL_CTL_ADD, descriptor_of(*socket), &event) == 0);
-    }
-    members.back()->turn();
-  }
   std::array<epoll_event, 512> ready;
   double looked = 0;
   for (int asked = 0;;) {
-    const int count = ::epoll_wait(poll, ready.data(), static_cast<int>(ready.size()), kTurnMs);
+    for (std::size_t i = 0; i < kDialsAtOnce && from + members.size() < to; ++i) {
+      const std::size_t number = from + members.size();
+      members.push_back(std::make_unique<Member>(address, first + number, context, clock, shared_->members[number]));
+      for (const ZmqSocket* socket : members.back()->sockets()) {
+        epoll_event event{EPOLLIN, {.ptr = members.back().get()}};
+        COVEY_CHECK(::epoll_ctl(poll, EPOLL_CTL_ADD, descriptor_of(*socket), &event) == 0);
+      }
+      members.back()->turn();
+    }
+    const int patience = from + members.size() < to ? 0 : kTurnMs;
+    const int count = ::epoll_wait(poll, ready.data(), static_cast<int>(ready.size()), patience);
     for (int i = 0; i < count; ++i) static_cast<Member*>(ready[static_cast<std::size_t>(i)].data.ptr)->turn();
     if (now_seconds() - looked < kTurnMs / 1000.0) continue;
     looked = now_seconds();

@@ -7,5 +7,9 @@ namespace covey::bench {
 std::vector<Figure> chain_cost();  // what an audit record costs a coordinator
 std::vector<Figure> net_many_clients();     // row 5
 std::vector<Figure> net_reconnect_storm();  // row 6
+std::vector<Figure> net_flood();            // row 7
+std::vector<Figure> net_slow_loris();       // row 8
+std::vector<Figure> net_giant_frames();     // row 9
+std::vector<Figure> net_file_exhaustion();  // row 10
 
 }  // namespace covey::bench
