@@ -101,16 +101,6 @@ Bytes encode(const JobSpecRow& row) {
   return ByteWriter().u8(kVersion).u64(row.nonce).fixed(row.submitter).text(row.toml).take();
 }
 
-Bytes epoch_value(std::uint64_t epoch) { return ByteWriter().u8(kVersion).u64(epoch).take(); }
-
-Result<std::uint64_t> epoch_of_value(ByteSpan bytes) {
-  return decode<std::uint64_t>(bytes, "epoch", [](ByteReader& in, std::uint64_t& epoch) -> Result<void> {
-    epoch = in.u64();
-    if (epoch == 0) return bad("epoch: out of range");
-    return {};
-  });
-}
-
 Result<JobSpecRow> decode_job_spec_row(ByteSpan bytes) {
   return decode<JobSpecRow>(bytes, "job specification", [](ByteReader& in, JobSpecRow& row) -> Result<void> {
     row.nonce = in.u64();
