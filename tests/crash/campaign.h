@@ -65,7 +65,7 @@ class Campaign {
 // more wherever it stands then. `points`: what find_points says.
 Plan plan_of(Victim victim, const std::string& point, std::uint64_t seed, const Points& points);
 
-// Drawn over all points: for mutants and short slices.
+// Drawn over the points between what becomes durable and what is told: for mutants.
 std::vector<Plan> mixed_plans(Victim victim, Mutant mutant, std::uint64_t first_seed, std::size_t count, const Points& points);
 
 // The flags of `covey-crash one` that play it again.

@@ -72,6 +72,7 @@ TEST_CASE("crash: another update under the same key is refused") {
   CHECK_MESSAGE(told.code == 0, told.text);
   CHECK(told.figures.at("changed") >= 20);
   CHECK(told.figures.at("changed_refused") == told.figures.at("changed"));
+  CHECK(told.figures.at("conflicts_audited") >= 20);
 }
 
 TEST_CASE("crash: a client killed in any phase of a round counts once") {

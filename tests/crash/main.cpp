@@ -194,7 +194,7 @@ int change_updates(const Options& options) {
   const int code = tell_failures(summary, "changed updates");
   figure("changed", static_cast<double>(summary.tally.changed));
   figure("changed_refused", static_cast<double>(summary.tally.changed_refused));
-  figure("audited", static_cast<double>(summary.tally.audited_refusals));
+  figure("conflicts_audited", static_cast<double>(summary.tally.conflicts));
   figure("failed", static_cast<double>(summary.failed));
   figure("seconds", summary.seconds);
   return code;

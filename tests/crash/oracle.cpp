@@ -4,7 +4,6 @@
 
 #include "core/crypto/digest.h"
 #include "core/protocol/audit.h"
-#include "core/protocol/ledger.h"
 #include "core/protocol/manifest.h"
 #include "core/protocol/records.h"
 
@@ -51,6 +50,7 @@ void Oracle::on_coordinator(const PeerKey& to, const Message& message) {
     if (code != ErrorCode::kAlreadyExists && code != ErrorCode::kUnavailable)
       find("the acknowledged update of " + who(to) + " in " + to_text(refused->key) + " was refused: " + refused->error.message);
     if (said.changed && !std::exchange(said.changed_refused, true)) ++tally_.changed_refused;
+    if (said.changed && code == ErrorCode::kAlreadyExists && !std::exchange(said.conflict, true)) ++tally_.conflicts;
   }
   if (const auto* reply = std::get_if<OperatorReply>(&message))
     if (const auto* submitted = std::get_if<Submitted>(&reply->answer)) {
@@ -200,8 +200,15 @@ ChainHead Oracle::follow(const Rows& rows, std::string_view chain, const std::st
 void Oracle::judge_ledger(const Rows& rows) {
   tally_.ledger = follow(rows, kLedgerChain, "ledger/", ledger_).sequence;
   tally_.audit = follow(rows, kAuditChain, "audit/", audit_).sequence;
-  if (tally_.audit == 0) return;  // a coordinator that keeps no chains
-  std::map<RoundKey, std::uint64_t> allowed;   // attempts and how many records allow their release
+  if (tally_.audit == 0) return;  // nothing is said yet
+  read_ledger(rows);
+  judge_audit(rows);
+  for (const auto& [round, key] : closed_)
+    if (!allowed_.contains(key)) find(to_text(key) + " was said to be committed without a ledger record");
+}
+
+void Oracle::read_ledger(const Rows& rows) {
+  std::set<RoundKey> seen;
   for (auto row = rows.all.lower_bound("ledger/"); row != rows.all.end() && row->first.starts_with("ledger/"); ++row) {
     const auto record = decode_chain_record(row->second);
     const auto release = record ? decode_release_record(record->body) : Result<ReleaseRecord>(unexpected(record.error()));
@@ -209,10 +216,15 @@ void Oracle::judge_ledger(const Rows& rows) {
       find("row " + row->first + ": " + release.error().message);
       continue;
     }
-    if (++allowed[release->round] > 1) find(to_text(release->round) + " has more than one ledger record");
+    if (!seen.insert(release->round).second) find(to_text(release->round) + " has more than one ledger record");
+    allowed_[release->round] = release->contributions;
   }
-  tally_.audited_refusals = 0;
-  std::set<RoundKey> released;
+}
+
+void Oracle::judge_audit(const Rows& rows) {
+  std::map<RoundKey, std::uint64_t> opened, released;
+  std::set<std::pair<RoundKey, PeerKey>> refused;
+  std::uint64_t epoch = 0, submitted = 0;
   for (auto row = rows.all.lower_bound("audit/"); row != rows.all.end() && row->first.starts_with("audit/"); ++row) {
     const auto record = decode_chain_record(row->second);
     const auto entry = record ? decode_audit_entry(record->body) : Result<AuditEntry>(unexpected(record.error()));
@@ -220,15 +232,52 @@ void Oracle::judge_ledger(const Rows& rows) {
       find("row " + row->first + ": " + entry.error().message);
       continue;
     }
-    if (entry->kind == AuditKind::kUpdateRefused) ++tally_.audited_refusals;
+    if (entry->kind == AuditKind::kStarted) epoch = entry->number;
+    if (entry->kind == AuditKind::kJobSubmitted) ++submitted;
+    if (entry->kind == AuditKind::kRoundOpened) ++opened[entry->round];
+    if (entry->kind == AuditKind::kUpdateRefused) refused.insert({entry->round, entry->who});
     if (entry->kind != AuditKind::kReleased) continue;
-    if (!released.insert(entry->round).second) find(to_text(entry->round) + " was released twice, says the audit log");
-    if (!allowed.contains(entry->round)) find(to_text(entry->round) + " was released without a ledger record");
+    if (++released[entry->round] > 1) find(to_text(entry->round) + " was released twice, says the audit log");
+    if (!allowed_.contains(entry->round)) find(to_text(entry->round) + " was released without a ledger record");
   }
-  for (const auto& [round, key] : closed_) {
-    if (!allowed.contains(key)) find(to_text(key) + " was said to be committed without a ledger record");
-    if (round <= scene_.job.rounds && !released.contains(key)) find(to_text(key) + " was said to be committed; the audit log has no release of it");
-  }
+  const auto row = rows.all.find(std::string(kEpochRow));
+  const auto stored = row == rows.all.end() ? Result<std::uint64_t>(std::uint64_t{0}) : epoch_of_value(row->second);
+  if (!stored || *stored != epoch) find("the audit log ends with epoch " + std::to_string(epoch) + ", the disk says another");
+  if (rows.summary && submitted != 1) find("the audit log has " + std::to_string(submitted) + " submissions of one job");
+  for (const auto& [key, count] : opened)
+    if (count > 1) find(to_text(key) + " was opened twice, says the audit log");
+  for (const auto& [key, model] : offered_)
+    if (!opened.contains(key)) find(to_text(key) + " was offered; the audit log has no opening of it");
+  for (auto at = rows.all.lower_bound("round/"); at != rows.all.end() && at->first.starts_with("round/"); ++at)
+    if (std::none_of(opened.begin(), opened.end(), [&](const auto& entry) { return round_key(entry.first) == at->first; }))
+      find("row " + at->first + " has no opening in the audit log");
+  judge_released(rows, released);
+  for (const auto& [key, clients] : said_)
+    for (const auto& [peer, said] : clients)
+      if (said.conflict && !refused.contains({key, peer}))
+        find("another update of " + who(peer) + " in " + to_text(key) + " was refused; the audit log does not say so");
+}
+
+// Every committed round has its release on record, and nothing else has.
+void Oracle::judge_released(const Rows& rows, const std::map<RoundKey, std::uint64_t>& released) {
+  std::set<std::uint32_t> rounds;
+  for (const auto& [key, count] : released)
+    if (!rounds.insert(key.round).second) find(to_text(key) + " was released although another attempt of its round was");
+  const std::uint32_t committed = rows.summary ? rows.summary->round : 0;
+  for (std::uint32_t round = 1; round <= committed; ++round)
+    if (!rounds.contains(round)) find("round " + std::to_string(round) + " is committed on the disk; the audit log has no release of it");
+  for (const std::uint32_t round : rounds)
+    if (round > committed && (!rows.summary || round <= rows.summary->rounds))
+      find("the audit log has a release of round " + std::to_string(round) + "; the disk stands at round " + std::to_string(committed));
+}
+
+// What was committed is what the ledger allowed, update by update.
+void Oracle::judge_allowance(const RoundKey& key, std::vector<NamedContribution> contributions) {
+  if (tally_.audit == 0) return;
+  const auto allowed = allowed_.find(key);
+  if (allowed == allowed_.end()) return find(to_text(key) + " is committed without a ledger record");
+  if (contributions_digest(contributions) != allowed->second)
+    find(to_text(key) + " counts other updates than its ledger record allows");
 }
 
 // ---- a client that is killed
@@ -297,6 +346,7 @@ std::optional<std::vector<float>> Oracle::model_of(const BlobRef& blob) const {
 namespace {
 
 struct Counted {
+  Contribution contribution;
   std::vector<float> update;
   double weight = 0;
 };
@@ -324,7 +374,7 @@ void Oracle::judge_sum(std::uint32_t round, const std::map<PeerKey, ClientMetric
       if (!ready.update) continue;
       const auto value = value_of(*ready.update);
       const auto floats = value ? floats_of_bytes(*value) : Result<std::vector<float>>(std::vector<float>());
-      if (value && floats && ready.examples == metrics.examples) own.emplace(ready.update->id, Counted{*floats, static_cast<double>(ready.examples)});
+      if (value && floats && ready.examples == metrics.examples) own.emplace(ready.update->id, Counted{{*ready.update, ready.examples}, *floats, static_cast<double>(ready.examples)});
     }
     if (own.empty()) return find(to_text(key) + " counts " + who(peer) + ", which announced no such update, or whose update nobody fetched");
     std::vector<Counted> list;
@@ -349,7 +399,9 @@ void Oracle::judge_sum(std::uint32_t round, const std::map<PeerKey, ClientMetric
     if (makes(*before, picked, *after)) {
       ++tally_.sums;
       tally_.counted += picked.size();
-      return;
+      std::vector<NamedContribution> named;
+      for (const auto& [peer, metrics] : cohort) named.push_back({peer, picked[named.size()]->contribution});
+      return judge_allowance(key, std::move(named));
     }
   }
   find("model " + std::to_string(round) + " is not the sum of the updates that " + to_text(key) + " says it counts, each once");

@@ -9,6 +9,7 @@
 
 #include "coordinator/tables.h"
 #include "core/protocol/chain.h"
+#include "core/protocol/ledger.h"
 #include "tests/crash/scene.h"
 #include "tests/crash/site.h"
 
@@ -38,7 +39,7 @@ class Oracle {
     std::uint64_t chunks_again = 0;     // of a watched client's updates, sent more than once
     std::uint64_t ledger = 0;           // records at the end
     std::uint64_t audit = 0;
-    std::uint64_t audited_refusals = 0;
+    std::uint64_t conflicts = 0;        // of those refused, answered while the attempt was open
   };
   const Tally& tally() const { return tally_; }
 
@@ -48,6 +49,7 @@ class Oracle {
     bool acknowledged = false;
     bool changed = false;             // another one was announced after it ...
     bool changed_refused = false;     // ... and refused
+    bool conflict = false;            // ... because the first one counts
   };
   struct Rows {                       // of one look at the disk
     std::optional<JobSummary> summary;
@@ -58,6 +60,9 @@ class Oracle {
   void judge_rows(const Rows& rows);
   void judge_acknowledged(const Rows& rows, const std::set<Digest>* blobs);
   void judge_ledger(const Rows& rows);
+  void read_ledger(const Rows& rows);
+  void judge_audit(const Rows& rows);
+  void judge_released(const Rows& rows, const std::map<RoundKey, std::uint64_t>& released);
   ChainHead follow(const Rows& rows, std::string_view chain, const std::string& table, std::vector<Digest>& known);
   void on_offer(const PeerKey& to, const RoundOffer& offer);
   void on_closed(const RoundClosed& closed);
@@ -65,6 +70,7 @@ class Oracle {
   void on_watched(const PeerKey& client, const UpdateReady& ready);
   std::optional<Bytes> value_of(const BlobRef& blob) const;
   std::optional<std::vector<float>> model_of(const BlobRef& manifest) const;
+  void judge_allowance(const RoundKey& key, std::vector<NamedContribution> contributions);
   void judge_sum(std::uint32_t round, const std::map<PeerKey, ClientMetrics>& cohort, const RoundKey& key);
   std::string who(const PeerKey& peer) const { return scene_.name_of(peer); }
 
@@ -79,6 +85,7 @@ class Oracle {
   std::map<std::string, Bytes> final_rows_;       // that never change once seen: metrics
   std::set<JobId> submitted_;
   std::vector<Digest> ledger_, audit_;            // hashes of records seen, by sequence
+  std::map<RoundKey, Digest> allowed_;            // by the ledger: what may be released
   std::set<PeerKey> watched_;
   std::map<std::pair<PeerKey, RoundKey>, UpdateReady> announced_;  // by a watched client, unanswered
   std::map<std::pair<PeerKey, RoundKey>, Digest> made_;            // its update in an attempt, for good

@@ -107,7 +107,8 @@ class Process {
   }
 
   Result<WorkValue> compute(const Work& work) {
-    return parts_.client ? client_work(*parts_.scene, *parts_.client, work, *blobs_) : coordinator_work(work, *blobs_);
+    if (parts_.client) return client_work(*parts_.scene, *parts_.client, work, *blobs_);
+    return coordinator_work(work, *blobs_, [this](std::string_view key) { return store_->get(key); });
   }
 
   void show(const Link& to, const Message& message) {

@@ -15,6 +15,7 @@ constexpr std::uint32_t kWide = 1200;  // 1200 x 1200 weights: 22 chunks
 CoordinatorConfig Scene::coordinator_config() const {
   CoordinatorConfig config;
   config.authority = sim_authority(kSeed).public_key();
+  config.record_key = std::make_shared<const SigningKey>(sim_record_key(kSeed));
   config.operators.push_back(boss.certificate);
   for (const SimIdentity& client : clients) config.operators.push_back(client.certificate);
   return config;

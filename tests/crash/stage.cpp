@@ -73,7 +73,8 @@ class Stage {
     if (index == kCoordinator) {
       auto machine = Coordinator::create(scene_.coordinator_config(), {});
       COVEY_CHECK(machine.has_value());
-      return local_site({std::move(*machine), std::make_unique<MemoryBlobs>(), coordinator_work});
+      return local_site({std::move(*machine), std::make_unique<MemoryBlobs>(),
+                         [](const Work& work, BlobStore& files) { return coordinator_work(work, files); }});
     }
     auto blobs = std::make_unique<MemoryBlobs>();
     const auto nothing = [](const Work&, BlobStore&) -> Result<WorkValue> { return unexpected(ErrorCode::kInternal, "it computes nothing"); };
