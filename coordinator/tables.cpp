@@ -206,6 +206,16 @@ Result<Certificate> certificate_of_value(ByteSpan bytes) {
   });
 }
 
+Bytes epoch_value(std::uint64_t epoch) { return ByteWriter().u8(kVersion).u64(epoch).take(); }
+
+Result<std::uint64_t> epoch_of_value(ByteSpan bytes) {
+  return decode<std::uint64_t>(bytes, "epoch", [](ByteReader& in, std::uint64_t& epoch) -> Result<void> {
+    epoch = in.u64();
+    if (epoch == 0 || epoch > kEpochMax) return bad("epoch: out of range");
+    return {};
+  });
+}
+
 namespace {
 
 Result<void> add_blobs_of(const Row& row, std::set<Digest>& blobs) {
