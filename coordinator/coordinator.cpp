@@ -159,8 +159,11 @@ Commands Coordinator::State::handle(const Event& event, Instant now) {
 }
 
 void Coordinator::State::on(const Started&, Instant now) {
-  records_.start(now);
+  // Who is a member and what is published is durable: nobody is turned away while this start's
+  // epoch is on its way to the disk. Everything else waits for that.
   registry_.start(now);
+  for (auto& [id, job] : jobs_) job->publish();
+  records_.start(now);
   for (const Certificate& certificate : config_.operators) registry_.enrol_given(certificate, now);
   for (auto& [id, job] : jobs_) job->start(now);
   out_.now(SetTimer{kTick, kHeartbeatInterval});
