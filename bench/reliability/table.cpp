@@ -9,6 +9,11 @@ Table reliability_table() {
               {"audit record", chain_cost},
               {"row 12", fuzzers},
               {"rows 13, 14", sanitizers},
+              {"row 15", disk_full},
+              {"row 16", corruption},
+              {"row 17", recovery},
+              {"row 18", backup_restore},
+              {"row 30", secrets},
               {"row 32", supply_chain},
           }};
 }

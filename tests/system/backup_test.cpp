@@ -1,6 +1,7 @@
 // Backup and restore with the real programs, while a round is in progress.
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <filesystem>
 
 #include "coordinator/service/backup_manifest.h"
@@ -36,6 +37,10 @@ std::string pulled(Federation& federation, JobId job, const std::string& to) {
   return read_text(federation.folder() + "/" + to + "/model.safetensors");
 }
 
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
 void backup(Federation& federation, const std::string& to) {
   const Process& made = federation.covey({"backup", to});
   INFO(made.errors());
@@ -62,7 +67,10 @@ TEST_CASE("backup: restored equal, a stale store is refused, and a rollback only
   backup(federation, early);  // of a round in progress
   const auto ledger_early = verify_backup(early)->mark.ledger.sequence;
   REQUIRE(federation.await_end(second) == "job_finished");
+  auto begin = std::chrono::steady_clock::now();
   backup(federation, late);
+  figure("backup_s", seconds_since(begin));
+  figure("backup_bytes", static_cast<double>(verify_backup(late)->bytes()));
   const Seen before = seen(federation, second);
   const std::string model = pulled(federation, second, "before");
   federation.nursery().kill(federation.coordinator());
@@ -70,7 +78,9 @@ TEST_CASE("backup: restored equal, a stale store is refused, and a rollback only
 
   // Lost, and restored.
   fs::remove_all(data);
+  begin = std::chrono::steady_clock::now();
   const Process& restore = federation.covey({"restore", late});
+  figure("restore_s", seconds_since(begin));
   INFO(restore.errors());
   REQUIRE(restore.code() == 0);
   federation.start_coordinator();

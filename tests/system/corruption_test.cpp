@@ -190,4 +190,6 @@ TEST_CASE("corruption: without the mark, some of these would be silent") {
     if (shortened && mark_of_rows(shortened->rows, 0, 0)->now.ledger.sequence < mark_of_rows(contents->rows, 0, 0)->now.ledger.sequence) ++silent;
   }
   CHECK(silent > 0);
+  figure("corruption_silent_without_mark", silent);
+  figure("corruption_truncations_without_mark", 8);
 }
