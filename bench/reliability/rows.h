@@ -7,6 +7,11 @@ namespace covey::bench {
 std::vector<Figure> chain_cost();  // what an audit record costs a coordinator
 std::vector<Figure> fuzzers();       // row 12
 std::vector<Figure> sanitizers();    // rows 13, 14
+std::vector<Figure> disk_full();     // row 15
+std::vector<Figure> corruption();    // row 16
+std::vector<Figure> recovery();      // row 17
+std::vector<Figure> backup_restore();  // row 18
+std::vector<Figure> secrets();       // row 30
 std::vector<Figure> supply_chain();  // row 32
 std::vector<Figure> net_many_clients();     // row 5
 std::vector<Figure> net_reconnect_storm();  // row 6

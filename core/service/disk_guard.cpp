@@ -18,8 +18,13 @@ Commands DiskGuard::handle(const Event& event, Instant now) {
   const Error* error = error_of(event);
   if (error == nullptr || error->code != ErrorCode::kDiskFull) return inner_.handle(event, now);
   halted_ = true;
-  return {WriteLog{{LogLevel::kError, "disk_full", {{"reason", error->message}}}},
-          Halt{kExitNoSpace, "the disk is full; free some space and start again, nothing acknowledged is lost"}};
+  Commands commands{WriteLog{{LogLevel::kError, "disk_full", {{"reason", error->message}}}}};
+  // Of a clean stop only the goodbye: nobody need wait for us until we are missed.
+  for (Command& command : inner_.handle(ShutdownRequested{}, now))
+    if (const auto* send = std::get_if<Send>(&command); send != nullptr && std::holds_alternative<Leave>(send->message))
+      commands.push_back(std::move(command));
+  commands.push_back(Halt{kExitNoSpace, "the disk is full; free some space and start again, nothing acknowledged is lost"});
+  return commands;
 }
 
 }  // namespace covey

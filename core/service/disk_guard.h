@@ -7,7 +7,7 @@
 namespace covey {
 
 // Around any machine: an event that carries kDiskFull does not reach it, and answers with a line of
-// the log (`disk_full`, with the path) and Halt{kExitNoSpace}.
+// the log (`disk_full`, with the path), the machine's Leave if a clean stop has one, and Halt{kExitNoSpace}.
 class DiskGuard final : public Machine {
  public:
   explicit DiskGuard(Machine& inner) : inner_(inner) {}  // `inner` outlives this

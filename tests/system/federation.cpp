@@ -138,9 +138,10 @@ Launch Federation::client_launch(std::size_t client) const {
 Process& Federation::start_coordinator(const Launch& launch) {
   Process& process = nursery_.start(launch);
   coordinator_ = &process;
-  nursery_.until([&] { return process.has("coordinator_started") || process.ended(); }, kReadySeconds);
+  // The second line comes when its start is durable and its members are admitted.
+  nursery_.until([&] { return process.has("machine_started") || process.ended(); }, kReadySeconds);
   INFO(process.errors());
-  REQUIRE(process.has("coordinator_started"));
+  REQUIRE(process.has("machine_started"));
   REQUIRE_FALSE(process.ended());
   return process;
 }

@@ -34,6 +34,7 @@ class Process {
   Process& operator=(const Process&) = delete;
 
   const std::string& name() const { return name_; }
+  pid_t pid() const { return pid_; }
   const std::string& out() const { return out_.text; }      // standard output so far
   const std::string& errors() const { return errors_.text; }  // standard error so far, log lines too
   const std::vector<LogLine>& lines() const { return lines_; }  // JSON lines of standard error

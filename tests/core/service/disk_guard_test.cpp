@@ -9,7 +9,9 @@ using namespace covey;
 namespace {
 
 struct Counting final : Machine {
-  Commands handle(const Event&, Instant) override {
+  Commands handle(const Event& event, Instant) override {
+    if (std::holds_alternative<ShutdownRequested>(event))
+      return {Send{Link{PeerKey{}, 1}, Leave{}}, Send{Link{PeerKey{}, 1}, Heartbeat{}}, Halt{0, "stopped"}};
     ++seen;
     return {SetTimer{"next", 1s}};
   }
@@ -34,6 +36,8 @@ TEST_CASE("disk guard: a full disk ends the process, and the machine never hears
   SUBCASE("a transfer that could not write") { event = BlobFailed{1, full}; }
   const Commands commands = guard.handle(event, Instant{});
   CHECK(inner.seen == 1);
+  REQUIRE(commands.size() == 3);  // the goodbye of a clean stop, and nothing else of it
+  CHECK(std::holds_alternative<Leave>(std::get<Send>(commands[1]).message));
   CHECK(halted_with(commands) == kExitNoSpace);
   REQUIRE(std::holds_alternative<WriteLog>(commands[0]));
   CHECK(std::get<WriteLog>(commands[0]).entry.event == "disk_full");
