@@ -116,6 +116,17 @@ void include(Summary& all, const Plan& plan, const Told& told) {
 
 }  // namespace
 
+void add(Summary& all, const Summary& more) {
+  all.runs += more.runs;
+  all.kills += more.kills;
+  all.replayed += more.replayed;
+  all.chunks_again_max = std::max(all.chunks_again_max, more.chunks_again_max);
+  add(all.tally, more.tally);
+  all.failures.insert(all.failures.end(), more.failures.begin(), more.failures.end());
+  all.failed += more.failed;
+  all.seconds += more.seconds;
+}
+
 Summary Campaign::play_all(const std::vector<Plan>& plans, bool stop_at_failure) {
   const auto begin = std::chrono::steady_clock::now();
   Queue queue;
