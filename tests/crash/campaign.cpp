@@ -181,7 +181,7 @@ Summary Campaign::run(const std::vector<Plan>& plans) { return play_all(plans, f
 Summary Campaign::run_until_failure(const std::vector<Plan>& plans) { return play_all(plans, true); }
 
 Campaign::Found Campaign::find_points(Victim victim) {
-  constexpr std::uint64_t kLiving = 6, kDying = 30;
+  constexpr std::uint64_t kLiving = 4, kDying = 16;
   Found found;
   std::vector<Plan> plans;
   for (std::uint64_t seed = 1; seed <= kLiving; ++seed) plans.push_back({.seed = seed, .victim = victim});
