@@ -1,8 +1,11 @@
 // covey-crash: kills the real coordinator or the real client at named points, as often as asked, and
 // judges what is left. Its figures end its output, a line each: "figure NAME VALUE".
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <map>
 #include <set>
 #include <string>
@@ -250,7 +253,18 @@ int play_one(const Options& options) {
   return tell_failures(summary, "the run, " + std::to_string(options.seeds) + " times");
 }
 
+// Training's threads would not be in a forked process. OpenMP reads this once, before main.
+void compute_on_one_thread(char** argv) {
+  const char* const set = std::getenv("OMP_NUM_THREADS");
+  if (set != nullptr && std::string(set) == "1") return;
+  ::setenv("OMP_NUM_THREADS", "1", 1);
+  ::execv("/proc/self/exe", argv);
+  std::perror("covey-crash: cannot start itself with OMP_NUM_THREADS=1");
+  std::exit(kExitUsage);
+}
+
 int run(int argc, char** argv) {
+  compute_on_one_thread(argv);
   Options options;
   CLI::App app{"Kills the real coordinator or client at named points and judges what is left."};
   app.require_subcommand(1);
