@@ -5,6 +5,11 @@
 namespace covey::bench {
 
 std::vector<Figure> chain_cost();  // what an audit record costs a coordinator
+std::vector<Figure> crash_kills();   // row 1
+std::vector<Figure> crash_mutants(); // row 2
+std::vector<Figure> crash_phases();  // row 4
+std::vector<Figure> crash_replays(); // row 21
+std::vector<Figure> crash_changed(); // row 22
 std::vector<Figure> fuzzers();       // row 12
 std::vector<Figure> sanitizers();    // rows 13, 14
 std::vector<Figure> disk_full();     // row 15

@@ -7,6 +7,11 @@ Table reliability_table() {
   return {"reliability",
           {
               {"audit record", chain_cost},
+              {"row 1", crash_kills},
+              {"row 2", crash_mutants},
+              {"row 4", crash_phases},
+              {"row 21", crash_replays},
+              {"row 22", crash_changed},
               {"row 12", fuzzers},
               {"rows 13, 14", sanitizers},
               {"row 15", disk_full},

@@ -116,6 +116,17 @@ void include(Summary& all, const Plan& plan, const Told& told) {
 
 }  // namespace
 
+void add(Summary& all, const Summary& more) {
+  all.runs += more.runs;
+  all.kills += more.kills;
+  all.replayed += more.replayed;
+  all.chunks_again_max = std::max(all.chunks_again_max, more.chunks_again_max);
+  add(all.tally, more.tally);
+  all.failures.insert(all.failures.end(), more.failures.begin(), more.failures.end());
+  all.failed += more.failed;
+  all.seconds += more.seconds;
+}
+
 Summary Campaign::play_all(const std::vector<Plan>& plans, bool stop_at_failure) {
   const auto begin = std::chrono::steady_clock::now();
   Queue queue;
@@ -170,7 +181,7 @@ Summary Campaign::run(const std::vector<Plan>& plans) { return play_all(plans, f
 Summary Campaign::run_until_failure(const std::vector<Plan>& plans) { return play_all(plans, true); }
 
 Campaign::Found Campaign::find_points(Victim victim) {
-  constexpr std::uint64_t kLiving = 6, kDying = 30;
+  constexpr std::uint64_t kLiving = 4, kDying = 16;
   Found found;
   std::vector<Plan> plans;
   for (std::uint64_t seed = 1; seed <= kLiving; ++seed) plans.push_back({.seed = seed, .victim = victim});

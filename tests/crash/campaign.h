@@ -35,6 +35,8 @@ struct Summary {
   std::optional<std::size_t> first_failed;  // the lowest index among the plans that ended
 };
 
+void add(Summary& all, const Summary& more);
+
 class Campaign {
  public:
   Campaign(const Scene& scene, CampaignConfig config) : scene_(scene), config_(std::move(config)) {}

@@ -12,6 +12,11 @@ namespace {
 
 constexpr std::size_t kVariantsMax = 4096;  // combinations of announced updates that a sum is tried with
 
+std::uint64_t count_of(const std::map<RoundKey, std::uint64_t>& counts, const RoundKey& key) {
+  const auto found = counts.find(key);
+  return found == counts.end() ? 0 : found->second;
+}
+
 std::uint32_t small(std::string_view part) { return small_number_in_key(part).value_or(0); }
 
 }  // namespace
@@ -222,7 +227,7 @@ void Oracle::read_ledger(const Rows& rows) {
 }
 
 void Oracle::judge_audit(const Rows& rows) {
-  std::map<RoundKey, std::uint64_t> opened, released;
+  std::map<RoundKey, std::uint64_t> opened, released, abandoned;
   std::set<std::pair<RoundKey, PeerKey>> refused;
   std::uint64_t epoch = 0, submitted = 0;
   for (auto row = rows.all.lower_bound("audit/"); row != rows.all.end() && row->first.starts_with("audit/"); ++row) {
@@ -235,6 +240,7 @@ void Oracle::judge_audit(const Rows& rows) {
     if (entry->kind == AuditKind::kStarted) epoch = entry->number;
     if (entry->kind == AuditKind::kJobSubmitted) ++submitted;
     if (entry->kind == AuditKind::kRoundOpened) ++opened[entry->round];
+    if (entry->kind == AuditKind::kAbandoned) ++abandoned[entry->round];
     if (entry->kind == AuditKind::kUpdateRefused) refused.insert({entry->round, entry->who});
     if (entry->kind != AuditKind::kReleased) continue;
     if (++released[entry->round] > 1) find(to_text(entry->round) + " was released twice, says the audit log");
@@ -244,8 +250,13 @@ void Oracle::judge_audit(const Rows& rows) {
   const auto stored = row == rows.all.end() ? Result<std::uint64_t>(std::uint64_t{0}) : epoch_of_value(row->second);
   if (!stored || *stored != epoch) find("the audit log ends with epoch " + std::to_string(epoch) + ", the disk says another");
   if (rows.summary && submitted != 1) find("the audit log has " + std::to_string(submitted) + " submissions of one job");
-  for (const auto& [key, count] : opened)
+  for (const auto& [key, count] : opened) {
     if (count > 1) find(to_text(key) + " was opened twice, says the audit log");
+    // No attempt just vanishes, with what was acknowledged in it.
+    const std::uint64_t fates = (rows.has(round_key(key)) ? 1 : 0) + count_of(released, key) + count_of(abandoned, key);
+    if (key.round <= scene_.job.rounds && fates != 1)
+      find(to_text(key) + " is neither in progress, nor released, nor abandoned, or more than one of these");
+  }
   for (const auto& [key, model] : offered_)
     if (!opened.contains(key)) find(to_text(key) + " was offered; the audit log has no opening of it");
   for (auto at = rows.all.lower_bound("round/"); at != rows.all.end() && at->first.starts_with("round/"); ++at)

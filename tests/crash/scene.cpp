@@ -1,14 +1,29 @@
 #include "tests/crash/scene.h"
 
 #include "client/trainer.h"
+#include "coordinator/work.h"
 #include "core/protocol/limits.h"
 #include "core/service/text_file.h"
+#include "core/store/blobs.h"
 
 namespace covey::crash {
 namespace {
 
 constexpr std::uint64_t kSeed = 20260;
 constexpr std::uint32_t kWide = 1200;  // 1200 x 1200 weights: 22 chunks
+
+// Training makes its kernels at first use, which would be once in every process that dies: made here,
+// they are inherited.
+Result<void> warm_up(const Scene& scene) {
+  MemoryBlobs blobs;
+  COVEY_TRY(const WorkValue model, coordinator_work(InitModel{scene.job}, blobs));
+  RoundOffer offer;
+  offer.key = {1, 1, 1};
+  offer.model = std::get<ModelReady>(model).model;
+  offer.progress_end = 1;
+  COVEY_TRY_VOID(client_work(scene, 0, Train{scene.job, offer}, blobs));
+  return {};
+}
 
 }  // namespace
 
@@ -61,6 +76,7 @@ Result<std::unique_ptr<Scene>> make_scene(ModelSize size, std::uint32_t clients)
   scene->boss = sim_identity(kSeed, "operator", Role::kOperator);
   for (std::uint32_t i = 0; i < clients; ++i)
     scene->clients.push_back(sim_identity(kSeed, "client-" + std::to_string(i), Role::kClient));
+  COVEY_TRY_VOID(warm_up(*scene));
   return scene;
 }
 

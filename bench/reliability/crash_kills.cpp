@@ -1,0 +1,47 @@
+// Rows 1 and 2: the coordinator and the client killed at every fault point, and the deliberate defects
+// that the same harness must catch.
+#include <cmath>
+
+#include "bench/reliability/crash.h"
+#include "bench/reliability/rows.h"
+
+namespace covey::bench {
+namespace {
+
+std::string whole(double value) { return std::to_string(std::llround(value)); }
+
+std::string beside(const CrashRun& run) {
+  return whole(run.figure("runs")) + " runs, " + whole(run.figure("kills")) + " kills, " + whole(run.figure("counted")) +
+         " updates counted, " + whole(run.figure("ledger_records")) + " ledger records, " +
+         whole(run.figure("runs_per_second")) + " runs/s, " + whole(run.seconds) + " s";
+}
+
+std::vector<Figure> kills(const std::string& where, int seeds, Files files) {
+  const CrashRun run = run_crash("kill --seeds " + std::to_string(seeds), files);
+  const std::string name = "row 1: " + where;
+  if (!run.complete()) return {not_measured(name, "findings", Bound::kExactly, 0, run.why())};
+  return {exactly(name + ", lost or doubled or ledger off", run.figure("failed"), "runs", 0, beside(run)),
+          at_least(name + ", points with " + std::to_string(seeds) + " kills", run.figure("points"), "points", 25,
+                   whole(run.figure("points_passed")) + " points are passed")};
+}
+
+}  // namespace
+
+std::vector<Figure> crash_kills() {
+  std::vector<Figure> all = kills("kills, files in memory", 200, Files::kMemory);
+  for (Figure& figure : kills("kills, files on disk", 10, Files::kDisk)) all.push_back(std::move(figure));
+  return all;
+}
+
+std::vector<Figure> crash_mutants() {
+  const CrashRun run = run_crash("mutants --seeds 1000", Files::kMemory);
+  const std::string name = "row 2: deliberate defects caught";
+  if (!run.complete()) return {not_measured(name, "defects", Bound::kAtLeast, 5, run.why())};
+  std::string seeds;
+  for (const auto& [key, value] : run.figures)
+    if (key.starts_with("seeds_") && key != "seeds_longest") seeds += (seeds.empty() ? "" : ", ") + key.substr(6) + " " + whole(value);
+  return {at_least(name, run.figure("caught"), "defects", std::max(5.0, run.figure("mutants")), "seeds until caught: " + seeds),
+          exactly("row 2: findings without a defect, same seeds", run.figure("failed_without"), "runs", 0, whole(run.seconds) + " s")};
+}
+
+}  // namespace covey::bench
