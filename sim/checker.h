@@ -30,6 +30,8 @@ class Checker {
   using Durable = std::function<bool(const std::string& key)>;
   Finding on_coordinator_message(const PeerKey& client, const Message& message, const Durable& durable);
   Finding on_aggregate(const Aggregate& work);
+  // The operator has ordered it: from here on this client's update may be left out, acknowledged or not.
+  void on_revoke(const PeerKey& client) { revoked_.insert(client); }
   Finding at_end(const JobDetail& detail) const;
 
   std::size_t committed() const { return committed_.size(); }
@@ -52,6 +54,7 @@ class Checker {
   std::map<RoundKey, Attempt> attempts_;
   std::map<std::pair<JobId, std::uint32_t>, std::uint32_t> committed_;  // (job, round) -> attempt
   std::map<std::pair<JobId, std::uint32_t>, RoundKey> latest_;          // newest attempt offered
+  std::set<PeerKey> revoked_;
   std::size_t acknowledged_total_ = 0;
 };
 

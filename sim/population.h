@@ -26,6 +26,7 @@ class Population {
 
   std::uint32_t clients() const { return static_cast<std::uint32_t>(locals_.size()); }
   const Dataset& data() const { return *data_; }
+  const std::shared_ptr<const Dataset>& shared_data() const { return data_; }
   const LocalData& local(std::uint32_t client) const { return locals_[client]; }
   const Capability& capability(std::uint32_t client) const { return capabilities_[client]; }
   // Examples: all, and of the client with least and most training examples.
@@ -47,6 +48,7 @@ struct SimIdentity {
   Certificate certificate;
 };
 SigningKey sim_authority(std::uint64_t seed);
-SimIdentity sim_identity(std::uint64_t seed, const std::string& name, Role role);
+// `expires`: of its token, which counts only for a node that enrols late.
+SimIdentity sim_identity(std::uint64_t seed, const std::string& name, Role role, Instant expires = {});
 
 }  // namespace covey

@@ -82,6 +82,16 @@ TEST_CASE("checker: an acknowledged update that is left out is found") {
   }
 }
 
+TEST_CASE("checker: once its client is revoked an acknowledged update may be left out, another's may not") {
+  Checker checker = in_round(1);
+  CHECK_FALSE(checker.on_coordinator_message(client(2), UpdateAccepted{kFirst}, kOnDisk));
+  checker.on_revoke(client(1));
+  CHECK(Checker(checker).on_aggregate(sum(kFirst, {1})));
+  checker.on_revoke(client(2));
+  CHECK_FALSE(checker.on_aggregate(sum(kFirst, {1})));
+  CHECK_FALSE(checker.on_coordinator_message(client(1), RoundClosed{kFirst, true, ""}, kOnDisk));
+}
+
 TEST_CASE("checker: an update counted twice, or that nobody sent, is found") {
   CHECK(in_round(1).on_aggregate(sum(kFirst, {1, 1})));
   CHECK(in_round(1).on_aggregate(sum(kFirst, {1, 3})));
