@@ -27,7 +27,7 @@ RoundKey LiarNode::some_round() {
   RoundKey key = last_ ? last_->key : RoundKey{1, 1, 1};
   switch (random_.below(4)) {
     case 0: key.round += 1 + static_cast<std::uint32_t>(random_.below(3)); break;
-    case 1: key.attempt += 1 + static_cast<std::uint32_t>(random_.below(3)); break;
+    case 1: key.attempt += 1000 + static_cast<std::uint32_t>(random_.below(3)); break;  // the next one may come, and is offered with the same model
     case 2: key.job += 1 + random_.below(3); break;
     default: key = {random_.next(), static_cast<std::uint32_t>(random_.next()), static_cast<std::uint32_t>(random_.next())};
   }

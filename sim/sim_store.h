@@ -2,6 +2,7 @@
 // prefix of what was under way, each batch whole or not at all, as RocksDB's write-ahead log does.
 #pragma once
 #include <deque>
+#include <optional>
 #include <vector>
 
 #include "core/base/batch.h"
@@ -19,6 +20,7 @@ class SimStore {
   std::vector<Row> rows();
   bool has(const std::string& key);  // durable, not merely under way
   std::size_t pending() const { return pending_.size(); }
+  std::optional<Bytes> get(const std::string& key);  // the same
 
  private:
   void apply(const Batch& batch);

@@ -90,6 +90,7 @@ Result<std::set<Digest>> needed_by_client(const std::vector<Row>& rows) {
 NodeParts coordinator_parts(const SimulationRequest& request, const Cast& cast) {
   CoordinatorConfig config;
   config.authority = sim_authority(request.seed).public_key();
+  config.record_key = std::make_shared<const SigningKey>(sim_record_key(request.seed));
   config.jobs_running_max = 2;
   config.operators.push_back(cast.boss.certificate);
   for (std::size_t i = 0; i < cast.clients.size(); ++i)
@@ -248,6 +249,8 @@ Result<SimulationResult> simulate(const SimulationRequest& request, const Popula
   SimulationResult result;
   result.interrupted = *ending == Ending::kInterrupted;
   if (!result.interrupted) COVEY_TRY_VOID(check_ending(*ending, request, view, checker));
+  if (const auto finding = checker.chains_at_end(world.rows(0), sim_record_key(request.seed).public_key()))
+    return unexpected(ErrorCode::kInternal, *finding);
   if (view.detail) result.detail = *view.detail;
   result.virtual_seconds = seconds(world.elapsed());
   result.events = world.events();

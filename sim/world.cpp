@@ -104,12 +104,19 @@ Result<Ending> World::run(std::size_t until_halted, const std::function<bool()>&
   return Ending::kIdle;
 }
 
+void World::check_rows(Node& node) {
+  if (checker_ == nullptr || node.index != kCoordinator) return;
+  const auto finding = checker_->on_rows([&node](const std::string& key) { return node.store.get(key); });
+  if (finding) fail({ErrorCode::kInternal, *finding});
+}
+
 // ---- processes
 
 void World::boot(Node& node) {
   if (node.up() || node.halted) return;
   ++node.start;
   node.clock = node.wall;
+  check_rows(node);
   const std::vector<Row> rows = node.store.rows();
   if (node.parts.keep) {
     const auto keep = node.parts.keep(rows);
@@ -222,6 +229,7 @@ void World::on(Node& node, Persist command) {
 void World::write_done(Node& node, Ticket ticket) {
   if (!disk_full(node, true)) {
     node.store.finish_oldest();
+    check_rows(node);
     return dispatch(node, Persisted{ticket});
   }
   tell([&] { return name_of_node(node.index) + " has no space left"; });
@@ -240,7 +248,8 @@ void World::crash_in_write(Node& node, Duration down) {
 
 void World::on(Node& node, StartWork command) {
   if (const auto* aggregate = std::get_if<Aggregate>(&command.work); aggregate != nullptr && checker_ != nullptr)
-    if (const auto finding = checker_->on_aggregate(*aggregate)) return fail({ErrorCode::kInternal, *finding});
+    if (const auto finding = checker_->on_aggregate(*aggregate, [&node](const std::string& key) { return node.store.get(key); }))
+      return fail({ErrorCode::kInternal, *finding});
   Duration duration = node.parts.duration(command.work);
   for (const SlowPeer& slow : config_.faults.slow_peers)
     if (slow.node == node.index) duration = from_seconds(seconds(duration) * slow.work);

@@ -131,6 +131,7 @@ class World {
     if (story_.size() > config_.story_lines) story_.pop_front();
   }
   std::string name_of_node(std::size_t node) const;
+  void check_rows(Node& node);
   void fail(Error error);
 
   WorldConfig config_;
