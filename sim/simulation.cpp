@@ -127,6 +127,10 @@ NodeParts client_parts(const SimulationRequest& request, const Population& popul
     return std::unique_ptr<Machine>(std::move(machine));
   });
   parts.work = [&local, &capability, key](const Work& work, BlobStore& blobs) { return client_work(work, blobs, local, capability, key); };
+  if (request.spoil)
+    parts.work = [&request, index, work = parts.work](const Work& what, BlobStore& blobs) {
+      return request.spoil(index, what, work(what, blobs), blobs);
+    };
   parts.duration = [&local, &capability](const Work& work) {
     const auto* training = std::get_if<Train>(&work);
     return training == nullptr ? kShortWork : training_time(*training, local, capability);

@@ -24,6 +24,8 @@ struct SimulationRequest {
   std::function<bool()> interrupted;                // Ctrl-C
   std::size_t story_lines = 0;                      // of what happened last, told to on_story
   std::function<void(const std::deque<std::string>&)> on_story;  // at the end, also of a run that failed
+  // Changes what a client's work gives, before it is kept: attacks within the rules of the protocol. On any thread.
+  std::function<Result<WorkValue>(std::uint32_t client, const Work& work, Result<WorkValue> honest, BlobStore& blobs)> spoil;
   // Wraps a node's machine, at each start; for tests that prove what the checkers find.
   std::function<std::unique_ptr<Machine>(std::size_t node, std::unique_ptr<Machine>)> decorate;
 };

@@ -5,6 +5,10 @@
 namespace covey::bench {
 
 std::vector<Figure> chain_cost();  // what an audit record costs a coordinator
+std::vector<Figure> sim_seeds();     // row 3
+std::vector<Figure> clock_jumps();   // row 20
+std::vector<Figure> check_cost();    // row 23
+std::vector<Figure> poisoned();      // row 24
 std::vector<Figure> fuzzers();       // row 12
 std::vector<Figure> sanitizers();    // rows 13, 14
 std::vector<Figure> supply_chain();  // row 32
