@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "aggregation/robust_mean.h"
 #include "aggregation/server_optimizer.h"
 #include "core/base/fault_point.h"
 #include "core/protocol/manifest.h"
@@ -79,6 +80,7 @@ struct Step {                    // one round's arithmetic over the whole model
   const Aggregate& work;
   BlobStore& blobs;
   const ServerOptimizer& optimizer;
+  const RobustMean* robust = nullptr;  // null: the plain weighted mean
   double weight = 0;
   std::uint64_t parameters = 0;
   std::vector<float> state;
@@ -94,7 +96,10 @@ Result<BlobRef> step_shard(Step& step, const BlobRef& shard, const ShardRange& r
     const std::uint64_t first = range.offset + at;
     mean.resize(count);
     COVEY_TRY(const std::vector<float> now, read_floats(step.blobs, shard.id, at, count));
-    COVEY_TRY_VOID(mean_of_range(step.work, step.blobs, step.weight, first, mean));
+    if (step.robust != nullptr)
+      COVEY_TRY_VOID(step.robust->range(first, mean));
+    else
+      COVEY_TRY_VOID(mean_of_range(step.work, step.blobs, step.weight, first, mean));
     for (const double value : mean) step.squares += value * value;
     const std::span<float> target = std::span(next).subspan(at, count);
     std::copy(now.begin(), now.end(), target.begin());
@@ -122,7 +127,11 @@ Result<Aggregated> aggregate(const Aggregate& work, BlobStore& blobs) {
   COVEY_CHECK(manifest.shards.size() == table.shards.size());
   COVEY_TRY(const double weight, total_weight(work, table.size));
   const ServerOptimizer optimizer(work.job.server);
-  Step step{work, blobs, optimizer, weight, table.size, {}, 0};
+  std::optional<RobustMean> robust;
+  if (work.job.server.combine != CombineKind::kMean) {
+    COVEY_TRY(robust, RobustMean::create(work.job.server, work.contributions, table.size, blobs));
+  }
+  Step step{work, blobs, optimizer, robust ? &*robust : nullptr, weight, table.size, {}, 0};
   COVEY_TRY(step.state, load_state(work, blobs, optimizer, static_cast<std::size_t>(table.size)));
   for (std::size_t i = 0; i < table.shards.size(); ++i) {
     COVEY_TRY(manifest.shards[i], step_shard(step, manifest.shards[i], table.shards[i]));

@@ -6,6 +6,11 @@
 #include "core/protocol/records.h"
 
 namespace covey {
+namespace {
+
+constexpr Duration kModelRetry = std::chrono::seconds(10);
+
+}  // namespace
 
 JobRunner::JobRunner(Services services, Job job)
     : services_(services), job_(std::move(job)), planner_(job_.spec) {}
@@ -163,6 +168,18 @@ void JobRunner::hide_model(const ModelRow& model) {
   each_blob(model, [&](const Digest& blob) { services_.blobs.hide(blob); });
 }
 
+// Space and memory may come back; a job that never fits must not hold its place for ever.
+void JobRunner::model_failed(const Error& error, Instant now) {
+  init_ = 0;
+  const std::string text = "the initial model: " + error.message;
+  if (error.code != ErrorCode::kResourceExhausted || ++init_failures_ >= job_.spec.round.attempts_max)
+    return end(JobState::kFailed, now, text);
+  job_.summary.text = shortened(text + "; it is tried again", kErrorTextBytesMax);
+  services_.out.log(LogLevel::kWarning, "model_not_made",
+                    {{"job", job_.id}, {"failures", init_failures_}, {"reason", error.message}});
+  services_.out.now(SetTimer{timer("model"), kModelRetry});
+}
+
 void JobRunner::model_ready(const BlobFetched& event, Instant now) {
   auto manifest = decode_manifest(event.content);
   if (!manifest) return end(JobState::kFailed, now, "the initial model: " + manifest.error().message);
@@ -203,6 +220,7 @@ void JobRunner::end(JobState state, Instant now, const std::string& text, Batch 
   drop_round(batch);
   services_.out.now(CancelTimer{timer("deadline")});
   services_.out.now(CancelTimer{timer("pause")});
+  services_.out.now(CancelTimer{timer("model")});
   job_.summary.state = state;
   job_.summary.ended = now;
   job_.summary.attempt = 0;
@@ -245,6 +263,10 @@ bool JobRunner::timer_fired(const std::string& name, Instant now) {
   if (name == timer("pause")) {
     paused_ = false;
     open_round(now);
+    return true;
+  }
+  if (name == timer("model")) {
+    if (job_.summary.state == JobState::kRunning && job_.models.empty() && init_ == 0 && init_manifest_ == 0) make_model(now);
     return true;
   }
   if (name == timer("return")) {
@@ -301,22 +323,25 @@ bool JobRunner::blob_failed(const BlobFailed& event, Instant now) {
   }
   auto* const entry = member_with(event.ticket);
   if (entry == nullptr) return false;
-  auto& [peer, member] = *entry;
-  const bool again = event.error.code == ErrorCode::kUnavailable || event.error.code == ErrorCode::kNotFound;
-  if (!again) {
-    refuse_update(peer, member, event.error, now);
-    return true;
-  }
+  update_failed(entry->first, entry->second, event.error, now);
+  return true;
+}
+
+// Ours to mend (its sender is away, our disk or memory is full): the client says again that its update
+// is ready. Anything else is the update's own fault, and final for this attempt.
+void JobRunner::update_failed(const PeerKey& peer, Member& member, const Error& error, Instant now) {
+  const bool again = error.code == ErrorCode::kUnavailable || error.code == ErrorCode::kNotFound ||
+                     error.code == ErrorCode::kResourceExhausted;
+  if (!again) return refuse_update(peer, member, error, now);
   const Node* node = services_.registry.find(peer);
   release(member);
   member.ticket = 0;
   member.state = node != nullptr && node->link ? MemberState::kWorking : MemberState::kLost;
   services_.out.log(LogLevel::kWarning, "update_not_fetched",
                     {{"job", job_.id}, {"round", round_->key.round}, {"node", services_.registry.name_of(peer)},
-                     {"reason", event.error.message}});
+                     {"reason", error.message}});
   fetch_queued();
   consider(now);
-  return true;
 }
 
 bool JobRunner::work_done(const WorkDone& event, Instant now) {
@@ -340,7 +365,7 @@ bool JobRunner::work_done(const WorkDone& event, Instant now) {
 
 bool JobRunner::work_failed(const WorkFailed& event, Instant now) {
   if (event.ticket == init_) {
-    end(JobState::kFailed, now, "the initial model: " + event.error.message);
+    model_failed(event.error, now);
     return true;
   }
   if (round_ && event.ticket == round_->work) {
@@ -350,7 +375,7 @@ bool JobRunner::work_failed(const WorkFailed& event, Instant now) {
   }
   auto* const entry = member_with(event.ticket);
   if (entry == nullptr) return false;
-  refuse_update(entry->first, entry->second, event.error, now);
+  update_failed(entry->first, entry->second, event.error, now);
   return true;
 }
 

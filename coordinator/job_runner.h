@@ -81,6 +81,7 @@ class JobRunner {
  private:
   // job_runner.cpp: before the first round and after the last
   void make_model(Instant now);
+  void model_failed(const Error& error, Instant now);
   void model_ready(const BlobFetched& event, Instant now);
   void hold_model(const ModelRow& model);
   void drop_model(const ModelRow& model);
@@ -121,6 +122,7 @@ class JobRunner {
   void fetch_queued();
   void accept_update(const PeerKey& peer, Member& member, Instant now);
   void refuse_update(const PeerKey& peer, Member& member, Error error, Instant now);
+  void update_failed(const PeerKey& peer, Member& member, const Error& error, Instant now);
   void audit_conflict(const PeerKey& peer, Member& member, const Error& error, Instant now);
   void interrupt(Member& member);        // its fetch or check, if one runs
   std::pair<const PeerKey, Member>* member_with(Ticket ticket);
@@ -132,6 +134,7 @@ class JobRunner {
   std::optional<Round> round_;
   Ticket init_ = 0;                      // InitModel
   Ticket init_manifest_ = 0;
+  std::uint32_t init_failures_ = 0;      // for lack of space or memory, since this start
   bool paused_ = false;
   bool waiting_ = false;
   struct Refusal {

@@ -149,7 +149,7 @@ Checker::Finding Checker::on_aggregate(const Aggregate& work, const ReadRow& rea
     counted.insert(owner->first);
   }
   for (const auto& [client, update] : attempt.acknowledged)
-    if (!counted.contains(client))
+    if (!counted.contains(client) && !revoked_.contains(client))
       return "the acknowledged update" + of(client) + " is missing from the sum of " + to_text(work.key);
   if (const auto finding = not_allowed(attempt, work, counted)) return finding;
   if (attempt.aggregate && *attempt.aggregate != work.contributions) return to_text(work.key) + " is summed again of other updates";
@@ -160,7 +160,8 @@ Checker::Finding Checker::on_aggregate(const Aggregate& work, const ReadRow& rea
 Checker::Finding Checker::left_out(const Attempt& attempt, const RoundKey& key) const {
   if (!attempt.aggregate) return std::nullopt;
   for (const auto& [client, update] : attempt.acknowledged)
-    if (std::none_of(attempt.aggregate->begin(), attempt.aggregate->end(),
+    if (!revoked_.contains(client) &&
+        std::none_of(attempt.aggregate->begin(), attempt.aggregate->end(),
                      [&id = update](const Contribution& c) { return c.update.id == id; }))
       return "the acknowledged update" + of(client) + " is missing from the committed sum of " + to_text(key);
   return std::nullopt;

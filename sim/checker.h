@@ -35,6 +35,8 @@ class Checker {
   // `durable`: whether the coordinator's disk holds a row of this key now.
   using Durable = std::function<bool(const std::string& key)>;
   Finding on_coordinator_message(const PeerKey& client, const Message& message, const Durable& durable);
+  // The operator has ordered it: from here on this client's update may be left out, acknowledged or not.
+  void on_revoke(const PeerKey& client) { revoked_.insert(client); }
   using ReadRow = std::function<std::optional<Bytes>(const std::string& key)>;  // of the coordinator's disk
   Finding on_aggregate(const Aggregate& work, const ReadRow& read);
   Finding on_rows(const ReadRow& read);  // after every write of the coordinator, and when it starts
@@ -70,6 +72,7 @@ class Checker {
   std::map<RoundKey, Attempt> attempts_;
   std::map<std::pair<JobId, std::uint32_t>, std::uint32_t> committed_;  // (job, round) -> attempt
   std::map<std::pair<JobId, std::uint32_t>, RoundKey> latest_;          // newest attempt offered
+  std::set<PeerKey> revoked_;
   std::size_t acknowledged_total_ = 0;
   Followed audit_;
   Followed ledger_;

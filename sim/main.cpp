@@ -1,10 +1,9 @@
 // covey-sim: the simulator. The production machines in virtual time, from one seed.
 #include <algorithm>
-#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <mutex>
+#include <optional>
 #include <thread>
 
 #include <unistd.h>
@@ -12,12 +11,12 @@
 #include <CLI/CLI.hpp>
 
 #include "core/base/clock.h"
-#include "core/base/worker_pool.h"
 #include "core/data/safetensors.h"
 #include "core/protocol/limits.h"
 #include "core/service/exit_code.h"
 #include "core/service/signals.h"
 #include "core/service/text_file.h"
+#include "sim/campaign.h"
 #include "sim/report.h"
 #include "sim/simulation.h"
 
@@ -42,6 +41,10 @@ struct Options {
   std::uint32_t seeds = 200;
   std::uint64_t first = 1;
   double fault_seconds = 60;
+  double calm_minutes = 30;
+  std::string faults;     // a plan to replay
+  std::string plans = "."; // folder for plans of failing seeds
+  std::uint32_t shrink = 1;
   bool json = false;
   bool verbose = false;
 };
@@ -88,7 +91,8 @@ Result<std::unique_ptr<Population>> read_population(const Options& options, cons
     return unexpected(ErrorCode::kInvalidArgument, "the job waits for selection.min_clients = " + std::to_string(job.selection.min_clients) +
                                                        " clients, but there are " + std::to_string(job.simulation.clients) +
                                                        "; raise --clients or lower min_clients");
-  return Population::create({job, data, job.simulation.clients, options.seed});
+  // A plan was made with the population of the first seed: only then is it the same world.
+  return Population::create({job, data, job.simulation.clients, options.faults.empty() ? options.seed : 1});
 }
 
 Result<void> save(const Options& options, const JobSpec& job, const SimulationResult& result) {
@@ -120,8 +124,23 @@ Result<FaultPlan> plan_of(const Options& options, std::size_t clients) {
   return plan;
 }
 
-Result<int> run_once(const Options& options) {
-  COVEY_TRY(const JobSpec job, read_job(options));
+// A plan's own seed, clients and rounds win over the job's.
+Result<Scenario> take_plan(Options& options, JobSpec& job) {
+  COVEY_TRY(const Bytes text, read_file(options.faults, kPlanBytesMax));
+  auto scenario = scenario_from(text_of(text));
+  if (!scenario) return unexpected(in_context(options.faults, scenario.error()));
+  options.seed = scenario->seed;
+  if (scenario->clients != 0) job.simulation.clients = scenario->clients;
+  if (scenario->rounds != 0) job.rounds = scenario->rounds;
+  return scenario;
+}
+
+Result<int> run_once(Options options) {
+  COVEY_TRY(JobSpec job, read_job(options));
+  std::optional<Scenario> planned;
+  if (!options.faults.empty()) {
+    COVEY_TRY(planned, take_plan(options, job));
+  }
   COVEY_TRY(const auto population, read_population(options, job));
   const Population::Spread spread = population->spread();
   if (!options.json)
@@ -130,7 +149,12 @@ Result<int> run_once(const Options& options) {
           " a client" + (spread.empty == 0 ? "" : ", " + std::to_string(spread.empty) + " without any") + "), " +
           std::to_string(parameter_table(job.model).size) + " parameters, seed " + std::to_string(options.seed));
   const auto log = options.verbose ? make_log({options.json ? LogFormat::kJson : LogFormat::kText, LogLevel::kDebug, ""}) : nullptr;
-  COVEY_TRY(FaultPlan faults, plan_of(options, population->clients()));
+  FaultPlan faults;
+  if (planned) {
+    faults = planned->faults;
+  } else {
+    COVEY_TRY(faults, plan_of(options, population->clients()));
+  }
   SystemClock clock;
   const Instant begin = clock.now();
   const StopSignals signals([] {});
@@ -140,6 +164,7 @@ Result<int> run_once(const Options& options) {
   request.faults = std::move(faults);
   request.threads = options.threads;
   request.horizon = from_seconds(options.horizon_days * 86400);
+  if (planned) request.horizon = std::min(request.horizon, planned->faults.last() + CampaignRequest{}.calm);
   request.log = log.get();
   request.on_round = [&](const RoundMetrics& metrics) { print(options.json ? round_json(job, metrics) : round_line(job, metrics)); };
   request.interrupted = [] { return StopSignals::interrupted(); };
@@ -150,46 +175,69 @@ Result<int> run_once(const Options& options) {
   return result.interrupted ? kExitInterrupted : kExitOk;
 }
 
-// One seed after the other on every thread; a seed's result does not depend on its neighbours.
+// What a person needs of a failing seed: the smallest scenario that fails so, a file to replay it, and
+// how it ended.
+void explain(const Options& options, const CampaignRequest& request, Populations& populations, std::uint64_t seed, std::uint32_t clients) {
+  const Shrunk shrunk = shrink_seed(request, populations, scenario_of_seed(request, seed, clients));
+  const Scenario& scenario = shrunk.scenario;
+  print("seed " + std::to_string(seed) + " shrank in " + std::to_string(shrunk.runs) + " runs to " +
+        std::to_string(scenario.faults.size()) + " faults, " + std::to_string(scenario.clients) + " clients, " +
+        std::to_string(scenario.rounds) + " rounds: " + scenario.finding);
+  ReplayOptions replayed;
+  replayed.story_lines = 24;
+  replayed.on_story = [](const std::deque<std::string>& story) {
+    for (const std::string& line : story) print("  " + line.substr(0, 200));
+  };
+  static_cast<void>(replay(request, populations, scenario, replayed));  // for its story: that it fails is known
+  const std::string path = options.plans + "/seed-" + std::to_string(seed) + ".toml";
+  const std::string text = to_toml(scenario);
+  if (const auto written = write_file(path, bytes_of(text)); !written) {
+    print(text);
+    std::fprintf(stderr, "covey-sim: the plan is above: %s\n", written.error().message.c_str());
+    return;
+  }
+  print("replay it: covey-sim run " + options.job + " --faults " + path);
+}
+
+// One world a thread; a seed's result does not depend on its neighbours.
 Result<int> run_faults(const Options& options) {
   COVEY_TRY(const JobSpec job, read_job(options));
   COVEY_TRY(const auto population, read_population(options, job));
+  Populations populations({job, options.data, job.simulation.clients, options.seed}, *population);
   const StopSignals signals([] {});
-  std::mutex mutex;
-  std::vector<std::pair<std::uint64_t, std::string>> failures;
-  std::atomic<std::uint32_t> done{0};
-  std::uint64_t updates = 0;
-  {
-    WorkerPool pool(options.threads);
-    for (std::uint32_t i = 0; i < options.seeds; ++i)
-      pool.submit([&, seed = options.first + i] {
-        if (StopSignals::interrupted()) return;
-        SimulationRequest request;
-        request.job = job;
-        request.seed = seed;
-        request.faults = random_faults(population->clients(), from_seconds(options.fault_seconds), Random(seed).split("faults"));
-        request.horizon = from_seconds(options.horizon_days * 86400);
-        request.interrupted = [] { return StopSignals::interrupted(); };
-        const auto result = simulate(request, *population);
-        const std::lock_guard lock(mutex);
-        if (result) updates += result->acknowledged;
-        else failures.emplace_back(seed, result.error().message);
-        if (++done; !options.json && ::isatty(1) != 0) {
-          std::printf("\r%u of %u seeds, %zu failed", done.load(), options.seeds, failures.size());
-          std::fflush(stdout);
-        }
-      });
-    pool.wait_idle();
-  }
-  if (!options.json && ::isatty(1) != 0) std::printf("\n");
-  std::sort(failures.begin(), failures.end());
-  for (const auto& [seed, why] : failures) print("seed " + std::to_string(seed) + ": " + why);
+  CampaignRequest request;
+  request.job = job;
+  request.first = options.first;
+  request.seeds = options.seeds;
+  request.threads = options.threads;
+  request.fault_time = from_seconds(options.fault_seconds);
+  request.calm = from_seconds(options.calm_minutes * 60);
+  request.interrupted = [] { return StopSignals::interrupted(); };
+  const bool shows = !options.json && ::isatty(1) != 0;
+  if (shows)
+    request.on_progress = [&](std::uint64_t done, std::size_t failed) {
+      std::printf("\r%llu of %u seeds, %zu failed", static_cast<unsigned long long>(done), options.seeds, failed);
+      std::fflush(stdout);
+    };
+  SystemClock clock;
+  const Instant begin = clock.now();
+  const Campaign campaign = run_campaign(request, populations, population->clients());
+  const double real = seconds(clock.now() - begin);
+  if (shows) std::printf("\n");
+  for (const auto& [seed, why] : campaign.failures) print("seed " + std::to_string(seed) + ": " + why);
   if (options.json)
-    print("{\"event\":\"faults\",\"seeds\":" + std::to_string(done) + ",\"failed\":" + std::to_string(failures.size()) + ",\"updates\":" + std::to_string(updates) + "}");
+    print("{\"event\":\"faults\",\"seeds\":" + std::to_string(campaign.done) + ",\"failed\":" + std::to_string(campaign.failures.size()) +
+          ",\"updates\":" + std::to_string(campaign.updates) + ",\"events\":" + std::to_string(campaign.events) +
+          ",\"trace\":\"" + hex(campaign.trace.span()) + "\"}");
   else
-    print(std::to_string(done - failures.size()) + " of " + std::to_string(done) + " fault seeds passed, " + std::to_string(updates) + " updates acknowledged");
+    print(std::to_string(campaign.done - campaign.failures.size()) + " of " + std::to_string(campaign.done) + " fault seeds passed in " +
+          std::to_string(static_cast<int>(real + 0.5)) + " s, " + std::to_string(campaign.updates) + " updates acknowledged, at most " +
+          std::to_string(static_cast<int>(std::max(0.0, campaign.calm_seconds))) + " virtual s from the last fault to the end, trace " +
+          short_hex(campaign.trace));
   if (StopSignals::interrupted()) return kExitInterrupted;
-  return failures.empty() ? kExitOk : kExitFailed;
+  for (std::size_t i = 0; i < std::min<std::size_t>(options.shrink, campaign.failures.size()); ++i)
+    explain(options, request, populations, campaign.failures[i].first, population->clients());
+  return campaign.failures.empty() ? kExitOk : kExitFailed;
 }
 
 void common_options(CLI::App& command, Options& options) {
@@ -220,12 +268,20 @@ int run(int argc, char** argv) {
   once->add_option("--crash", options.crashes, "NODE@SECONDS+DOWN: a crash and when it starts again; may be repeated; node 0 is the coordinator");
   once->add_option("-o,--output", options.output, "Write the final model, safetensors");
   once->add_option("--metrics", options.metrics, "Write each round's metrics, JSON lines");
+  once->add_option("--faults", options.faults, "Replay a plan that covey-sim faults wrote: its seed, clients, rounds and faults; the options for those do not go with it")->check(CLI::ExistingFile);
   once->add_flag("--verbose", options.verbose, "Log what every node logs, to standard error");
+
+  CLI::Option* const plan = once->get_option("--faults");
+  for (const char* name : {"--seed", "--clients", "--loss", "--duplicate", "--delay-ms", "--jitter-ms", "--mbit", "--crash"})
+    plan->excludes(once->get_option(name));
 
   CLI::App* faults = app.add_subcommand("faults", "Run a small job under many seeds of random faults and check every promise");
   common_options(*faults, options);
   faults->add_option("--seeds", options.seeds, "How many seeds")->capture_default_str()->check(CLI::Range(1, 100'000'000));
   faults->add_option("--first", options.first, "The first seed")->capture_default_str();
+  faults->add_option("--calm-minutes", options.calm_minutes, "Every job must end within this much virtual time after the last fault")->capture_default_str()->check(CLI::Range(0.1, 1e6));
+  faults->add_option("--shrink", options.shrink, "How many failing seeds are made small and written as plans")->capture_default_str()->check(CLI::Range(0, 1000));
+  faults->add_option("--plans", options.plans, "Folder for those plans")->capture_default_str();
   faults->add_option("--fault-seconds", options.fault_seconds, "Faults stop after this much virtual time")->capture_default_str()->check(CLI::Range(1.0, 1e6));
 
   try {

@@ -1,54 +1,100 @@
 #include "sim/operator_node.h"
 
+#include <algorithm>
+
 namespace covey {
 namespace {
 
 constexpr Duration kPoll = std::chrono::seconds(1);
-constexpr std::uint64_t kNonce = 1;  // one job a world
+constexpr const char* kPollTimer = "poll";
+constexpr std::string_view kOrderTimer = "order/";
+constexpr JobId kFirstJob = 1;
+
+bool ended(JobState state) {
+  return state == JobState::kFinished || state == JobState::kFailed || state == JobState::kStopped;
+}
 
 }  // namespace
 
-OperatorNode::OperatorNode(PeerKey coordinator, BlobRef job, View& view)
-    : coordinator_(coordinator), job_blob_(job), view_(view) {}
+OperatorNode::OperatorNode(PeerKey coordinator, BlobRef job, std::vector<Order> orders, View& view)
+    : coordinator_(coordinator), view_(view) {
+  orders.insert(orders.begin(), Order{Duration::zero(), SubmitJob{}});
+  std::uint64_t nonce = 0;
+  for (Order& order : orders) {
+    if (auto* submit = std::get_if<SubmitJob>(&order.verb)) *submit = SubmitJob{++nonce, job};
+    due_.push_back(order.at);
+    orders_.push_back({std::move(order.verb), false, false, 0});
+  }
+}
 
 Commands OperatorNode::handle(const Event& event, Instant) {
   if (std::holds_alternative<Started>(event)) {
-    Commands commands{PublishBlob{job_blob_.id, coordinator_}};
-    for (Command& command : ask()) commands.push_back(std::move(command));
+    Commands commands{PublishBlob{std::get<SubmitJob>(orders_.front().verb).job.id, coordinator_}};
+    orders_.front().due = true;
+    for (std::size_t i = 1; i < orders_.size(); ++i)
+      commands.push_back(SetTimer{std::string(kOrderTimer) + std::to_string(i), due_[i]});
+    for (Command& command : poll()) commands.push_back(std::move(command));
     return commands;
   }
-  if (std::holds_alternative<TimerFired>(event)) return ask();
+  if (const auto* fired = std::get_if<TimerFired>(&event)) {
+    if (fired->name == kPollTimer) return poll();
+    orders_.at(std::stoul(fired->name.substr(kOrderTimer.size()))).due = true;
+    return {};
+  }
   if (const auto* received = std::get_if<Received>(&event))
     if (const auto* reply = std::get_if<OperatorReply>(&received->message)) return answer(*reply);
   return {};
 }
 
-// The question again until it is answered: what is lost is asked once more.
-Commands OperatorNode::ask() {
-  OperatorRequest request{++request_, {}};
-  if (job_ == 0) {
-    request.verb = SubmitJob{kNonce, job_blob_};
-  } else {
-    const std::uint32_t seen = !view_.detail || view_.detail->metrics.empty() ? 0 : view_.detail->metrics.back().round;
-    request.verb = ShowJob{job_, seen};
+void OperatorNode::send(Commands& commands, std::uint64_t request, OperatorVerb verb) {
+  commands.push_back(Send{{coordinator_, 1}, OperatorRequest{request, std::move(verb)}});
+}
+
+// Every open question again until it is answered: what is lost is asked once more.
+Commands OperatorNode::poll() {
+  Commands commands;
+  for (Standing& order : orders_) {
+    if (!order.due || order.answered) continue;
+    order.request = ++request_;
+    send(commands, order.request, order.verb);
   }
-  return {Send{{coordinator_, 1}, request}, SetTimer{"poll", kPoll}};
+  for (const auto& [job, over] : jobs_) {
+    if (over) continue;
+    std::uint32_t seen = 0;
+    if (job == kFirstJob && view_.detail && !view_.detail->metrics.empty()) seen = view_.detail->metrics.back().round;
+    send(commands, ++request_, ShowJob{job, seen});
+  }
+  commands.push_back(SetTimer{kPollTimer, kPoll});
+  return commands;
 }
 
 Commands OperatorNode::answer(const OperatorReply& reply) {
-  if (const auto* submitted = std::get_if<Submitted>(&reply.answer)) {
-    job_ = submitted->job;
-    return {};
-  }
-  if (const auto* shown = std::get_if<JobDetail>(&reply.answer)) return detail(*shown);
-  if (const auto* error = std::get_if<Error>(&reply.answer)) {
-    if (error->code == ErrorCode::kUnavailable) return {};  // asked again by the timer
-    return {Halt{1, error->message}};
-  }
+  const auto order = std::find_if(orders_.begin(), orders_.end(), [&](const Standing& o) { return o.request == reply.id && !o.answered; });
+  const auto* error = std::get_if<Error>(&reply.answer);
+  // A coordinator without space says so: a person tries again.
+  const bool passes = error != nullptr && (error->code == ErrorCode::kUnavailable || error->code == ErrorCode::kResourceExhausted);
+  if (error != nullptr && !passes && order == orders_.begin()) return {Halt{1, error->message}};
+  if (order != orders_.end()) order->answered = error == nullptr;  // asked again by the timer
+  if (const auto* submitted = std::get_if<Submitted>(&reply.answer)) jobs_.try_emplace(submitted->job, false);
+  if (const auto* shown = std::get_if<JobDetail>(&reply.answer)) detail(*shown);
+  if (all_over()) return {Halt{0, "every job has ended"}};
   return {};
 }
 
-Commands OperatorNode::detail(const JobDetail& shown) {
+bool OperatorNode::all_over() const {
+  const bool waits = std::any_of(orders_.begin(), orders_.end(), [](const Standing& order) {
+    return !order.answered && (order.due || std::holds_alternative<SubmitJob>(order.verb));
+  });
+  return !waits && std::all_of(jobs_.begin(), jobs_.end(), [](const auto& job) { return job.second; });
+}
+
+void OperatorNode::detail(const JobDetail& shown) {
+  const JobId job = shown.summary.job;
+  if (job != kFirstJob) {
+    view_.others[job] = shown.summary;
+    jobs_[job] = ended(shown.summary.state);
+    return;
+  }
   JobDetail next = shown;
   next.metrics = view_.detail ? view_.detail->metrics : std::vector<RoundMetrics>();
   const std::size_t known = next.metrics.size();
@@ -57,11 +103,8 @@ Commands OperatorNode::detail(const JobDetail& shown) {
   for (std::size_t i = known; view_.on_round && i < next.metrics.size(); ++i) view_.on_round(next.metrics[i]);
   const bool grew = next.metrics.size() > known;
   view_.detail = std::move(next);
-  const JobState state = shown.summary.state;
-  const bool ended = state == JobState::kFinished || state == JobState::kFailed || state == JobState::kStopped;
   // A page may hold part of the rounds only: ask until it brings nothing new.
-  if (ended && !grew) return {Halt{state == JobState::kFinished ? 0 : 1, shown.summary.text}};
-  return {};
+  jobs_[job] = ended(shown.summary.state) && !grew;
 }
 
 }  // namespace covey

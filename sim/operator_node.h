@@ -1,7 +1,11 @@
-// The operator of a simulated world: submits one job, follows it to its end, then halts.
+// The operator of a simulated world: submits jobs, stops them, revokes and lets in clients as planned,
+// follows every job to its end, then halts.
 #pragma once
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "core/protocol/machine.h"
 
@@ -11,23 +15,37 @@ class OperatorNode final : public Machine {
  public:
   // What it has learnt, kept by the world's owner: it outlives the machine's crashes.
   struct View {
-    std::optional<JobDetail> detail;         // with all metrics seen so far
-    std::function<void(const RoundMetrics&)> on_round;  // a round that was not seen before
+    std::optional<JobDetail> detail;         // of the first job, with all metrics seen so far
+    std::function<void(const RoundMetrics&)> on_round;  // of the first job, a round that was not seen before
+    std::map<JobId, JobSummary> others;      // the latest of every further job
+  };
+  struct Order {                             // given at `at` after the start, again until it is answered
+    Duration at{};
+    OperatorVerb verb;                       // of SubmitJob the nonce is filled in
   };
   // `job` is the blob of the job file, already among the operator's blobs; `view` outlives this.
-  OperatorNode(PeerKey coordinator, BlobRef job, View& view);
+  OperatorNode(PeerKey coordinator, BlobRef job, std::vector<Order> orders, View& view);
   Commands handle(const Event& event, Instant now) override;
 
  private:
-  Commands ask();
+  struct Standing {                          // of an order
+    OperatorVerb verb;
+    bool due = false;
+    bool answered = false;
+    std::uint64_t request = 0;               // the latest that asked for it
+  };
+  void send(Commands& commands, std::uint64_t request, OperatorVerb verb);
+  Commands poll();
   Commands answer(const OperatorReply& reply);
-  Commands detail(const JobDetail& detail);
+  void detail(const JobDetail& shown);
+  bool all_over() const;
 
   PeerKey coordinator_;
-  BlobRef job_blob_;
   View& view_;
   std::uint64_t request_ = 0;
-  JobId job_ = 0;  // 0: not submitted yet
+  std::vector<Standing> orders_;             // the first is the first job's
+  std::vector<Duration> due_;
+  std::map<JobId, bool> jobs_;               // submitted: whether over
 };
 
 }  // namespace covey

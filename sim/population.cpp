@@ -69,13 +69,13 @@ Population::Spread Population::spread() const {
 SigningKey sim_authority(std::uint64_t seed) { return SigningKey::from_seed(secret_from(Random(seed).split("authority"))); }
 SigningKey sim_record_key(std::uint64_t seed) { return SigningKey::from_seed(secret_from(Random(seed).split("record"))); }
 
-SimIdentity sim_identity(std::uint64_t seed, const std::string& name, Role role) {
+SimIdentity sim_identity(std::uint64_t seed, const std::string& name, Role role, Instant expires) {
   const Random random = Random(seed).split("identity", label_number(name));
   const SigningKey one_time = SigningKey::from_seed(secret_from(random.split("one-time")));
   const CurveKey one_time_curve = CurveKey::from_secret(secret_from(random.split("one-time-curve")));
   const SigningKey signing = SigningKey::from_seed(secret_from(random.split("signing")));
   const CurveKey curve = CurveKey::from_secret(secret_from(random.split("curve")));
-  Delegation delegation{{}, role, instant_of_nanos(0), one_time_curve.public_key(), one_time.public_key(), {}};
+  Delegation delegation{{}, role, expires, one_time_curve.public_key(), one_time.public_key(), {}};
   Random token = random.split("token");
   for (std::uint8_t& byte : delegation.token.bytes) byte = static_cast<std::uint8_t>(token.next());
   sign(delegation, sim_authority(seed));

@@ -26,6 +26,9 @@ class Population {
 
   std::uint32_t clients() const { return static_cast<std::uint32_t>(locals_.size()); }
   const Dataset& data() const { return *data_; }
+  const std::shared_ptr<const Dataset>& shared_data() const { return data_; }
+  // Gives one client another data set of the same examples: poisoned labels, say.
+  void replace_data(std::uint32_t client, std::shared_ptr<const Dataset> data) { locals_.at(client).data = std::move(data); }
   const LocalData& local(std::uint32_t client) const { return locals_[client]; }
   const Capability& capability(std::uint32_t client) const { return capabilities_[client]; }
   // Examples: all, and of the client with least and most training examples.
@@ -48,6 +51,7 @@ struct SimIdentity {
 };
 SigningKey sim_authority(std::uint64_t seed);
 SigningKey sim_record_key(std::uint64_t seed);  // of the coordinator
-SimIdentity sim_identity(std::uint64_t seed, const std::string& name, Role role);
+// `expires`: of its token, which counts only for a node that enrols late.
+SimIdentity sim_identity(std::uint64_t seed, const std::string& name, Role role, Instant expires = {});
 
 }  // namespace covey

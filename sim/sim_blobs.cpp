@@ -21,6 +21,7 @@ Result<Bytes> part_of(const Bytes& value, std::uint64_t offset, std::size_t leng
   return Bytes(begin, begin + static_cast<std::ptrdiff_t>(length));
 }
 
+Unexpected no_space() { return unexpected(ErrorCode::kResourceExhausted, "no space is left on the simulated disk"); }
 Unexpected missing(const Digest& id) { return unexpected(ErrorCode::kNotFound, "blob " + short_hex(id) + " is not here"); }
 
 }  // namespace
@@ -55,7 +56,26 @@ Result<BlobPool::Value> SimBlobs::value_of(const Digest& id) {
   return it->second;
 }
 
+void SimBlobs::set_full(bool full) {
+  const std::lock_guard lock(mutex_);
+  full_ = full;
+}
+
+bool SimBlobs::full() {
+  const std::lock_guard lock(mutex_);
+  return full_;
+}
+
+// A torn chunk does not have its hash, which is found when the transfer is taken up: it counts as lost.
+void SimBlobs::crash(Random& random) {
+  const std::lock_guard lock(mutex_);
+  for (auto& [id, partial] : partial_)
+    for (std::size_t i = 0; i < partial.have.size(); ++i)
+      if (partial.have[i] && random.below(2) == 0) partial.have[i] = false;
+}
+
 Result<BlobRef> SimBlobs::put(ByteSpan value) {
+  if (full()) return no_space();
   const BlobRef blob = blob_ref_of(value);
   adopt(blob.id, pool_.intern(blob, Bytes(value.begin(), value.end())));
   return blob;
@@ -80,6 +100,7 @@ Result<std::vector<Digest>> SimBlobs::chunk_hashes(const Digest& id) {
 
 Result<std::vector<bool>> SimBlobs::begin_partial(const BlobRef& blob, const std::vector<Digest>& hashes) {
   const std::lock_guard lock(mutex_);
+  if (full_) return no_space();
   auto [it, fresh] = partial_.try_emplace(blob.id);
   if (fresh) it->second = {blob, hashes, std::vector<bool>(hashes.size()), Bytes(blob.size)};
   return it->second.have;
@@ -89,6 +110,7 @@ Result<void> SimBlobs::write_chunk(const Digest& id, std::size_t index, ByteSpan
   const std::lock_guard lock(mutex_);
   const auto it = partial_.find(id);
   COVEY_CHECK(it != partial_.end() && index < it->second.hashes.size());
+  if (full_) return no_space();
   Partial& partial = it->second;
   const std::size_t at = index * kChunkBytes;
   const std::size_t expected = std::min<std::size_t>(kChunkBytes, partial.bytes.size() - at);
@@ -129,6 +151,7 @@ Result<std::vector<Digest>> SimBlobs::list() {
 
 Result<BlobRef> StagedBlobs::put(ByteSpan value) {
   const BlobRef blob = blob_ref_of(value);
+  order_.push_back(blob.id);
   staged_[blob.id] = base_.pool().intern(blob, Bytes(value.begin(), value.end()));
   return blob;
 }
@@ -170,6 +193,13 @@ Result<std::vector<Digest>> StagedBlobs::list() { return base_.list(); }
 void StagedBlobs::release() {
   for (auto& [id, value] : staged_) base_.adopt(id, std::move(value));
   staged_.clear();
+  order_.clear();
+}
+
+void StagedBlobs::crash(Random& random) {
+  const std::uint64_t survivors = base_.full() ? 0 : random.below(order_.size() + 1);
+  for (std::uint64_t i = 0; i < survivors; ++i)
+    if (const auto it = staged_.find(order_[i]); it != staged_.end()) base_.adopt(it->first, it->second);
 }
 
 }  // namespace covey

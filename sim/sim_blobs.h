@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "core/base/blob_store.h"
+#include "core/base/random.h"
 
 namespace covey {
 
@@ -21,8 +22,9 @@ class BlobPool {
   std::map<Digest, std::weak_ptr<const Bytes>> values_;
 };
 
-// Survives the simulated process's crash; partial values do too. Thread-safe: work reads it while
-// the world goes on.
+// Whole values survive the simulated process's crash: they are synced before anyone hears of them. Of
+// a partial value each chunk may be lost, as its pages may not have reached the disk. Thread-safe:
+// work reads it while the world goes on.
 class SimBlobs final : public BlobStore {
  public:
   explicit SimBlobs(BlobPool& pool) : pool_(pool) {}  // `pool` outlives this
@@ -40,6 +42,10 @@ class SimBlobs final : public BlobStore {
   Result<std::vector<Digest>> list() override;
 
   void adopt(const Digest& id, BlobPool::Value value);
+  void crash(Random& random);
+  // Nothing more can be written: puts, chunks and partial values fail with kResourceExhausted.
+  void set_full(bool full);
+  bool full();
   BlobPool& pool() { return pool_; }
 
  private:
@@ -53,6 +59,7 @@ class SimBlobs final : public BlobStore {
 
   BlobPool& pool_;
   std::mutex mutex_;
+  bool full_ = false;
   std::map<Digest, BlobPool::Value> whole_;
   std::map<Digest, Partial> partial_;
 };
@@ -75,11 +82,16 @@ class StagedBlobs final : public BlobStore {
   Result<void> erase(const Digest& id) override;
   Result<std::vector<Digest>> list() override;
 
+  bool empty() const { return staged_.empty(); }
   void release();  // into the node
+  // The process died before the work ended: what it had put by then, a random part in the order of
+  // putting, is in the node all the same, and no row names it.
+  void crash(Random& random);
 
  private:
   SimBlobs& base_;
   std::map<Digest, BlobPool::Value> staged_;
+  std::vector<Digest> order_;
 };
 
 }  // namespace covey

@@ -15,9 +15,11 @@ class SimStore {
  public:
   void begin(Batch batch) { pending_.push_back(std::move(batch)); }
   void finish_oldest();         // its sync is done
+  void refuse_all() { pending_.clear(); }  // no space: nothing of what was under way is there
   void crash(Random& random);   // a prefix of the pending writes survives
   std::vector<Row> rows();
   bool has(const std::string& key);  // durable, not merely under way
+  std::size_t pending() const { return pending_.size(); }
   std::optional<Bytes> get(const std::string& key);  // the same
 
  private:

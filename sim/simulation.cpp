@@ -5,8 +5,11 @@
 
 #include "client/client.h"
 #include "coordinator/coordinator.h"
+#include "coordinator/tables.h"
 #include "coordinator/work.h"
 #include "core/protocol/manifest.h"
+#include "sim/enroller.h"
+#include "sim/liar.h"
 #include "sim/operator_node.h"
 #include "sim/world.h"
 
@@ -49,32 +52,61 @@ Result<WorkValue> client_work(const Work& work, BlobStore& blobs, const LocalDat
   return WorkValue(std::move(trained));
 }
 
+// Where the world's clocks begin, and when a late node's token expires: no jump of a clock makes it late.
+const Instant kTokenExpires = instant_of_nanos(1'700'000'000'000'000'000) + std::chrono::hours(24 * 365);
+
 struct Cast {
   SimIdentity coordinator;
   std::vector<SimIdentity> clients;
+  std::vector<bool> late;  // of each client: enrolled by the operator while the world runs
   SimIdentity boss;
 };
 
-Cast make_cast(std::uint64_t seed, std::uint32_t clients) {
-  Cast cast{sim_identity(seed, "coordinator", Role::kClient), {}, sim_identity(seed, "operator", Role::kOperator)};
+Cast make_cast(const SimulationRequest& request, std::uint32_t clients) {
+  const std::uint64_t seed = request.seed;
+  Cast cast{sim_identity(seed, "coordinator", Role::kClient), {}, std::vector<bool>(clients), sim_identity(seed, "operator", Role::kOperator)};
+  for (const OperatorAct& act : request.faults.acts)
+    if (act.act == Act::kEnrol) cast.late[act.target - 1] = true;
   for (std::uint32_t i = 0; i < clients; ++i)
-    cast.clients.push_back(sim_identity(seed, "client-" + std::to_string(i), Role::kClient));
+    cast.clients.push_back(sim_identity(seed, "client-" + std::to_string(i), Role::kClient, cast.late[i] ? kTokenExpires : Instant{}));
   return cast;
 }
 
-NodeParts coordinator_parts(std::uint64_t seed, const Cast& cast) {
+using Boot = decltype(NodeParts::boot);
+
+Boot decorated(const SimulationRequest& request, std::size_t node, Boot boot) {
+  if (!request.decorate) return boot;
+  return [&request, node, boot](const std::vector<Row>& rows, std::uint64_t start) -> Result<std::unique_ptr<Machine>> {
+    COVEY_TRY(auto machine, boot(rows, start));
+    return request.decorate(node, std::move(machine));
+  };
+}
+
+Result<std::set<Digest>> needed_by_client(const std::vector<Row>& rows) {
+  COVEY_TRY(const std::vector<Digest> blobs, referenced_blobs(rows));
+  return std::set<Digest>(blobs.begin(), blobs.end());
+}
+
+NodeParts coordinator_parts(const SimulationRequest& request, const Cast& cast) {
   CoordinatorConfig config;
-  config.authority = sim_authority(seed).public_key();
-  config.record_key = std::make_shared<const SigningKey>(sim_record_key(seed));
+  config.authority = sim_authority(request.seed).public_key();
+  config.record_key = std::make_shared<const SigningKey>(sim_record_key(request.seed));
+  config.jobs_running_max = 2;
   config.operators.push_back(cast.boss.certificate);
-  for (const SimIdentity& client : cast.clients) config.operators.push_back(client.certificate);
-  return {cast.coordinator.key, false,
-          [config](const std::vector<Row>& rows, std::uint64_t) -> Result<std::unique_ptr<Machine>> {
-            COVEY_TRY(auto machine, Coordinator::create(config, rows));
-            return std::unique_ptr<Machine>(std::move(machine));
-          },
-          [](const Work& work, BlobStore& blobs) { return coordinator_work(work, blobs); },
-          [](const Work&) { return kShortWork; }};
+  for (std::size_t i = 0; i < cast.clients.size(); ++i)
+    if (!cast.late[i]) config.operators.push_back(cast.clients[i].certificate);
+  NodeParts parts;
+  parts.key = cast.coordinator.key;
+  parts.name = "coordinator";
+  parts.member = false;
+  parts.boot = decorated(request, 0, [config](const std::vector<Row>& rows, std::uint64_t) -> Result<std::unique_ptr<Machine>> {
+    COVEY_TRY(auto machine, Coordinator::create(config, rows));
+    return std::unique_ptr<Machine>(std::move(machine));
+  });
+  parts.work = [](const Work& work, BlobStore& blobs) { return coordinator_work(work, blobs); };
+  parts.duration = [](const Work&) { return kShortWork; };
+  parts.keep = blobs_in_rows;
+  return parts;
 }
 
 NodeParts client_parts(const SimulationRequest& request, const Population& population, const Cast& cast, std::uint32_t index) {
@@ -85,27 +117,88 @@ NodeParts client_parts(const SimulationRequest& request, const Population& popul
   config.coordinator = {cast.coordinator.key, 1};
   config.capability = capability;
   const std::uint64_t instances = Random(request.seed).split("instance", index).next();
-  return {key, true,
-          [config, instances](const std::vector<Row>& rows, std::uint64_t start) -> Result<std::unique_ptr<Machine>> {
-            ClientConfig own = config;
-            own.instance = instances + start;
-            COVEY_TRY(auto machine, Client::create(own, rows));
-            return std::unique_ptr<Machine>(std::move(machine));
-          },
-          [&local, &capability, key](const Work& work, BlobStore& blobs) { return client_work(work, blobs, local, capability, key); },
-          [&local, &capability](const Work& work) {
-            const auto* training = std::get_if<Train>(&work);
-            return training == nullptr ? kShortWork : training_time(*training, local, capability);
-          }};
+  NodeParts parts;
+  parts.key = key;
+  parts.name = cast.clients[index].certificate.name;
+  parts.boot = decorated(request, index + 1, [config, instances](const std::vector<Row>& rows, std::uint64_t start) -> Result<std::unique_ptr<Machine>> {
+    ClientConfig own = config;
+    own.instance = instances + start;
+    COVEY_TRY(auto machine, Client::create(own, rows));
+    return std::unique_ptr<Machine>(std::move(machine));
+  });
+  parts.work = [&local, &capability, key](const Work& work, BlobStore& blobs) { return client_work(work, blobs, local, capability, key); };
+  if (request.spoil)
+    parts.work = [&request, index, work = parts.work](const Work& what, BlobStore& blobs) {
+      return request.spoil(index, what, work(what, blobs), blobs);
+    };
+  parts.duration = [&local, &capability](const Work& work) {
+    const auto* training = std::get_if<Train>(&work);
+    return training == nullptr ? kShortWork : training_time(*training, local, capability);
+  };
+  parts.keep = needed_by_client;
+  return parts;
 }
 
-NodeParts operator_parts(const Cast& cast, BlobRef job, OperatorNode::View& view) {
-  return {cast.boss.key, true,
-          [&view, job, coordinator = cast.coordinator.key](const std::vector<Row>&, std::uint64_t) -> Result<std::unique_ptr<Machine>> {
-            return std::unique_ptr<Machine>(std::make_unique<OperatorNode>(coordinator, job, view));
-          },
-          [](const Work&, BlobStore&) -> Result<WorkValue> { return unexpected(ErrorCode::kInternal, "an operator computes nothing"); },
-          [](const Work&) { return kShortWork; }};
+void make_liar(NodeParts& parts, Lie lie, const SimulationRequest& request, PeerKey coordinator) {
+  parts.liar = true;
+  const Random random = Random(request.seed).split("liar", static_cast<std::uint64_t>(lie), parts.key.bytes[0]);
+  parts.boot = [boot = parts.boot, lie, coordinator, random, quiet = request.faults.quiet_after](
+                   const std::vector<Row>& rows, std::uint64_t start) -> Result<std::unique_ptr<Machine>> {
+    COVEY_TRY(auto machine, boot(rows, start));
+    return std::unique_ptr<Machine>(std::make_unique<LiarNode>(std::move(machine), lie, coordinator, random.split("start", start), quiet));
+  };
+  parts.work = [work = parts.work, lie](const Work& what, BlobStore& blobs) { return lying_work(lie, what, work(what, blobs), blobs); };
+  parts.tamper = [lie](Message& bulk) { return tamper(lie, bulk); };
+}
+
+NodeParts person(PeerKey key, std::string name, Boot boot) {
+  NodeParts parts;
+  parts.key = key;
+  parts.name = std::move(name);
+  parts.boot = std::move(boot);
+  parts.work = [](const Work&, BlobStore&) -> Result<WorkValue> { return unexpected(ErrorCode::kInternal, "a person computes nothing"); };
+  parts.duration = [](const Work&) { return kShortWork; };
+  return parts;
+}
+
+NodeParts enroller_parts(const Cast& cast, std::size_t client) {
+  const Certificate& certificate = cast.clients[client].certificate;
+  return person(certificate.delegation.one_time_curve, certificate.name + "'s token",
+                [certificate, coordinator = cast.coordinator.key](const std::vector<Row>&, std::uint64_t) -> Result<std::unique_ptr<Machine>> {
+                  return std::unique_ptr<Machine>(std::make_unique<Enroller>(coordinator, certificate));
+                });
+}
+
+std::vector<OperatorNode::Order> orders_of(const FaultPlan& plan, const Cast& cast) {
+  std::vector<OperatorNode::Order> orders;
+  for (const OperatorAct& act : plan.acts) {
+    const auto client = [&]() -> const SimIdentity& { return cast.clients.at(act.target - 1); };
+    switch (act.act) {
+      case Act::kSubmit: orders.push_back({act.at, SubmitJob{}}); break;
+      case Act::kStop: orders.push_back({act.at, StopJob{act.target}}); break;
+      case Act::kRevoke: orders.push_back({act.at, RevokeNode{client().certificate.name}}); break;
+      case Act::kEnrol: orders.push_back({act.at, RegisterToken{client().certificate.delegation}}); break;
+    }
+  }
+  return orders;
+}
+
+NodeParts operator_parts(const SimulationRequest& request, const Cast& cast, BlobRef job, OperatorNode::View& view) {
+  return person(cast.boss.key, "operator", [&view, job, orders = orders_of(request.faults, cast), coordinator = cast.coordinator.key](
+                                   const std::vector<Row>&, std::uint64_t) -> Result<std::unique_ptr<Machine>> {
+    return std::unique_ptr<Machine>(std::make_unique<OperatorNode>(coordinator, job, orders, view));
+  });
+}
+
+std::vector<NodeParts> make_nodes(const SimulationRequest& request, const Population& population, const Cast& cast,
+                                  BlobRef job, OperatorNode::View& view) {
+  std::vector<NodeParts> parts{coordinator_parts(request, cast)};
+  for (std::uint32_t i = 0; i < population.clients(); ++i) parts.push_back(client_parts(request, population, cast, i));
+  for (const Liar& liar : request.faults.liars) make_liar(parts.at(liar.node), liar.lie, request, cast.coordinator.key);
+  for (std::size_t i = 0; i < cast.late.size(); ++i)
+    if (cast.late[i]) parts.push_back(enroller_parts(cast, i));
+  parts.push_back(operator_parts(request, cast, job, view));
+  return parts;
 }
 
 // The least number of updates that may commit a round, whoever is there: see RoundSpec::quorum.
@@ -114,14 +207,25 @@ std::size_t quorum_of(const JobSpec& job) {
   return static_cast<std::size_t>(std::max(least, std::ceil(job.round.quorum * job.selection.min_clients)));
 }
 
+bool stop_was_ordered(const FaultPlan& plan, JobId job) {
+  return std::any_of(plan.acts.begin(), plan.acts.end(), [&](const OperatorAct& act) { return act.act == Act::kStop && act.target == job; });
+}
+
 Result<void> check_ending(Ending ending, const SimulationRequest& request, const OperatorNode::View& view, const Checker& checker) {
   if (!view.detail)
     return unexpected(ErrorCode::kUnavailable, "the job was never submitted: the coordinator cannot be reached in this world, or refused it");
+  const JobSummary& first = view.detail->summary;
   if (ending == Ending::kHorizon)
-    return unexpected(ErrorCode::kUnavailable, "the job did not end within " + std::to_string(static_cast<std::int64_t>(seconds(request.horizon))) +
-                                                   " virtual seconds; it stands at round " + std::to_string(view.detail->summary.round) + " of " +
-                                                   std::to_string(view.detail->summary.rounds) + " (" + view.detail->summary.text + ")");
+    return unexpected(ErrorCode::kUnavailable, "the jobs did not end within " + std::to_string(static_cast<std::int64_t>(seconds(request.horizon))) +
+                                                   " virtual seconds; the first is " + name_of(first.state) + " at round " + std::to_string(first.round) +
+                                                   " of " + std::to_string(first.rounds) + " (" + first.text + ")");
   if (ending == Ending::kIdle) return unexpected(ErrorCode::kInternal, "nothing is left to happen but the job has not ended");
+  for (const auto& [job, summary] : view.others) {
+    if (summary.state == JobState::kFinished && summary.round == summary.rounds) continue;
+    if (summary.state == JobState::kStopped && stop_was_ordered(request.faults, job)) continue;
+    return unexpected(ErrorCode::kInternal, "job " + std::to_string(job) + " ended " + name_of(summary.state) + ": " + summary.text);
+  }
+  if (first.state == JobState::kStopped && stop_was_ordered(request.faults, first.job)) return {};
   if (const auto finding = checker.at_end(*view.detail)) return unexpected(ErrorCode::kInternal, *finding);
   return {};
 }
@@ -129,26 +233,26 @@ Result<void> check_ending(Ending ending, const SimulationRequest& request, const
 }  // namespace
 
 Result<SimulationResult> simulate(const SimulationRequest& request, const Population& population) {
-  const Cast cast = make_cast(request.seed, population.clients());
+  COVEY_TRY_VOID(validate(request.faults, population.clients()));
+  const Cast cast = make_cast(request, population.clients());
   OperatorNode::View view;
   view.on_round = request.on_round;
   const std::string job = to_toml(request.job);
   const BlobRef job_blob = blob_ref_of(bytes_of(job));
   Checker checker(quorum_of(request.job));
-
-  std::vector<NodeParts> parts;
-  parts.push_back(coordinator_parts(request.seed, cast));
-  for (std::uint32_t i = 0; i < population.clients(); ++i) parts.push_back(client_parts(request, population, cast, i));
-  parts.push_back(operator_parts(cast, job_blob, view));
+  std::vector<NodeParts> parts = make_nodes(request, population, cast, job_blob, view);
   const std::size_t boss = parts.size() - 1;
-  World world({.seed = request.seed, .faults = request.faults, .horizon = request.horizon, .threads = request.threads},
+  World world({.seed = request.seed, .faults = request.faults, .horizon = request.horizon, .threads = request.threads,
+               .story_lines = request.on_story ? request.story_lines : 0},
               std::move(parts), &checker, request.log);
   COVEY_TRY_VOID(world.blobs(boss).put(bytes_of(job)));
-  COVEY_TRY(const Ending ending, world.run(boss, request.interrupted));
+  const Result<Ending> ending = world.run(boss, request.interrupted);
+  if (request.on_story) request.on_story(world.story());
+  if (!ending) return unexpected(ending.error());
 
   SimulationResult result;
-  result.interrupted = ending == Ending::kInterrupted;
-  if (!result.interrupted) COVEY_TRY_VOID(check_ending(ending, request, view, checker));
+  result.interrupted = *ending == Ending::kInterrupted;
+  if (!result.interrupted) COVEY_TRY_VOID(check_ending(*ending, request, view, checker));
   if (const auto finding = checker.chains_at_end(world.rows(0), sim_record_key(request.seed).public_key()))
     return unexpected(ErrorCode::kInternal, *finding);
   if (view.detail) result.detail = *view.detail;
@@ -157,11 +261,13 @@ Result<SimulationResult> simulate(const SimulationRequest& request, const Popula
   result.frames = world.frames();
   result.bytes = world.bytes();
   result.acknowledged = checker.acknowledged();
+  result.jobs = 1 + view.others.size();
   if (world.blobs(0).has(result.detail.summary.model.id)) {
     COVEY_TRY(StoredModel model, read_model(world.blobs(0), result.detail.summary.model.id));
     result.parameters = std::move(model.parameters);
   }
   result.trace = world.trace_hash();
+  result.timeline = world.timeline_hash();
   return result;
 }
 

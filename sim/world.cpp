@@ -4,12 +4,12 @@
 #include <utility>
 
 #include "core/base/wire.h"
-#include "net/codec.h"
+#include "sim/world_node.h"
 
 namespace covey {
 namespace {
 
-constexpr std::size_t kCoordinator = 0;
+constexpr Duration kRestartAfter = std::chrono::seconds(2);  // a supervisor, of a process that found no space
 
 }  // namespace
 
@@ -23,63 +23,57 @@ struct World::Later {
   bool operator()(const Item& a, const Item& b) const { return std::tie(a.at, a.sequence) > std::tie(b.at, b.sequence); }
 };
 
-struct World::RunningWork {
-  std::unique_ptr<StagedBlobs> blobs;
-  std::future<Result<WorkValue>> result;
-  bool cancelled = false;
-};
-
-struct World::Node {
-  Node(std::size_t node_index, NodeParts node_parts, BlobPool& pool)
-      : index(node_index), parts(std::move(node_parts)), blobs(pool) {}
-
-  std::size_t index;
-  NodeParts parts;
-  SimStore store;   // the disk: survives a crash
-  SimBlobs blobs;
-  // Gone with the process:
-  std::unique_ptr<Machine> machine;
-  std::unique_ptr<BlobTransfer> transfer;
-  std::uint64_t start = 0;                          // how often it has started; the session number
-  std::map<std::string, std::uint64_t> timers;      // name -> sequence of its latest setting
-  std::map<Ticket, RunningWork> running;
-  std::optional<Instant> transfer_armed;
-  Instant link_free;                                // when its link has sent what it was given
-  Instant disk_free;                                // when its disk has synced what it was given
-  std::uint64_t writes = 0;                         // asked for, over all starts
-  bool halted = false;
-
-  bool up() const { return machine != nullptr; }
-};
-
 World::World(WorldConfig config, std::vector<NodeParts> nodes, Checker* checker, Log* log)
     : config_(std::move(config)),
       checker_(checker),
       log_(log),
       network_random_(Random(config_.seed).split("network")),
+      late_random_(Random(config_.seed).split("late")),
       crash_random_(Random(config_.seed).split("crash")),
       queue_(std::make_unique<std::priority_queue<Item, std::vector<Item>, Later>>()),
       start_(instant_of_nanos(1'700'000'000'000'000'000)),
       now_(start_),
-      workers_(config_.threads) {
+      workers_(config_.threads > 1 ? std::make_unique<WorkerPool>(config_.threads) : nullptr) {
   for (NodeParts& parts : nodes) {
     by_key_[parts.key] = nodes_.size();
     nodes_.push_back(std::make_unique<Node>(nodes_.size(), std::move(parts), pool_));
   }
   for (const auto& node : nodes_) at(start_, [this, &n = *node] { boot(n); });
+  plan_faults();
+}
+
+World::~World() {
+  if (workers_) workers_->wait_idle();
+}
+
+void World::plan_faults() {
   for (const Crash& planned : config_.faults.crashes) {
     COVEY_CHECK(planned.node < nodes_.size());
     Node& node = *nodes_[planned.node];
     at(start_ + planned.at, [this, &node] { crash(node); });
     at(start_ + planned.at + planned.down, [this, &node] { boot(node); });
   }
+  for (const ClockJump& planned : config_.faults.clock_jumps) {
+    COVEY_CHECK(planned.node < nodes_.size());
+    at(start_ + planned.at, [this, &node = *nodes_[planned.node], by = planned.by] {
+      node.wall += by;
+      tell([&] { return "the clock of " + name_of_node(node.index) + " jumps by " + std::to_string(seconds(by)) + " s"; });
+    });
+  }
+  for (const DiskFull& planned : config_.faults.full_disks) {
+    COVEY_CHECK(planned.node < nodes_.size());
+    const auto look = [this, &node = *nodes_[planned.node]] { node.blobs.set_full(disk_full(node, false)); };
+    at(start_ + planned.from, look);
+    at(start_ + planned.to, look);
+  }
 }
-
-World::~World() { workers_.wait_idle(); }
 
 BlobStore& World::blobs(std::size_t node) { return nodes_[node]->blobs; }
 std::vector<Row> World::rows(std::size_t node) { return nodes_[node]->store.rows(); }
 Digest World::trace_hash() { return hash_.finish(); }
+Instant World::clock_of(const Node& node) const { return now_ + node.clock; }
+
+std::string World::name_of_node(std::size_t node) const { return nodes_[node]->parts.name; }
 
 void World::at(Instant when, std::function<void()> action) {
   queue_->push({std::max(when, now_), sequence_++, std::move(action)});
@@ -116,16 +110,27 @@ void World::check_rows(Node& node) {
   if (finding) fail({ErrorCode::kInternal, *finding});
 }
 
+// ---- processes
+
 void World::boot(Node& node) {
   if (node.up() || node.halted) return;
   ++node.start;
+  node.clock = node.wall;
   check_rows(node);
-  auto machine = node.parts.boot(node.store.rows(), node.start);
+  const std::vector<Row> rows = node.store.rows();
+  if (node.parts.keep) {
+    const auto keep = node.parts.keep(rows);
+    if (!keep) return fail(in_context(name_of_node(node.index) + " does not start", keep.error()));
+    for (const Digest& blob : node.blobs.list().value())
+      if (!keep->contains(blob)) COVEY_CHECK(node.blobs.erase(blob).has_value());
+  }
+  auto machine = node.parts.boot(rows, node.start);
   if (!machine) return fail(in_context("node " + std::to_string(node.index) + " does not start", machine.error()));
   node.machine = std::move(*machine);
   node.transfer = std::make_unique<BlobTransfer>(node.blobs, BlobTransferConfig{});
   if (node.index == kCoordinator) admitted_.clear();
   trace("start", node.index, {});
+  tell([&] { return name_of_node(node.index) + " starts"; });
   dispatch(node, Started{});
 }
 
@@ -133,9 +138,13 @@ void World::boot(Node& node) {
 void World::crash(Node& node) {
   if (!node.up()) return;
   trace("crash", node.index, {});
+  tell([&] { return name_of_node(node.index) + " dies"; });
   node.store.crash(crash_random_);
-  for (auto& [ticket, work] : node.running)
+  for (auto& [ticket, work] : node.running) {
     if (work.result.valid()) work.result.wait();
+    work.blobs->crash(crash_random_);
+  }
+  node.blobs.crash(crash_random_);
   node.running.clear();
   node.machine.reset();
   node.transfer.reset();
@@ -147,10 +156,22 @@ void World::crash(Node& node) {
 
 void World::dispatch(Node& node, const Event& event) {
   if (!node.up() || failure_) return;
-  for (Command& command : node.machine->handle(event, now_)) {
+  for (Command& command : node.machine->handle(event, clock_of(node))) {
     execute(node, std::move(command));
     if (!node.up() || failure_) return;
   }
+  check_bounds(node);
+}
+
+// Whatever peers send, what a process has under way stays within bounds of the number of nodes.
+void World::check_bounds(Node& node) {
+  const std::size_t writes_max = 128 + 8 * nodes_.size();
+  const std::size_t timers_max = 32 + 4 * nodes_.size();
+  const std::size_t work_max = 32 + 4 * nodes_.size();
+  if (node.store.pending() <= writes_max && node.timers.size() <= timers_max && node.running.size() <= work_max) return;
+  fail({ErrorCode::kInternal, name_of_node(node.index) + " has " + std::to_string(node.store.pending()) + " writes, " +
+                                  std::to_string(node.timers.size()) + " timers and " + std::to_string(node.running.size()) +
+                                  " computations under way: its memory grows with what it is sent"});
 }
 
 void World::execute(Node& node, Command command) {
@@ -160,116 +181,6 @@ void World::execute(Node& node, Command command) {
 World::Node* World::node_of(const PeerKey& key) {
   const auto it = by_key_.find(key);
   return it == by_key_.end() ? nullptr : nodes_[it->second].get();
-}
-
-// ---- network
-
-void World::on(Node& node, Send command) {
-  Node* to = node_of(command.to.peer);
-  if (to == nullptr) return;
-  const bool from_coordinator = node.index == kCoordinator;
-  if (checker_ != nullptr) {
-    const auto durable = [&node](const std::string& key) { return node.store.has(key); };
-    const auto finding = from_coordinator ? checker_->on_coordinator_message(to->parts.key, command.message, durable)
-                                          : checker_->on_client_message(node.parts.key, command.message);
-    if (finding) return fail({ErrorCode::kInternal, *finding});
-  }
-  // A link of an earlier process leads nowhere, as a closed connection does.
-  if (from_coordinator && command.to.session != to->start) return;
-  transmit(node, *to, command.message);
-}
-
-bool World::cut(std::size_t a, std::size_t b) const {
-  const Duration since = now_ - start_;
-  return std::any_of(config_.faults.partitions.begin(), config_.faults.partitions.end(), [&](const Partition& partition) {
-    if (since < partition.from || since >= partition.to) return false;
-    const auto inside = [&](std::size_t node) {
-      return std::find(partition.cut.begin(), partition.cut.end(), node) != partition.cut.end();
-    };
-    return inside(a) != inside(b);
-  });
-}
-
-void World::transmit(Node& from, Node& to, const Message& message) {
-  const NetworkModel& network = config_.faults.network;
-  Bytes frame = encode_frame(message);
-  ++frames_;
-  bytes_ += frame.size();
-  trace("send", from.index * 1'000'000'000ULL + to.index, frame);
-  if (cut(from.index, to.index)) return;
-  const bool quiet = now_ - start_ >= config_.faults.quiet_after;
-  const double lost = network_random_.uniform();
-  const double doubled = network_random_.uniform();
-  if (!quiet && lost < network.loss) return;
-  // The narrower side of the path is the client's: its link sends one frame after the other.
-  Node& narrow = from.index == kCoordinator ? to : from;
-  narrow.link_free = std::max(narrow.link_free, now_) + from_seconds(static_cast<double>(frame.size()) / network.bytes_per_second);
-  const int copies = !quiet && doubled < network.duplicate ? 2 : 1;
-  for (int copy = 0; copy < copies; ++copy) {
-    const Duration delay = network.delay + from_seconds(network_random_.uniform() * seconds(network.jitter));
-    const std::uint64_t session = from.index == kCoordinator ? to.start : from.start;
-    at(narrow.link_free + delay, [this, a = from.index, b = to.index, session, frame] { deliver(a, b, session, frame); });
-  }
-}
-
-void World::deliver(std::size_t from_index, std::size_t to_index, std::uint64_t session, const Bytes& frame) {
-  Node& from = *nodes_[from_index];
-  Node& to = *nodes_[to_index];
-  if (!to.up()) return;
-  if (to_index != kCoordinator && session != to.start) return;
-  if (to_index == kCoordinator && from.parts.member && !admitted_.contains(from.parts.key)) return;
-  const auto message = decode_frame(frame);
-  if (!message) return fail(in_context("a frame of our own does not decode", message.error()));
-  if (is_bulk(*message)) return after_transfer(to, to.transfer->receive(from.parts.key, *message, now_));
-  // A client knows its coordinator as session 1, whatever happens behind it.
-  dispatch(to, Received{{from.parts.key, to_index == kCoordinator ? session : 1}, *message});
-}
-
-void World::on(Node& node, const AdmitPeer& command) {
-  COVEY_CHECK(node.index == kCoordinator);
-  admitted_.insert(command.peer);
-}
-
-void World::on(Node& node, const ExpelPeer& command) {
-  COVEY_CHECK(node.index == kCoordinator);
-  admitted_.erase(command.peer);
-}
-
-// ---- blobs
-
-void World::after_transfer(Node& node, const BlobTransfer::Step& step) {
-  for (const BlobTransfer::Outgoing& outgoing : step.outgoing)
-    if (Node* to = node_of(outgoing.to)) transmit(node, *to, outgoing.message);
-  for (const Event& event : step.events) {
-    // Through the queue, so that no machine is entered while it is handling an event.
-    at(now_, [this, &node, start = node.start, event] {
-      if (node.start == start) dispatch(node, event);
-    });
-  }
-  arm_transfer(node);
-}
-
-void World::arm_transfer(Node& node) {
-  if (!node.up()) return;
-  const auto next = node.transfer->next_tick();
-  if (!next || (node.transfer_armed && *node.transfer_armed <= *next)) return;
-  node.transfer_armed = *next;
-  at(*next, [this, &node, start = node.start] {
-    if (node.start != start || !node.up()) return;
-    node.transfer_armed.reset();
-    after_transfer(node, node.transfer->tick(now_));
-  });
-}
-
-void World::on(Node& node, const FetchBlob& command) { after_transfer(node, node.transfer->fetch(command, now_)); }
-void World::on(Node& node, const CancelFetch& command) { node.transfer->cancel(command.ticket); }
-void World::on(Node& node, const PublishBlob& command) { node.transfer->publish(command); }
-void World::on(Node& node, const WithdrawBlob& command) { node.transfer->withdraw(command.blob); }
-
-void World::on(Node& node, const EraseBlob& command) {
-  node.transfer->withdraw(command.blob);
-  node.blobs.drop_partial(command.blob);
-  COVEY_CHECK(node.blobs.erase(command.blob).has_value());
 }
 
 // ---- time, disk, work
@@ -287,20 +198,44 @@ void World::on(Node& node, SetTimer command) {
 
 void World::on(Node& node, const CancelTimer& command) { node.timers.erase(command.name); }
 
+// Of rows, or of blobs.
+bool World::disk_full(const Node& node, bool rows) const {
+  return std::any_of(config_.faults.full_disks.begin(), config_.faults.full_disks.end(), [&](const DiskFull& full) {
+    return full.node == node.index && (full.rows || !rows) && since_start() >= full.from && since_start() < full.to;
+  });
+}
+
 void World::on(Node& node, Persist command) {
   for (const Put& put : command.batch.puts) trace(put.key, node.index, put.value);
   for (const Delete& gone : command.batch.deletes) trace(gone.key, node.index, {});
+  tell([&] {
+    std::string text = name_of_node(node.index) + " writes";
+    for (const Put& put : command.batch.puts) text += " " + put.key;
+    for (const Delete& gone : command.batch.deletes) text += " -" + gone.key;
+    return text;
+  });
   node.store.begin(std::move(command.batch));
   node.disk_free = std::max(node.disk_free, now_) + config_.sync;
   at(node.disk_free, [this, &node, start = node.start, ticket = command.ticket] {
-    if (node.start != start || !node.up()) return;
-    node.store.finish_oldest();
-    check_rows(node);
-    dispatch(node, Persisted{ticket});
+    if (node.start == start && node.up()) write_done(node, ticket);
   });
   ++node.writes;
   for (const WriteCrash& planned : config_.faults.write_crashes)
     if (planned.node == node.index && planned.nth == node.writes) crash_in_write(node, planned.down);
+}
+
+// A machine never runs on unsaved state: where there is no space the process ends, and is started
+// again until there is.
+void World::write_done(Node& node, Ticket ticket) {
+  if (!disk_full(node, true)) {
+    node.store.finish_oldest();
+    check_rows(node);
+    return dispatch(node, Persisted{ticket});
+  }
+  tell([&] { return name_of_node(node.index) + " has no space left"; });
+  node.store.refuse_all();
+  crash(node);
+  at(now_ + kRestartAfter, [this, &node] { boot(node); });
 }
 
 // Once the commands that came with the write have left, and before the write is confirmed.
@@ -315,13 +250,18 @@ void World::on(Node& node, StartWork command) {
   if (const auto* aggregate = std::get_if<Aggregate>(&command.work); aggregate != nullptr && checker_ != nullptr)
     if (const auto finding = checker_->on_aggregate(*aggregate, [&node](const std::string& key) { return node.store.get(key); }))
       return fail({ErrorCode::kInternal, *finding});
-  const Duration duration = node.parts.duration(command.work);
+  Duration duration = node.parts.duration(command.work);
+  for (const SlowPeer& slow : config_.faults.slow_peers)
+    if (slow.node == node.index) duration = from_seconds(seconds(duration) * slow.work);
   RunningWork& running = node.running[command.ticket];
   running.blobs = std::make_unique<StagedBlobs>(node.blobs);
   auto task = std::make_shared<std::packaged_task<Result<WorkValue>()>>(  // shared: std::function wants a copyable task
       [&compute = node.parts.work, work = std::move(command.work), blobs = running.blobs.get()] { return compute(work, *blobs); });
   running.result = task->get_future();
-  workers_.submit([task] { (*task)(); });
+  if (workers_)
+    workers_->submit([task] { (*task)(); });
+  else
+    (*task)();
   at(now_ + duration, [this, &node, start = node.start, ticket = command.ticket] {
     if (node.start == start) finish_work(node, ticket);
   });
@@ -334,7 +274,11 @@ void World::finish_work(Node& node, Ticket ticket) {
   node.running.erase(it);
   auto result = work.result.get();
   if (work.cancelled) return;
-  work.blobs->release();
+  // In virtual time the work writes when it ends.
+  if (!work.blobs->empty() && node.blobs.full())
+    result = unexpected(ErrorCode::kResourceExhausted, "no space is left on the simulated disk");
+  else
+    work.blobs->release();
   if (result) {
     if (auto* trained = std::get_if<Trained>(&*result); trained != nullptr && trained->update)
       trace("trained", node.index, trained->update->id.span());
@@ -351,12 +295,13 @@ void World::on(Node& node, const CancelWork& command) {
 void World::on(Node& node, const WriteLog& command) {
   if (log_ == nullptr) return;
   LogEntry entry = command.entry;
-  entry.fields.insert(entry.fields.begin(), {{"t", seconds(now_ - start_)}, {"node", node.index}});
+  entry.fields.insert(entry.fields.begin(), {{"t", seconds(since_start())}, {"node", node.index}});
   log_->write(entry);
 }
 
 void World::on(Node& node, const Halt& command) {
   trace("halt", node.index, bytes_of(command.text));
+  tell([&] { return name_of_node(node.index) + " halts: " + command.text; });
   node.halted = true;
   node.machine.reset();
   node.transfer.reset();

@@ -1,6 +1,7 @@
 // The simulated driver: one coordinator, one operator and any number of clients, the same machines as
 // in production, in virtual time from one seed. Frames are encoded and decoded as on a real network.
 #pragma once
+#include <deque>
 #include <functional>
 #include <future>
 #include <map>
@@ -25,6 +26,7 @@ namespace covey {
 // What a simulated process is made of. Everything outlives the world.
 struct NodeParts {
   PeerKey key;
+  std::string name;    // as in its certificate
   bool member = true;  // admitted by the coordinator's AdmitPeer; false for the coordinator itself
   // Makes the machine anew at every start, from what its disk holds. `start` counts from 1.
   std::function<Result<std::unique_ptr<Machine>>(const std::vector<Row>& rows, std::uint64_t start)> boot;
@@ -32,6 +34,12 @@ struct NodeParts {
   std::function<Result<WorkValue>(const Work& work, BlobStore& blobs)> work;
   // How long the work takes in virtual time.
   std::function<Duration(const Work& work)> duration;
+  // The blobs that the rows name: all others are erased at a start. Absent: none is erased.
+  std::function<Result<std::set<Digest>>(const std::vector<Row>& rows)> keep;
+  // A client whose updates are lies: none may be acknowledged or summed.
+  bool liar = false;
+  // Changes what its transfer sends; false: says nothing instead. Absent: an honest transfer.
+  std::function<bool(Message& bulk)> tamper;
 };
 
 struct WorldConfig {
@@ -40,6 +48,7 @@ struct WorldConfig {
   Duration sync = std::chrono::milliseconds(2);  // of one durable write
   Duration horizon = std::chrono::hours(24 * 365);
   std::size_t threads = 1;                       // for work; never changes a result
+  std::size_t story_lines = 0;                   // of story(); 0: none is kept
 };
 
 enum class Ending { kHalted, kIdle, kHorizon, kInterrupted };
@@ -62,6 +71,10 @@ class World {
   std::vector<Row> rows(std::size_t node);
   // SHA-256 over everything that happened; once, after run().
   Digest trace_hash();
+  // SHA-256 over which message went from whom to whom and when, without what it said; once, after run().
+  Digest timeline_hash() { return timeline_.finish(); }
+  // The last things that happened, oldest first, a line each.
+  const std::deque<std::string>& story() const { return story_; }
 
  private:
   struct Node;
@@ -70,11 +83,15 @@ class World {
   struct RunningWork;
 
   void at(Instant when, std::function<void()> action);
+  void plan_faults();
   void boot(Node& node);
   void crash(Node& node);
   void crash_in_write(Node& node, Duration down);
+  void write_done(Node& node, Ticket ticket);
+  bool disk_full(const Node& node, bool rows) const;
   void dispatch(Node& node, const Event& event);
   void execute(Node& node, Command command);
+  void check_bounds(Node& node);
 
   void on(Node& node, Send command);
   void on(Node& node, SetTimer command);
@@ -92,14 +109,28 @@ class World {
   void on(Node& node, const WriteLog& command);
   void on(Node& node, const Halt& command);
 
+  // world_network.cpp: frames, blobs
+  std::optional<std::string> check_sent(Node& from, const Node& to, const Message& message);
   void transmit(Node& from, Node& to, const Message& message);
+  Duration held_back(const Node& from, const Node& to);
   void deliver(std::size_t from, std::size_t to, std::uint64_t session, const Bytes& frame);
-  void after_transfer(Node& node, const BlobTransfer::Step& step);
+  void after_transfer(Node& node, BlobTransfer::Step step);
   void arm_transfer(Node& node);
-  void finish_work(Node& node, Ticket ticket);
   bool cut(std::size_t a, std::size_t b) const;
+  double bytes_per_second(const Node& node) const;
+
+  Duration since_start() const { return now_ - start_; }
+  Instant clock_of(const Node& node) const;   // what the process believes the time to be
+  void finish_work(Node& node, Ticket ticket);
   Node* node_of(const PeerKey& key);
   void trace(std::string_view what, std::size_t node, ByteSpan detail);
+  template <class Text>
+  void tell(Text text) {  // a line of the story, made only when someone listens
+    if (config_.story_lines == 0) return;
+    story_.push_back("t=" + std::to_string(seconds(since_start())) + " " + text());
+    if (story_.size() > config_.story_lines) story_.pop_front();
+  }
+  std::string name_of_node(std::size_t node) const;
   void check_rows(Node& node);
   void fail(Error error);
 
@@ -107,6 +138,7 @@ class World {
   Checker* checker_;
   Log* log_;
   Random network_random_;
+  Random late_random_;
   Random crash_random_;
   BlobPool pool_;
   std::vector<std::unique_ptr<Node>> nodes_;
@@ -120,8 +152,10 @@ class World {
   std::uint64_t frames_ = 0;
   std::uint64_t bytes_ = 0;
   Sha256 hash_;
+  Sha256 timeline_;
+  std::deque<std::string> story_;
   std::optional<Error> failure_;
-  WorkerPool workers_;  // last: its threads end before what they use
+  std::unique_ptr<WorkerPool> workers_;  // last: its threads end before what they use; none for one thread
 };
 
 }  // namespace covey

@@ -10,6 +10,10 @@ std::vector<Figure> crash_mutants(); // row 2
 std::vector<Figure> crash_phases();  // row 4
 std::vector<Figure> crash_replays(); // row 21
 std::vector<Figure> crash_changed(); // row 22
+std::vector<Figure> sim_seeds();     // row 3
+std::vector<Figure> clock_jumps();   // row 20
+std::vector<Figure> check_cost();    // row 23
+std::vector<Figure> poisoned();      // row 24
 std::vector<Figure> fuzzers();       // row 12
 std::vector<Figure> sanitizers();    // rows 13, 14
 std::vector<Figure> disk_full();     // row 15

@@ -1,23 +1,30 @@
 #include "core/base/clock.h"
 
 #include <chrono>
+#include <ctime>
+#include <utility>
+
+#include "core/base/check.h"
 
 namespace covey {
 namespace {
 
-template <class SourceClock>
-std::int64_t nanos_of() {
-  const auto since = SourceClock::now().time_since_epoch();
-  return std::chrono::duration_cast<Duration>(since).count();
+Duration since_boot() {
+  timespec time{};
+  COVEY_CHECK(::clock_gettime(CLOCK_BOOTTIME, &time) == 0);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
+Instant on_the_wall() {
+  return Instant(std::chrono::duration_cast<Duration>(std::chrono::system_clock::now().time_since_epoch()));
 }
 
 }  // namespace
 
-SystemClock::SystemClock()
-    : offset_nanos_(nanos_of<std::chrono::system_clock>() - nanos_of<std::chrono::steady_clock>()) {}
+SystemClock::SystemClock() : SystemClock(Sources{on_the_wall, since_boot}) {}
 
-Instant SystemClock::now() {
-  return instant_of_nanos(offset_nanos_ + nanos_of<std::chrono::steady_clock>());
-}
+SystemClock::SystemClock(Sources sources) : sources_(std::move(sources)), begin_(sources_.wall() - sources_.passed()) {}
+
+Instant SystemClock::now() { return begin_ + sources_.passed(); }
 
 }  // namespace covey

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
 #include <limits>
 
 #include "core/protocol/limits.h"
@@ -12,6 +13,7 @@ namespace {
 
 constexpr std::uint64_t kRoundsMax = 1'000'000;
 constexpr std::uint64_t kClientsMax = 10'000'000;
+constexpr std::uint32_t kRobustUpdatesMin = 3;
 
 Result<void> check_name(const std::string& name) {
   const auto plain = [](unsigned char c) { return std::isalnum(c) != 0 || c == '.' || c == '_' || c == '-'; };
@@ -23,6 +25,20 @@ Result<void> check_name(const std::string& name) {
 Result<void> above_zero(std::string_view name, double value, double high) {
   if (value > 0 && value <= high) return {};
   return bad_setting(name, setting_text(value), "must be above 0 and at most " + setting_text(high));
+}
+
+// Robust rules tell the odd update from the others, of which there must be enough.
+Result<void> check_combine(const JobSpec& spec) {
+  if (!(spec.server.trim > 0 && spec.server.trim < 0.5))
+    return bad_setting("server.trim", setting_text(spec.server.trim), "must be above 0 and below 0.5; try 0.2");
+  COVEY_TRY_VOID(setting_within("server.norm_factor", spec.server.norm_factor, 1.0, 1000.0));
+  if (spec.server.combine == CombineKind::kMean) return {};
+  const double fewest = std::ceil(spec.round.quorum * spec.selection.min_clients - 1e-9);
+  if (fewest >= kRobustUpdatesMin) return {};
+  return bad_setting("server.combine", setting_text(name_of(spec.server.combine)),
+                     "needs at least " + std::to_string(kRobustUpdatesMin) + " updates in every round, but round.quorum of selection.min_clients = " +
+                         std::to_string(spec.selection.min_clients) + " lets " + setting_text(fewest) +
+                         " commit; raise min_clients or quorum, or use \"mean\"");
 }
 
 Result<void> check_server(const ServerSpec& server) {
@@ -87,6 +103,25 @@ Result<ServerOptimizerKind> server_optimizer_from(std::string_view name) {
                      R"(must be "fedavg", "fedavgm", "fedadam" or "fedyogi")");
 }
 
+const char* name_of(CombineKind kind) {
+  switch (kind) {
+    case CombineKind::kMean: return "mean";
+    case CombineKind::kMedian: return "median";
+    case CombineKind::kTrimmedMean: return "trimmed_mean";
+    case CombineKind::kNormFilter: return "norm_filter";
+    case CombineKind::kGeometricMedian: return "geometric_median";
+  }
+  return "unknown";
+}
+
+Result<CombineKind> combine_from(std::string_view name) {
+  for (const auto kind : {CombineKind::kMean, CombineKind::kMedian, CombineKind::kTrimmedMean, CombineKind::kNormFilter,
+                          CombineKind::kGeometricMedian})
+    if (name == name_of(kind)) return kind;
+  return bad_setting("server.combine", setting_text(name),
+                     R"(must be "mean", "median", "trimmed_mean", "norm_filter" or "geometric_median")");
+}
+
 Result<void> JobSpec::validate() const {
   COVEY_TRY_VOID(check_name(name));
   COVEY_TRY_VOID(setting_within("rounds", std::uint64_t{rounds}, 1, kRoundsMax));
@@ -103,6 +138,7 @@ Result<void> JobSpec::validate() const {
   COVEY_TRY_VOID(above_zero("round.quorum", round.quorum, 1.0));
   COVEY_TRY_VOID(setting_within("round.attempts_max", std::uint64_t{round.attempts_max}, 1, 1000));
   COVEY_TRY_VOID(check_server(server));
+  COVEY_TRY_VOID(check_combine(*this));
   COVEY_TRY_VOID(setting_within("update.clip_norm", update.clip_norm, 0.0, 1e6));
   COVEY_TRY_VOID(setting_within("simulation.clients", std::uint64_t{simulation.clients}, 1, kClientsMax));
   return simulation.partition.validate();

@@ -16,6 +16,12 @@ enum class ServerOptimizerKind : std::uint8_t { kFedAvg, kFedAvgM, kFedAdam, kFe
 const char* name_of(ServerOptimizerKind kind);  // "fedavg", "fedavgm", "fedadam", "fedyogi"
 Result<ServerOptimizerKind> server_optimizer_from(std::string_view name);
 
+// How the round's updates become one. All but the mean count every client the same
+// (aggregation/robust_mean.h).
+enum class CombineKind : std::uint8_t { kMean, kMedian, kTrimmedMean, kNormFilter, kGeometricMedian };
+const char* name_of(CombineKind kind);  // "mean", "median", "trimmed_mean", "norm_filter", "geometric_median"
+Result<CombineKind> combine_from(std::string_view name);
+
 // [selection]
 struct SelectionSpec {
   double fraction = 1.0;          // of the nodes that are there, (0, 1]
@@ -32,9 +38,12 @@ struct RoundSpec {
   bool operator==(const RoundSpec&) const = default;
 };
 
-// [server]: Reddi et al. 2021, algorithm 2. The pseudo-gradient is the weighted mean of
-// (global - local).
+// [server]: Reddi et al. 2021, algorithm 2. The pseudo-gradient is the mean of (global - local), weighted
+// by examples, or what `combine` says.
 struct ServerSpec {
+  CombineKind combine = CombineKind::kMean;
+  double trim = 0.2;               // trimmed_mean: share left out at either end, (0, 0.5)
+  double norm_factor = 2;          // norm_filter: times the median norm, [1, 1000]
   ServerOptimizerKind optimizer = ServerOptimizerKind::kFedAvg;
   double learning_rate = 1.0;
   double momentum = 0.9;           // fedavgm

@@ -112,6 +112,9 @@ void read_round(const toml::table* table, RoundSpec& round, Failure& error) {
 
 void read_server(const toml::table* table, ServerSpec& server, Failure& error) {
   TomlSection section(table, "server", error);
+  section.read("combine", server.combine, &combine_from);
+  section.read("trim", server.trim);
+  section.read("norm_factor", server.norm_factor);
   section.read("optimizer", server.optimizer, &server_optimizer_from);
   section.read("learning_rate", server.learning_rate);
   section.read("momentum", server.momentum);
@@ -239,7 +242,8 @@ void write_rest(TomlWriter& out, const JobSpec& spec) {
   out.whole("min_clients", spec.selection.min_clients).number("over_selection", spec.selection.over_selection);
   out.section("round").number("deadline_s", seconds(spec.round.deadline)).number("quorum", spec.round.quorum);
   out.whole("attempts_max", spec.round.attempts_max);
-  out.section("server").text("optimizer", name_of(spec.server.optimizer));
+  out.section("server").text("combine", name_of(spec.server.combine)).number("trim", spec.server.trim);
+  out.number("norm_factor", spec.server.norm_factor).text("optimizer", name_of(spec.server.optimizer));
   out.number("learning_rate", spec.server.learning_rate).number("momentum", spec.server.momentum);
   out.number("beta1", spec.server.beta1).number("beta2", spec.server.beta2).number("tau", spec.server.tau);
   out.section("update").number("clip_norm", spec.update.clip_norm);

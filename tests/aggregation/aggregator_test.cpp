@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "aggregation/robust_mean.h"
 #include "core/base/random.h"
 #include "core/protocol/manifest.h"
 #include "core/store/blobs.h"
@@ -136,6 +137,27 @@ TEST_CASE("aggregate: adaptive optimizers store m and v") {
     REQUIRE(result);
     REQUIRE(result->optimizer_state);
     CHECK(result->optimizer_state->size == 2 * bench.size * sizeof(float));
+  }
+}
+
+TEST_CASE("aggregate: steps by what server.combine says, over all shards") {
+  for (const auto kind : {CombineKind::kMedian, CombineKind::kTrimmedMean, CombineKind::kNormFilter, CombineKind::kGeometricMedian}) {
+    Bench bench(ModelFamily::kTransformer);
+    bench.job.server.combine = kind;
+    std::vector<Contribution> parts;
+    for (std::uint64_t n = 1; n <= 5; ++n) parts.push_back(bench.contribute(bench.values("update", n), n));
+    parts.push_back(bench.contribute(std::vector<float>(bench.size, 1e9F), std::uint64_t{1} << 40U));
+    const auto result = aggregate(bench.work(parts), bench.blobs);
+    REQUIRE(result);
+    auto robust = RobustMean::create(bench.job.server, parts, bench.size, bench.blobs);
+    REQUIRE(robust.has_value());
+    std::vector<double> mean(bench.size);
+    REQUIRE(robust->range(0, mean));
+    const std::vector<float> before = bench.parameters_of(bench.model);
+    const std::vector<float> after = bench.parameters_of(result->model);
+    for (std::size_t i = 0; i < bench.size; ++i)
+      CHECK(after[i] == static_cast<float>(static_cast<double>(before[i]) - mean[i]));
+    CHECK(result->update_norm < 1e6);
   }
 }
 

@@ -108,7 +108,7 @@ inline constexpr auto kThirdParties = std::to_array<ThirdParty>({
     {"nccl", "core/tensor/cuda"},
     {"nvml", "core/tensor/cuda"},
     {"zlib.h", "core/data"},
-    {"toml++/", "core/protocol"},
+    {"toml++/", "core/protocol sim"},
     {"nlohmann/", "core/data main/coordinator main/client main/cli main/sim"},
     {"CLI/", kMains},
     {"capnp/", "net/codec"},

@@ -125,6 +125,16 @@ TEST_CASE("checker: an acknowledged update that is left out is found") {
   CHECK(late.on_coordinator_message(client(2), UpdateAccepted{kFirst}, kOnDisk));
 }
 
+TEST_CASE("checker: once its client is revoked an acknowledged update may be left out, another's may not") {
+  Checker checker = in_round(1);
+  CHECK_FALSE(checker.on_coordinator_message(client(2), UpdateAccepted{kFirst}, kOnDisk));
+  checker.on_revoke(client(1));
+  CHECK(allowed_sum(Checker(checker), kFirst, {1}));
+  checker.on_revoke(client(2));
+  CHECK_FALSE(allowed_sum(checker, kFirst, {1}));
+  CHECK_FALSE(checker.on_coordinator_message(client(1), RoundClosed{kFirst, true, ""}, kOnDisk));
+}
+
 TEST_CASE("checker: an update counted twice, or that nobody sent, is found") {
   CHECK(allowed_sum(in_round(1), kFirst, {1, 1}));
   CHECK(allowed_sum(in_round(1), kFirst, {1, 3}));

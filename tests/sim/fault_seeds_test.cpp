@@ -1,47 +1,62 @@
-#include <mutex>
-#include <thread>
-
-#include "core/base/worker_pool.h"
 #include "tests/sim/tiny_job.h"
 
 using namespace covey;
 
-TEST_CASE("fault seeds: 200 worlds of loss, duplicates, partitions and crashes keep every promise") {
-  const JobSpec job = tiny_job();
-  const auto population = tiny_population(job, 10, 1);
-  std::mutex mutex;
-  std::string failures;
-  std::size_t updates = 0;
-  {
-    WorkerPool pool(std::max(1U, std::thread::hardware_concurrency()));
-    for (std::uint64_t seed = 1; seed <= 200; ++seed)
-      pool.submit([&, seed] {
-        SimulationRequest request;
-        request.job = job;
-        request.seed = seed;
-        request.faults = random_faults(10, 60s, Random(seed).split("faults"));
-        const auto result = simulate(request, *population);
-        const std::lock_guard lock(mutex);
-        if (result) updates += result->acknowledged;
-        else failures += "seed " + std::to_string(seed) + ": " + result.error().message + "\n";
-      });
-    pool.wait_idle();
-  }
-  CHECK_MESSAGE(failures.empty(), failures);
-  CHECK(updates >= 200 * 3 * 5);  // three rounds, a quorum of five: the faults did not stop the training
+TEST_CASE("fault seeds: 1500 worlds of every kind of fault keep every promise") {
+  TinyCampaign tiny;
+  tiny.request.seeds = 1500;
+  const Campaign campaign = tiny.run();
+  CHECK_MESSAGE(campaign.failures.empty(), tiny.failures(campaign));
+  CHECK(campaign.done == 1500);
+  CHECK(campaign.updates >= 1500 * 3 * 4);  // three rounds, a quorum of four: the faults did not stop the training
+  CHECK(campaign.calm_seconds < 600);       // liveness: far from the bound at which a world would have failed
 }
 
-// A fault plan whose faults do something, or the test above would prove little.
-TEST_CASE("fault seeds: the plans hold crashes of both roles, partitions and loss") {
-  std::size_t coordinators = 0, clients = 0, partitions = 0, lossy = 0;
-  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
-    const FaultPlan plan = random_faults(10, 60s, Random(seed).split("faults"));
-    for (const Crash& crash : plan.crashes) (crash.node == 0 ? coordinators : clients) += 1;
-    partitions += plan.partitions.size();
-    lossy += plan.network.loss > 0.05 ? 1 : 0;
+TEST_CASE("fault seeds: the same seeds leave the same trace, whatever the threads") {
+  TinyCampaign tiny;
+  tiny.request.seeds = 40;
+  tiny.request.first = 500;
+  tiny.request.threads = 1;
+  const Campaign one = tiny.run();
+  tiny.request.threads = 3;
+  const Campaign three = tiny.run();
+  CHECK(one.trace == three.trace);
+  CHECK(one.events == three.events);
+  tiny.request.first = 501;
+  CHECK(tiny.run().trace != one.trace);
+
+  for (std::uint64_t seed = 500; seed < 510; ++seed) {
+    const Scenario scenario = scenario_of_seed(tiny.request, seed, 10);
+    const auto alone = replay(tiny.request, *tiny.populations, scenario);
+    const auto helped = replay(tiny.request, *tiny.populations, scenario, {.threads = 4, .story_lines = 0, .on_story = {}});
+    REQUIRE((alone && helped));
+    CHECK(alone->trace == helped->trace);
+    CHECK(alone->parameters == helped->parameters);
   }
-  CHECK(coordinators > 100);
-  CHECK(clients > 100);
-  CHECK(partitions > 100);
-  CHECK(lossy > 80);
+}
+
+// A fault plan whose faults do something, or the tests above would prove little.
+TEST_CASE("fault seeds: the plans hold every kind of fault") {
+  std::map<std::string, std::size_t> seen;
+  std::map<Lie, std::size_t> lies;
+  std::map<Act, std::size_t> acts;
+  for (std::uint64_t seed = 1; seed <= 1000; ++seed) {
+    const FaultPlan plan = random_faults(10, 60s, Random(seed).split("faults"));
+    REQUIRE(validate(plan, 10));
+    for (const Crash& crash : plan.crashes) ++seen[crash.node == 0 ? "coordinator" : "client"];
+    seen["write"] += plan.write_crashes.size();
+    seen["partition"] += plan.partitions.size();
+    seen["lossy"] += plan.network.loss > 0.05 ? 1 : 0;
+    for (const DiskFull& full : plan.full_disks) ++seen[full.rows ? "disk" : "disk of blobs"];
+    seen["clock"] += plan.clock_jumps.size();
+    seen["slow"] += plan.slow_peers.size();
+    seen["late"] += plan.late_frames.size();
+    for (const Liar& liar : plan.liars) ++lies[liar.lie];
+    for (const OperatorAct& act : plan.acts) ++acts[act.act];
+  }
+  for (const char* kind : {"coordinator", "client", "write", "partition", "lossy", "clock"}) CHECK_MESSAGE(seen[kind] > 400, kind);
+  for (const char* kind : {"disk", "disk of blobs", "slow", "late"}) CHECK_MESSAGE(seen[kind] > 100, kind);
+  CHECK(lies.size() == kLies);
+  for (const auto& [lie, count] : lies) CHECK_MESSAGE(count > 20, name_of(lie));
+  for (const Act act : {Act::kSubmit, Act::kStop, Act::kRevoke, Act::kEnrol}) CHECK_MESSAGE(acts[act] > 60, name_of(act));
 }

@@ -78,6 +78,59 @@ TEST_CASE("sim blobs: a partial value takes only chunks that fit its hashes, and
   CHECK(to.get(blob->id).value() == value);
 }
 
+TEST_CASE("sim blobs: a crash may lose any chunk of a partial value and no whole value") {
+  std::set<std::vector<bool>> seen;
+  for (std::uint64_t seed = 0; seed < 64; ++seed) {
+    BlobPool pool;
+    SimBlobs from(pool);
+    SimBlobs to(pool);
+    const Bytes value = pattern(2 * kChunkBytes + 5);
+    const auto blob = from.put(value);
+    const auto hashes = from.chunk_hashes(blob->id);
+    REQUIRE(to.begin_partial(*blob, *hashes));
+    const ByteSpan all(value);
+    REQUIRE(to.write_chunk(blob->id, 0, all.first(kChunkBytes)));
+    REQUIRE(to.write_chunk(blob->id, 2, all.subspan(2 * kChunkBytes)));
+    Random random(seed);
+    from.crash(random);
+    CHECK(from.get(blob->id).value() == value);
+    to.crash(random);
+    seen.insert(to.begin_partial(*blob, *hashes).value());
+  }
+  CHECK(seen.size() == 4);
+  for (const auto& have : seen) CHECK_FALSE(have[1]);
+}
+
+TEST_CASE("sim blobs: a full disk takes nothing, and serves what it has") {
+  BlobPool pool;
+  SimBlobs node(pool);
+  const auto blob = node.put(pattern(10));
+  node.set_full(true);
+  CHECK(node.put(pattern(11)).error().code == ErrorCode::kResourceExhausted);
+  CHECK(node.begin_partial({Digest{}, 3}, {Digest{}}).error().code == ErrorCode::kResourceExhausted);
+  CHECK(node.get(blob->id).value() == pattern(10));
+  node.set_full(false);
+  CHECK(node.put(pattern(11)).has_value());
+}
+
+TEST_CASE("staged blobs: work that a crash cuts short leaves a prefix of what it put") {
+  std::set<std::size_t> seen;
+  for (std::uint64_t seed = 0; seed < 64; ++seed) {
+    BlobPool pool;
+    SimBlobs node(pool);
+    StagedBlobs staged(node);
+    std::vector<BlobRef> put;
+    for (std::size_t size = 1; size <= 3; ++size) put.push_back(staged.put(pattern(size)).value());
+    Random random(seed);
+    staged.crash(random);
+    std::size_t there = 0;
+    while (there < put.size() && node.has(put[there].id)) ++there;
+    CHECK(node.list().value().size() == there);
+    seen.insert(there);
+  }
+  CHECK(seen == std::set<std::size_t>{0, 1, 2, 3});
+}
+
 TEST_CASE("staged blobs: nothing shows in the node until it is released") {
   BlobPool pool;
   SimBlobs node(pool);

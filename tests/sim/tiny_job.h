@@ -3,10 +3,11 @@
 #include <doctest/doctest.h>
 
 #include <memory>
+#include <thread>
 
 #include "core/protocol/limits.h"
 #include "core/service/text_file.h"
-#include "sim/simulation.h"
+#include "sim/campaign.h"
 
 namespace covey {
 
@@ -23,5 +24,25 @@ inline std::unique_ptr<Population> tiny_population(const JobSpec& job, std::uint
   REQUIRE(population.has_value());
   return std::move(*population);
 }
+
+// As `covey-sim faults examples/tiny/job.toml` runs it.
+struct TinyCampaign {
+  CampaignRequest request;
+  std::unique_ptr<Population> population;
+  std::unique_ptr<Populations> populations;
+
+  TinyCampaign() {
+    request.job = tiny_job();
+    request.threads = std::max(1U, std::thread::hardware_concurrency());
+    population = tiny_population(request.job, 10, 1);
+    populations = std::make_unique<Populations>(PopulationRequest{request.job, "", 10, 1}, *population);
+  }
+  Campaign run() { return run_campaign(request, *populations, 10); }
+  std::string failures(const Campaign& campaign) const {
+    std::string text;
+    for (const auto& [seed, why] : campaign.failures) text += "seed " + std::to_string(seed) + ": " + why + "\n";
+    return text;
+  }
+};
 
 }  // namespace covey

@@ -31,3 +31,21 @@ TEST_CASE("system clock: starts at the wall clock and never goes back") {
     last = now;
   }
 }
+TEST_CASE("clock: a wall clock that jumps a day moves nothing until the process starts again") {
+  Instant wall = instant_of_nanos(1'700'000'000'000'000'000);
+  Duration passed = 5h;
+  const SystemClock::Sources sources{[&] { return wall; }, [&] { return passed; }};
+  SystemClock clock(sources);
+  const Instant begin = clock.now();
+  CHECK(begin == wall);
+  for (const Duration jump : {Duration(24h), Duration(-48h), Duration(1s)}) {
+    wall += jump;
+    const Instant before = clock.now();
+    passed += 3s;
+    CHECK(clock.now() - before == 3s);
+  }
+  CHECK(clock.now() - begin == 9s);
+  CHECK(SystemClock(sources).now() == wall);
+}
+
+

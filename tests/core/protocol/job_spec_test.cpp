@@ -125,6 +125,23 @@ TEST_CASE("job: wrong types and ranges name the setting and the bound") {
   CHECK(mentions(error_of("x = ["), "not TOML"));
 }
 
+TEST_CASE("job: a robust rule needs enough updates in every round, and says how many") {
+  const std::string many = "[selection]\nmin_clients = 5\n[server]\n";
+  for (const auto kind : {CombineKind::kMedian, CombineKind::kTrimmedMean, CombineKind::kNormFilter, CombineKind::kGeometricMedian}) {
+    const std::string rule = "combine = \"" + std::string(name_of(kind)) + "\"\n";
+    const auto job = parse_job(with(many + rule));
+    REQUIRE(job.has_value());
+    CHECK(job->server.combine == kind);
+    CHECK(parse_job(to_toml(*job)).value() == *job);
+    CHECK(mentions(error_of(with("[selection]\nmin_clients = 4\n[server]\n" + rule)), "at least 3 updates"));
+    CHECK(mentions(error_of(with("[server]\n" + rule)), "min_clients = 2"));
+  }
+  CHECK(mentions(error_of(with(many + "combine = \"krum\"")), "geometric_median"));
+  CHECK(mentions(error_of(with(many + "trim = 0.5")), "server.trim = 0.5"));
+  CHECK(mentions(error_of(with(many + "trim = nan")), "server.trim"));
+  CHECK(mentions(error_of(with(many + "norm_factor = 0.5")), "server.norm_factor = 0.5"));
+}
+
 TEST_CASE("job: a model that does not fit the data names both") {
   CHECK(mentions(error_of("[data]\nformat = \"text\"\n[model]\nfamily = \"cnn\""), "\"transformer\""));
   CHECK(mentions(error_of("[data]\nformat = \"idx\"\n[model]\nfamily = \"transformer\""), "idx"));
