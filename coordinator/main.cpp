@@ -12,6 +12,7 @@
 #include "coordinator/work.h"
 #include "core/service/disk_guard.h"
 #include "core/service/exit_code.h"
+#include "core/service/file_limit.h"
 #include "core/service/hardening.h"
 #include "core/service/pooled_executor.h"
 #include "core/service/signals.h"
@@ -32,6 +33,8 @@ struct Options {
   bool accept_missing_mark = false;
   std::string backups;
   std::size_t backups_keep = 7;
+  std::uint32_t nodes_max = 10'000;
+  std::uint64_t send_mib = 256;
   bool json = false;
   bool verbose = false;
 };
@@ -47,17 +50,29 @@ StateOptions state_options(const Options& options, const std::string& folder) {
           options.accept_missing_mark ? MissingMark::kAccept : MissingMark::kRefuse};
 }
 
+// Every node may hold two connections, and the store needs some files.
+void check_file_limit(std::uint32_t nodes_max, Log& log) {
+  const std::uint64_t limit = raise_file_limit();
+  const std::uint64_t wanted = 2 * std::uint64_t{nodes_max} + 256;
+  if (limit < wanted)
+    log.warning("file_limit_low", {{"limit", limit}, {"wanted", wanted},
+                                   {"reason", "a node may hold two connections; raise the hard limit of open files "
+                                              "(LimitNOFILE=, ulimit -Hn), or lower --nodes-max"}});
+}
+
 Result<int> serve(const Options& options) {
   const std::string folder = coordinator_folder(options.home);
   COVEY_TRY(CoordinatorHome home, load_coordinator_home(folder));
   const auto log = make_log({options.json ? LogFormat::kJson : LogFormat::kText,
                              options.verbose ? LogLevel::kDebug : LogLevel::kInfo, ""});
+  check_file_limit(options.nodes_max, *log);
   COVEY_TRY(const DurableState state, open_state(state_options(options, folder), *log));
 
   CoordinatorConfig config;
   config.authority = home.address.authority;
   config.record_key = home.record;
   config.jobs_running_max = options.jobs;
+  config.nodes_max = options.nodes_max;
   config.operators = home.operators;
   COVEY_TRY(const auto coordinator, Coordinator::create(config, state.rows));
   DiskGuard guard(*coordinator);
@@ -67,7 +82,9 @@ Result<int> serve(const Options& options) {
   SystemClock clock;
   const Supervisor supervisor = Supervisor::from_environment();
   WatchedMachine machine(guard, supervisor, clock);
-  COVEY_TRY(const auto reactor, make_listener(options.listen, {machine, executor, *state.blobs, clock, *log, home.curve}));
+  ListenConfig listen = options.listen;
+  listen.send_bytes_max = options.send_mib << 20U;
+  COVEY_TRY(const auto reactor, make_listener(listen, {machine, executor, *state.blobs, clock, *log, home.curve}));
   const std::string backups = options.backups.empty() ? folder + "/backups" : options.backups;
   COVEY_TRY(const auto desk, BackupDesk::open({folder, backups, options.backups_keep, home.curve.public_key()}, *state.store, *log));
   log->info("coordinator_started", {{"home", options.home}, {"listen", options.listen.address},
@@ -95,6 +112,9 @@ int run(int argc, char** argv) {
   app.add_flag("--accept-missing-mark", options.accept_missing_mark, "Start although the ledger mark is lost, and make a new one");
   app.add_option("--backups", options.backups, "Folder for this coordinator's own backups. Default: backups/ beside data/");
   app.add_option("--backups-keep", options.backups_keep, "How many of its own backups to keep")->capture_default_str()->check(CLI::Range(1, 100000));
+  app.add_option("--nodes-max", options.nodes_max, "Nodes that may enrol")->capture_default_str()->check(CLI::Range(1, 1000000));
+  app.add_option("--io-threads", options.listen.io_threads, "Threads for the connections' ciphers")->capture_default_str()->check(CLI::Range(1, 64));
+  app.add_option("--send-budget", options.send_mib, "MiB that may wait to be sent, all nodes together")->capture_default_str()->check(CLI::Range(16, 65536));
   app.add_flag("--json", options.json, "Log as JSON lines");
   app.add_flag("--verbose", options.verbose, "Log details");
   app.set_version_flag("--version", COVEY_VERSION);

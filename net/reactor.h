@@ -22,6 +22,8 @@ struct ListenConfig {
   std::string address = "127.0.0.1";  // or "0.0.0.0", "::"
   std::uint16_t control_port = 7700;  // 0: any free port
   std::uint16_t bulk_port = 7701;
+  int io_threads = 2;                                       // ZeroMQ's; each takes a share of the connections
+  std::uint64_t send_bytes_max = std::uint64_t{256} << 20;  // queued for all peers together; one peer: 5 MiB
 };
 // Client or operator: DEALER sockets that only dial out.
 struct DialConfig {

@@ -149,6 +149,8 @@ Result<SimulationResult> simulate(const SimulationRequest& request, const Popula
   SimulationResult result;
   result.interrupted = ending == Ending::kInterrupted;
   if (!result.interrupted) COVEY_TRY_VOID(check_ending(ending, request, view, checker));
+  if (const auto finding = checker.chains_at_end(world.rows(0), sim_record_key(request.seed).public_key()))
+    return unexpected(ErrorCode::kInternal, *finding);
   if (view.detail) result.detail = *view.detail;
   result.virtual_seconds = seconds(world.elapsed());
   result.events = world.events();

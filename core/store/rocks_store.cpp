@@ -6,6 +6,7 @@
 #include <exception>
 #include <filesystem>
 
+#include "core/base/fault_point.h"
 #include "core/base/file.h"
 #include "core/store/store.h"
 
@@ -98,6 +99,7 @@ class RocksStore final : public DurableStore {
   Result<void> write(const Batch& batch) override {
     if (batch.empty()) return {};
     return guarded(path_, [&]() -> Result<void> {
+      fault_point("store.write.begin");
       rocksdb::WriteBatch writes;
       for (const Put& put : batch.puts) {
         const rocksdb::Status status = writes.Put(slice_of(put.key), slice_of(put.value));
@@ -109,8 +111,10 @@ class RocksStore final : public DurableStore {
       }
       rocksdb::WriteOptions synced;
       synced.sync = true;
+      fault_point("store.write.built");
       const rocksdb::Status status = database_->Write(synced, &writes);
       if (!status.ok()) return unexpected(error_of(status, path_));
+      fault_point("store.write.end");
       return {};
     });
   }
@@ -157,10 +161,12 @@ Result<std::unique_ptr<DurableStore>> open_rocks_store(const std::string& path, 
   COVEY_TRY(FolderLock lock, FolderLock::take(path));
   COVEY_TRY_VOID(check_current(path));
   return guarded(path, [&]() -> Result<std::unique_ptr<DurableStore>> {
+    fault_point("store.open.begin");
     rocksdb::DB* opened = nullptr;
     const rocksdb::Status status = rocksdb::DB::Open(options_for_small_records(recovery), path, &opened);
     std::unique_ptr<rocksdb::DB> database(opened);
     if (!status.ok()) return unexpected(error_of(status, path));
+    fault_point("store.open.end");
     return std::unique_ptr<DurableStore>(
         std::make_unique<RocksStore>(path, std::move(lock), std::move(database)));
   });
