@@ -115,6 +115,10 @@ TEST_CASE("backup: restored equal, a stale store is refused, and a rollback only
   CHECK(report.at("ledger") == ledger_early);
   federation.start_coordinator();
   CHECK(federation.await_end(second) == "job_finished");  // the round that was in progress goes on
+  const Process& audit = federation.covey({"audit"});
+  INFO(audit.out() << audit.errors());
+  CHECK(audit.code() == 0);  // both chains verify, and say what was done
+  CHECK(audit.says("rollback accepted"));
   figure("restore_equal", equal ? 1 : 0);
   figure("stale_refused", stale_refused && rollback.code() == 5 ? 1 : 0);
 }
