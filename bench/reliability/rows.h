@@ -7,6 +7,7 @@ namespace covey::bench {
 std::vector<Figure> chain_cost();  // what an audit record costs a coordinator
 std::vector<Figure> fuzzers();       // row 12
 std::vector<Figure> sanitizers();    // rows 13, 14
+std::vector<Figure> mark_cost();     // what the ledger mark adds to a write
 std::vector<Figure> disk_full();     // row 15
 std::vector<Figure> corruption();    // row 16
 std::vector<Figure> recovery();      // row 17

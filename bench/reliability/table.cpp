@@ -9,6 +9,7 @@ Table reliability_table() {
               {"audit record", chain_cost},
               {"row 12", fuzzers},
               {"rows 13, 14", sanitizers},
+              {"ledger mark", mark_cost},
               {"row 15", disk_full},
               {"row 16", corruption},
               {"row 17", recovery},
