@@ -206,7 +206,7 @@ TEST_CASE("corruption: no flip or truncation of any file loses a ledger or model
   figure("corruption_other_rows_lost", all.others_lost);
 }
 
-TEST_CASE("corruption: without the mark, some of these would be silent") {
+TEST_CASE("corruption: without the mark, some of these would be silent; with it, no recovery is") {
   // The twin that shows what the mark is for: the same truncations of the log, judged by the store alone.
   Federation federation(2);
   make_state(federation);
@@ -226,4 +226,21 @@ TEST_CASE("corruption: without the mark, some of these would be silent") {
   CHECK(silent > 0);
   figure("corruption_silent_without_mark", silent);
   figure("corruption_truncations_without_mark", 8);
+
+  // The programs say the same: strict refuses a flip in the log, and what point-in-time would keep is
+  // refused for its mark.
+  const auto file = *open_file(log, OpenMode::kReadWrite);
+  Bytes byte(1);
+  REQUIRE(*read_at(file, size / 3, byte, log) == 1);
+  byte[0] ^= 1;
+  REQUIRE(write_at(file, size / 3, byte, log));
+  const Process& strict = federation.nursery().run(federation.coordinator_launch());
+  CHECK(strict.code() == 7);
+  CHECK(strict.says("--recover point-in-time"));
+  Launch launch = federation.coordinator_launch();
+  launch.arguments.insert(launch.arguments.end(), {"--recover", "point-in-time"});
+  const Process& judged = federation.nursery().run(launch);
+  CHECK(judged.code() == 7);
+  CHECK(judged.has("recover_point_in_time"));
+  CHECK(judged.says("behind its mark"));
 }
