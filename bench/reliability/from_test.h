@@ -15,7 +15,7 @@ struct TestFigures {
 
   // "14 acknowledged"; "?" where the test did not say.
   std::string text(const std::string& name) const;
-  // `figure` with what was measured; not measured where the test failed or did not say.
+  // `figure` with what was measured; not measured where the test did not say, or failed for another reason.
   Figure row(const std::string& name, Figure figure) const;
 };
 

@@ -16,6 +16,7 @@ std::vector<Figure> check_cost();    // row 23
 std::vector<Figure> poisoned();      // row 24
 std::vector<Figure> fuzzers();       // row 12
 std::vector<Figure> sanitizers();    // rows 13, 14
+std::vector<Figure> mark_cost();     // what the ledger mark adds to a write
 std::vector<Figure> disk_full();     // row 15
 std::vector<Figure> corruption();    // row 16
 std::vector<Figure> recovery();      // row 17

@@ -115,17 +115,29 @@ TEST_CASE("backup: restored equal, a stale store is refused, and a rollback only
   CHECK(report.at("ledger") == ledger_early);
   federation.start_coordinator();
   CHECK(federation.await_end(second) == "job_finished");  // the round that was in progress goes on
+  const Process& audit = federation.covey({"audit"});
+  INFO(audit.out() << audit.errors());
+  CHECK(audit.code() == 0);  // both chains verify, and say what was done
+  CHECK(audit.says("rollback accepted"));
   figure("restore_equal", equal ? 1 : 0);
   figure("stale_refused", stale_refused && rollback.code() == 5 ? 1 : 0);
 }
 
-TEST_CASE("backup: one that was damaged is never restored") {
+TEST_CASE("backup: a restore asks the mark that the coordinator's settings name, and takes nothing damaged") {
   Federation federation(1);
+  const std::string settings = federation.home() + "/coordinator/coordinator.toml", mark = federation.folder() + "/elsewhere.mark";
+  write_text(settings, read_text(settings) + "ledger-mark = \"" + mark + "\"\n");
   federation.start_coordinator();
+  CHECK(file_exists(mark));
+  CHECK_FALSE(file_exists(federation.home() + "/coordinator/ledger.mark"));
   const std::string to = federation.folder() + "/b";
   const Process& made = federation.covey({"backup", to, "--copy"});
   REQUIRE(made.code() == 0);
   federation.nursery().kill(federation.coordinator());
+  fs::remove_all(federation.home() + "/coordinator/data");
+  const std::string before = read_text(mark);
+  CHECK(federation.covey({"restore", to}).code() == 0);
+  CHECK(read_text(mark) != before);  // its epoch has risen
   fs::remove_all(federation.home() + "/coordinator/data");
   const std::string current = to + "/db/CURRENT";
   write_text(current, read_text(current) + "x");

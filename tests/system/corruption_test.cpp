@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <map>
+#include <set>
 
 #include "coordinator/coordinator.h"
 #include "coordinator/service/durable_state.h"
@@ -12,6 +13,7 @@
 #include "coordinator/tables.h"
 #include "core/base/file.h"
 #include "core/base/random.h"
+#include "core/protocol/audit.h"
 #include "tests/system/federation.h"
 #include "tests/system/figure_line.h"
 
@@ -58,8 +60,34 @@ void damage(const std::string& path, Random& random) {
   REQUIRE(write_at(file, at, byte, path));
 }
 
-bool is_promised(const std::string& key) {
-  return key.starts_with(kLedgerTable) || key.starts_with("model/") || key.starts_with(kAuditTable) || key == kEpochRow;
+// What the coordinator let out before it was killed: its log says a round is committed only when that
+// is durable. Whatever came after may have been cut off by the kill itself.
+struct Shown {
+  JobId job = 0;             // the one in progress
+  std::uint64_t rounds = 0;  // of it, logged as committed
+};
+
+std::set<std::string> acknowledged(const std::vector<Row>& rows, const Shown& shown) {
+  std::set<std::string> keys{std::string(kEpochRow)};
+  std::uint64_t audits = 0, releases = 0;
+  for (const Row& row : rows) {
+    if (!row.key.starts_with(kAuditTable)) continue;
+    const auto record = decode_chain_record(row.value);
+    REQUIRE(record);
+    const auto act = decode_audit_entry(record->body);
+    REQUIRE(act);
+    if (act->kind != AuditKind::kReleased || (act->round.job == shown.job && act->round.round > shown.rounds)) continue;
+    audits = record->sequence;
+    releases = act->number;
+  }
+  for (std::uint64_t i = 1; i <= audits; ++i) keys.insert(audit_key(i));
+  for (std::uint64_t i = 1; i <= releases; ++i) keys.insert(ledger_key(i));
+  for (const Row& row : rows) {
+    if (!row.key.starts_with("model/")) continue;
+    const auto parts = key_parts(row.key);
+    if (*number_in_key(parts[1]) != shown.job || *number_in_key(parts[2]) <= shown.rounds) keys.insert(row.key);
+  }
+  return keys;
 }
 
 // As the coordinator's main does.
@@ -79,7 +107,8 @@ struct Tally {
   int refused = 0, whole = 0, told_when_read = 0, others_lost = 0, silent = 0;
 };
 
-void judge(const std::string& folder, const std::map<std::string, Bytes>& before, Tally& tally) {
+void judge(const std::string& folder, const std::map<std::string, Bytes>& before, const std::set<std::string>& promised,
+           Tally& tally) {
   const auto state = start(folder);
   if (!state) {
     CHECK_FALSE(state.error().message.empty());
@@ -92,7 +121,7 @@ void judge(const std::string& folder, const std::map<std::string, Bytes>& before
   for (const auto& [key, value] : before) {
     const auto at = after.find(key);
     if (at != after.end() && at->second == value) continue;
-    (is_promised(key) ? lost : others) = true;
+    (promised.contains(key) ? lost : others) = true;
   }
   const std::set<Digest> needed = *blobs_needed(state->rows);
   for (const Digest& id : needed) {
@@ -104,7 +133,7 @@ void judge(const std::string& folder, const std::map<std::string, Bytes>& before
 }
 
 // A home whose coordinator was killed twice: tables, a log with a round in progress, blobs.
-void make_state(Federation& federation) {
+Shown make_state(Federation& federation) {
   federation.start_all();
   const JobId first = federation.submit({.rounds = 3, .min_clients = 2});
   REQUIRE(federation.await_end(first) == "job_finished");
@@ -118,6 +147,10 @@ void make_state(Federation& federation) {
   REQUIRE(federation.until([&] { return deep(); }, 30));
   federation.nursery().kill(federation.coordinator());
   fs::remove(federation.home() + "/coordinator/backup.sock");  // no file to copy
+  Shown shown{second, 0};
+  for (const LogLine& line : federation.coordinator().lines())
+    if (line.event == "round_committed" && line.number("job") == second) shown.rounds = std::max(shown.rounds, line.number("round"));
+  return shown;
 }
 
 }  // namespace
@@ -125,18 +158,19 @@ void make_state(Federation& federation) {
 TEST_CASE("corruption: no flip or truncation of any file loses a ledger or model row unseen") {
   const int wanted = std::getenv("COVEY_SLOW") != nullptr ? 300 : 75;
   Federation federation(2);
-  make_state(federation);
+  const Shown shown = make_state(federation);
   const std::string folder = federation.home() + "/coordinator";
   const std::string copy = federation.folder() + "/copy";
   const auto contents = read_rocks_store(folder + "/data/db", Recovery::kStrict);
   REQUIRE(contents);
   std::map<std::string, Bytes> before;
   for (const Row& row : contents->rows) before[row.key] = row.value;
-  REQUIRE(before.contains(ledger_key(3)));
+  const std::set<std::string> promised = acknowledged(contents->rows, shown);
+  REQUIRE(promised.contains(ledger_key(3 + shown.rounds)));
 
   fs::copy(folder, copy, fs::copy_options::recursive);
   Tally undamaged;
-  judge(copy, before, undamaged);
+  judge(copy, before, promised, undamaged);
   REQUIRE(undamaged.whole == 1);
 
   std::map<Kind, Tally> tallies;
@@ -149,7 +183,7 @@ TEST_CASE("corruption: no flip or truncation of any file loses a ledger or model
     const std::vector<std::string> files = files_of(kind, copy + "/data");
     REQUIRE_FALSE(files.empty());
     damage(files[random.below(files.size())], random);
-    judge(copy, before, tallies[kind]);
+    judge(copy, before, promised, tallies[kind]);
   }
   Tally all;
   const std::map<Kind, std::string> names{{Kind::kLog, "wal"}, {Kind::kTable, "sst"}, {Kind::kManifest, "manifest"}, {Kind::kCurrent, "current"}, {Kind::kBlob, "blob"}};
@@ -172,7 +206,7 @@ TEST_CASE("corruption: no flip or truncation of any file loses a ledger or model
   figure("corruption_other_rows_lost", all.others_lost);
 }
 
-TEST_CASE("corruption: without the mark, some of these would be silent") {
+TEST_CASE("corruption: without the mark, some of these would be silent; with it, no recovery is") {
   // The twin that shows what the mark is for: the same truncations of the log, judged by the store alone.
   Federation federation(2);
   make_state(federation);
@@ -192,4 +226,21 @@ TEST_CASE("corruption: without the mark, some of these would be silent") {
   CHECK(silent > 0);
   figure("corruption_silent_without_mark", silent);
   figure("corruption_truncations_without_mark", 8);
+
+  // The programs say the same: strict refuses a flip in the log, and what point-in-time would keep is
+  // refused for its mark.
+  const auto file = *open_file(log, OpenMode::kReadWrite);
+  Bytes byte(1);
+  REQUIRE(*read_at(file, size / 3, byte, log) == 1);
+  byte[0] ^= 1;
+  REQUIRE(write_at(file, size / 3, byte, log));
+  const Process& strict = federation.nursery().run(federation.coordinator_launch());
+  CHECK(strict.code() == 7);
+  CHECK(strict.says("--recover point-in-time"));
+  Launch launch = federation.coordinator_launch();
+  launch.arguments.insert(launch.arguments.end(), {"--recover", "point-in-time"});
+  const Process& judged = federation.nursery().run(launch);
+  CHECK(judged.code() == 7);
+  CHECK(judged.has("recover_point_in_time"));
+  CHECK(judged.says("behind its mark"));
 }
