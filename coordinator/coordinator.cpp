@@ -19,7 +19,7 @@ class Coordinator::State {
       : config_(std::move(config)),
         blobs_(out_),
         records_(out_, config_.record_key),
-        registry_({config_.authority, config_.nodes_max}, out_, journal_, records_),
+        registry_({config_.authority, config_.nodes_max, config_.protocol}, out_, journal_, records_),
         services_{out_, registry_, journal_, records_, blobs_},
         desk_(services_, jobs_) {}
 
@@ -159,8 +159,11 @@ Commands Coordinator::State::handle(const Event& event, Instant now) {
 }
 
 void Coordinator::State::on(const Started&, Instant now) {
-  records_.start(now);
+  // Who is a member and what is published is durable: nobody is turned away while this start's
+  // epoch is on its way to the disk. Everything else waits for that.
   registry_.start(now);
+  for (auto& [id, job] : jobs_) job->publish();
+  records_.start(now);
   for (const Certificate& certificate : config_.operators) registry_.enrol_given(certificate, now);
   for (auto& [id, job] : jobs_) job->start(now);
   out_.now(SetTimer{kTick, kHeartbeatInterval});

@@ -62,8 +62,10 @@ Result<void> JobRunner::check_frozen() const {
     return unexpected(ErrorCode::kCorrupted, "row " + round_key(round_->key) + ": " + what);
   };
   for (const PeerKey& peer : round_->row.survivors)
-    if (round_->members.at(peer).state != MemberState::kDelivered) return bad("the update of " + short_hex(peer) + " is missing");
-  if (round_->tally().delivered != round_->row.survivors.size()) return bad("it has updates that came after it was frozen");
+    if (round_->members.at(peer).state != MemberState::kDelivered)
+      return bad("the update of " + short_hex(peer) + " is missing");
+  if (round_->tally().delivered != round_->row.survivors.size())
+    return bad("it has updates that came after it was frozen");
   const RecordBook::Release* release = services_.records.latest_release(job_.id);
   if (release == nullptr || release->sequence != round_->row.ledger || release->record.round != round_->key ||
       release->record.contributions != contributions_digest(contributions()))
@@ -82,8 +84,11 @@ void JobRunner::resume_frozen(Instant now) {
     member.holds_blob = true;
   }
   services_.out.log(LogLevel::kInfo, "frozen_round_resumed",
-                    {{"job", job_.id}, {"round", round_->key.round}, {"attempt", round_->key.attempt},
-                     {"survivors", round_->row.survivors.size()}, {"ledger", round_->row.ledger}});
+                    {{"job", job_.id},
+                     {"round", round_->key.round},
+                     {"attempt", round_->key.attempt},
+                     {"survivors", round_->row.survivors.size()},
+                     {"ledger", round_->row.ledger}});
   if (revoked)  // we crashed between the revocation and the end of the attempt
     return abandon(now, "a client whose update is in the frozen sum was revoked", Duration{});
   release_frozen(now);

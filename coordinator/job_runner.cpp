@@ -56,7 +56,7 @@ Result<void> JobRunner::check_loaded() const {
   return check_frozen();
 }
 
-void JobRunner::start(Instant now) {
+void JobRunner::publish() {
   if (!job_.models.empty()) {
     services_.blobs.hold(job_.config.id);
     services_.blobs.show(job_.config.id);
@@ -65,6 +65,9 @@ void JobRunner::start(Instant now) {
     hold_model(model);
     if (version + 1 >= job_.models.rbegin()->first) show_model(model);
   }
+}
+
+void JobRunner::start(Instant now) {
   if (job_.summary.state != JobState::kRunning) return;
   if (job_.models.empty()) return make_model(now);
   if (!round_) return open_round(now);

@@ -45,7 +45,9 @@ class JobRunner {
   Result<void> load_round(const RoundKey& key, ByteSpan value);
   Result<void> load_update(const RoundKey& key, const PeerKey& peer, ByteSpan value);
   Result<void> check_loaded() const;
-  void start(Instant now);               // after Started: takes up what the rows say
+  // ---- after Started
+  void publish();                        // what the rows say that clients may fetch
+  void start(Instant now);               // takes up what the rows say
 
   void submit(Instant now);              // persists a new job as pending
   void begin(Instant now);               // its turn has come

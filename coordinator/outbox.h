@@ -29,7 +29,8 @@ class Outbox {
   void log(LogLevel level, std::string event, std::vector<LogField> fields);
   void after(Command command);
 
-  // ---- at once: what promises nothing (a sign of life), or is invisible (a timer, a computation)
+  // ---- at once: what promises nothing (a sign of life), or is invisible (a timer, a computation;
+  // but the sum of a round, see JobRunner::persisted)
   void now(Command command) { ready_.push_back(std::move(command)); }
   void say(const Link& to, Message message) { now(Send{to, std::move(message)}); }
 

@@ -14,10 +14,12 @@ RecordBook::RecordBook(Outbox& out, std::shared_ptr<const SigningKey> key) : out
 Result<Bytes> RecordBook::load(Chain& chain, std::uint64_t sequence, ByteSpan row) {
   COVEY_TRY(ChainRecord record, decode_chain_record(row));
   if (record.sequence != sequence)
-    return unexpected(ErrorCode::kCorrupted, "it holds record " + std::to_string(record.sequence) + " of the " +
-                                                 std::string(chain.name) + "; restore the coordinator from a backup");
+    return unexpected(ErrorCode::kCorrupted, "it holds record " + std::to_string(record.sequence) +
+                                                 " of the " + std::string(chain.name) +
+                                                 "; restore the coordinator from a backup");
   if (const auto followed = chain.reader.follow(record); !followed)
-    return unexpected(ErrorCode::kCorrupted, followed.error().message + "; restore the coordinator from a backup");
+    return unexpected(ErrorCode::kCorrupted,
+                      followed.error().message + "; restore the coordinator from a backup");
   chain.signature = record.signature;
   return std::move(record.body);
 }
@@ -42,17 +44,21 @@ Result<void> RecordBook::load_epoch(ByteSpan row) {
 }
 
 Result<void> RecordBook::check_key(const Chain& chain) const {
-  if (chain.head().sequence == 0 || verify(key_->public_key(), chain.name, chain.head().hash.span(), chain.signature)) return {};
-  return unexpected(ErrorCode::kCorrupted,
-                    std::string(chain.name) + ": record " + std::to_string(chain.head().sequence) +
-                        " is not signed with this coordinator's record key; restore record.key and the data from one backup");
+  if (chain.head().sequence == 0 ||
+      verify(key_->public_key(), chain.name, chain.head().hash.span(), chain.signature))
+    return {};
+  return unexpected(ErrorCode::kCorrupted, std::string(chain.name) + ": record " +
+                                               std::to_string(chain.head().sequence) +
+                                               " is not signed with this coordinator's record key; restore "
+                                               "record.key and the data from one backup");
 }
 
 Result<void> RecordBook::check_loaded() const {
   COVEY_TRY_VOID(check_key(audit_));
   COVEY_TRY_VOID(check_key(ledger_));
   if (audit_.head().sequence != 0 && epoch_ == 0)
-    return unexpected(ErrorCode::kCorrupted, "row " + std::string(kEpochRow) + ": missing, but the coordinator has started before");
+    return unexpected(ErrorCode::kCorrupted,
+                      "row " + std::string(kEpochRow) + ": missing, but the coordinator has started before");
   return {};
 }
 

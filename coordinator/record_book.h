@@ -24,7 +24,7 @@ class RecordBook {
   Result<void> load_epoch(ByteSpan row);
   Result<void> check_loaded() const;  // that the newest records are signed with our key
 
-  // At Started, before anything else: the epoch rises, and the audit chain says so.
+  // At Started, before any act of this start: the epoch rises, and the audit chain says so.
   void start(Instant now);
   std::uint64_t epoch() const { return epoch_; }
   bool started() const { return out_.durable(start_); }  // the epoch may be told to others

@@ -24,13 +24,17 @@ Result<VerifyKey> record_key_of(const AuditOptions& options) {
   if (!options.key.empty()) {
     const auto key = fixed_from_hex<VerifyKey>(options.key);
     if (key) return *key;
-    return unexpected(ErrorCode::kInvalidArgument, "--key has " + std::to_string(options.key.size()) +
-                                                       " characters; a record key is 64 hex digits, as `covey audit` prints it");
+    return unexpected(ErrorCode::kInvalidArgument,
+                      "--key has " + std::to_string(options.key.size()) +
+                          " characters; a record key is 64 hex digits, as `covey audit` prints it");
   }
   const std::string folder = operator_folder(options.home);
   COVEY_TRY(const auto membership, load_membership(folder));
   if (membership) return membership->coordinator.record;
-  return unexpected(ErrorCode::kNotFound, folder + " holds no operator to tell the record key; give it with --key, or name the folder with --home");
+  return unexpected(
+      ErrorCode::kNotFound,
+      folder +
+          " holds no operator to tell the record key; give it with --key, or name the folder with --home");
 }
 
 Result<AuditLog> get_log(const AuditOptions& options, Console& console) {
@@ -63,7 +67,9 @@ void print(const AuditOptions& options, const VerifyKey& key, const VerifiedLog&
   if (console.json()) {
     for (const JsonObject& object : audit_objects(log, options.job)) console.object(object);
     for (const JsonObject& object : ledger_objects(log, options.job)) console.object(object);
-    const auto head = [](const std::vector<Digest>& hashes) { return hashes.empty() ? std::string() : hex(hashes.back().span()); };
+    const auto head = [](const std::vector<Digest>& hashes) {
+      return hashes.empty() ? std::string() : hex(hashes.back().span());
+    };
     console.object(JsonObject()
                        .add("event", "verified")
                        .add("audit", log.audit.size())
@@ -80,8 +86,8 @@ void print(const AuditOptions& options, const VerifyKey& key, const VerifiedLog&
   }
   console.line("");
   console.line("Verified: every link and signature of both chains, and a ledger record for every release.");
-  console.line("Newest records: audit " + head_text(log.audit_hashes) + ", ledger " + head_text(log.ledger_hashes) +
-               ". Record key: " + hex(key.span()));
+  console.line("Newest records: audit " + head_text(log.audit_hashes) + ", ledger " +
+               head_text(log.ledger_hashes) + ". Record key: " + hex(key.span()));
   if (!options.since.empty()) console.line("Everything in " + options.since + " is still there, unchanged.");
 }
 
@@ -91,11 +97,14 @@ Result<int> audit_command(const AuditOptions& options, Console& console) {
   COVEY_TRY(const VerifyKey key, record_key_of(options));
   COVEY_TRY(const AuditLog log, get_log(options, console));
   const auto verified = verify_log(log, key);
-  if (!verified) return unexpected(in_context("the log does not verify with record key " + short_hex(key), verified.error()));
+  if (!verified)
+    return unexpected(
+        in_context("the log does not verify with record key " + short_hex(key), verified.error()));
   if (!options.since.empty()) COVEY_TRY_VOID(compare_with(options.since, key, *verified));
   if (!options.save.empty()) COVEY_TRY_VOID(write_file(options.save, encode(log)));
   print(options, key, *verified, console);
-  if (!options.save.empty()) console.note("Saved in " + options.save + "; compare with it later: covey audit --since " + options.save);
+  if (!options.save.empty())
+    console.note("Saved in " + options.save + "; compare with it later: covey audit --since " + options.save);
   return kExitOk;
 }
 

@@ -33,21 +33,29 @@ Result<AuditLog> read_log(ByteReader& in) {
 }
 
 Unexpected corrupted(std::string_view chain, std::uint64_t sequence, const std::string& what) {
-  return unexpected(ErrorCode::kCorrupted, std::string(chain) + ": record " + std::to_string(sequence) + " " + what);
+  return unexpected(ErrorCode::kCorrupted,
+                    std::string(chain) + ": record " + std::to_string(sequence) + " " + what);
 }
 
+template <class Body>
+struct Followed {
+  std::vector<Body> bodies;
+  std::vector<Digest> hashes;
+};
+
 template <class Body, class Decode>
-Result<void> follow(std::string_view chain, const std::vector<ChainRecord>& records, const VerifyKey& key, Decode decode,
-                    std::vector<Body>& bodies, std::vector<Digest>& hashes) {
+Result<Followed<Body>> follow(std::string_view chain, const std::vector<ChainRecord>& records,
+                              const VerifyKey& key, Decode decode) {
+  Followed<Body> followed;
   ChainReader reader(chain);
   for (const ChainRecord& record : records) {
     COVEY_TRY_VOID(reader.follow(record, key));
     auto body = decode(record.body);
     if (!body) return corrupted(chain, record.sequence, "does not read: " + body.error().message);
-    bodies.push_back(std::move(*body));
-    hashes.push_back(reader.head().hash);
+    followed.bodies.push_back(std::move(*body));
+    followed.hashes.push_back(reader.head().hash);
   }
-  return {};
+  return followed;
 }
 
 // What the acts say of each other and of the ledger.
@@ -72,7 +80,8 @@ class Story {
   Result<void> check(std::uint64_t sequence, const AuditEntry& entry) {
     if (entry.kind == AuditKind::kStarted) {
       if (entry.number <= epoch_)
-        return corrupted(kAuditChain, sequence, "starts epoch " + std::to_string(entry.number) + " after " + std::to_string(epoch_));
+        return corrupted(kAuditChain, sequence,
+                         "starts epoch " + std::to_string(entry.number) + " after " + std::to_string(epoch_));
       epoch_ = entry.number;
     }
     if (entry.kind == AuditKind::kRoundFrozen) return frozen(sequence, entry);
@@ -82,20 +91,28 @@ class Story {
 
   Result<void> frozen(std::uint64_t sequence, const AuditEntry& entry) {
     const auto at = allowed_.find(entry.round);
-    if (at == allowed_.end()) return corrupted(kAuditChain, sequence, "freezes " + to_text(entry.round) + " without a ledger record");
+    if (at == allowed_.end())
+      return corrupted(kAuditChain, sequence, "freezes " + to_text(entry.round) + " without a ledger record");
     const ReleaseRecord& record = log_.ledger[at->second];
     if (record.contributions != entry.subject || record.contributors != entry.number)
-      return corrupted(kAuditChain, sequence, "freezes other updates than ledger record " + std::to_string(at->second + 1) + " allows");
-    if (!frozen_.insert(at->second).second) return corrupted(kAuditChain, sequence, "freezes " + to_text(entry.round) + " again");
+      return corrupted(
+          kAuditChain, sequence,
+          "freezes other updates than ledger record " + std::to_string(at->second + 1) + " allows");
+    if (!frozen_.insert(at->second).second)
+      return corrupted(kAuditChain, sequence, "freezes " + to_text(entry.round) + " again");
     return {};
   }
 
   Result<void> released(std::uint64_t sequence, const AuditEntry& entry) {
     const std::string ledger = "ledger record " + std::to_string(entry.number);
-    if (entry.number == 0 || entry.number > log_.ledger.size()) return corrupted(kAuditChain, sequence, "releases by " + ledger + ", which is missing");
-    if (log_.ledger[entry.number - 1].round != entry.round) return corrupted(kAuditChain, sequence, "releases by " + ledger + ", which is of another round");
-    if (!frozen_.contains(entry.number - 1)) return corrupted(kAuditChain, sequence, "releases " + to_text(entry.round) + ", which was not frozen");
-    if (!log_.released.insert(entry.number).second) return corrupted(kAuditChain, sequence, "releases by " + ledger + " a second time");
+    if (entry.number == 0 || entry.number > log_.ledger.size())
+      return corrupted(kAuditChain, sequence, "releases by " + ledger + ", which is missing");
+    if (log_.ledger[entry.number - 1].round != entry.round)
+      return corrupted(kAuditChain, sequence, "releases by " + ledger + ", which is of another round");
+    if (!frozen_.contains(entry.number - 1))
+      return corrupted(kAuditChain, sequence, "releases " + to_text(entry.round) + ", which was not frozen");
+    if (!log_.released.insert(entry.number).second)
+      return corrupted(kAuditChain, sequence, "releases by " + ledger + " a second time");
     return {};
   }
 
@@ -105,15 +122,18 @@ class Story {
   std::uint64_t epoch_ = 0;
 };
 
-Result<void> check_prefix(std::string_view chain, const std::vector<Digest>& earlier, const std::vector<Digest>& now) {
+Result<void> check_prefix(std::string_view chain, const std::vector<Digest>& earlier,
+                          const std::vector<Digest>& now) {
   if (earlier.empty()) return {};
   if (now.size() < earlier.size())
-    return unexpected(ErrorCode::kCorrupted, std::string(chain) + " was rolled back: it ends with record " + std::to_string(now.size()) +
-                                                 ", the earlier file with " + std::to_string(earlier.size()));
+    return unexpected(ErrorCode::kCorrupted, std::string(chain) + " was rolled back: it ends with record " +
+                                                 std::to_string(now.size()) + ", the earlier file with " +
+                                                 std::to_string(earlier.size()));
   if (now[earlier.size() - 1] == earlier.back()) return {};
   std::size_t at = 0;
   while (now[at] == earlier[at]) ++at;
-  return unexpected(ErrorCode::kCorrupted, std::string(chain) + " was rewritten: record " + std::to_string(at + 1) +
+  return unexpected(ErrorCode::kCorrupted, std::string(chain) + " was rewritten: record " +
+                                               std::to_string(at + 1) +
                                                " is another one than in the earlier file");
 }
 
@@ -137,9 +157,13 @@ Result<AuditLog> decode_audit_log(ByteSpan bytes) {
 }
 
 Result<VerifiedLog> verify_log(const AuditLog& log, const VerifyKey& record_key) {
-  VerifiedLog verified;
-  COVEY_TRY_VOID(follow(kAuditChain, log.audit, record_key, decode_audit_entry, verified.audit, verified.audit_hashes));
-  COVEY_TRY_VOID(follow(kLedgerChain, log.ledger, record_key, decode_release_record, verified.ledger, verified.ledger_hashes));
+  COVEY_TRY(auto audit, follow<AuditEntry>(kAuditChain, log.audit, record_key, decode_audit_entry));
+  COVEY_TRY(auto ledger, follow<ReleaseRecord>(kLedgerChain, log.ledger, record_key, decode_release_record));
+  VerifiedLog verified{std::move(audit.bodies),
+                       std::move(ledger.bodies),
+                       std::move(audit.hashes),
+                       std::move(ledger.hashes),
+                       {}};
   COVEY_TRY_VOID(Story(verified).check());
   return verified;
 }

@@ -21,11 +21,11 @@ Bytes encode(const AuditLog& log);
 Result<AuditLog> decode_audit_log(ByteSpan bytes);  // errors: kInvalidData
 
 struct VerifiedLog {
-  std::vector<AuditEntry> audit;        // the record of sequence n is at n - 1
+  std::vector<AuditEntry> audit;  // the record of sequence n is at n - 1
   std::vector<ReleaseRecord> ledger;
-  std::vector<Digest> audit_hashes;     // of the records
+  std::vector<Digest> audit_hashes;  // of the records
   std::vector<Digest> ledger_hashes;
-  std::set<std::uint64_t> released;     // ledger sequences that were made use of
+  std::set<std::uint64_t> released;  // ledger sequences that were made use of
 };
 
 // Every link and signature of both chains; that each freeze and each release has its ledger record,

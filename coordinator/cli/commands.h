@@ -30,6 +30,23 @@ struct TokenOptions {
 };
 Result<int> token_command(const TokenOptions& options, Console& console);
 
+// ---- storage_commands.cpp
+struct BackupOptions {
+  std::string home;
+  std::string destination;     // empty: the coordinator's own folder of backups
+  bool copy = false;           // never second names of one file
+  std::string verify;          // a backup to check, instead of making one
+};
+Result<int> backup_command(const BackupOptions& options, Console& console);
+
+struct RestoreOptions {
+  std::string home;
+  std::string backup;
+  std::string mark;            // empty: as coordinator.toml says, else beside data/
+  bool accept_rollback = false;
+};
+Result<int> restore_command(const RestoreOptions& options, Console& console);
+
 // ---- job_commands.cpp
 struct RunOptions {
   std::string home;

@@ -100,9 +100,13 @@ Result<CoordinatorHome> load_coordinator_home(const std::string& folder) {
   COVEY_TRY(Bytes bytes, read_file(folder + "/address.bin", kSmallFileBytesMax));
   auto address = decode_address(bytes);
   if (!address) return unexpected(in_context(folder + "/address.bin", address.error()));
-  COVEY_TRY(Secret<32> record, load_secret<32>(folder + "/record.key", kRecordKind));
+  auto record = load_secret<32>(folder + "/record.key", kRecordKind);
+  if (!record && record.error().code == ErrorCode::kNotFound)
+    return unexpected(ErrorCode::kNotFound, folder + " holds no record.key, which signs the audit log; restore it from a backup of this folder (a home of "
+                                                     "a version without it is made anew with `covey init`)");
+  if (!record) return unexpected(record.error());
   CoordinatorHome home{CurveKey::from_secret(std::move(*secret)),
-                       std::make_shared<const SigningKey>(SigningKey::from_seed(std::move(record))), std::move(*address), {}};
+                       std::make_shared<const SigningKey>(SigningKey::from_seed(std::move(*record))), std::move(*address), {}};
   for (const auto& [fits, name] : {std::pair(home.curve.public_key() == home.address.curve, "curve.key"),
                                    std::pair(home.record->public_key() == home.address.record, "record.key")})
     if (!fits)

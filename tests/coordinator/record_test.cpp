@@ -363,8 +363,14 @@ TEST_CASE("record: the epoch rises at every start and is durable before anyone h
   Driver d(1);
   d.join_all();
   CHECK(d.last<JoinAccepted>(d.client(0).key())->epoch == 1);
+  REQUIRE(std::holds_alternative<Submitted>(d.submit(job_text())));
+  const std::set<Digest> published = d.published;
+  CHECK_FALSE(published.empty());
   d.withhold_writes = true;
   d.restart();
+  CHECK(d.published == published);  // nobody is turned away meanwhile
+  CHECK(d.admitted.at(d.client(0).key()) == Admission::kMember);
+  CHECK(d.admitted.at(boss().key()) == Admission::kMember);
   d.join_all();
   d.join_all();  // asked again: the answer waits as well
   CHECK(d.count<JoinAccepted>() == 1);

@@ -61,7 +61,9 @@ TEST_CASE("codec: every error code keeps its meaning") {
     const Message message = EnrolRefused{{static_cast<ErrorCode>(code), "x"}};
     const Result<Message> decoded = decode_frame(encode_frame(message));
     REQUIRE(decoded);
-    CHECK(*decoded == message);
+    // A full disk is nobody else's business: a peer hears that it may try again.
+    const bool ours = static_cast<ErrorCode>(code) == ErrorCode::kDiskFull;
+    CHECK(*decoded == (ours ? Message(EnrolRefused{{ErrorCode::kUnavailable, "x"}}) : message));
   }
 }
 
@@ -163,6 +165,23 @@ TEST_CASE("codec: values out of bounds are refused by field, value and bound") {
   CHECK(contains(refusal(decline), "RoundDecline.reason = 7"));
 }
 
+TEST_CASE("codec: an epoch out of bounds, and a record of a chain that does not read, are refused") {
+  JoinAccepted accepted = sample<JoinAccepted>();
+  accepted.epoch = 0;
+  CHECK(refusal(accepted) == "JoinAccepted.epoch = 0: must lie in [1, " + std::to_string(kEpochMax) + "]");
+  accepted.epoch = kEpochMax + 1;
+  CHECK(contains(refusal(accepted), "JoinAccepted.epoch"));
+  const OperatorReply page{5, ChainRows{{{12, Digest{{6}}, Bytes(40, 0x5a), Signature{{7}}}}}};
+  Bytes frame = encode_frame(page);
+  const Bytes record = encode(std::get<ChainRows>(page.answer).rows[0]);
+  const auto at = std::search(frame.begin(), frame.end(), record.begin(), record.end());
+  REQUIRE(at != frame.end());
+  *at = 9;  // its version
+  CHECK(contains(decode_frame(frame).error().message, "record 0"));
+  OperatorReply longest{5, ChainRows{{{1, Digest{}, Bytes(kChainBodyBytesMax), Signature{}}}}};
+  CHECK(decode_frame(encode_frame(longest)).value() == Message(longest));
+}
+
 TEST_CASE("codec: numbers of an update that are no numbers are refused") {
   UpdateReady update = sample<UpdateReady>();
   update.train.loss_sum = std::numeric_limits<double>::quiet_NaN();
@@ -253,6 +272,12 @@ TEST_CASE("codec: full pages of the longest rows fit a control frame") {
     } else if (auto* journal = std::get_if<JournalRows>(&full.answer)) {
       journal->rows[0].text = text;
       journal->rows.assign(kPageRowsMax, JournalEntry(journal->rows[0]));
+    } else if (auto* chain = std::get_if<ChainRows>(&full.answer)) {
+      // The most records a page may hold, and together the most bytes.
+      ChainRecord record = chain->rows[0];
+      record.body.clear();
+      record.body.resize(kChainPageBytesMax / kChainPageRowsMax - encode(record).size());
+      chain->rows.assign(kChainPageRowsMax, record);
     }
     const Bytes frame = encode_frame(full);  // ends the process if it is too long
     CHECK(frame.size() <= kControlFrameBytesMax);

@@ -88,6 +88,8 @@ TEST_CASE("audit: a coordinator that was put back to an older state is refused b
   };
   stop();
   fs::copy(data, copy, fs::copy_options::recursive);
+  const std::string mark = federation.home() + "/coordinator/ledger.mark";
+  fs::copy_file(mark, copy + ".mark");
   federation.start_coordinator();
   REQUIRE(federation.until([&] { return federation.client(0).count("client_joined") == 2 && federation.client(1).count("client_joined") == 2; }));
   const std::string log = federation.folder() + "/log";
@@ -98,6 +100,7 @@ TEST_CASE("audit: a coordinator that was put back to an older state is refused b
   stop();
   fs::remove_all(data);
   fs::copy(copy, data, fs::copy_options::recursive);  // epoch 1: its next start is 2, the clients have seen 3
+  fs::copy_file(copy + ".mark", mark, fs::copy_options::overwrite_existing);  // the whole machine went back
   federation.start_coordinator();
   for (std::size_t client = 0; client < 2; ++client)
     REQUIRE(federation.until([&] { return federation.client(client).has("coordinator_rolled_back"); }));
