@@ -21,7 +21,7 @@ std::vector<Figure> crash_phases() {
   return {exactly(name + ", doubled or lost", run.figure("failed"), "runs", 0, beside),
           at_least(name + ", phases hit", run.figure("phases"), "phases", 6),
           at_most(name + ", chunks again for a kill", run.figure("chunks_again_max"), "chunks", kChunkCreditsMax,
-                  "an update has 22 chunks; the window is the receiver's credits")};
+                  "an update has 13 chunks; the window is the receiver's credits")};
 }
 
 std::vector<Figure> crash_replays() {

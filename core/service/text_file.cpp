@@ -8,6 +8,8 @@
 #include <cstring>
 #include <filesystem>
 
+#include "core/base/fault_point.h"
+
 namespace covey {
 namespace {
 
@@ -75,10 +77,13 @@ Result<void> write_file(const std::string& path, ByteSpan content) {
       return written;
     }
   }
+  fault_point("text_file.written");
   if (::rename(temporary.c_str(), path.c_str()) != 0) return failed("rename", temporary, errno);
+  fault_point("text_file.renamed");
   const std::string folder = std::filesystem::path(path).parent_path().string();
   const Descriptor parent(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!parent.valid() || ::fsync(parent.get()) != 0) return failed("sync", folder, errno);
+  fault_point("text_file.end");
   return {};
 }
 

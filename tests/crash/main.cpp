@@ -26,6 +26,7 @@ struct Options {
   std::uint32_t replays = 100;
   std::size_t workers = 2 * std::max(1U, std::thread::hardware_concurrency());
   std::string folder;
+  bool chunked = false;
 };
 
 constexpr std::uint32_t kClients = 4;
@@ -184,7 +185,7 @@ int kill_in_phases(const Options& options) {
   if (!scene) return kExitUsage;
   constexpr std::pair<const char*, std::uint64_t> kPhases[] = {
       {"driver.offer.received", 3}, {"driver.fetch.begun", 5}, {"driver.training.begun", 2},
-      {"driver.update.saving", 2},  {"driver.chunk.served", 40}, {"driver.acceptance.received", 2}};
+      {"driver.update.saving", 2},  {"driver.chunk.served", 24}, {"driver.acceptance.received", 2}};
   Campaign campaign(*scene, {options.workers, options.folder});
   std::vector<Plan> plans;
   for (std::uint64_t seed = options.first; seed < options.first + options.seeds; ++seed)
@@ -239,7 +240,7 @@ int change_updates(const Options& options) {
 }
 
 int play_one(const Options& options) {
-  const auto scene = scene_of(ModelSize::kTiny);
+  const auto scene = scene_of(options.chunked ? ModelSize::kChunked : ModelSize::kTiny);
   const auto mutant = mutant_from(options.mutant);
   if (!mutant) std::fprintf(stderr, "covey-crash: %s\n", mutant.error().message.c_str());
   if (!scene || !mutant) return kExitUsage;
@@ -250,7 +251,10 @@ int play_one(const Options& options) {
   }
   Campaign campaign(*scene, {1, options.folder});
   const Summary summary = campaign.run(std::vector<Plan>(options.seeds, plan));
-  return tell_failures(summary, "the run, " + std::to_string(options.seeds) + " times");
+  const int code = tell_failures(summary, "the run, " + std::to_string(options.seeds) + " times");
+  figure("kills", static_cast<double>(summary.kills));
+  figure("chunks_again_max", static_cast<double>(summary.chunks_again_max));
+  return code;
 }
 
 // Training's threads would not be in a forked process. OpenMP reads this once, before main.
@@ -292,6 +296,7 @@ int run(int argc, char** argv) {
   one->add_option("--victim", options.victim, "coordinator or client")->check(CLI::IsMember({"coordinator", "client"}));
   one->add_option("--seed", options.first, "Its seed");
   one->add_option("--kill", options.kills, "NAME:NTH, of one life after the other; NAME may be *");
+  one->add_flag("--chunked", options.chunked, "With updates of 13 chunks, as `phases`");
   one->add_option("--mutant", options.mutant, "With this defect");
   CLI11_PARSE(app, argc, argv);
   return act(options);

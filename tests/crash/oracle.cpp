@@ -171,12 +171,8 @@ void Oracle::judge_acknowledged(const Rows& rows, const std::set<Digest>* blobs)
 void Oracle::on_boot(const BootReport& boot) {
   const Rows rows = look(boot.rows);
   const std::set<Digest> blobs(boot.blobs.begin(), boot.blobs.end());
-  // The configuration is made together with the first model, from the job's own row.
-  const Digest config = blob_ref_of(bytes_of(public_toml(scene_.job))).id;
-  const auto model = rows.all.lower_bound("model/");
-  const bool made = model != rows.all.end() && model->first.starts_with("model/");
   for (const Digest& needed : boot.needed)
-    if (!blobs.contains(needed) && (made || needed != config)) find("a row names blob " + short_hex(needed) + ", which is not on the disk");
+    if (!blobs.contains(needed)) find("a row names blob " + short_hex(needed) + ", which is not on the disk");
   judge_rows(rows);
   judge_acknowledged(rows, &blobs);
   judge_ledger(rows);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "client/client.h"
+#include "coordinator/service/durable_state.h"
 #include "coordinator/tables.h"
 #include "coordinator/work.h"
 #include "core/base/file.h"
@@ -43,14 +44,15 @@ class Process {
   Process(const ProcessParts& parts, Channel& channel) : parts_(parts), channel_(channel), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
   Result<void> open() {
-    COVEY_TRY(store_files_, open_rocks_store(parts_.folder + "/db"));
-    COVEY_TRY(blob_files_, open_blob_files(parts_.folder + "/blobs"));
+    COVEY_TRY(const std::vector<Row> rows, parts_.client ? open_client() : open_coordinator());
+    if (parts_.mutant == Mutant::kGreedySweep) {
+      COVEY_TRY(const std::set<Digest> named, blobs_in_rows(rows));
+      COVEY_TRY_VOID(erase_orphans(*blob_files_, mutate(parts_.mutant, named, rows)));
+    }
     blobs_ = std::make_unique<LateBlobs>(parts_.mutant, *blob_files_);
     store_ = std::make_unique<MutantStore>(parts_.mutant, *store_files_, *blobs_);
-    COVEY_TRY(const std::vector<Row> rows, store_->scan(""));
-    COVEY_TRY(const std::set<Digest> needed, referenced(rows));
-    COVEY_TRY_VOID(erase_orphans(*blob_files_, mutate(parts_.mutant, needed, rows)));
     COVEY_TRY(const std::vector<Digest> present, blob_files_->list());
+    COVEY_TRY(const std::set<Digest> needed, needed_by(rows));
     ByteWriter booted = packet(Packet::kBooted);
     write_rows(booted, rows);
     write_digests(booted, present);
@@ -91,8 +93,25 @@ class Process {
   }
 
  private:
-  Result<std::set<Digest>> referenced(const std::vector<Row>& rows) const {
-    if (!parts_.client) return blobs_in_rows(rows);
+  Result<std::vector<Row>> open_coordinator() {
+    NullLog log;
+    COVEY_TRY(DurableState state, open_state({.folder = parts_.folder, .mark = default_mark_path(parts_.folder)}, log));
+    store_files_ = std::move(state.store);
+    blob_files_ = std::move(state.blobs);
+    return std::move(state.rows);
+  }
+
+  Result<std::vector<Row>> open_client() {
+    COVEY_TRY(store_files_, open_rocks_store(parts_.folder + "/db"));
+    COVEY_TRY(blob_files_, open_blob_files(parts_.folder + "/blobs"));
+    COVEY_TRY(std::vector<Row> rows, store_files_->scan(""));
+    COVEY_TRY(const std::set<Digest> needed, needed_by(rows));
+    COVEY_TRY_VOID(erase_orphans(*blob_files_, needed));
+    return rows;
+  }
+
+  Result<std::set<Digest>> needed_by(const std::vector<Row>& rows) const {
+    if (!parts_.client) return blobs_needed(rows);
     COVEY_TRY(const std::vector<Digest> needed, referenced_blobs(rows));
     return std::set<Digest>(needed.begin(), needed.end());
   }

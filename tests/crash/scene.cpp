@@ -10,7 +10,7 @@ namespace covey::crash {
 namespace {
 
 constexpr std::uint64_t kSeed = 20260;
-constexpr std::uint32_t kWide = 1200;  // 1200 x 1200 weights: 22 chunks
+constexpr std::uint32_t kWide = 900;  // 900 x 900 weights: 13 chunks
 
 // Training makes its kernels at first use, which would be once in every process that dies: made here,
 // they are inherited.

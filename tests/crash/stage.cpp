@@ -162,7 +162,8 @@ class Stage {
     Instant& free = link_free_[{from, to}];
     free = std::max(free, now_ + delay);  // a connection keeps its order
     Letter letter{free, 0, from, to, nodes_[from].starts, nodes_[to].starts, emission.message};
-    const bool doubled = from >= kFirstClient && random_.below(10) == 0;
+    const bool greets = std::holds_alternative<BulkHello>(emission.message);  // the transport's own, not the client's
+    const bool doubled = from >= kFirstClient && random_.below(10) == 0 && !greets;
     if (doubled) push(letter);
     if (plan_.replays > 0 && from >= kFirstClient && !is_bulk(emission.message)) replay(letter);
     push(std::move(letter));
