@@ -5,6 +5,7 @@
 
 #include "aggregation/robust_mean.h"
 #include "aggregation/server_optimizer.h"
+#include "core/base/fault_point.h"
 #include "core/protocol/manifest.h"
 
 namespace covey {
@@ -113,6 +114,7 @@ Result<BlobRef> step_shard(Step& step, const BlobRef& shard, const ShardRange& r
                           "the server's step makes parameter " + std::to_string(first + i) +
                               " not finite; lower server.learning_rate or set update.clip_norm");
   }
+  fault_point("aggregate.shard.summed");
   return step.blobs.put(bytes_of_floats(next));
 }
 
@@ -135,8 +137,10 @@ Result<Aggregated> aggregate(const Aggregate& work, BlobStore& blobs) {
     COVEY_TRY(manifest.shards[i], step_shard(step, manifest.shards[i], table.shards[i]));
   }
   manifest.version = work.next_version;
+  fault_point("aggregate.shards.put");
   Aggregated result;
   COVEY_TRY(result.model, blobs.put(encode(manifest)));
+  fault_point("aggregate.manifest.put");
   if (!step.state.empty()) {
     COVEY_TRY(result.optimizer_state, blobs.put(bytes_of_floats(step.state)));
   }

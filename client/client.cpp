@@ -61,6 +61,7 @@ class Client::State {
   }
 
   void receive(const JoinAccepted& message, Instant now) {
+    if (const auto refused = presence_.foreign(message)) return receive(*refused, now);
     if (presence_.on(message, now)) participation_.rejoined();
   }
   void receive(const JoinRefused& message, Instant) {

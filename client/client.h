@@ -7,6 +7,7 @@
 #include "core/base/batch.h"
 #include "core/base/random.h"
 #include "core/protocol/machine.h"
+#include "core/protocol/version.h"
 
 namespace covey {
 
@@ -15,6 +16,7 @@ struct ClientConfig {
   Capability capability;
   Policy policy;               // the site's own, see eligibility.h
   std::uint64_t instance = 0;  // random per start
+  ProtocolRange protocol = {};  // what it speaks; a coordinator that speaks none of it is refused
   Duration rejoin_min = std::chrono::milliseconds(500);  // doubles up to rejoin_max, with jitter from `instance`
   Duration rejoin_max = std::chrono::seconds(30);
 };

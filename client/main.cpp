@@ -10,7 +10,9 @@
 #include "client/client.h"
 #include "client/service/enrol.h"
 #include "client/service/work.h"
+#include "core/service/disk_guard.h"
 #include "core/service/exit_code.h"
+#include "core/service/hardening.h"
 #include "core/service/orphans.h"
 #include "core/service/pooled_executor.h"
 #include "core/service/signals.h"
@@ -112,8 +114,9 @@ Result<int> serve(const Options& options) {
   const auto source = make_path_source(options.data);
   ClientWork work({*source, *blobs, clock, keys.curve.public_key()});
   PooledExecutor executor(*store, 1, [&work](const Work& w, const std::atomic<bool>& cancelled) { return work(w, cancelled); });
+  DiskGuard guard(*client);
   const Supervisor supervisor = Supervisor::from_environment();
-  WatchedMachine machine(*client, supervisor, clock);
+  WatchedMachine machine(guard, supervisor, clock);
   COVEY_TRY(const auto reactor, make_dialer({membership.coordinator}, {machine, executor, *blobs, clock, *log, keys.curve}));
   log->info("client_started", {{"name", membership.certificate.name},
                                {"coordinator", membership.coordinator.host + ":" + std::to_string(membership.coordinator.control_port)},
@@ -125,11 +128,12 @@ Result<int> serve(const Options& options) {
 }
 
 int run(int argc, char** argv) {
+  if (const auto safe = forbid_core_dumps(); !safe) return report(safe.error());
   Options options;
   CLI::App app{"A client of a Covey federation: trains on local data that never leaves this machine."};
   app.footer(exit_code_help());
   app.add_option("--home", options.home, "Folder for this node's identity and state")->capture_default_str();
-  app.add_option("--token", options.token, "Join token, or @FILE; needed once");
+  app.add_option("--token", options.token, "Join token, or @FILE; needed once. @FILE is safer: other users see a token in the list of processes until it is read");
   app.add_option("--name", options.name, "This node's name; needed once");
   app.add_option("--data", options.data, "Local data: a file or a folder")->required();
   app.add_option("--threads", options.threads, "Cores to lend (0: all)")->capture_default_str()->check(CLI::Range(0, 1024));
@@ -146,6 +150,7 @@ int run(int argc, char** argv) {
     const int code = app.exit(failure);
     return code == 0 ? kExitOk : kExitUsage;
   }
+  hide_argument(argc, argv, "--token");
   limit_threads(options.threads);
   const auto code = serve(options);
   return code ? *code : report(code.error());

@@ -13,6 +13,8 @@ constexpr Duration kRetryAfterMax = std::chrono::hours(1);  // whatever the coor
 constexpr int kExitRefused = 5;
 constexpr std::uint8_t kEpochVersion = 1;
 
+std::uint32_t version_of(const JoinAccepted& message) { return std::max(message.protocol_version, 1U); }
+
 }  // namespace
 
 Presence::Presence(const ClientConfig& config, ClientOutbox& out)
@@ -52,13 +54,19 @@ bool Presence::on_timer(std::string_view name, Instant now) {
   return true;
 }
 
+std::optional<JoinRefused> Presence::foreign(const JoinAccepted& message) const {
+  const std::uint32_t version = version_of(message);
+  const auto judged = negotiate({version, version}, config_.protocol);
+  return judged ? std::nullopt : std::optional(JoinRefused{judged.error(), Duration{}});
+}
+
 bool Presence::on(const JoinAccepted& message, Instant now) {
   if (standing_ != Standing::kJoining) return false;  // answer to a repeated Join
   if (message.epoch < epoch_) {
     refuse_older(message.epoch);
     return false;
   }
-  name_ = message.name;
+  accepted_ = message;
   if (message.epoch > epoch_) {  // kept before anything is done for it
     epoch_ = message.epoch;
     saving_ = out_.ticket();
@@ -97,7 +105,10 @@ void Presence::join_accepted(Instant now) {
   last_ack_ = now;
   out_.add(CancelTimer{kJoinTimer});
   out_.add(SetTimer{kHeartbeatTimer, kHeartbeatInterval});
-  out_.log(LogLevel::kInfo, "client_joined", {{"name", name_}, {"epoch", epoch_}});
+  out_.log(LogLevel::kInfo, "client_joined", {{"name", accepted_.name},
+                                               {"epoch", epoch_},
+                                               {"protocol", version_of(accepted_)},
+                                               {"reconnect_window_s", seconds(accepted_.reconnect_window)}});
 }
 
 bool Presence::refused_for_good(const JoinRefused& message) const {
@@ -124,7 +135,11 @@ void Presence::on(const HeartbeatAck&, Instant now) {
   if (joined()) last_ack_ = now;
 }
 
-void Presence::on(const Ping&) { out_.send(Heartbeat{config_.instance}); }
+void Presence::on(const Ping&) {
+  if (standing_ != Standing::kJoining) return out_.send(Heartbeat{config_.instance});
+  backoff_ = config_.rejoin_min;  // the link is new: a Join from before may be lost
+  send_join();
+}
 
 bool Presence::on(const RejoinRequired&) {
   if (!joined()) return false;  // a Join is on its way
@@ -141,7 +156,7 @@ void Presence::join_again(const char* why) {
 }
 
 void Presence::send_join() {
-  out_.send(Join{kProtocolVersion, config_.instance, config_.capability});
+  out_.send(Join{config_.protocol.newest, config_.instance, config_.capability, config_.protocol.oldest});
   wait_to_join(Duration::zero());
   backoff_ = std::min(backoff_ * 2, config_.rejoin_max);
 }

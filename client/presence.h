@@ -2,6 +2,7 @@
 // start of a coordinator has a higher epoch; the highest seen is kept, and a coordinator with a lower
 // one, put back to an older state, is not worked for: it may release again what it released before.
 #pragma once
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -25,6 +26,8 @@ class Presence {
   void stop();  // Leave, then Halt
   bool on_timer(std::string_view name, Instant now);  // false: not one of its own
 
+  // The refusal that an answer amounts to whose chosen version this client does not speak.
+  std::optional<JoinRefused> foreign(const JoinAccepted& message) const;
   bool on(const JoinAccepted& message, Instant now);  // true: joined by this
   bool on(const Persisted& event, Instant now);       // the same
   bool refused_for_good(const JoinRefused& message) const;
@@ -50,7 +53,7 @@ class Presence {
   Instant last_ack_;
   std::uint64_t epoch_ = 0;  // the highest seen
   Ticket saving_ = 0;        // the write of epoch_, until it is durable
-  std::string name_;         // as the coordinator calls us
+  JoinAccepted accepted_;    // its latest answer
 };
 
 }  // namespace covey::client

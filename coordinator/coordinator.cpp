@@ -19,7 +19,7 @@ class Coordinator::State {
       : config_(std::move(config)),
         blobs_(out_),
         records_(out_, config_.record_key),
-        registry_({config_.authority, config_.nodes_max}, out_, journal_, records_),
+        registry_({config_.authority, config_.nodes_max, config_.protocol}, out_, journal_, records_),
         services_{out_, registry_, journal_, records_, blobs_},
         desk_(services_, jobs_) {}
 

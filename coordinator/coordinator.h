@@ -6,6 +6,7 @@
 #include "core/base/batch.h"
 #include "core/protocol/certificate.h"
 #include "core/protocol/machine.h"
+#include "core/protocol/version.h"
 
 namespace covey {
 
@@ -14,6 +15,7 @@ struct CoordinatorConfig {
   std::shared_ptr<const SigningKey> record_key;  // signs audit and ledger; shared: one configuration serves several starts
   std::uint32_t jobs_running_max = 1;  // further jobs wait in order of submission
   std::uint32_t nodes_max = 100'000;
+  ProtocolRange protocol = {};   // nodes that speak none of these are refused
   // Certificates that `covey init` laid beside the coordinator: enrolled at Started when unknown
   // (their chain is verified; their delegation's expiry does not count).
   std::vector<Certificate> operators;

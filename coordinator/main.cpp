@@ -6,16 +6,18 @@
 #include <CLI/CLI.hpp>
 
 #include "coordinator/coordinator.h"
+#include "coordinator/service/backup_desk.h"
+#include "coordinator/service/durable_state.h"
 #include "coordinator/service/home.h"
-#include "coordinator/tables.h"
 #include "coordinator/work.h"
+#include "core/service/disk_guard.h"
 #include "core/service/exit_code.h"
-#include "core/service/orphans.h"
+#include "core/service/file_limit.h"
+#include "core/service/hardening.h"
 #include "core/service/pooled_executor.h"
 #include "core/service/signals.h"
 #include "core/service/supervisor.h"
 #include "core/service/text_file.h"
-#include "core/store/blobs.h"
 #include "net/reactor.h"
 
 namespace covey {
@@ -26,6 +28,13 @@ struct Options {
   ListenConfig listen;
   std::size_t threads = std::max(1U, std::thread::hardware_concurrency());
   std::uint32_t jobs = 1;
+  std::string mark;
+  std::string recover = "strict";
+  bool accept_missing_mark = false;
+  std::string backups;
+  std::size_t backups_keep = 7;
+  std::uint32_t nodes_max = 10'000;
+  std::uint64_t send_mib = 256;
   bool json = false;
   bool verbose = false;
 };
@@ -35,42 +44,59 @@ int report(const Error& error) {
   return exit_code_of(error.code);
 }
 
+StateOptions state_options(const Options& options, const std::string& folder) {
+  return {folder, options.mark.empty() ? default_mark_path(folder) : options.mark,
+          options.recover == "point-in-time" ? Recovery::kPointInTime : Recovery::kStrict,
+          options.accept_missing_mark ? MissingMark::kAccept : MissingMark::kRefuse};
+}
+
+// Every node may hold two connections, and the store needs some files.
+void check_file_limit(std::uint32_t nodes_max, Log& log) {
+  const std::uint64_t limit = raise_file_limit();
+  const std::uint64_t wanted = 2 * std::uint64_t{nodes_max} + 256;
+  if (limit < wanted)
+    log.warning("file_limit_low", {{"limit", limit}, {"wanted", wanted},
+                                   {"reason", "a node may hold two connections; raise the hard limit of open files "
+                                              "(LimitNOFILE=, ulimit -Hn), or lower --nodes-max"}});
+}
+
 Result<int> serve(const Options& options) {
   const std::string folder = coordinator_folder(options.home);
   COVEY_TRY(CoordinatorHome home, load_coordinator_home(folder));
   const auto log = make_log({options.json ? LogFormat::kJson : LogFormat::kText,
                              options.verbose ? LogLevel::kDebug : LogLevel::kInfo, ""});
-  COVEY_TRY_VOID(make_folders(folder + "/data", 0700));
-  COVEY_TRY(const auto store, open_rocks_store(folder + "/data/db"));
-  COVEY_TRY(const auto blobs, open_blob_files(folder + "/data/blobs"));
-  COVEY_TRY(const auto rows, store->scan(""));
-  COVEY_TRY(const std::set<Digest> referenced, blobs_in_rows(rows));
-  COVEY_TRY(const std::size_t orphans, erase_orphans(*blobs, referenced));
-  if (orphans != 0) log->info("orphans_erased", {{"blobs", orphans}});
+  check_file_limit(options.nodes_max, *log);
+  COVEY_TRY(const DurableState state, open_state(state_options(options, folder), *log));
 
   CoordinatorConfig config;
   config.authority = home.address.authority;
   config.record_key = home.record;
   config.jobs_running_max = options.jobs;
+  config.nodes_max = options.nodes_max;
   config.operators = home.operators;
-  COVEY_TRY(const auto coordinator, Coordinator::create(config, rows));
-  PooledExecutor executor(*store, options.threads,
-                          [&](const Work& work, const std::atomic<bool>&) {
-                            return coordinator_work(work, *blobs, [&](std::string_view key) { return store->get(key); });
-                          });
+  COVEY_TRY(const auto coordinator, Coordinator::create(config, state.rows));
+  DiskGuard guard(*coordinator);
+  PooledExecutor executor(*state.store, options.threads, [&state](const Work& work, const std::atomic<bool>&) {
+    return coordinator_work(work, *state.blobs, [&state](std::string_view key) { return state.store->get(key); });
+  });
   SystemClock clock;
   const Supervisor supervisor = Supervisor::from_environment();
-  WatchedMachine machine(*coordinator, supervisor, clock);
-  COVEY_TRY(const auto reactor, make_listener(options.listen, {machine, executor, *blobs, clock, *log, home.curve}));
+  WatchedMachine machine(guard, supervisor, clock);
+  ListenConfig listen = options.listen;
+  listen.send_bytes_max = options.send_mib << 20U;
+  COVEY_TRY(const auto reactor, make_listener(listen, {machine, executor, *state.blobs, clock, *log, home.curve}));
+  const std::string backups = options.backups.empty() ? folder + "/backups" : options.backups;
+  COVEY_TRY(const auto desk, BackupDesk::open({folder, backups, options.backups_keep, home.curve.public_key()}, *state.store, *log));
   log->info("coordinator_started", {{"home", options.home}, {"listen", options.listen.address},
                                     {"control_port", reactor->control_port()}, {"bulk_port", reactor->bulk_port()},
-                                    {"rows", rows.size()}, {"threads", options.threads}});
+                                    {"rows", state.rows.size()}, {"threads", options.threads}});
   const StopSignals signals([&reactor] { reactor->request_shutdown(); });
   supervisor.ready("serving on ports " + std::to_string(reactor->control_port()) + " and " + std::to_string(reactor->bulk_port()));
   return reactor->run();
 }
 
 int run(int argc, char** argv) {
+  if (const auto safe = forbid_core_dumps(); !safe) return report(safe.error());
   Options options;
   CLI::App app{"The coordinator of a Covey federation. `covey init` makes the folder it reads."};
   app.footer(exit_code_help());
@@ -80,6 +106,15 @@ int run(int argc, char** argv) {
   app.add_option("--bulk-port", options.listen.bulk_port, "Port for models and updates (0: any free one)")->capture_default_str();
   app.add_option("--threads", options.threads, "Threads for aggregation")->capture_default_str()->check(CLI::Range(1, 1024));
   app.add_option("--jobs", options.jobs, "Jobs that run at the same time; others wait")->capture_default_str()->check(CLI::Range(1, 64));
+  app.add_option("--ledger-mark", options.mark, "File that tells a store which lost records; best on another disk. Default: ledger.mark beside data/");
+  app.add_option("--recover", options.recover, "strict: refuse a damaged log; point-in-time: keep what lies before the damage")
+      ->capture_default_str()->check(CLI::IsMember({"strict", "point-in-time"}));
+  app.add_flag("--accept-missing-mark", options.accept_missing_mark, "Start although the ledger mark is lost, and make a new one");
+  app.add_option("--backups", options.backups, "Folder for this coordinator's own backups. Default: backups/ beside data/");
+  app.add_option("--backups-keep", options.backups_keep, "How many of its own backups to keep")->capture_default_str()->check(CLI::Range(1, 100000));
+  app.add_option("--nodes-max", options.nodes_max, "Nodes that may enrol")->capture_default_str()->check(CLI::Range(1, 1000000));
+  app.add_option("--io-threads", options.listen.io_threads, "Threads for the connections' ciphers")->capture_default_str()->check(CLI::Range(1, 64));
+  app.add_option("--send-budget", options.send_mib, "MiB that may wait to be sent, all nodes together")->capture_default_str()->check(CLI::Range(16, 65536));
   app.add_flag("--json", options.json, "Log as JSON lines");
   app.add_flag("--verbose", options.verbose, "Log details");
   app.set_version_flag("--version", COVEY_VERSION);

@@ -1,5 +1,6 @@
 #include "coordinator/registry.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/protocol/limits.h"
@@ -12,6 +13,8 @@ namespace {
 constexpr std::string_view kChallengeTimer = "challenge/";
 constexpr std::string_view kExpelTimer = "expel/";
 constexpr Duration kIdentityRetry = std::chrono::seconds(10);
+constexpr Duration kReconnectEach = std::chrono::microseconds(500);  // a handshake's cost here, and that of its Join
+constexpr Duration kReconnectWindowMin = std::chrono::milliseconds(200);
 
 std::string challenge_timer(const PeerKey& peer) { return std::string(kChallengeTimer) + hex(peer.span()); }
 std::string expel_timer(const TokenId& token) { return std::string(kExpelTimer) + hex(token.span()); }
@@ -20,6 +23,16 @@ Capability sane(Capability capability) {
   capability.device = shortened(std::move(capability.device), kNameBytesMax);
   if (!std::isfinite(capability.gflops) || capability.gflops < 0) capability.gflops = 0;
   return capability;
+}
+
+ProtocolRange range_of(const Join& join) {
+  return {join.protocol_version_min == 0 ? join.protocol_version : join.protocol_version_min, join.protocol_version};
+}
+
+// Long enough that the handshakes of all who may come back leave us room to work.
+Duration reconnect_window(std::size_t nodes) {
+  const Duration window = kReconnectEach * static_cast<std::int64_t>(nodes);
+  return std::clamp<Duration>(window, kReconnectWindowMin, kReconnectWindowMax);
 }
 
 }  // namespace
@@ -280,14 +293,8 @@ void Registry::refuse_join(const Link& to, Error error, Duration retry_after, In
 void Registry::join(const Link& from, const Join& message, Instant now) {
   Node* node = find(from.peer);
   if (node == nullptr) return;  // the allow-list is about to forget it
-  if (message.protocol_version != kProtocolVersion) {
-    refuse_join(from,
-                Error{ErrorCode::kUnsupported, "the coordinator speaks protocol " + std::to_string(kProtocolVersion) +
-                                                   ", this node " + std::to_string(message.protocol_version) +
-                                                   "; install the same version of Covey on both"},
-                Duration{}, now);
-    return;
-  }
+  if (const auto version = negotiate(config_.protocol, range_of(message)); !version)
+    return refuse_join(from, version.error(), Duration{}, now);
   if (node->link && node->instance == message.instance) return answer_again(*node, from, message, now);
   const bool rival = node->link && node->instance != message.instance && node->link->session != from.session;
   if (!rival) return accept_join(*node, from, message, now);
@@ -314,12 +321,18 @@ void Registry::answer_again(Node& node, const Link& from, const Join& join, Inst
     node.unsaved = true;
   }
   relink(node, from);
-  JoinAccepted answer{node.summary.name, records_.epoch()};
+  JoinAccepted answer = accepted(node, join);
   if (records_.started())
     out_.say(from, std::move(answer));
   else
     out_.send(from, std::move(answer));  // nobody hears of an epoch that a crash could undo
   refuse_newcomer(node, now);
+}
+
+JoinAccepted Registry::accepted(const Node& node, const Join& join) const {
+  const auto version = negotiate(config_.protocol, range_of(join));
+  COVEY_CHECK(version.has_value());  // join() has judged it
+  return {node.summary.name, records_.epoch(), *version, reconnect_window(names_.size())};
 }
 
 void Registry::relink(Node& node, const Link& from) {
@@ -356,11 +369,12 @@ void Registry::accept_join(Node& node, const Link& from, const Join& join, Insta
     out_.persist(std::move(batch));
   }
   if (Token* token = token_of(node)) expel(*token);
-  out_.send(from, JoinAccepted{node.summary.name, records_.epoch()});
+  out_.send(from, accepted(node, join));
   const Capability& has = node.summary.capability;
   out_.log(LogLevel::kInfo, "node_joined",
            {{"node", node.summary.name}, {"key", short_hex(from.peer)}, {"role", covey::name_of(node.summary.role)},
-            {"device", has.device}, {"cores", has.cores}, {"memory_bytes", has.memory_bytes}, {"gflops", has.gflops}});
+            {"device", has.device}, {"cores", has.cores}, {"memory_bytes", has.memory_bytes}, {"gflops", has.gflops},
+            {"protocol", negotiate(config_.protocol, range_of(join)).value()}});
   news_.joined.push_back(from.peer);
 }
 

@@ -10,6 +10,7 @@
 #include "coordinator/outbox.h"
 #include "coordinator/record_book.h"
 #include "coordinator/tables.h"
+#include "core/protocol/version.h"
 
 namespace covey {
 
@@ -58,6 +59,7 @@ class Registry {
   struct Config {
     VerifyKey authority;
     std::uint32_t nodes_max = 0;
+    ProtocolRange protocol;
   };
   Registry(Config config, Outbox& out, Journal& journal, RecordBook& records);  // all outlive this
 
@@ -101,6 +103,7 @@ class Registry {
   void add_node(const Certificate& certificate, Instant now);
   void accept_join(Node& node, const Link& from, const Join& join, Instant now);
   void answer_again(Node& node, const Link& from, const Join& join, Instant now);
+  JoinAccepted accepted(const Node& node, const Join& join) const;
   void relink(Node& node, const Link& from);
   void refuse_newcomer(Node& node, Instant now);
   void refuse_join(const Link& to, Error error, Duration retry_after, Instant now);

@@ -75,6 +75,8 @@ std::string wire_text(std::string_view text, std::size_t bytes_max) {
 }
 
 std::uint8_t wire_number(ErrorCode code) {
+  // Whose disk is full is nobody else's business, and a peer that said so would end our process.
+  if (code == ErrorCode::kDiskFull) code = ErrorCode::kUnavailable;
   const auto found = std::find(kErrorCodes.begin(), kErrorCodes.end(), code);
   COVEY_CHECK(found != kErrorCodes.end());
   return static_cast<std::uint8_t>(found - kErrorCodes.begin());

@@ -22,21 +22,25 @@ void write(schema::Join::Builder to, const Join& message) {
   to.setProtocolVersion(message.protocol_version);
   to.setInstance(message.instance);
   write(to.initCapability(), message.capability);
+  to.setProtocolVersionMin(message.protocol_version_min);
 }
 
 // Any version is let through: the coordinator refuses a foreign one in words.
 Join read(const Fields& fields, schema::Join::Reader from) {
   return {from.getProtocolVersion(), from.getInstance(),
-          fields.capability("capability", from.getCapability())};
+          fields.capability("capability", from.getCapability()), from.getProtocolVersionMin()};
 }
 
 void write(schema::JoinAccepted::Builder to, const JoinAccepted& message) {
   to.setName(wire_text(message.name, kNameBytesMax));
   to.setEpoch(message.epoch);
+  to.setProtocolVersion(message.protocol_version);
+  to.setReconnectWindow(message.reconnect_window.count());
 }
 
 JoinAccepted read(const Fields& fields, schema::JoinAccepted::Reader from) {
-  return {fields.name("name", from.getName()), fields.within("epoch", from.getEpoch(), 1, kEpochMax)};
+  return {fields.name("name", from.getName()), fields.within("epoch", from.getEpoch(), 1, kEpochMax),
+          from.getProtocolVersion(), fields.duration("reconnect_window", from.getReconnectWindow())};
 }
 
 void write(schema::JoinRefused::Builder to, const JoinRefused& message) {

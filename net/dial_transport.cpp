@@ -3,7 +3,11 @@
 #include <zmq.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstring>
 
+#include "core/base/secure_random.h"
 #include "net/codec.h"
 
 namespace covey {
@@ -12,52 +16,75 @@ namespace {
 constexpr std::size_t kMessagesAtOnce = 128;
 constexpr Duration kRefusedMax = std::chrono::seconds(45);  // a coordinator that starts refuses for a moment too
 constexpr int kControlQueueMax = 256;
+constexpr std::size_t kUnsentMax = 256;                          // of at most 16 KiB: 4 MiB
+constexpr Duration kSendAgain = std::chrono::milliseconds(20);  // while the link is up but takes nothing
 constexpr int kBulkQueueMax = 4 * kChunkCreditsMax;  // 8 MiB
-constexpr Duration kRedialMin = std::chrono::seconds(1);
-constexpr Duration kRedialMax = std::chrono::seconds(30);
+constexpr Duration kRefusedMin = std::chrono::seconds(1);  // before knocking again where we were refused
+constexpr Duration kRefusedRedialMax = std::chrono::seconds(30);
+// Connecting has 5 s and the handshake 20, and then ZeroMQ says how it ended; of a name that cannot be
+// resolved it says nothing. The dialler is the patient side: where thousands come at once, giving up a
+// handshake that is under way only makes one more of them.
+constexpr int kHandshakeMs = 20'000;
+constexpr Duration kDialMax = std::chrono::seconds(30);
+
+std::uint64_t random_seed() {
+  SystemRandom random;
+  std::array<std::uint8_t, sizeof(std::uint64_t)> bytes{};
+  random.fill(bytes);
+  std::uint64_t seed = 0;
+  std::memcpy(&seed, bytes.data(), sizeof seed);
+  return seed;
+}
 
 }  // namespace
 
 // ---- one port
-Result<std::unique_ptr<DialledPort>> DialledPort::dial(ZmqContext& context, const CurveKey& identity,
-                                                       PeerKey server, const std::string& endpoint,
-                                                       bool bulk) {
+Result<std::unique_ptr<DialledPort>> DialledPort::open(ZmqContext& context, const Peer& peer, const std::string& name,
+                                                       ReconnectPace& pace) {
   COVEY_TRY(ZmqSocket socket, ZmqSocket::open(context, ZMQ_DEALER));
   socket.set(ZMQ_IPV6, 1);
-  socket.set(ZMQ_CURVE_SERVERKEY, server.span());
-  socket.set(ZMQ_CURVE_PUBLICKEY, identity.public_key().span());
-  socket.set(ZMQ_CURVE_SECRETKEY, identity.secret().expose());
-  set_network_options(socket, bulk ? kBulkFrameBytesMax : kControlFrameBytesMax,
-                      bulk ? kBulkQueueMax : kControlQueueMax);
-  if (bulk) socket.set(ZMQ_IMMEDIATE, 1);  // chunks wait for no connection: they are asked for again
-  COVEY_TRY(LinkWatch watch, LinkWatch::on(context, socket, bulk ? "bulk" : "control"));
-  COVEY_TRY_VOID(socket.connect(endpoint));
-  return std::unique_ptr<DialledPort>(new DialledPort(std::move(socket), std::move(watch), endpoint));
+  socket.set(ZMQ_CURVE_SERVERKEY, peer.server.span());
+  socket.set(ZMQ_CURVE_PUBLICKEY, peer.identity.public_key().span());
+  socket.set(ZMQ_CURVE_SECRETKEY, peer.identity.secret().expose());
+  set_network_options(socket, peer.bulk ? kBulkFrameBytesMax : kControlFrameBytesMax,
+                      peer.bulk ? kBulkQueueMax : kControlQueueMax);
+  socket.set(ZMQ_HANDSHAKE_IVL, kHandshakeMs);
+  socket.set(ZMQ_RECONNECT_IVL, -1);  // never by itself
+  socket.set(ZMQ_IMMEDIATE, 1);       // what waits for a connection waits here, not in a queue that a new dial drops
+  COVEY_TRY(LinkWatch watch, LinkWatch::on(context, socket, name));
+  return std::unique_ptr<DialledPort>(new DialledPort(std::move(socket), std::move(watch), peer.endpoint, pace));
 }
 
 std::vector<LinkState> DialledPort::changes(Instant now) {
   std::vector<LinkState> states;
   while (const std::optional<LinkChange> change = watch_.next()) {
-    up_ = change->state == LinkState::kUp;
+    const LinkState state = change->state;
+    up_ = state == LinkState::kUp;
+    const bool refused = state == LinkState::kRefused || state == LinkState::kForeign;
+    refused_for_ = refused ? std::clamp(2 * refused_for_, kRefusedMin, kRefusedRedialMax) : Duration::zero();
     if (up_) {
+      pace_.connected();
       redial_at_.reset();
-      redial_after_ = {};
-    } else if (change->state == LinkState::kRefused || change->state == LinkState::kForeign) {
-      redial_after_ = std::clamp(2 * redial_after_, kRedialMin, kRedialMax);
-      redial_at_ = now + redial_after_;
+    } else if (state == LinkState::kDown) {
+      redial_at_ = now + pace_.after_loss();
+    } else {
+      redial_at_ = now + (refused ? refused_for_ : pace_.after_failure());
     }
-    states.push_back(change->state);
+    states.push_back(state);
   }
   return states;
 }
 
-void DialledPort::tick(Instant now) {
-  if (!redial_at_ || *redial_at_ > now) return;
-  redial_at_.reset();
+void DialledPort::dial(Instant now) {
   ++redials_;
+  redial_at_ = now + kDialMax;
   socket_.disconnect(endpoint_);
-  // The endpoint was dialled before, so only a lack of memory or descriptors can fail here.
-  if (!socket_.connect(endpoint_)) redial_at_ = now + kRedialMax;
+  // Only a lack of memory or descriptors can fail here, and may have passed by the next time.
+  if (!socket_.connect(endpoint_)) redial_at_ = now + pace_.after_failure();
+}
+
+void DialledPort::tick(Instant now) {
+  if (redial_at_ && *redial_at_ <= now) dial(now);
 }
 
 void DialledPort::close(Duration linger) {
@@ -68,44 +95,52 @@ void DialledPort::close(Duration linger) {
 
 // ---- both
 Result<std::unique_ptr<DialTransport>> DialTransport::dial(const DialConfig& config, const CurveKey& identity,
-                                                           Clock& clock, Log& log) {
+                                                           Clock& clock, Log& log, ZmqContext* shared) {
   const CoordinatorAddress& to = config.coordinator;
   if (to.control_port == 0 || to.bulk_port == 0)
     return unexpected(ErrorCode::kInvalidArgument,
                       "the coordinator's ports " + std::to_string(to.control_port) + " and " +
                           std::to_string(to.bulk_port) + " must lie in [1, 65535]");
-  COVEY_TRY(const std::string control_endpoint, tcp_endpoint(to.host, std::to_string(to.control_port)));
-  COVEY_TRY(const std::string bulk_endpoint, tcp_endpoint(to.host, std::to_string(to.bulk_port)));
-  auto context = std::make_unique<ZmqContext>(1);
-  COVEY_TRY(auto control, DialledPort::dial(*context, identity, to.curve, control_endpoint, false));
-  COVEY_TRY(auto bulk, DialledPort::dial(*context, identity, to.curve, bulk_endpoint, true));
-  return std::unique_ptr<DialTransport>(
-      new DialTransport(config, std::move(context), std::move(control), std::move(bulk), clock, log));
+  std::unique_ptr<DialTransport> transport(new DialTransport(config, identity, clock, log, shared));
+  COVEY_TRY(transport->control_, transport->open(false));
+  transport->control_->dial(clock.now());
+  return transport;
 }
 
-DialTransport::DialTransport(const DialConfig& config, std::unique_ptr<ZmqContext> context,
-                             std::unique_ptr<DialledPort> control, std::unique_ptr<DialledPort> bulk,
-                             Clock& clock, Log& log)
+DialTransport::DialTransport(const DialConfig& config, const CurveKey& identity, Clock& clock, Log& log,
+                             ZmqContext* shared)
     : config_(config),
-      context_(std::move(context)),
-      control_(std::move(control)),
-      bulk_(std::move(bulk)),
+      identity_(identity),
+      pace_(random_seed()),
+      bulk_pace_(random_seed()),
+      own_context_(shared == nullptr ? std::make_unique<ZmqContext>(1) : nullptr),
+      context_(shared == nullptr ? own_context_.get() : shared),
       clock_(clock),
       log_(log),
       limited_(log, clock),
       hello_at_(clock.now() + kHeartbeatInterval) {}
 
+Result<std::unique_ptr<DialledPort>> DialTransport::open(bool bulk) {
+  static std::atomic<std::uint64_t> opened = 0;  // watches are named, and a context may be shared
+  const CoordinatorAddress& to = config_.coordinator;
+  COVEY_TRY(std::string endpoint, tcp_endpoint(to.host, std::to_string(bulk ? to.bulk_port : to.control_port)));
+  return DialledPort::open(*context_, {identity_, to.curve, std::move(endpoint), bulk}, std::to_string(++opened),
+                           bulk ? bulk_pace_ : pace_);
+}
+
 std::vector<const ZmqSocket*> DialTransport::sockets() const {
-  return {&control_->socket(), &control_->watch(), &bulk_->socket(), &bulk_->watch()};
+  std::vector<const ZmqSocket*> all{&control_->socket(), &control_->watch()};
+  if (bulk_) all.insert(all.end(), {&bulk_->socket(), &bulk_->watch()});
+  return all;
 }
 
 std::vector<Incoming> DialTransport::receive() {
   const Instant now = clock_.now();
   std::vector<Incoming> messages;
   watch(*control_, now, messages);
-  watch(*bulk_, now, messages);
+  if (bulk_) watch(*bulk_, now, messages);
   receive_from(*control_, messages);
-  receive_from(*bulk_, messages);
+  if (bulk_) receive_from(*bulk_, messages);
   return messages;
 }
 
@@ -116,6 +151,9 @@ void DialTransport::watch(DialledPort& port, Instant now, std::vector<Incoming>&
       hello(now);
       out.push_back({{config_.coordinator.curve, 1}, BulkHello{}});  // as the coordinator's transport says it
     }
+    // A coordinator that restarted knows this link no more: the machine says that it is alive, and hears
+    // at once whether it must join again.
+    if (!bulk && state == LinkState::kUp && breaks() > 0) out.push_back({{config_.coordinator.curve, 1}, Ping{}});
     if (!bulk) {
       state_ = state;
       if (state == LinkState::kDown) ++breaks_;
@@ -148,6 +186,7 @@ void DialTransport::receive_from(DialledPort& port, std::vector<Incoming>& out) 
       message =
           unexpected(ErrorCode::kInvalidMessage, std::string(name_of(*message)) + " came on the other port");
     if (message && std::holds_alternative<BulkHello>(*message)) continue;  // only diallers greet
+    if (message) note(*message);
     if (message)
       out.push_back({{config_.coordinator.curve, 1}, *std::move(message)});
     else
@@ -155,24 +194,52 @@ void DialTransport::receive_from(DialledPort& port, std::vector<Incoming>& out) 
   }
 }
 
+// The window is the transport's to keep: the machine knows nothing of connections.
+void DialTransport::note(const Message& message) {
+  const auto* accepted = std::get_if<JoinAccepted>(&message);
+  if (accepted == nullptr) return;
+  pace_.set_window(accepted->reconnect_window);
+  bulk_pace_.set_window(accepted->reconnect_window);
+}
+
 void DialTransport::send(const Link& to, const Message& message) {
   COVEY_CHECK(to.peer == config_.coordinator.curve);
-  if (control_->socket().send({encode_frame(message)}) != ZmqSent::kDone)
-    limited_.warning("send_dropped", {{"message", name_of(message)}, {"reason", "the link's queue is full"}});
+  unsent_.push_back(encode_frame(message));
+  send_waiting();
+  if (unsent_.size() <= kUnsentMax) return;
+  unsent_.pop_front();
+  limited_.warning("send_dropped", {{"message", "the oldest of " + std::to_string(kUnsentMax)},
+                                    {"reason", "the link is down, or the coordinator does not read"}});
+}
+
+void DialTransport::send_waiting() {
+  while (!unsent_.empty() && control_->up() && control_->socket().send({unsent_.front()}) == ZmqSent::kDone)
+    unsent_.pop_front();
 }
 
 void DialTransport::send_bulk(PeerKey to, const Message& message) {
-  if (to == config_.coordinator.curve) bulk_->socket().send({encode_frame(message)});
+  dial_bulk();
+  if (bulk_ && to == config_.coordinator.curve) bulk_->socket().send({encode_frame(message)});
+}
+
+// Only when there is something to move: an idle client costs the coordinator one connection, not two.
+void DialTransport::dial_bulk() {
+  if (bulk_) return;
+  Result<std::unique_ptr<DialledPort>> port = open(true);
+  if (!port) return limited_.warning("bulk_link_failed", {{"reason", port.error().message}});  // the next message asks again
+  bulk_ = *std::move(port);
+  bulk_->dial(clock_.now());
 }
 
 void DialTransport::hello(Instant now) {
   hello_at_ = now + kHeartbeatInterval;
-  if (greets_ && bulk_->up()) send_bulk(config_.coordinator.curve, BulkHello{});
+  if (greets_ && bulk_up()) send_bulk(config_.coordinator.curve, BulkHello{});
 }
 
 void DialTransport::greet() {
   if (greets_) return;
   greets_ = true;
+  dial_bulk();
   hello(clock_.now());
 }
 
@@ -185,24 +252,29 @@ std::optional<Error> DialTransport::hopeless(Instant now) const {
 
 void DialTransport::tick(Instant now) {
   control_->tick(now);
-  bulk_->tick(now);
+  if (bulk_) bulk_->tick(now);
   if (hello_at_ <= now) hello(now);
+  send_waiting();
+  send_again_at_ = now + kSendAgain;
 }
 
 Instant DialTransport::next_tick() const {
   Instant next = hello_at_;
-  for (const auto& redial : {control_->redial_at(), bulk_->redial_at()})
-    if (redial) next = std::min(next, *redial);
+  if (!unsent_.empty() && control_->up()) next = std::min(next, send_again_at_);
+  for (const DialledPort* port : {control_.get(), bulk_.get()})
+    if (port != nullptr && port->redial_at()) next = std::min(next, *port->redial_at());
   return next;
 }
 
 void DialTransport::close(Duration linger) {
-  if (!context_) return;
-  control_->close(linger);
-  bulk_->close(Duration::zero());
+  if (context_ == nullptr) return;
+  if (linger > Duration::zero() && control_) send_waiting();
+  if (control_) control_->close(linger);
+  if (bulk_) bulk_->close(Duration::zero());
   control_.reset();
   bulk_.reset();
-  context_.reset();
+  own_context_.reset();
+  context_ = nullptr;
 }
 
 }  // namespace covey

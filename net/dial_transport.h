@@ -1,21 +1,32 @@
 // For net's .cpp files: the sockets of a client or an operator, DEALER, which only dial out.
 #pragma once
+#include <deque>
 #include <memory>
 #include <optional>
 
 #include "core/crypto/curve_key.h"
 #include "net/limited_log.h"
 #include "net/link_watch.h"
+#include "net/reconnect_pace.h"
 #include "net/transport.h"
 
 namespace covey {
 
-// One dialled port. ZeroMQ itself redials what broke, but gives up on what was refused.
+// One dialled port. It redials itself, at the pace that it is given: ZeroMQ would have every client of a
+// lost coordinator back within the same second, and would never redial what was refused.
 class DialledPort {
  public:
-  static Result<std::unique_ptr<DialledPort>> dial(ZmqContext& context, const CurveKey& identity,
-                                                   PeerKey server, const std::string& endpoint, bool bulk);
-  // Changes since the last call; schedules a new dial after a refusal.
+  struct Peer {
+    const CurveKey& identity;
+    PeerKey server;
+    std::string endpoint;
+    bool bulk = false;
+  };
+  // `name` is unique in the context. `pace` outlives this.
+  static Result<std::unique_ptr<DialledPort>> open(ZmqContext& context, const Peer& peer, const std::string& name,
+                                                   ReconnectPace& pace);
+  void dial(Instant now);
+  // Changes since the last call; schedules a new dial after a loss, a failure or a refusal.
   std::vector<LinkState> changes(Instant now);
   void tick(Instant now);
   std::optional<Instant> redial_at() const { return redial_at_; }
@@ -28,27 +39,31 @@ class DialledPort {
   void close(Duration linger);
 
  private:
-  DialledPort(ZmqSocket socket, LinkWatch watch, std::string endpoint)
-      : watch_(std::move(watch)), socket_(std::move(socket)), endpoint_(std::move(endpoint)) {}
+  DialledPort(ZmqSocket socket, LinkWatch watch, std::string endpoint, ReconnectPace& pace)
+      : watch_(std::move(watch)), socket_(std::move(socket)), endpoint_(std::move(endpoint)), pace_(pace) {}
   LinkWatch watch_;  // before the socket: closed after it
   ZmqSocket socket_;
   std::string endpoint_;
+  ReconnectPace& pace_;
   bool up_ = false;
-  int redials_ = 0;
+  int redials_ = -1;  // the first dial is none
   std::optional<Instant> redial_at_;
-  Duration redial_after_{};
+  Duration refused_for_{};
 };
 
 class DialTransport final : public Transport {
  public:
+  // `identity` outlives this. With `shared`, which then outlives this too, many diallers of one process
+  // need no I/O thread each.
   static Result<std::unique_ptr<DialTransport>> dial(const DialConfig& config, const CurveKey& identity,
-                                                     Clock& clock, Log& log);
+                                                     Clock& clock, Log& log, ZmqContext* shared = nullptr);
   ~DialTransport() override { close(Duration::zero()); }
 
   std::vector<const ZmqSocket*> sockets() const override;
   std::vector<Incoming> receive() override;
   void send(const Link& to, const Message& message) override;
   void send_bulk(PeerKey to, const Message& message) override;
+  void offer_blobs() override { greet(); }
   void admit(PeerKey, Admission) override {}  // a dialler talks to nobody else
   void expel(PeerKey) override {}
   bool admitted(PeerKey) const override { return true; }
@@ -71,17 +86,24 @@ class DialTransport final : public Transport {
   const std::string& endpoint() const { return control_->endpoint(); }
 
  private:
-  DialTransport(const DialConfig& config, std::unique_ptr<ZmqContext> context,
-                std::unique_ptr<DialledPort> control, std::unique_ptr<DialledPort> bulk, Clock& clock,
-                Log& log);
+  DialTransport(const DialConfig& config, const CurveKey& identity, Clock& clock, Log& log, ZmqContext* shared);
+  Result<std::unique_ptr<DialledPort>> open(bool bulk);
+  bool bulk_up() const { return bulk_ && bulk_->up(); }
   void watch(DialledPort& port, Instant now, std::vector<Incoming>& out);
   void receive_from(DialledPort& port, std::vector<Incoming>& out);
+  void note(const Message& message);
+  void dial_bulk();
+  void send_waiting();
   void hello(Instant now);
 
   DialConfig config_;
-  std::unique_ptr<ZmqContext> context_;
+  const CurveKey& identity_;
+  ReconnectPace pace_;
+  ReconnectPace bulk_pace_;
+  std::unique_ptr<ZmqContext> own_context_;
+  ZmqContext* context_;
   std::unique_ptr<DialledPort> control_;
-  std::unique_ptr<DialledPort> bulk_;
+  std::unique_ptr<DialledPort> bulk_;  // null until there is something to move
   Clock& clock_;
   Log& log_;
   LimitedLog limited_;
@@ -91,6 +113,8 @@ class DialTransport final : public Transport {
   bool greets_ = false;
   int breaks_ = 0;
   Instant hello_at_;
+  std::deque<Bytes> unsent_;  // control frames that wait for the link
+  Instant send_again_at_;
 };
 
 }  // namespace covey

@@ -8,6 +8,7 @@
 #include "core/protocol/limits.h"
 #include "net/codec.h"
 #include "net/limited_log.h"
+#include "net/send_budget.h"
 #include "net/transport.h"
 #include "net/zap_door.h"
 
@@ -16,7 +17,7 @@ namespace {
 
 constexpr std::size_t kMessagesAtOnce = 128;         // from one port, then the other's turn
 constexpr int kControlQueueMax = 64;                 // messages to one peer: 1 MiB
-constexpr int kBulkQueueMax = 4 * kChunkCreditsMax;  // 8 MiB
+constexpr int kBulkQueueMax = 2 * kChunkCreditsMax + 4;  // what two blobs may ask for at once: 5 MiB
 constexpr Duration kConnectionIdleMax = std::chrono::minutes(5);
 constexpr Duration kSweep = std::chrono::minutes(1);
 
@@ -26,16 +27,22 @@ struct Connection {
   Instant heard;
 };
 
+constexpr SendBudget::Limits limits_of_peer(std::size_t frame_bytes_max, int queue_max, std::uint64_t in_all) {
+  return {frame_bytes_max * static_cast<std::uint64_t>(queue_max), in_all};
+}
+
 // One port: its socket and who is connected to it. Their numbers are never used twice.
 struct Port {
-  explicit Port(ZmqSocket s) : socket(std::move(s)) {}
+  Port(ZmqSocket s, SendBudget::Limits limits) : socket(std::move(s)), budget(limits) {}
   ZmqSocket socket;
+  SendBudget budget;
   std::map<std::uint64_t, Connection> connections;
   std::map<Bytes, std::uint64_t> numbers;  // by routing id
 
   void forget(std::uint64_t number) {
     const auto found = connections.find(number);
     if (found == connections.end()) return;
+    budget.forget(number);
     numbers.erase(found->second.routing);
     connections.erase(found);
   }
@@ -53,11 +60,11 @@ std::uint16_t port_of(const ZmqSocket& socket) {
 class ListenTransport final : public Transport {
  public:
   ListenTransport(std::unique_ptr<ZmqContext> context, std::unique_ptr<ZapDoor> door, ZmqSocket control,
-                  ZmqSocket bulk, Clock& clock, Log& log)
+                  ZmqSocket bulk, std::uint64_t send_bytes_max, Clock& clock, Log& log)
       : context_(std::move(context)),
         door_(std::move(door)),
-        control_(std::move(control)),
-        bulk_(std::move(bulk)),
+        control_(std::move(control), limits_of_peer(kControlFrameBytesMax, kControlQueueMax, send_bytes_max / 4)),
+        bulk_(std::move(bulk), limits_of_peer(kBulkFrameBytesMax, kBulkQueueMax, send_bytes_max / 4 * 3)),
         control_port_(port_of(control_.socket)),
         bulk_port_(port_of(bulk_.socket)),
         clock_(clock),
@@ -174,6 +181,7 @@ class ListenTransport final : public Transport {
     if (const auto known = port.numbers.find(routing); known != port.numbers.end()) {
       Connection& connection = port.connections.at(known->second);
       connection.heard = now;
+      port.budget.heard(known->second);
       if (connection.peer == peer) return known->second;
       port.forget(known->second);  // another peer got the routing id of one that left
     }
@@ -187,9 +195,12 @@ class ListenTransport final : public Transport {
     const auto found = port.connections.find(number);
     if (found == port.connections.end()) return;
     const PeerKey peer = found->second.peer;
-    const ZmqSent sent = port.socket.send({found->second.routing, encode_frame(message)});
-    if (sent == ZmqSent::kDone) return;
+    const Bytes frame = encode_frame(message);
+    const bool affordable = port.budget.spend(number, frame.size());
+    const ZmqSent sent = affordable ? port.socket.send({found->second.routing, frame}) : ZmqSent::kFull;
+    if (sent == ZmqSent::kDone) return port.budget.sent(number, frame.size());
     if (sent == ZmqSent::kUnreachable) port.forget(number);
+    if (sent == ZmqSent::kFull && affordable) port.budget.full(number);
     log_.warning("send_dropped",
                  {{"message", name_of(message)},
                   {"peer", short_hex(peer)},
@@ -241,7 +252,7 @@ std::string own_endpoint(const ListenConfig& config, const ZmqSocket& socket) {
 
 Result<std::unique_ptr<Transport>> listen_transport(const ListenConfig& config, const CurveKey& identity,
                                                     Clock& clock, Log& log) {
-  auto context = std::make_unique<ZmqContext>(2);
+  auto context = std::make_unique<ZmqContext>(config.io_threads);
   COVEY_TRY(auto door, ZapDoor::open(*context));
   COVEY_TRY(ZmqSocket control, bound(*context, identity, config.address, config.control_port,
                                      kControlFrameBytesMax, kControlQueueMax));
@@ -250,7 +261,7 @@ Result<std::unique_ptr<Transport>> listen_transport(const ListenConfig& config, 
   for (const ZmqSocket* socket : {&control, &bulk})
     COVEY_TRY_VOID(door->prove_shut(*context, own_endpoint(config, *socket), identity.public_key()));
   return std::unique_ptr<Transport>(std::make_unique<ListenTransport>(
-      std::move(context), std::move(door), std::move(control), std::move(bulk), clock, log));
+      std::move(context), std::move(door), std::move(control), std::move(bulk), config.send_bytes_max, clock, log));
 }
 
 }  // namespace covey

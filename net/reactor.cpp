@@ -11,6 +11,8 @@
 
 #include "net/blob_transfer.h"
 #include "net/dial_transport.h"
+#include "net/limited_log.h"
+#include "net/serve_limit.h"
 #include "net/transport.h"
 
 namespace covey {
@@ -60,6 +62,7 @@ class ReactorLoop final : public Reactor {
       : transport_(std::move(transport)),
         parts_(parts),
         transfer_(parts.blobs, BlobTransferConfig{}),
+        limited_(parts.log, parts.clock),
         control_port_(transport_->control_port()),
         bulk_port_(transport_->bulk_port()) {}
 
@@ -79,6 +82,7 @@ class ReactorLoop final : public Reactor {
   std::optional<Event> next_timer(Instant now);
   bool take_completion(const Event& event);
   void carry(BlobTransfer::Step step);
+  void carry_bulk(const Incoming& incoming);
   Executor::Completion completion() {
     return [mailbox = mailbox_](Event event) { mailbox->put(std::move(event)); };
   }
@@ -92,7 +96,10 @@ class ReactorLoop final : public Reactor {
   }
   void on(FetchBlob command) { carry(transfer_.fetch(command, parts_.clock.now())); }
   void on(CancelFetch command) { transfer_.cancel(command.ticket); }
-  void on(PublishBlob command) { transfer_.publish(command); }
+  void on(PublishBlob command) {
+    transfer_.publish(command);
+    transport_->offer_blobs();
+  }
   void on(WithdrawBlob command) { transfer_.withdraw(command.blob); }
   void on(EraseBlob command);
   void on(StartWork command) { parts_.executor.start(std::move(command), completion()); }
@@ -105,6 +112,8 @@ class ReactorLoop final : public Reactor {
   std::unique_ptr<Transport> transport_;
   ReactorParts parts_;
   BlobTransfer transfer_;
+  ServeLimit serve_limit_;
+  LimitedLog limited_;
   std::uint16_t control_port_;
   std::uint16_t bulk_port_;
   std::shared_ptr<Mailbox> mailbox_ = std::make_shared<Mailbox>();
@@ -148,7 +157,7 @@ void ReactorLoop::collect() {
     if (std::holds_alternative<BulkHello>(incoming.message))
       carry(transfer_.reconnected(incoming.from.peer, parts_.clock.now()));
     else if (is_bulk(incoming.message))
-      carry(transfer_.receive(incoming.from.peer, incoming.message, parts_.clock.now()));
+      carry_bulk(incoming);
     else
       pending_.push_back(Received{incoming.from, std::move(incoming.message)});
   }
@@ -163,10 +172,11 @@ bool ReactorLoop::take_completion(const Event& event) {
   if (const auto* persisted = std::get_if<Persisted>(&event)) persisting_.erase(persisted->ticket);
   const auto* failed = std::get_if<WorkFailed>(&event);
   if (failed == nullptr || persisting_.count(failed->ticket) == 0) return true;
-  const bool full = failed->error.code == ErrorCode::kResourceExhausted;
+  const ErrorCode code = failed->error.code;
+  const bool full = code == ErrorCode::kDiskFull || code == ErrorCode::kResourceExhausted;
   parts_.log.error("persist_failed", {{"reason", failed->error.message}});
   if (!end_)
-    end_ = Result<int>(unexpected(full ? ErrorCode::kResourceExhausted : ErrorCode::kInternal,
+    end_ = Result<int>(unexpected(full || code == ErrorCode::kCorrupted ? code : ErrorCode::kInternal,
                                   "the state could not be saved: " + failed->error.message +
                                       (full ? "; free some space and start again" : "")));
   return false;
@@ -205,8 +215,23 @@ std::optional<Event> ReactorLoop::next_timer(Instant now) {
   return fired;
 }
 
+void ReactorLoop::carry_bulk(const Incoming& incoming) {
+  const Instant now = parts_.clock.now();
+  const auto* want = std::get_if<ChunkWant>(&incoming.message);
+  if (want != nullptr && !serve_limit_.allows(incoming.from.peer, want->blob, now))
+    return limited_.warning("chunks_withheld",
+                            {{"peer", short_hex(incoming.from.peer)},
+                             {"blob", short_hex(want->blob)},
+                             {"reason", "it had this blob several times over; it may ask again in some minutes"}});
+  carry(transfer_.receive(incoming.from.peer, incoming.message, now));
+}
+
 void ReactorLoop::carry(BlobTransfer::Step step) {
-  for (const auto& outgoing : step.outgoing) transport_->send_bulk(outgoing.to, outgoing.message);
+  for (const auto& outgoing : step.outgoing) {
+    if (const auto* chunk = std::get_if<Chunk>(&outgoing.message))
+      serve_limit_.served(outgoing.to, chunk->blob, chunk->index, chunk->bytes.size());
+    transport_->send_bulk(outgoing.to, outgoing.message);
+  }
   for (Event& event : step.events) pending_.push_back(std::move(event));
 }
 
@@ -235,7 +260,6 @@ Result<std::unique_ptr<Reactor>> make_listener(const ListenConfig& config, React
 
 Result<std::unique_ptr<Reactor>> make_dialer(const DialConfig& config, ReactorParts parts) {
   COVEY_TRY(auto transport, DialTransport::dial(config, parts.identity, parts.clock, parts.log));
-  transport->greet();
   return std::unique_ptr<Reactor>(std::make_unique<ReactorLoop>(std::move(transport), parts));
 }
 

@@ -22,6 +22,8 @@ struct ListenConfig {
   std::string address = "127.0.0.1";  // or "0.0.0.0", "::"
   std::uint16_t control_port = 7700;  // 0: any free port
   std::uint16_t bulk_port = 7701;
+  int io_threads = 2;                                       // ZeroMQ's; each takes a share of the connections
+  std::uint64_t send_bytes_max = std::uint64_t{256} << 20;  // queued for all peers together; one peer: 5 MiB
 };
 // Client or operator: DEALER sockets that only dial out.
 struct DialConfig {
@@ -41,8 +43,8 @@ class Reactor {
  public:
   virtual ~Reactor() = default;
   // Handles events until the machine halts; returns its exit code. Errors: kUnavailable when a port
-  // is taken (naming it), kInternal when the ZAP self-test finds the door open, kResourceExhausted
-  // when a Persist fails for lack of space.
+  // is taken (naming it), kInternal when the ZAP self-test finds the door open, kDiskFull when a
+  // Persist fails for lack of space.
   virtual Result<int> run() = 0;
   // From any thread or a signal handler: delivers ShutdownRequested; the second call ends at once.
   virtual void request_shutdown() noexcept = 0;

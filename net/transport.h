@@ -28,6 +28,8 @@ class Transport {
   // Dropped and logged when it cannot be sent: the machines and BlobTransfer ask again.
   virtual void send(const Link& to, const Message& message) = 0;
   virtual void send_bulk(PeerKey to, const Message& message) = 0;
+  // Blobs of ours will be asked for: be where peers can ask.
+  virtual void offer_blobs() {}
   virtual void admit(PeerKey peer, Admission admission) = 0;
   virtual void expel(PeerKey peer) = 0;
   virtual bool admitted(PeerKey peer) const = 0;

@@ -57,8 +57,9 @@ struct Part {
 
 }  // namespace
 
-ZmqContext::ZmqContext(int io_threads) : handle_(zmq_ctx_new()) {
+ZmqContext::ZmqContext(int io_threads, int sockets_max) : handle_(zmq_ctx_new()) {
   COVEY_CHECK(handle_ != nullptr);
+  COVEY_CHECK(zmq_ctx_set(handle_, ZMQ_MAX_SOCKETS, sockets_max) == 0);
   COVEY_CHECK(zmq_ctx_set(handle_, ZMQ_IO_THREADS, io_threads) == 0);
 }
 
@@ -184,8 +185,6 @@ void set_network_options(ZmqSocket& socket, std::size_t frame_bytes_max, int que
   socket.set(ZMQ_HEARTBEAT_TIMEOUT, 30'000);
   socket.set(ZMQ_HEARTBEAT_TTL, 30'000);
   socket.set(ZMQ_CONNECT_TIMEOUT, 5'000);
-  socket.set(ZMQ_RECONNECT_IVL, 500);
-  socket.set(ZMQ_RECONNECT_IVL_MAX, 30'000);
   socket.set(ZMQ_TCP_KEEPALIVE, 1);
 }
 

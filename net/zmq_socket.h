@@ -13,7 +13,7 @@ namespace covey {
 
 class ZmqContext {
  public:
-  explicit ZmqContext(int io_threads);
+  explicit ZmqContext(int io_threads, int sockets_max = 1023);
   ~ZmqContext();  // waits until closed sockets have sent what they linger for
   ZmqContext(const ZmqContext&) = delete;
   ZmqContext& operator=(const ZmqContext&) = delete;

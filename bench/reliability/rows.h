@@ -12,5 +12,11 @@ std::vector<Figure> poisoned();      // row 24
 std::vector<Figure> fuzzers();       // row 12
 std::vector<Figure> sanitizers();    // rows 13, 14
 std::vector<Figure> supply_chain();  // row 32
+std::vector<Figure> net_many_clients();     // row 5
+std::vector<Figure> net_reconnect_storm();  // row 6
+std::vector<Figure> net_flood();            // row 7
+std::vector<Figure> net_slow_loris();       // row 8
+std::vector<Figure> net_giant_frames();     // row 9
+std::vector<Figure> net_file_exhaustion();  // row 10
 
 }  // namespace covey::bench

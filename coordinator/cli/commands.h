@@ -30,6 +30,23 @@ struct TokenOptions {
 };
 Result<int> token_command(const TokenOptions& options, Console& console);
 
+// ---- storage_commands.cpp
+struct BackupOptions {
+  std::string home;
+  std::string destination;     // empty: the coordinator's own folder of backups
+  bool copy = false;           // never second names of one file
+  std::string verify;          // a backup to check, instead of making one
+};
+Result<int> backup_command(const BackupOptions& options, Console& console);
+
+struct RestoreOptions {
+  std::string home;
+  std::string backup;
+  std::string mark;            // empty: as coordinator.toml says, else beside data/
+  bool accept_rollback = false;
+};
+Result<int> restore_command(const RestoreOptions& options, Console& console);
+
 // ---- job_commands.cpp
 struct RunOptions {
   std::string home;
@@ -82,6 +99,17 @@ struct RevokeOptions {
   std::string node;
 };
 Result<int> revoke_command(const RevokeOptions& options, Console& console);
+
+// ---- audit_command.cpp
+struct AuditOptions {
+  std::string home;
+  std::optional<JobId> job;    // of what is printed; everything is verified
+  std::string file;            // verify this one instead of a coordinator's
+  std::string key;             // hex; empty: the one that `home` pins
+  std::string since;           // an earlier file that must be a beginning of this log
+  std::string save;
+};
+Result<int> audit_command(const AuditOptions& options, Console& console);
 
 // ---- doctor.cpp
 Result<int> doctor_command(const std::string& home, Console& console);

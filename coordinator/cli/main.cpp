@@ -21,6 +21,8 @@ struct Chosen {
   Command run;
   InitOptions init;
   TokenOptions token;
+  BackupOptions backup;
+  RestoreOptions restore;
   RunOptions job_file;
   JobOptions job;
   JournalOptions log;
@@ -28,6 +30,7 @@ struct Chosen {
   ReportOptions report;
   GenerateOptions generate;
   RevokeOptions revoke;
+  AuditOptions audit;
   DemoOptions demo;
 };
 
@@ -89,6 +92,49 @@ void add_setup(CLI::App& app, Chosen& chosen) {
   token->callback([&chosen] {
     chosen.token.home = chosen.home;
     chosen.run = [&chosen](Console& console) { return token_command(chosen.token, console); };
+  });
+}
+
+// Where the coordinator's own settings put its mark; a restore must not look elsewhere.
+std::string configured_mark(const std::string& home) {
+  CLI::App settings;
+  std::string mark;
+  settings.add_option("--ledger-mark", mark);
+  settings.allow_config_extras(true);
+  settings.set_config("--config", coordinator_folder(home) + "/coordinator.toml");
+  try {
+    settings.parse(std::vector<std::string>{});
+  } catch (const CLI::ParseError&) {
+    return "";  // the coordinator itself refuses such a file, with the line
+  }
+  return mark;
+}
+
+void add_storage(CLI::App& app, Chosen& chosen) {
+  CLI::App* backup = add_with_home(app, chosen, "backup",
+                                   "Save the coordinator's state, on its machine, while it runs or not",
+                                   "covey backup /mnt/other-disk/covey-monday");
+  backup->add_option("DEST", chosen.backup.destination,
+                     "A new folder; left out: a dated one in the coordinator's own folder of backups");
+  backup->add_flag("--copy", chosen.backup.copy, "Copy every byte; otherwise files on the same disk get second names");
+  backup->add_option("--verify", chosen.backup.verify, "Make none; check every byte of this one");
+  backup->callback([&chosen] {
+    chosen.backup.home = chosen.home;
+    chosen.run = [&chosen](Console& console) { return backup_command(chosen.backup, console); };
+  });
+
+  CLI::App* restore = add_with_home(app, chosen, "restore",
+                                    "Put a backup in the place of a coordinator's lost state",
+                                    "covey restore /mnt/other-disk/covey-monday");
+  restore->add_option("BACKUP", chosen.restore.backup, "Folder that `covey backup` made")->required();
+  restore->add_option("--ledger-mark", chosen.restore.mark,
+                      "The coordinator's ledger mark; left out: as its coordinator.toml says, else beside data/");
+  restore->add_flag("--accept-rollback", chosen.restore.accept_rollback,
+                    "Restore although more was released since, or nothing can tell; the audit log keeps it");
+  restore->callback([&chosen] {
+    chosen.restore.home = chosen.home;
+    if (chosen.restore.mark.empty()) chosen.restore.mark = configured_mark(chosen.home);
+    chosen.run = [&chosen](Console& console) { return restore_command(chosen.restore, console); };
   });
 }
 
@@ -217,6 +263,23 @@ void add_nodes(CLI::App& app, Chosen& chosen) {
       [&chosen] { chosen.run = [&chosen](Console& console) { return demo_command(chosen.demo, console); }; });
 }
 
+void add_audit(CLI::App& app, Chosen& chosen) {
+  CLI::App* audit = add_with_home(app, chosen, "audit",
+                                  "Verify and show the coordinator's signed log: every act, roster, round and release",
+                                  "covey audit --save audit-2031-04.log --since audit-2031-03.log");
+  audit->add_option("--job", chosen.audit.job, "Print this job's records only; everything is verified all the same")
+      ->check(CLI::PositiveNumber);
+  audit->add_option("--file", chosen.audit.file, "Verify this saved log, without a coordinator");
+  audit->add_option("--key", chosen.audit.key, "The record key in hex; left out: the one that --home pins");
+  audit->add_option("--since", chosen.audit.since,
+                    "An earlier saved log: fail where the log lacks any of it, or has it otherwise");
+  audit->add_option("--save", chosen.audit.save, "Write the raw records into this file");
+  audit->callback([&chosen] {
+    chosen.audit.home = chosen.home;
+    chosen.run = [&chosen](Console& console) { return audit_command(chosen.audit, console); };
+  });
+}
+
 int report_error(const Error& error, bool json) {
   std::fprintf(stderr, "covey: %s\n", printable(error.message).c_str());
   const int code = exit_code_of(error.code);
@@ -242,9 +305,11 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", std::string("covey ") + COVEY_VERSION);
   app.require_subcommand(1);
   add_setup(app, chosen);
+  add_storage(app, chosen);
   add_jobs(app, chosen);
   add_models(app, chosen);
   add_nodes(app, chosen);
+  add_audit(app, chosen);
   const auto is_named = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
   if (argc > 1 && argv[1][0] != '-' && app.get_subcommands(is_named).empty())
     return report_error({ErrorCode::kInvalidArgument,

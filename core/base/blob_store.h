@@ -26,7 +26,7 @@ class BlobStore {
  public:
   virtual ~BlobStore() = default;
 
-  // Durable when it returns. Errors: kResourceExhausted when the disk is full.
+  // Durable when it returns. Errors: kDiskFull.
   virtual Result<BlobRef> put(ByteSpan value) = 0;
   virtual bool has(const Digest& id) = 0;
   // Whole value, verified against its id. Errors: kNotFound, kCorrupted.

@@ -40,9 +40,9 @@ Error system_error_of(int number, const std::string& what) {
   switch (number) {
     case ENOSPC:
     case EDQUOT:
-      return {ErrorCode::kResourceExhausted, message + ": free some space there, or move the folder"};
+      return {ErrorCode::kDiskFull, message + ": free some space there, or move the folder"};
     case EFBIG:
-      return {ErrorCode::kResourceExhausted, message + ": raise the file size limit (ulimit -f)"};
+      return {ErrorCode::kDiskFull, message + ": raise the file size limit (ulimit -f)"};
     case EMFILE:
     case ENFILE:
       return {ErrorCode::kResourceExhausted, message + ": raise the limit of open files (ulimit -n)"};

@@ -29,7 +29,7 @@ class FileDescriptor {
 };
 
 // `number` is an errno. "`what`: No space left on device: free some space ..."
-// kResourceExhausted for a full disk, quota or file size limit; kNotFound, kAlreadyExists,
+// kDiskFull for a full disk, quota or file size limit; kResourceExhausted, kNotFound, kAlreadyExists,
 // kPermissionDenied, or else kUnavailable.
 Error system_error_of(int number, const std::string& what);
 

@@ -13,6 +13,7 @@ const char* name_of(ErrorCode code) {
     case ErrorCode::kPermissionDenied: return "permission_denied";
     case ErrorCode::kUnavailable: return "unavailable";
     case ErrorCode::kResourceExhausted: return "resource_exhausted";
+    case ErrorCode::kDiskFull: return "disk_full";
     case ErrorCode::kCorrupted: return "corrupted";
     case ErrorCode::kUnsupported: return "unsupported";
     case ErrorCode::kInternal: return "internal";

@@ -17,7 +17,8 @@ enum class ErrorCode {
   kAlreadyExists,
   kPermissionDenied,    // unknown key, wrong role, spent or expired token
   kUnavailable,         // try again later
-  kResourceExhausted,   // disk full, memory budget, quota
+  kResourceExhausted,   // memory budget, quota, open files
+  kDiskFull,            // of our own disk: a peer never says so, and a process that meets it ends
   kCorrupted,           // our own durable state does not verify
   kUnsupported,         // known, but not built into this version
   kInternal,

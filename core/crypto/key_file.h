@@ -12,7 +12,7 @@ namespace covey {
 inline constexpr std::size_t kKeyFileSecretBytesMax = 64;
 
 // Creates `path` with mode 0600; durable when it returns.
-// Errors: kAlreadyExists (a key is never overwritten), kResourceExhausted, kPermissionDenied.
+// Errors: kAlreadyExists (a key is never overwritten), kDiskFull, kPermissionDenied.
 Result<void> save_key_file(const std::string& path, std::string_view kind,
                            std::span<const std::uint8_t> secret);
 // Errors: kNotFound; kPermissionDenied when others may read it; kInvalidData when it holds

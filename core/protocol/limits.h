@@ -8,7 +8,9 @@
 
 namespace covey {
 
-inline constexpr std::uint32_t kProtocolVersion = 1;
+inline constexpr std::uint32_t kProtocolVersion = 1;     // the newest that this build speaks
+inline constexpr std::uint32_t kProtocolVersionMin = 1;  // the oldest
+inline constexpr Duration kReconnectWindowMax = std::chrono::minutes(10);
 inline constexpr std::size_t kControlFrameBytesMax = 16 * 1024;
 inline constexpr std::size_t kBulkFrameBytesMax = kChunkBytes + 4096;
 inline constexpr std::size_t kJobTomlBytesMax = 64 * 1024;

@@ -47,14 +47,17 @@ struct Capability {           // measured by the client at start
   bool operator==(const Capability&) const = default;
 };
 struct Join {
-  std::uint32_t protocol_version = 0;
+  std::uint32_t protocol_version = 0;      // the newest that it speaks
   std::uint64_t instance = 0;  // random per start of the process
   Capability capability;
+  std::uint32_t protocol_version_min = 0;  // the oldest; 0: protocol_version alone
   bool operator==(const Join&) const = default;
 };
 struct JoinAccepted {
   std::string name;            // the node's name in its certificate
   std::uint64_t epoch = 0;     // rises with every start of the coordinator, at most kEpochMax
+  std::uint32_t protocol_version = 0;  // the one that both speak from now on; 0 means 1
+  Duration reconnect_window{}; // after losing the coordinator: come back at a random moment of it
   bool operator==(const JoinAccepted&) const = default;
 };
 struct JoinRefused {

@@ -10,6 +10,7 @@ int exit_code_of(ErrorCode code) {
     case ErrorCode::kAlreadyExists: return kExitUsage;
     case ErrorCode::kPermissionDenied: return kExitRefused;
     case ErrorCode::kUnavailable: return kExitUnavailable;
+    case ErrorCode::kDiskFull:
     case ErrorCode::kResourceExhausted: return kExitNoSpace;
     case ErrorCode::kCorrupted: return kExitCorrupted;
     case ErrorCode::kUnsupported: return kExitUnsupported;

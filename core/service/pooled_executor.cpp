@@ -2,6 +2,8 @@
 
 #include <exception>
 
+#include "core/base/fault_point.h"
+
 namespace covey {
 namespace {
 
@@ -32,8 +34,11 @@ PooledExecutor::~PooledExecutor() {
 
 void PooledExecutor::persist(Persist command, Completion done) {
   writer_.submit([this, command = std::move(command), done = std::move(done)] {
+    fault_point("executor.persist.begin");
     if (const auto written = store_.write(command.batch); written) {
+      fault_point("executor.persist.written");
       done(Persisted{command.ticket});
+      fault_point("executor.persist.told");
     } else {
       done(WorkFailed{command.ticket, written.error()});
     }
@@ -47,10 +52,13 @@ void PooledExecutor::start(StartWork command, Completion done) {
     running_[command.ticket] = flag;
   }
   workers_.submit([this, flag, command = std::move(command), done = std::move(done)] {
+    fault_point("executor.work.begin");
     auto result = guarded(function_, command.work, *flag);
+    fault_point("executor.work.computed");
     forget(command.ticket);
     if (result) {
       done(WorkDone{command.ticket, std::move(*result)});
+      fault_point("executor.work.told");
     } else {
       done(WorkFailed{command.ticket, result.error()});
     }

@@ -15,8 +15,8 @@ Unexpected failed(const std::string& what, const std::string& path, int code) {
   const std::string message = "cannot " + what + " " + path + ": " + std::strerror(code);
   if (code == ENOENT) return unexpected(ErrorCode::kNotFound, message);
   if (code == EACCES || code == EPERM || code == EROFS) return unexpected(ErrorCode::kPermissionDenied, message);
-  if (code == ENOSPC || code == EDQUOT)
-    return unexpected(ErrorCode::kResourceExhausted, message + "; free some space and try again");
+  if (code == ENOSPC || code == EDQUOT || code == EFBIG)
+    return unexpected(ErrorCode::kDiskFull, message + "; free some space and try again");
   return unexpected(ErrorCode::kInternal, message);
 }
 
@@ -78,7 +78,7 @@ Result<void> write_file(const std::string& path, ByteSpan content) {
   if (::rename(temporary.c_str(), path.c_str()) != 0) return failed("rename", temporary, errno);
   const std::string folder = std::filesystem::path(path).parent_path().string();
   const Descriptor parent(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (parent.valid()) ::fsync(parent.get());
+  if (!parent.valid() || ::fsync(parent.get()) != 0) return failed("sync", folder, errno);
   return {};
 }
 

@@ -8,7 +8,7 @@ namespace covey {
 
 // Errors: kNotFound, kPermissionDenied, kInvalidData when larger than `bytes_max`; each names the path.
 Result<Bytes> read_file(const std::string& path, std::size_t bytes_max);
-// tmp, fsync, rename, fsync of the folder. Errors: kResourceExhausted, kPermissionDenied.
+// tmp, fsync, rename, fsync of the folder. Errors: kDiskFull, kPermissionDenied.
 Result<void> write_file(const std::string& path, ByteSpan content);
 Result<void> make_folders(const std::string& path, unsigned mode);
 

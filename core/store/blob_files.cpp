@@ -3,6 +3,7 @@
 #include <atomic>
 #include <filesystem>
 
+#include "core/base/fault_point.h"
 #include "core/base/file.h"
 #include "core/base/wire.h"
 #include "core/store/blob_rules.h"
@@ -113,6 +114,7 @@ Unexpected corrupted(const Digest& id, const std::string& path) {
 Result<void> BlobFiles::sweep() {
   COVEY_TRY(const auto temporary, names_in(root_ + "/tmp"));
   for (const std::string& name : temporary) COVEY_TRY_VOID(remove_file(root_ + "/tmp/" + name));
+  fault_point("blob.sweep.temporary_gone");
   COVEY_TRY(const auto partial, names_in(root_ + "/partial"));
   for (const std::string& name : partial) {
     const auto id = fixed_from_hex<Digest>(std::string_view(name).substr(0, 64));
@@ -134,9 +136,14 @@ Result<void> BlobFiles::replace_file(const std::string& path, ByteSpan bytes) {
   const std::string temporary = root_ + "/tmp/" + std::to_string(temporary_count_++);
   const auto written = [&]() -> Result<void> {
     COVEY_TRY(const FileDescriptor file, open_file(temporary, OpenMode::kReplace));
+    fault_point("blob.file.created");
     COVEY_TRY_VOID(write_at(file, 0, bytes, path));
+    fault_point("blob.file.written");
     COVEY_TRY_VOID(sync_file(file, path));
-    return rename_file(temporary, path);
+    fault_point("blob.file.synced");
+    COVEY_TRY_VOID(rename_file(temporary, path));
+    fault_point("blob.file.renamed");
+    return {};
   }();
   if (!written) (void)remove_file(temporary);  // the first error is the one to tell
   return written;
@@ -163,9 +170,12 @@ Result<BlobRef> BlobFiles::put(ByteSpan value) {
   const auto present = open_value(blob.id);
   if (!present || !verify(blob.id, *present, value_path(blob.id))) {
     COVEY_TRY_VOID(replace_file(chunks_path(blob.id), joined(hashes)));
+    fault_point("blob.put.listed");
     COVEY_TRY_VOID(replace_file(value_path(blob.id), value));
   }
+  fault_point("blob.put.named");
   COVEY_TRY_VOID(sync_folder(folder_of(blob.id)));
+  fault_point("blob.put.end");
   return blob;
 }
 
@@ -213,8 +223,10 @@ Result<std::vector<bool>> BlobFiles::begin_partial(const BlobRef& blob,
   if (has(blob.id)) return std::vector<bool>(hashes.size(), true);
   const std::string hashes_path = partial_path(blob.id, ".hashes");
   const Bytes record = ByteWriter().u64(blob.size).raw(joined(hashes)).take();
+  fault_point("blob.partial.begin");
   if (const auto stored = read_file(hashes_path); !stored || *stored != record)
     COVEY_TRY_VOID(replace_file(hashes_path, record));
+  fault_point("blob.partial.listed");
 
   const std::string have_path = partial_path(blob.id, ".have");
   const std::string part_path = partial_path(blob.id, ".part");
@@ -266,11 +278,15 @@ Result<void> BlobFiles::write_chunk(const Digest& id, std::size_t index, ByteSpa
 
   const std::string part_path = partial_path(id, ".part");
   COVEY_TRY(const FileDescriptor part_file, open_file(part_path, OpenMode::kReadWrite));
+  fault_point("blob.chunk.begin");
   COVEY_TRY_VOID(write_at(part_file, std::uint64_t{index} * kChunkBytes, chunk, part_path));
+  fault_point("blob.chunk.written");
   const std::string have_path = partial_path(id, ".have");
   COVEY_TRY(const FileDescriptor have_file, open_file(have_path, OpenMode::kReadWrite));
   const std::uint8_t flag = 1;
-  return write_at(have_file, index, {&flag, 1}, have_path);
+  COVEY_TRY_VOID(write_at(have_file, index, {&flag, 1}, have_path));
+  fault_point("blob.chunk.flagged");
+  return {};
 }
 
 Result<void> BlobFiles::finish_partial(const Digest& id) {
@@ -296,12 +312,18 @@ Result<void> BlobFiles::finish_partial(const Digest& id) {
     return unexpected(ErrorCode::kCorrupted,
                       part_path + ": changed since it was written: begin the transfer again");
   }
+  fault_point("blob.finish.verified");
   COVEY_TRY_VOID(sync_file(part_file, part_path));
+  fault_point("blob.finish.synced");
   COVEY_TRY_VOID(make_folders(folder_of(id)));
   COVEY_TRY_VOID(replace_file(chunks_path(id), joined(hashes)));
+  fault_point("blob.finish.listed");
   COVEY_TRY_VOID(rename_file(part_path, value_path(id)));
+  fault_point("blob.finish.renamed");
   COVEY_TRY_VOID(sync_folder(folder_of(id)));
+  fault_point("blob.finish.folder_synced");
   drop_partial(id);
+  fault_point("blob.finish.end");
   return {};
 }
 
@@ -313,9 +335,13 @@ void BlobFiles::drop_partial(const Digest& id) {
 
 Result<void> BlobFiles::erase(const Digest& id) {
   if (!file_exists(folder_of(id))) return {};
+  fault_point("blob.erase.begin");
   COVEY_TRY_VOID(remove_file(value_path(id)));
+  fault_point("blob.erase.value_gone");
   COVEY_TRY_VOID(remove_file(chunks_path(id)));
-  return sync_folder(folder_of(id));
+  COVEY_TRY_VOID(sync_folder(folder_of(id)));
+  fault_point("blob.erase.end");
+  return {};
 }
 
 Result<std::vector<Digest>> BlobFiles::list() {

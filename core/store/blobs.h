@@ -18,7 +18,7 @@ namespace covey {
 //   tmp/                         half-written files; emptied at open
 // Keeps nothing in memory, so several threads may use it at once, except that the calls about one
 // partial value must not overlap, other than write_chunk for different chunks.
-// Errors: kUnavailable when another process has it open; kPermissionDenied; kResourceExhausted.
+// Errors: kUnavailable when another process has it open; kPermissionDenied; kDiskFull.
 Result<std::unique_ptr<BlobStore>> open_blob_files(const std::string& path);
 
 // Forgets everything when it goes; for tests and simulations.

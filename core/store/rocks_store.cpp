@@ -1,9 +1,12 @@
 #include <rocksdb/db.h>
 #include <rocksdb/options.h>
+#include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
 
 #include <exception>
+#include <filesystem>
 
+#include "core/base/fault_point.h"
 #include "core/base/file.h"
 #include "core/store/store.h"
 
@@ -21,7 +24,7 @@ Error error_of(const rocksdb::Status& status, const std::string& path) {
   const std::string message = path + ": " + status.ToString();
   // A file size limit comes as a plain I/O error that has the system's words only.
   if (status.IsNoSpace() || message.find("File too large") != std::string::npos)
-    return {ErrorCode::kResourceExhausted,
+    return {ErrorCode::kDiskFull,
             message + ": free some space there, then start this program again"};
   if (status.IsCorruption())
     return {ErrorCode::kCorrupted, message + ": restore the folder from a backup"};
@@ -49,11 +52,13 @@ class SilentLogger final : public rocksdb::Logger {
   void Logv(const char*, va_list) override {}
 };
 
-rocksdb::Options options_for_small_records() {
+rocksdb::Options options_for_small_records(Recovery recovery) {
   rocksdb::Options options;
   options.create_if_missing = true;
   options.paranoid_checks = true;
-  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+  options.wal_recovery_mode = recovery == Recovery::kStrict
+                                  ? rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords
+                                  : rocksdb::WALRecoveryMode::kPointInTimeRecovery;
   options.max_total_wal_size = 256ULL << 20;
   options.write_buffer_size = 16ULL << 20;
   options.info_log = std::make_shared<SilentLogger>();
@@ -62,7 +67,31 @@ rocksdb::Options options_for_small_records() {
   return options;
 }
 
-class RocksStore final : public Store {
+// Without its CURRENT file RocksDB would begin a new, empty store over the old one's files.
+Result<void> check_current(const std::string& path) {
+  std::error_code error;
+  if (file_exists(path + "/CURRENT")) return {};
+  for (std::filesystem::directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string extension = entry->path().extension().string();
+    if (extension == ".sst" || extension == ".log")
+      return unexpected(ErrorCode::kCorrupted, path + ": holds " + entry->path().filename().string() +
+                                                   " but no CURRENT file: restore the folder from a backup");
+  }
+  return {};
+}
+
+Result<std::vector<Row>> rows_from(rocksdb::DB& database, std::string_view prefix, const std::string& path) {
+  std::vector<Row> rows;
+  const std::unique_ptr<rocksdb::Iterator> row(database.NewIterator(rocksdb::ReadOptions()));
+  for (row->Seek(slice_of(prefix)); row->Valid(); row->Next()) {
+    if (!row->key().starts_with(slice_of(prefix))) break;
+    rows.push_back({row->key().ToString(), bytes_from(row->value())});
+  }
+  if (!row->status().ok()) return unexpected(error_of(row->status(), path));
+  return rows;
+}
+
+class RocksStore final : public DurableStore {
  public:
   RocksStore(std::string path, FolderLock lock, std::unique_ptr<rocksdb::DB> database)
       : path_(std::move(path)), lock_(std::move(lock)), database_(std::move(database)) {}
@@ -70,6 +99,7 @@ class RocksStore final : public Store {
   Result<void> write(const Batch& batch) override {
     if (batch.empty()) return {};
     return guarded(path_, [&]() -> Result<void> {
+      fault_point("store.write.begin");
       rocksdb::WriteBatch writes;
       for (const Put& put : batch.puts) {
         const rocksdb::Status status = writes.Put(slice_of(put.key), slice_of(put.value));
@@ -81,8 +111,10 @@ class RocksStore final : public Store {
       }
       rocksdb::WriteOptions synced;
       synced.sync = true;
+      fault_point("store.write.built");
       const rocksdb::Status status = database_->Write(synced, &writes);
       if (!status.ok()) return unexpected(error_of(status, path_));
+      fault_point("store.write.end");
       return {};
     });
   }
@@ -99,15 +131,20 @@ class RocksStore final : public Store {
   }
 
   Result<std::vector<Row>> scan(std::string_view prefix) override {
-    return guarded(path_, [&]() -> Result<std::vector<Row>> {
-      std::vector<Row> rows;
-      const std::unique_ptr<rocksdb::Iterator> row(database_->NewIterator(rocksdb::ReadOptions()));
-      for (row->Seek(slice_of(prefix)); row->Valid(); row->Next()) {
-        if (!row->key().starts_with(slice_of(prefix))) break;
-        rows.push_back({row->key().ToString(), bytes_from(row->value())});
-      }
-      if (!row->status().ok()) return unexpected(error_of(row->status(), path_));
-      return rows;
+    return guarded(path_, [&] { return rows_from(*database_, prefix, path_); });
+  }
+
+  std::uint64_t sequence() override { return database_->GetLatestSequenceNumber(); }
+
+  Result<void> checkpoint(const std::string& path) override {
+    if (file_exists(path)) return unexpected(ErrorCode::kAlreadyExists, path + " is there already");
+    return guarded(path, [&]() -> Result<void> {
+      rocksdb::Checkpoint* made = nullptr;
+      rocksdb::Status status = rocksdb::Checkpoint::Create(database_.get(), &made);
+      const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
+      if (status.ok()) status = checkpoint->CreateCheckpoint(path);
+      if (!status.ok()) return unexpected(error_of(status, path));
+      return {};
     });
   }
 
@@ -119,16 +156,34 @@ class RocksStore final : public Store {
 
 }  // namespace
 
-Result<std::unique_ptr<Store>> open_rocks_store(const std::string& path) {
+Result<std::unique_ptr<DurableStore>> open_rocks_store(const std::string& path, Recovery recovery) {
   COVEY_TRY_VOID(make_folders(path));
   COVEY_TRY(FolderLock lock, FolderLock::take(path));
-  return guarded(path, [&]() -> Result<std::unique_ptr<Store>> {
+  COVEY_TRY_VOID(check_current(path));
+  return guarded(path, [&]() -> Result<std::unique_ptr<DurableStore>> {
+    fault_point("store.open.begin");
     rocksdb::DB* opened = nullptr;
-    const rocksdb::Status status = rocksdb::DB::Open(options_for_small_records(), path, &opened);
+    const rocksdb::Status status = rocksdb::DB::Open(options_for_small_records(recovery), path, &opened);
     std::unique_ptr<rocksdb::DB> database(opened);
     if (!status.ok()) return unexpected(error_of(status, path));
-    return std::unique_ptr<Store>(
+    fault_point("store.open.end");
+    return std::unique_ptr<DurableStore>(
         std::make_unique<RocksStore>(path, std::move(lock), std::move(database)));
+  });
+}
+
+Result<StoreContents> read_rocks_store(const std::string& path, Recovery recovery) {
+  if (!file_exists(path + "/CURRENT"))
+    return unexpected(ErrorCode::kNotFound, path + " holds no store (no CURRENT file)");
+  return guarded(path, [&]() -> Result<StoreContents> {
+    rocksdb::Options options = options_for_small_records(recovery);
+    options.create_if_missing = false;
+    rocksdb::DB* opened = nullptr;
+    const rocksdb::Status status = rocksdb::DB::OpenForReadOnly(options, path, &opened);
+    const std::unique_ptr<rocksdb::DB> database(opened);
+    if (!status.ok()) return unexpected(error_of(status, path));
+    COVEY_TRY(auto rows, rows_from(*database, "", path));
+    return StoreContents{database->GetLatestSequenceNumber(), std::move(rows)};
   });
 }
 

@@ -16,11 +16,14 @@ struct Join {
   protocolVersion @0 :UInt32;
   instance @1 :UInt64;
   capability @2 :Common.Capability;
+  protocolVersionMin @3 :UInt32;  # 0: protocolVersion alone
 }
 
 struct JoinAccepted {
   name @0 :Text;
-  epoch @1 :UInt64;         # from 1
+  epoch @1 :UInt64;               # from 1
+  protocolVersion @2 :UInt32;     # 0: 1
+  reconnectWindow @3 :Int64;      # nanoseconds
 }
 
 struct JoinRefused {

@@ -110,10 +110,10 @@ TEST_CASE("client: after it has joined, a late refusal changes nothing but a fin
   CHECK(std::holds_alternative<Halt>(commands.back()));
 }
 
-TEST_CASE("client: answers Ping, joined or not") {
+TEST_CASE("client: answers Ping with a sign of life, or joins where it has not") {
   HandDriven client;
   client(Started{});
-  CHECK(sent<Heartbeat>(client.receive(Ping{})).instance == 42);
+  CHECK(sent<Join>(client.receive(Ping{})).instance == 42);
   client.receive(JoinAccepted{"site-1"});
   CHECK(sent<Heartbeat>(client.receive(Ping{})).instance == 42);
 }

@@ -21,8 +21,8 @@ TEST_CASE("presence: another version of the protocol is refused with both number
   const auto refused = d.last<JoinRefused>(d.client(0).key());
   REQUIRE(refused);
   CHECK(refused->error.code == ErrorCode::kUnsupported);
-  CHECK(refused->error.message.find("protocol 1,") != std::string::npos);
-  CHECK(refused->error.message.find(" 2;") != std::string::npos);
+  CHECK(refused->error.message.find("protocol version 1,") != std::string::npos);
+  CHECK(refused->error.message.find("version 2;") != std::string::npos);
   CHECK(refused->retry_after == Duration{});
 }
 

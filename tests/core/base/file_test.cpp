@@ -57,7 +57,7 @@ TEST_CASE("file: a full disk is told as such") {
   }
   const auto written = write_at(*file, 0, bytes_of("x"), "/dev/full");
   REQUIRE_FALSE(written);
-  CHECK(written.error().code == ErrorCode::kResourceExhausted);
+  CHECK(written.error().code == ErrorCode::kDiskFull);
   CHECK(written.error().message.find("/dev/full") == 0);
 }
 

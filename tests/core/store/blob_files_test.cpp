@@ -177,12 +177,12 @@ TEST_CASE("blob files: a full disk is told with the path, and leaves nothing") {
     chunk = blobs->write_chunk(blob.id, 1, chunk_of(value, 1));
   }
   REQUIRE_FALSE(put);
-  CHECK(put.error().code == ErrorCode::kResourceExhausted);
+  CHECK(put.error().code == ErrorCode::kDiskFull);
   CHECK(put.error().message.find(folder.path()) == 0);
   CHECK(files_in(folder / "tmp") == 0);
   CHECK_FALSE(blobs->has(blob.id));
   REQUIRE_FALSE(chunk);
-  CHECK(chunk.error().code == ErrorCode::kResourceExhausted);
+  CHECK(chunk.error().code == ErrorCode::kDiskFull);
   CHECK(*blobs->begin_partial(blob, hashes) == std::vector<bool>(4));
   CHECK(blobs->put(value));
 }

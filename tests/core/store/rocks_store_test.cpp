@@ -127,7 +127,7 @@ TEST_CASE("rocks store: a full disk is told with its folder, and loses nothing")
       written = (*store)->write(large);
     }
     REQUIRE_FALSE(written);
-    CHECK(written.error().code == ErrorCode::kResourceExhausted);
+    CHECK(written.error().code == ErrorCode::kDiskFull);
     CHECK(written.error().message.find(folder.path()) == 0);
   }
   const auto store = open_rocks_store(folder.path());

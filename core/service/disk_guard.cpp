@@ -1,0 +1,25 @@
+#include "core/service/disk_guard.h"
+
+#include "core/service/exit_code.h"
+
+namespace covey {
+namespace {
+
+const Error* error_of(const Event& event) {
+  if (const auto* failed = std::get_if<WorkFailed>(&event)) return &failed->error;
+  if (const auto* failed = std::get_if<BlobFailed>(&event)) return &failed->error;
+  return nullptr;
+}
+
+}  // namespace
+
+Commands DiskGuard::handle(const Event& event, Instant now) {
+  if (halted_) return {};
+  const Error* error = error_of(event);
+  if (error == nullptr || error->code != ErrorCode::kDiskFull) return inner_.handle(event, now);
+  halted_ = true;
+  return {WriteLog{{LogLevel::kError, "disk_full", {{"reason", error->message}}}},
+          Halt{kExitNoSpace, "the disk is full; free some space and start again, nothing acknowledged is lost"}};
+}
+
+}  // namespace covey

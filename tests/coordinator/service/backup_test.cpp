@@ -1,0 +1,263 @@
+#include "coordinator/service/backup.h"
+
+#include <sys/stat.h>
+
+#include <thread>
+
+#include "coordinator/service/backup_desk.h"
+#include "coordinator/service/restore.h"
+#include "tests/coordinator/service/sample_state.h"
+
+using namespace covey;
+namespace fs = std::filesystem;
+
+namespace {
+
+const std::atomic<bool> kNever = false;
+
+SigningKey record_key() { return SigningKey::from_seed(Secret<32>()); }
+
+RestoreRequest restore_of(const std::string& backup, const std::string& folder) {
+  return {backup, folder, default_mark_path(folder), PeerKey{{7}}, Rollback::kRefuse, instant_of_nanos(1'700'000'100'000'000'000)};
+}
+
+std::vector<Row> without_act(std::vector<Row> rows) {
+  std::erase_if(rows, [](const Row& row) { return row.key == kEpochRow || row.key.starts_with(kAuditTable); });
+  return rows;
+}
+
+ErrorCode code_of(const Result<BackupManifest>& result) {
+  REQUIRE_FALSE(result);
+  return result.error().code;
+}
+
+}  // namespace
+
+TEST_CASE("backup: what a running store held at one moment, whole, and verified") {
+  const TemporaryFolder folder;
+  SampleState state(folder / "home");
+  state.start(4);
+  state.release("one");
+  state.release("two");
+  const std::string to = folder / "backup";
+  const auto made = take_backup(state.plan(to), state.store(), kNever);
+  REQUIRE(made);
+  CHECK(made->mark.ledger == state.head());
+  CHECK(made->mark.epoch == 4);
+  const auto verified = verify_backup(to);
+  if (!verified) MESSAGE(verified.error().message);
+  REQUIRE(verified);
+  CHECK(verified->mark == made->mark);
+  CHECK(verified->bytes() == made->bytes());
+  CHECK(verify_backup(to).has_value());  // verifying leaves nothing behind
+  CHECK(read_rocks_store(to + "/db", Recovery::kStrict)->rows == *state.store().scan(""));
+  CHECK_FALSE(fs::exists(state.data() + "/backup.tmp"));
+  CHECK_FALSE(fs::exists(to + ".partial"));
+  state.release("three");  // and the store goes on
+  CHECK(verify_backup(to)->mark == made->mark);
+}
+
+TEST_CASE("backup: only what its rows name is in it, and values shared or copied as asked") {
+  const TemporaryFolder folder;
+  SampleState state(folder / "home");
+  state.release("one");
+  REQUIRE(state.blobs().put(bytes_of("nobody names this")));
+  BackupPlan plan = state.plan(folder / "backup");
+  nlink_t links = 0;
+  SUBCASE("second names") { links = 2; }
+  SUBCASE("copies") {
+    plan.mode = CopyMode::kCopy;
+    links = 1;
+  }
+  const auto made = take_backup(plan, state.store(), kNever);
+  REQUIRE(made);
+  std::size_t blobs = 0;
+  for (const BackupFile& file : made->files) {
+    if (!file.path.starts_with("blobs/") || file.path.ends_with(".chunks")) continue;
+    ++blobs;
+    struct stat status{};
+    REQUIRE(::stat((plan.destination + "/" + file.path).c_str(), &status) == 0);
+    CHECK(status.st_nlink == links);
+  }
+  CHECK(blobs == 1);
+}
+
+TEST_CASE("backup: a place that is taken, or within what is saved, is refused") {
+  const TemporaryFolder folder;
+  SampleState state(folder / "home");
+  state.release("one");
+  fs::create_directories(folder / "full/inner");
+  CHECK(code_of(take_backup(state.plan(folder / "full"), state.store(), kNever)) == ErrorCode::kAlreadyExists);
+  CHECK(code_of(take_backup(state.plan(state.data() + "/b"), state.store(), kNever)) == ErrorCode::kInvalidArgument);
+  const std::atomic<bool> stopping = true;
+  CHECK(code_of(take_backup(state.plan(folder / "b"), state.store(), stopping)) == ErrorCode::kUnavailable);
+  CHECK_FALSE(fs::exists(folder / "b.partial"));
+  CHECK(code_of(take_backup_at_rest(state.plan(folder / "b"))) == ErrorCode::kUnavailable);  // it runs
+  CHECK(take_backup(state.plan(folder / "b"), state.store(), kNever));
+}
+
+TEST_CASE("backup: any change to any of its files is found") {
+  const TemporaryFolder folder;
+  SampleState state(folder / "home");
+  state.release("one");
+  const std::string to = folder / "backup";
+  BackupPlan plan = state.plan(to);
+  plan.mode = CopyMode::kCopy;
+  REQUIRE(take_backup(plan, state.store(), kNever));
+  const std::vector<std::string> files = *files_below(to);
+  for (const std::string& path : files) {
+    CAPTURE(path);
+    const auto size = fs::file_size(to + "/" + path);
+    REQUIRE(size > 0);
+    turn_bit(to + "/" + path, size / 2);
+    CHECK(code_of(verify_backup(to)) == ErrorCode::kCorrupted);
+    turn_bit(to + "/" + path, size / 2);
+    fs::rename(to + "/" + path, folder / "away");
+    CHECK_FALSE(verify_backup(to).has_value());
+    fs::rename(folder / "away", to + "/" + path);
+  }
+  CHECK(verify_backup(to).has_value());
+  write_at(*open_file(to + "/db/more", OpenMode::kCreateNew), 0, bytes_of("x"), "").value();
+  CHECK(code_of(verify_backup(to)) == ErrorCode::kCorrupted);
+}
+
+TEST_CASE("backup: a manifest's paths stay within it") {
+  BackupManifest manifest;
+  for (const char* path : {"db/../../etc/passwd", "/etc/passwd", "db/a b", "keys/x", "", "db/\x01"}) {
+    manifest.files = {{path, {}}};
+    CAPTURE(path);
+    CHECK_FALSE(manifest_from_text(text_of(manifest)).has_value());
+  }
+  manifest.files = {{"db/CURRENT", {}}};
+  CHECK(manifest_from_text(text_of(manifest)).has_value());
+}
+
+TEST_CASE("restore: equal to what was saved, but for its epoch and its record of the act") {
+  const TemporaryFolder folder;
+  SampleState state(folder / "home");
+  state.start(4);
+  state.release("one");
+  state.release("two");
+  const std::string backup = folder / "backup";
+  SUBCASE("of a running coordinator") { REQUIRE(take_backup(state.plan(backup), state.store(), kNever)); }
+  SUBCASE("of one at rest") {
+    state.close();
+    REQUIRE(take_backup_at_rest(state.plan(backup)));
+    state.open();
+  }
+  const auto rows = *state.store().scan("");
+  state.close();
+  fs::rename(state.data(), folder / "lost");
+  const auto restored = restore_backup(restore_of(backup, folder / "home"), record_key());
+  if (!restored) MESSAGE(restored.error().message);
+  REQUIRE(restored);
+  CHECK_FALSE(restored->rolled_back);
+  CHECK(restored->epoch > 1'700'000'000);
+  state.open();
+  const auto after = *state.store().scan("");
+  CHECK(without_act(after) == without_act(rows));
+  CHECK(*epoch_of_value(**state.store().get(kEpochRow)) == restored->epoch);
+  const auto audit = *state.store().scan(kAuditTable);
+  REQUIRE(audit.size() == 1);
+  ChainReader reader(kAuditChain);
+  const ChainRecord record = *decode_chain_record(audit[0].value);
+  CHECK(reader.follow(record, record_key().public_key()));
+  const AuditEntry act = *decode_audit_entry(record.body);
+  CHECK(act.kind == AuditKind::kRestored);
+  CHECK(act.number == 4);
+  const std::set<Digest> named = *blobs_in_rows(after);
+  for (const Digest& id : named) CHECK(state.blobs().get(id).has_value());
+}
+
+TEST_CASE("restore: what was released since is not forgotten unless that is accepted") {
+  const TemporaryFolder folder;
+  SampleState state(folder / "home");
+  state.start(4);
+  state.release("one");
+  const std::string backup = folder / "backup";
+  REQUIRE(take_backup(state.plan(backup), state.store(), kNever));
+  state.start(9);
+  state.release("two");
+  const std::uint64_t epoch = 9;
+  state.close();
+  RestoreRequest request = restore_of(backup, folder / "home");
+  const auto refusal = [&] {
+    const auto refused = restore_backup(request, record_key());
+    REQUIRE_FALSE(refused);
+    return refused.error();
+  };
+  CHECK(refusal().code == ErrorCode::kAlreadyExists);  // data is there
+  fs::rename(state.data(), folder / "lost");
+  request.coordinator = PeerKey{{8}};
+  CHECK(refusal().code == ErrorCode::kPermissionDenied);
+  request.coordinator = PeerKey{{7}};
+
+  SUBCASE("the mark is ahead") { CHECK(refusal().message.find("had 2 records, the backup has 1") != std::string::npos); }
+  SUBCASE("the mark is missing") {
+    fs::remove(state.mark());
+    CHECK(refusal().message.find("is missing") != std::string::npos);
+  }
+  CHECK(refusal().message.find("--accept-rollback") != std::string::npos);
+  CHECK_FALSE(fs::exists(state.data()));
+  request.rollback = Rollback::kAccept;
+  const auto restored = restore_backup(request, record_key());
+  REQUIRE(restored);
+  CHECK(restored->rolled_back);
+  CHECK(restored->epoch > epoch + 1000);
+  CHECK((*load_mark(state.mark()))->ledger.sequence == 1);
+  CHECK(state.try_open(state.options()).has_value());
+}
+
+TEST_CASE("restore: a stale copy of the store is refused by its mark") {
+  const TemporaryFolder folder;
+  SampleState state(folder / "home");
+  state.start(1);
+  state.release("one");
+  state.close();
+  fs::copy(state.data(), folder / "stale", fs::copy_options::recursive);
+  state.open();
+  state.release("two");
+  state.close();
+  fs::remove_all(state.data());
+  fs::rename(folder / "stale", state.data());
+  const auto refused = state.try_open(state.options());
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == ErrorCode::kCorrupted);
+  fs::remove_all(state.data());  // as is none at all
+  CHECK_FALSE(state.try_open(state.options()).has_value());
+}
+
+TEST_CASE("backup desk: answers whoever may read the folder, and keeps as many as it is told") {
+  const TemporaryFolder folder;
+  SampleState state(folder / "home");
+  state.release("one");
+  const std::string home = folder / "home";
+  REQUIRE(ask_backup(home, {}));
+  CHECK_FALSE(ask_backup(home, {})->has_value());  // nobody is there
+  NullLog log;
+  {
+    const auto desk = BackupDesk::open({home, folder / "own", 2, PeerKey{{7}}}, state.store(), log);
+    REQUIRE(desk);
+    const auto named = ask_backup(home, {folder / "named", CopyMode::kCopy});
+    REQUIRE(named);
+    REQUIRE(named->has_value());
+    CHECK((*named)->folder == folder / "named");
+    CHECK((*named)->ledger == 1);
+    CHECK(verify_backup(folder / "named").has_value());
+    CHECK(ask_backup(home, {"relative", CopyMode::kCopy}).error().code == ErrorCode::kInvalidArgument);
+    CHECK(ask_backup(home, {folder / "named", CopyMode::kCopy}).error().code == ErrorCode::kAlreadyExists);
+    for (const char* old : {"backup-20200101T000000Z", "backup-20210101T000000Z"}) {
+      fs::create_directories(folder / "own");
+      fs::copy(folder / "named", folder / (std::string("own/") + old), fs::copy_options::recursive);
+    }
+    fs::create_directories(folder / "own/backup-of-someone");
+    const auto own = ask_backup(home, {});
+    REQUIRE(own);
+    CHECK((*own)->pruned == 1);
+    CHECK_FALSE(fs::exists(folder / "own/backup-20200101T000000Z"));
+    CHECK(fs::exists(folder / "own/backup-20210101T000000Z"));
+    CHECK(fs::exists(folder / "own/backup-of-someone"));
+    CHECK(verify_backup((*own)->folder).has_value());
+  }
+  CHECK_FALSE(ask_backup(home, {})->has_value());
+}

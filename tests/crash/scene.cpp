@@ -1,0 +1,79 @@
+#include "tests/crash/scene.h"
+
+#include "client/trainer.h"
+#include "core/protocol/limits.h"
+#include "core/service/text_file.h"
+
+namespace covey::crash {
+namespace {
+
+constexpr std::uint64_t kSeed = 20260;
+constexpr std::uint32_t kWide = 1200;  // 1200 x 1200 weights: 22 chunks
+
+}  // namespace
+
+CoordinatorConfig Scene::coordinator_config() const {
+  CoordinatorConfig config;
+  config.authority = sim_authority(kSeed).public_key();
+  config.record_key = std::make_shared<const SigningKey>(sim_record_key(kSeed));
+  config.operators.push_back(boss.certificate);
+  for (const SimIdentity& client : clients) config.operators.push_back(client.certificate);
+  return config;
+}
+
+ClientConfig Scene::client_config(std::size_t client, std::uint64_t instance) const {
+  ClientConfig config;
+  config.coordinator = {coordinator.key, 1};
+  config.capability = population->capability(static_cast<std::uint32_t>(client));
+  config.instance = instance;
+  return config;
+}
+
+std::string Scene::name_of(const PeerKey& key) const {
+  if (key == coordinator.key) return "coordinator";
+  if (key == boss.key) return "operator";
+  for (std::size_t i = 0; i < clients.size(); ++i)
+    if (clients[i].key == key) return "client " + std::to_string(i);
+  return "stranger " + short_hex(key);
+}
+
+Result<std::unique_ptr<Scene>> make_scene(ModelSize size, std::uint32_t clients) {
+  const std::string folder = std::string(COVEY_SOURCE_DIR) + "/examples/tiny";
+  COVEY_TRY(const Bytes text, read_file(folder + "/job.toml", kJobTomlBytesMax));
+  auto scene = std::make_unique<Scene>();
+  COVEY_TRY(scene->job, parse_job(text_of(text)));
+  JobSpec& job = scene->job;
+  job.rounds = 3;
+  job.selection.min_clients = 2;
+  job.round.deadline = 20s;
+  job.round.quorum = 0.5;
+  if (size == ModelSize::kChunked) {
+    job.rounds = 2;
+    job.model.family = ModelFamily::kMlp;
+    job.model.hidden = {kWide, kWide};
+    job.train.local_epochs = 1;
+    job.train.batch_size = 64;
+  }
+  COVEY_TRY_VOID(job.validate());
+  scene->toml = to_toml(job);
+  COVEY_TRY(scene->population, Population::create({job, folder + "/points.csv", clients, kSeed}));
+  scene->coordinator = sim_identity(kSeed, "coordinator", Role::kClient);
+  scene->boss = sim_identity(kSeed, "operator", Role::kOperator);
+  for (std::uint32_t i = 0; i < clients; ++i)
+    scene->clients.push_back(sim_identity(kSeed, "client-" + std::to_string(i), Role::kClient));
+  return scene;
+}
+
+Result<WorkValue> client_work(const Scene& scene, std::size_t client, const Work& work, BlobStore& blobs) {
+  const LocalData& local = scene.population->local(static_cast<std::uint32_t>(client));
+  if (std::holds_alternative<PrepareData>(work)) {
+    COVEY_TRY(DataPrepared prepared, prepare(local));
+    return WorkValue(prepared);
+  }
+  const auto* training = std::get_if<Train>(&work);
+  COVEY_CHECK(training != nullptr);
+  COVEY_TRY(Trained trained, train(*training, {.blobs = blobs, .local = local, .client = scene.clients[client].key}));
+  return WorkValue(std::move(trained));
+}
+
+}  // namespace covey::crash
