@@ -168,7 +168,7 @@ void JobRunner::hide_model(const ModelRow& model) {
   each_blob(model, [&](const Digest& blob) { services_.blobs.hide(blob); });
 }
 
-// Space and memory may come back; a job that never fits must not hold its place for ever.
+// Memory may come back; a job that never fits must not hold its place for ever.
 void JobRunner::model_failed(const Error& error, Instant now) {
   init_ = 0;
   const std::string text = "the initial model: " + error.message;
@@ -327,7 +327,7 @@ bool JobRunner::blob_failed(const BlobFailed& event, Instant now) {
   return true;
 }
 
-// Ours to mend (its sender is away, our disk or memory is full): the client says again that its update
+// Ours to mend (its sender is away, we have no memory left): the client says again that its update
 // is ready. Anything else is the update's own fault, and final for this attempt.
 void JobRunner::update_failed(const PeerKey& peer, Member& member, const Error& error, Instant now) {
   const bool again = error.code == ErrorCode::kUnavailable || error.code == ErrorCode::kNotFound ||

@@ -134,7 +134,7 @@ class JobRunner {
   std::optional<Round> round_;
   Ticket init_ = 0;                      // InitModel
   Ticket init_manifest_ = 0;
-  std::uint32_t init_failures_ = 0;      // for lack of space or memory, since this start
+  std::uint32_t init_failures_ = 0;      // for lack of memory, since this start
   bool paused_ = false;
   bool waiting_ = false;
   struct Refusal {

@@ -45,8 +45,8 @@ struct Partition {
   bool operator==(const Partition&) const = default;
 };
 
-// No blob can be written, which fails the work or the transfer that makes it. Where `rows` do not fit
-// either, a durable write ends the process, which its supervisor starts again and again.
+// No blob can be written, and where `rows` do not fit either, no row. The process that needs one ends, as
+// in production (core/service/disk_guard.h), and its supervisor starts it again and again.
 struct DiskFull {
   std::size_t node = 0;
   Duration from{};

@@ -175,11 +175,30 @@ Result<int> run_once(Options options) {
   return result.interrupted ? kExitInterrupted : kExitOk;
 }
 
+std::string json_text(const std::string& text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    char code[8];
+    if (static_cast<unsigned char>(c) < 0x20) std::snprintf(code, sizeof code, "\\u%04x", static_cast<unsigned>(c));
+    out += static_cast<unsigned char>(c) < 0x20 ? std::string(code) : c == '"' || c == '\\' ? std::string("\\") + c : std::string(1, c);
+  }
+  return out + "\"";
+}
+
 // What a person needs of a failing seed: the smallest scenario that fails so, a file to replay it, and
 // how it ended.
-void explain(const Options& options, const CampaignRequest& request, Populations& populations, std::uint64_t seed, std::uint32_t clients) {
+Result<void> explain(const Options& options, const CampaignRequest& request, Populations& populations, std::uint64_t seed,
+                     std::uint32_t clients) {
   const Shrunk shrunk = shrink_seed(request, populations, scenario_of_seed(request, seed, clients));
   const Scenario& scenario = shrunk.scenario;
+  const std::string path = options.plans + "/seed-" + std::to_string(seed) + ".toml";
+  COVEY_TRY_VOID(write_file(path, bytes_of(to_toml(scenario))));
+  if (options.json) {
+    print("{\"event\":\"shrunk\",\"seed\":" + std::to_string(seed) + ",\"runs\":" + std::to_string(shrunk.runs) + ",\"faults\":" +
+          std::to_string(scenario.faults.size()) + ",\"clients\":" + std::to_string(scenario.clients) + ",\"rounds\":" +
+          std::to_string(scenario.rounds) + ",\"finding\":" + json_text(scenario.finding) + ",\"plan\":" + json_text(path) + "}");
+    return {};
+  }
   print("seed " + std::to_string(seed) + " shrank in " + std::to_string(shrunk.runs) + " runs to " +
         std::to_string(scenario.faults.size()) + " faults, " + std::to_string(scenario.clients) + " clients, " +
         std::to_string(scenario.rounds) + " rounds: " + scenario.finding);
@@ -189,14 +208,8 @@ void explain(const Options& options, const CampaignRequest& request, Populations
     for (const std::string& line : story) print("  " + line.substr(0, 200));
   };
   static_cast<void>(replay(request, populations, scenario, replayed));  // for its story: that it fails is known
-  const std::string path = options.plans + "/seed-" + std::to_string(seed) + ".toml";
-  const std::string text = to_toml(scenario);
-  if (const auto written = write_file(path, bytes_of(text)); !written) {
-    print(text);
-    std::fprintf(stderr, "covey-sim: the plan is above: %s\n", written.error().message.c_str());
-    return;
-  }
   print("replay it: covey-sim run " + options.job + " --faults " + path);
+  return {};
 }
 
 // One world a thread; a seed's result does not depend on its neighbours.
@@ -224,7 +237,9 @@ Result<int> run_faults(const Options& options) {
   const Campaign campaign = run_campaign(request, populations, population->clients());
   const double real = seconds(clock.now() - begin);
   if (shows) std::printf("\n");
-  for (const auto& [seed, why] : campaign.failures) print("seed " + std::to_string(seed) + ": " + why);
+  for (const auto& [seed, why] : campaign.failures)
+    print(options.json ? "{\"event\":\"failed\",\"seed\":" + std::to_string(seed) + ",\"finding\":" + json_text(why) + "}"
+                       : "seed " + std::to_string(seed) + ": " + why);
   if (options.json)
     print("{\"event\":\"faults\",\"seeds\":" + std::to_string(campaign.done) + ",\"failed\":" + std::to_string(campaign.failures.size()) +
           ",\"updates\":" + std::to_string(campaign.updates) + ",\"events\":" + std::to_string(campaign.events) +
@@ -236,7 +251,7 @@ Result<int> run_faults(const Options& options) {
           short_hex(campaign.trace));
   if (StopSignals::interrupted()) return kExitInterrupted;
   for (std::size_t i = 0; i < std::min<std::size_t>(options.shrink, campaign.failures.size()); ++i)
-    explain(options, request, populations, campaign.failures[i].first, population->clients());
+    COVEY_TRY_VOID(explain(options, request, populations, campaign.failures[i].first, population->clients()));
   return campaign.failures.empty() ? kExitOk : kExitFailed;
 }
 
@@ -278,7 +293,7 @@ int run(int argc, char** argv) {
   CLI::App* faults = app.add_subcommand("faults", "Run a small job under many seeds of random faults and check every promise");
   common_options(*faults, options);
   faults->add_option("--seeds", options.seeds, "How many seeds")->capture_default_str()->check(CLI::Range(1, 100'000'000));
-  faults->add_option("--first", options.first, "The first seed")->capture_default_str();
+  faults->add_option("--first", options.first, "The first seed")->capture_default_str()->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 62U));
   faults->add_option("--calm-minutes", options.calm_minutes, "Every job must end within this much virtual time after the last fault")->capture_default_str()->check(CLI::Range(0.1, 1e6));
   faults->add_option("--shrink", options.shrink, "How many failing seeds are made small and written as plans")->capture_default_str()->check(CLI::Range(0, 1000));
   faults->add_option("--plans", options.plans, "Folder for those plans")->capture_default_str();

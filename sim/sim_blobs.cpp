@@ -21,7 +21,7 @@ Result<Bytes> part_of(const Bytes& value, std::uint64_t offset, std::size_t leng
   return Bytes(begin, begin + static_cast<std::ptrdiff_t>(length));
 }
 
-Unexpected no_space() { return unexpected(ErrorCode::kResourceExhausted, "no space is left on the simulated disk"); }
+Unexpected no_space() { return unexpected(ErrorCode::kDiskFull, "no space is left on the simulated disk"); }
 Unexpected missing(const Digest& id) { return unexpected(ErrorCode::kNotFound, "blob " + short_hex(id) + " is not here"); }
 
 }  // namespace

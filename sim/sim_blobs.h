@@ -43,7 +43,7 @@ class SimBlobs final : public BlobStore {
 
   void adopt(const Digest& id, BlobPool::Value value);
   void crash(Random& random);
-  // Nothing more can be written: puts, chunks and partial values fail with kResourceExhausted.
+  // Nothing more can be written: puts, chunks and partial values fail with kDiskFull.
   void set_full(bool full);
   bool full();
   BlobPool& pool() { return pool_; }

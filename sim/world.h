@@ -88,6 +88,7 @@ class World {
   void crash(Node& node);
   void crash_in_write(Node& node, Duration down);
   void write_done(Node& node, Ticket ticket);
+  void end_for_space(Node& node);
   bool disk_full(const Node& node, bool rows) const;
   void dispatch(Node& node, const Event& event);
   void execute(Node& node, Command command);

@@ -106,8 +106,8 @@ TEST_CASE("sim blobs: a full disk takes nothing, and serves what it has") {
   SimBlobs node(pool);
   const auto blob = node.put(pattern(10));
   node.set_full(true);
-  CHECK(node.put(pattern(11)).error().code == ErrorCode::kResourceExhausted);
-  CHECK(node.begin_partial({Digest{}, 3}, {Digest{}}).error().code == ErrorCode::kResourceExhausted);
+  CHECK(node.put(pattern(11)).error().code == ErrorCode::kDiskFull);
+  CHECK(node.begin_partial({Digest{}, 3}, {Digest{}}).error().code == ErrorCode::kDiskFull);
   CHECK(node.get(blob->id).value() == pattern(10));
   node.set_full(false);
   CHECK(node.put(pattern(11)).has_value());

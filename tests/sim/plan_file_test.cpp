@@ -49,6 +49,21 @@ TEST_CASE("plan file: what it does not know or cannot mean is refused by name") 
   CHECK(refusal(std::string(kPlanBytesMax + 1, '#')).find("at most") != std::string::npos);
 }
 
+TEST_CASE("plan file: any prefix and any changed byte of a plan are read or refused with words") {
+  Scenario scenario;
+  for (std::uint64_t seed = 1; scenario.faults.liars.empty() || scenario.faults.full_disks.empty(); ++seed)
+    scenario.faults = random_faults(10, 60s, Random(seed).split("faults"));
+  const std::string text = to_toml(scenario);
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto cut = scenario_from(text.substr(0, i));
+    CHECK((cut.has_value() || !cut.error().message.empty()));
+    std::string changed = text;
+    changed[i] = static_cast<char>(changed[i] ^ 0x15);
+    const auto other = scenario_from(changed);
+    CHECK((other.has_value() || !other.error().message.empty()));
+  }
+}
+
 TEST_CASE("fault plan: what fits no world is refused") {
   const auto refused = [](auto change) {
     FaultPlan plan;
