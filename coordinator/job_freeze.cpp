@@ -43,6 +43,7 @@ void JobRunner::release_frozen(Instant now) {
   work.model = latest.manifest;
   work.optimizer_state = latest.optimizer_state;
   work.next_version = round_->key.round;
+  services_.blobs.making(job_.id);
   round_->work = services_.out.next_ticket();
   services_.out.now(StartWork{round_->work, std::move(work)});
 }

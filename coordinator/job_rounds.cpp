@@ -259,6 +259,7 @@ void JobRunner::commit(Instant now, std::optional<ModelRow> next) {
   }
   const std::uint32_t version = round_->key.round;
   hold_model(*next);
+  services_.blobs.made(job_.id);
   drop_round(batch);
   batch.put(model_key(job_.id, version), encode(*next));
   std::optional<ModelRow> hidden;
@@ -285,6 +286,7 @@ void JobRunner::commit(Instant now, std::optional<ModelRow> next) {
 }
 
 void JobRunner::abandon(Instant now, const std::string& why, Duration pause) {
+  services_.blobs.made(job_.id);
   const RoundKey key = round_->key;
   services_.out.log(LogLevel::kWarning, "attempt_abandoned",
                     {{"job", job_.id}, {"round", key.round}, {"attempt", key.attempt}, {"reason", why}});

@@ -140,6 +140,7 @@ void JobRunner::begin(Instant now) {
 }
 
 void JobRunner::make_model(Instant) {
+  services_.blobs.making(job_.id);
   init_ = services_.out.next_ticket();
   services_.out.now(StartWork{init_, InitModel{job_.spec}});
 }
@@ -171,6 +172,7 @@ void JobRunner::hide_model(const ModelRow& model) {
 // Memory may come back; a job that never fits must not hold its place for ever.
 void JobRunner::model_failed(const Error& error, Instant now) {
   init_ = 0;
+  services_.blobs.made(job_.id);
   const std::string text = "the initial model: " + error.message;
   if (error.code != ErrorCode::kResourceExhausted || ++init_failures_ >= job_.spec.round.attempts_max)
     return end(JobState::kFailed, now, text);
@@ -186,6 +188,7 @@ void JobRunner::model_ready(const BlobFetched& event, Instant now) {
   ModelRow model{event.blob, std::move(manifest->shards), std::nullopt};
   hold_model(model);
   services_.blobs.hold(job_.config.id);
+  services_.blobs.made(job_.id);
   job_.summary.model = model.manifest;
   Batch batch;
   batch.put(model_key(job_.id, 0), encode(model));
@@ -217,6 +220,7 @@ void JobRunner::end(JobState state, Instant now, const std::string& text, Batch 
   if (init_ != 0) services_.out.now(CancelWork{init_});
   if (init_manifest_ != 0) services_.out.now(CancelFetch{init_manifest_});
   init_ = init_manifest_ = 0;
+  services_.blobs.made(job_.id);
   drop_round(batch);
   services_.out.now(CancelTimer{timer("deadline")});
   services_.out.now(CancelTimer{timer("pause")});
