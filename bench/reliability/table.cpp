@@ -13,6 +13,11 @@ Table reliability_table() {
               {"row 8", net_slow_loris},
               {"row 9", net_giant_frames},
               {"row 10", net_file_exhaustion},
+              {"row 11", net_malformed},
+              {"row 25", net_revocation},
+              {"row 26", net_downgrade},
+              {"row 27", net_hijack},
+              {"row 29", net_stopped_reader},
           }};
 }
 
