@@ -14,6 +14,7 @@
 #include "core/service/orphans.h"
 #include "core/service/pooled_executor.h"
 #include "core/service/signals.h"
+#include "core/service/supervisor.h"
 #include "core/service/text_file.h"
 #include "core/store/blobs.h"
 #include "net/reactor.h"
@@ -63,20 +64,26 @@ Result<int> serve(const Options& options) {
 
   CoordinatorConfig config;
   config.authority = home.address.authority;
+  config.record_key = home.record;
   config.jobs_running_max = options.jobs;
   config.nodes_max = options.nodes_max;
   config.operators = home.operators;
   COVEY_TRY(const auto coordinator, Coordinator::create(config, rows));
   PooledExecutor executor(*store, options.threads,
-                          [&blobs](const Work& work, const std::atomic<bool>&) { return coordinator_work(work, *blobs); });
+                          [&](const Work& work, const std::atomic<bool>&) {
+                            return coordinator_work(work, *blobs, [&](std::string_view key) { return store->get(key); });
+                          });
   SystemClock clock;
   ListenConfig listen = options.listen;
   listen.send_bytes_max = options.send_mib << 20U;
-  COVEY_TRY(const auto reactor, make_listener(listen, {*coordinator, executor, *blobs, clock, *log, home.curve}));
+  const Supervisor supervisor = Supervisor::from_environment();
+  WatchedMachine machine(*coordinator, supervisor, clock);
+  COVEY_TRY(const auto reactor, make_listener(listen, {machine, executor, *blobs, clock, *log, home.curve}));
   log->info("coordinator_started", {{"home", options.home}, {"listen", options.listen.address},
                                     {"control_port", reactor->control_port()}, {"bulk_port", reactor->bulk_port()},
                                     {"rows", rows.size()}, {"threads", options.threads}});
   const StopSignals signals([&reactor] { reactor->request_shutdown(); });
+  supervisor.ready("serving on ports " + std::to_string(reactor->control_port()) + " and " + std::to_string(reactor->bulk_port()));
   return reactor->run();
 }
 

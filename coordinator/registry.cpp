@@ -47,7 +47,8 @@ bool Budget::spend(Instant now) {
   return true;
 }
 
-Registry::Registry(Config config, Outbox& out, Journal& journal) : config_(config), out_(out), journal_(journal) {}
+Registry::Registry(Config config, Outbox& out, Journal& journal, RecordBook& records)
+    : config_(config), out_(out), journal_(journal), records_(records) {}
 
 // ---- rows
 
@@ -217,7 +218,12 @@ void Registry::add_node(const Certificate& certificate, Instant now) {
   journal_.write(batch, now, 0,
                  std::string(covey::name_of(certificate.role())) + " " + certificate.name + " enrolled with key " +
                      short_hex(certificate.curve));
-  out_.persist(std::move(batch));
+  AuditEntry act;
+  act.kind = AuditKind::kEnrolled;
+  act.time = now;
+  act.who = certificate.curve;
+  act.text = std::string(covey::name_of(certificate.role())) + " " + certificate.name;
+  records_.persist(std::move(batch), {std::move(act)});
   nodes_[certificate.curve] = std::move(node);
   out_.after(AdmitPeer{certificate.curve, Admission::kMember});
   out_.log(LogLevel::kInfo, "node_enrolled",
@@ -315,14 +321,18 @@ void Registry::answer_again(Node& node, const Link& from, const Join& join, Inst
     node.unsaved = true;
   }
   relink(node, from);
-  out_.say(from, accepted(node, join));
+  JoinAccepted answer = accepted(node, join);
+  if (records_.started())
+    out_.say(from, std::move(answer));
+  else
+    out_.send(from, std::move(answer));  // nobody hears of an epoch that a crash could undo
   refuse_newcomer(node, now);
 }
 
 JoinAccepted Registry::accepted(const Node& node, const Join& join) const {
   const auto version = negotiate(config_.protocol, range_of(join));
   COVEY_CHECK(version.has_value());  // join() has judged it
-  return {node.summary.name, *version, reconnect_window(names_.size())};
+  return {node.summary.name, records_.epoch(), *version, reconnect_window(names_.size())};
 }
 
 void Registry::relink(Node& node, const Link& from) {

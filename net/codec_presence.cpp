@@ -33,13 +33,14 @@ Join read(const Fields& fields, schema::Join::Reader from) {
 
 void write(schema::JoinAccepted::Builder to, const JoinAccepted& message) {
   to.setName(wire_text(message.name, kNameBytesMax));
+  to.setEpoch(message.epoch);
   to.setProtocolVersion(message.protocol_version);
   to.setReconnectWindow(message.reconnect_window.count());
 }
 
 JoinAccepted read(const Fields& fields, schema::JoinAccepted::Reader from) {
-  return {fields.name("name", from.getName()), from.getProtocolVersion(),
-          fields.duration("reconnect_window", from.getReconnectWindow())};
+  return {fields.name("name", from.getName()), fields.within("epoch", from.getEpoch(), 1, kEpochMax),
+          from.getProtocolVersion(), fields.duration("reconnect_window", from.getReconnectWindow())};
 }
 
 void write(schema::JoinRefused::Builder to, const JoinRefused& message) {

@@ -65,6 +65,7 @@ Cast make_cast(std::uint64_t seed, std::uint32_t clients) {
 NodeParts coordinator_parts(std::uint64_t seed, const Cast& cast) {
   CoordinatorConfig config;
   config.authority = sim_authority(seed).public_key();
+  config.record_key = std::make_shared<const SigningKey>(sim_record_key(seed));
   config.operators.push_back(cast.boss.certificate);
   for (const SimIdentity& client : cast.clients) config.operators.push_back(client.certificate);
   return {cast.coordinator.key, false,

@@ -187,7 +187,7 @@ bool client_refuses_downgrade() {
   config.protocol = {kProtocolVersion + 1, kProtocolVersion + 3};
   const auto client = Client::create(config, {}).value();
   client->handle(Started{}, instant_of_nanos(1));
-  for (const Command& command : client->handle(Received{config.coordinator, JoinAccepted{"n", kProtocolVersion, {}}}, instant_of_nanos(2)))
+  for (const Command& command : client->handle(Received{config.coordinator, JoinAccepted{"n", 1, kProtocolVersion, {}}}, instant_of_nanos(2)))
     if (const auto* halt = std::get_if<Halt>(&command)) return halt->exit_code != 0;
   return false;
 }

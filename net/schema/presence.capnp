@@ -21,8 +21,9 @@ struct Join {
 
 struct JoinAccepted {
   name @0 :Text;
-  protocolVersion @1 :UInt32;     # 0: 1
-  reconnectWindow @2 :Int64;      # nanoseconds
+  epoch @1 :UInt64;         # from 1
+  protocolVersion @2 :UInt32;     # 0: 1
+  reconnectWindow @3 :Int64;      # nanoseconds
 }
 
 struct JoinRefused {

@@ -3,6 +3,9 @@
 #include <cstdint>
 
 #include "core/base/check.h"
+#include "core/protocol/audit.h"
+#include "core/protocol/chain.h"
+#include "core/protocol/ledger.h"
 #include "core/protocol/records.h"
 
 namespace {
@@ -25,5 +28,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   written_the_same(covey::decode_update_ready(input), input);
   written_the_same(covey::decode_journal_entry(input), input);
   written_the_same(covey::decode_node_summary(input), input);
+  written_the_same(covey::decode_chain_record(input), input);
+  written_the_same(covey::decode_audit_entry(input), input);
+  written_the_same(covey::decode_release_record(input), input);
   return 0;
 }
