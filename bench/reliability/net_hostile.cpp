@@ -201,7 +201,7 @@ bool dead_door_stays_shut() {
   ZapDoor::guard(socket, server);
   const std::uint16_t port = listening_port();
   if (!socket.bind("tcp://127.0.0.1:" + std::to_string(port))) return false;
-  CoordinatorAddress address{"127.0.0.1", port, port, server.public_key(), {}};
+  CoordinatorAddress address{"127.0.0.1", port, port, server.public_key(), {}, {}};
   Probe probe(address, CurveKey::generate(random));
   probe.send(Heartbeat{1});
   const auto link = probe.await_link(1);

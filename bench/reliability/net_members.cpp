@@ -140,7 +140,7 @@ int read_for_ever(const CoordinatorAddress& address, const std::vector<BlobRef>&
 
 std::vector<Figure> net_stopped_reader() {
   const CurveKey key = library_key();
-  const CoordinatorAddress address{"127.0.0.1", listening_port(), listening_port(), key.public_key(), {}};
+  const CoordinatorAddress address{"127.0.0.1", listening_port(), listening_port(), key.public_key(), {}, {}};
   std::vector<BlobRef> refs;
   {
     MemoryBlobs scratch;
