@@ -19,7 +19,7 @@ class Coordinator::State {
       : config_(std::move(config)),
         blobs_(out_),
         registry_({config_.authority, config_.nodes_max}, out_, journal_),
-        services_{out_, registry_, journal_, blobs_},
+        services_{out_, registry_, journal_, blobs_, config_.memory_bytes_max},
         desk_(services_, jobs_) {}
 
   Result<void> load(const Row& row);
@@ -254,11 +254,21 @@ void Coordinator::State::tell_news(Instant now) {
 
 void Coordinator::State::begin_jobs(Instant now) {
   std::uint32_t running = 0;
-  each_active([&](JobRunner&) { ++running; });
+  std::uint64_t taken = 0;  // bytes
+  each_active([&](JobRunner& job) {
+    ++running;
+    taken += memory_bytes_of(job.job().spec);
+  });
   for (auto& [id, job] : jobs_) {
     if (running >= config_.jobs_running_max) return;
     if (job->job().summary.state != JobState::kPending) continue;
+    const std::uint64_t bytes = memory_bytes_of(job->job().spec);
+    if (taken != 0 && bytes > config_.memory_bytes_max - std::min(taken, config_.memory_bytes_max))
+      return job->wait("waiting for memory: its sum takes " + std::to_string(bytes >> 20) + " MiB, running jobs hold " +
+                       std::to_string(taken >> 20) + " of " + std::to_string(config_.memory_bytes_max >> 20));
     job->begin(now);
+    if (job->job().summary.state != JobState::kRunning) continue;
+    taken += bytes;
     ++running;
   }
 }

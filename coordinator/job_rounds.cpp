@@ -178,6 +178,7 @@ std::uint32_t JobRunner::needed() const {
 
 void JobRunner::consider(Instant now) {
   if (!round_ || round_->frozen) return;
+  if (round_->closing) return freeze(now);
   const RoundTally tally = round_->tally();
   const bool enough = tally.delivered >= needed();
   if (tally.delivered >= round_->row.target || (enough && tally.coming == 0)) return freeze(now);
@@ -188,12 +189,25 @@ void JobRunner::consider(Instant now) {
             pause_after(round_->key.attempt));
 }
 
+// A sum is closed only when nothing is being added to it: whether that ends well decides what is in it.
+bool JobRunner::close_sum() {
+  if (!sums()) return true;
+  round_->closing = true;
+  bool adding = false;
+  for (auto& [peer, member] : round_->members) {
+    if (member.state == MemberState::kChecking) adding = true;
+    else if (member.state != MemberState::kDelivered) interrupt(member);
+  }
+  return !adding;
+}
+
 void JobRunner::freeze(Instant now) {
+  if (!close_sum()) return;
   round_->frozen = true;
   Aggregate work;
   for (auto& [peer, member] : round_->members) {
     if (member.state == MemberState::kDelivered) {
-      if (member.update.update) work.contributions.push_back({*member.update.update, member.update.examples});
+      if (member.update.update) work.contributions.push_back({*member.update.update, weight(member)});
       continue;
     }
     interrupt(member);
@@ -398,6 +412,11 @@ void JobRunner::node_revoked(const PeerKey& peer, Instant now) {
   if (at == round_->members.end()) return;
   Member& member = at->second;
   const bool delivered = member.state == MemberState::kDelivered;
+  if (sums() && (delivered || member.state == MemberState::kChecking)) {
+    member.state = MemberState::kRevoked;
+    release(member);
+    return abandon(now, "a client was revoked whose update is in the sum", Duration{});
+  }
   interrupt(member);
   member.state = MemberState::kRevoked;
   if (delivered) {  // what it gave does not count either

@@ -24,6 +24,7 @@ struct Services {
   Registry& registry;
   Journal& journal;
   BlobKeeper& blobs;
+  std::uint64_t memory_bytes_max = ~std::uint64_t{0};  // for all running jobs together: memory_bytes_of
 };
 
 inline constexpr std::uint64_t kExamplesMax = std::uint64_t{1} << 40;  // one client's weight
@@ -42,6 +43,7 @@ class JobRunner {
 
   void submit(Instant now);              // persists a new job as pending
   void begin(Instant now);               // its turn has come
+  void wait(const std::string& text);    // it has not: why
   Result<std::string> stop(Instant now, const std::string& by);
 
   void tick(Instant now);                // opens a round when enough nodes are there
@@ -89,6 +91,7 @@ class JobRunner {
   void offer(const PeerKey& peer, Instant now);
   void consider(Instant now);            // whether the round can close
   std::uint32_t needed() const;          // updates below which it cannot commit
+  bool close_sum();                      // false: not yet
   void freeze(Instant now);
   void abandon(Instant now, const std::string& why, Duration pause);
   void aggregated(const Aggregated& value);
@@ -98,6 +101,8 @@ class JobRunner {
   void close_to_cohort(const std::string& text);
 
   // job_updates.cpp: one member
+  bool sums() const;                     // its updates are summed as they come, and not kept
+  std::uint64_t weight(const Member& member) const;  // of its update in the sum
   Member* member_of(const RoundKey& key, const PeerKey& peer);
   Result<void> judge_update(const UpdateReady& message) const;
   void fetch_queued();

@@ -1,4 +1,6 @@
 // covey-coordinator: the service. Parses flags, reads its folder, wires the parts, runs.
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <thread>
@@ -20,11 +22,19 @@
 namespace covey {
 namespace {
 
+// Half of what this machine has.
+std::uint64_t memory_default_mib() {
+  const long pages = ::sysconf(_SC_PHYS_PAGES), bytes = ::sysconf(_SC_PAGESIZE);
+  if (pages <= 0 || bytes <= 0) return 1024;
+  return static_cast<std::uint64_t>(pages) / 2 * static_cast<std::uint64_t>(bytes) >> 20;
+}
+
 struct Options {
   std::string home = default_home();
   ListenConfig listen;
   std::size_t threads = std::max(1U, std::thread::hardware_concurrency());
   std::uint32_t jobs = 1;
+  std::uint64_t memory_mib = memory_default_mib();
   bool json = false;
   bool verbose = false;
 };
@@ -50,15 +60,16 @@ Result<int> serve(const Options& options) {
   CoordinatorConfig config;
   config.authority = home.address.authority;
   config.jobs_running_max = options.jobs;
+  config.memory_bytes_max = options.memory_mib << 20;
   config.operators = home.operators;
   COVEY_TRY(const auto coordinator, Coordinator::create(config, rows));
-  PooledExecutor executor(*store, options.threads,
-                          [&blobs](const Work& work, const std::atomic<bool>&) { return coordinator_work(work, *blobs); });
+  CoordinatorWork work({options.threads, config.memory_bytes_max});
+  PooledExecutor executor(*store, options.threads, [&](const Work& one, const std::atomic<bool>&) { return work.compute(one, *blobs); });
   SystemClock clock;
   COVEY_TRY(const auto reactor, make_listener(options.listen, {*coordinator, executor, *blobs, clock, *log, home.curve}));
   log->info("coordinator_started", {{"home", options.home}, {"listen", options.listen.address},
                                     {"control_port", reactor->control_port()}, {"bulk_port", reactor->bulk_port()},
-                                    {"rows", rows.size()}, {"threads", options.threads}});
+                                    {"rows", rows.size()}, {"threads", options.threads}, {"memory_mib", options.memory_mib}});
   const StopSignals signals([&reactor] { reactor->request_shutdown(); });
   return reactor->run();
 }
@@ -73,6 +84,8 @@ int run(int argc, char** argv) {
   app.add_option("--bulk-port", options.listen.bulk_port, "Port for models and updates (0: any free one)")->capture_default_str();
   app.add_option("--threads", options.threads, "Threads for aggregation")->capture_default_str()->check(CLI::Range(1, 1024));
   app.add_option("--jobs", options.jobs, "Jobs that run at the same time; others wait")->capture_default_str()->check(CLI::Range(1, 64));
+  app.add_option("--memory", options.memory_mib, "MiB for the sums of running jobs with durability = \"attempt\"; a job that never fits is refused, one that does not fit now waits")
+      ->capture_default_str()->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 30));
   app.add_flag("--json", options.json, "Log as JSON lines");
   app.add_flag("--verbose", options.verbose, "Log details");
   app.set_version_flag("--version", COVEY_VERSION);

@@ -46,6 +46,7 @@ struct Round {
   std::map<PeerKey, Member> members;
   Instant deadline;
   bool frozen = false;          // no update counts any more: it is being committed
+  bool closing = false;         // about to be frozen: only updates that are being summed still count
   bool committed = false;
   Ticket work = 0;              // Aggregate
   Ticket manifest = 0;          // fetch of the next model's manifest

@@ -48,7 +48,7 @@ Checker::Finding Checker::on_accepted(const PeerKey& client, const UpdateAccepte
   const auto offered = attempt.offered.find(client);
   if (offered == attempt.offered.end()) return "an update" + of(client) + " was acknowledged that it never sent";
   if (!offered->second.update) return std::nullopt;  // an evaluation round
-  if (!committed_.contains({accepted.key.job, accepted.key.round}) && !durable(update_key(accepted.key, client)) &&
+  if (durability_ == Durability::kUpdate && !committed_.contains({accepted.key.job, accepted.key.round}) && !durable(update_key(accepted.key, client)) &&
       !durable(model_key(accepted.key.job, accepted.key.round)))
     return "an update" + of(client) + " in " + to_text(accepted.key) + " was acknowledged before it was durable";
   if (!attempt.acknowledged.contains(client)) ++acknowledged_total_;

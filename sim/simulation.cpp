@@ -67,12 +67,14 @@ NodeParts coordinator_parts(std::uint64_t seed, const Cast& cast) {
   config.authority = sim_authority(seed).public_key();
   config.operators.push_back(cast.boss.certificate);
   for (const SimIdentity& client : cast.clients) config.operators.push_back(client.certificate);
+  const auto work = std::make_shared<CoordinatorWork>();  // shared: by two functions of the parts
   return {cast.coordinator.key, false,
-          [config](const std::vector<Row>& rows, std::uint64_t) -> Result<std::unique_ptr<Machine>> {
+          [config, work](const std::vector<Row>& rows, std::uint64_t) -> Result<std::unique_ptr<Machine>> {
+            work->forget_all();  // what the process before this one held in memory
             COVEY_TRY(auto machine, Coordinator::create(config, rows));
             return std::unique_ptr<Machine>(std::move(machine));
           },
-          [](const Work& work, BlobStore& blobs) { return coordinator_work(work, blobs); },
+          [work](const Work& one, BlobStore& blobs) { return work->compute(one, blobs); },
           [](const Work&) { return kShortWork; }};
 }
 
@@ -133,7 +135,7 @@ Result<SimulationResult> simulate(const SimulationRequest& request, const Popula
   view.on_round = request.on_round;
   const std::string job = to_toml(request.job);
   const BlobRef job_blob = blob_ref_of(bytes_of(job));
-  Checker checker(quorum_of(request.job));
+  Checker checker(quorum_of(request.job), request.job.durability);
 
   std::vector<NodeParts> parts;
   parts.push_back(coordinator_parts(request.seed, cast));

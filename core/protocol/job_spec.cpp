@@ -79,6 +79,14 @@ const char* name_of(ServerOptimizerKind kind) {
   return "unknown";
 }
 
+const char* name_of(Durability durability) { return durability == Durability::kUpdate ? "update" : "attempt"; }
+
+Result<Durability> durability_from(std::string_view name) {
+  for (const auto durability : {Durability::kUpdate, Durability::kAttempt})
+    if (name == name_of(durability)) return durability;
+  return bad_setting("durability", setting_text(name), R"(must be "update" or "attempt")");
+}
+
 Result<ServerOptimizerKind> server_optimizer_from(std::string_view name) {
   for (const auto kind : {ServerOptimizerKind::kFedAvg, ServerOptimizerKind::kFedAvgM,
                           ServerOptimizerKind::kFedAdam, ServerOptimizerKind::kFedYogi})
@@ -104,6 +112,7 @@ Result<void> JobSpec::validate() const {
   COVEY_TRY_VOID(setting_within("round.attempts_max", std::uint64_t{round.attempts_max}, 1, 1000));
   COVEY_TRY_VOID(check_server(server));
   COVEY_TRY_VOID(setting_within("update.clip_norm", update.clip_norm, 0.0, 1e6));
+  COVEY_TRY_VOID(setting_within("update.value_max", update.value_max, 1e-6, 1e6));
   COVEY_TRY_VOID(setting_within("simulation.clients", std::uint64_t{simulation.clients}, 1, kClientsMax));
   return simulation.partition.validate();
 }

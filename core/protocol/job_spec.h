@@ -16,6 +16,12 @@ enum class ServerOptimizerKind : std::uint8_t { kFedAvg, kFedAvgM, kFedAdam, kFe
 const char* name_of(ServerOptimizerKind kind);  // "fedavg", "fedavgm", "fedadam", "fedyogi"
 Result<ServerOptimizerKind> server_optimizer_from(std::string_view name);
 
+// What is kept of an update between its acknowledgement and the commit of its round. kUpdate: all of
+// it, on disk. kAttempt: its share of a sum in memory, so that a restart abandons the attempt.
+enum class Durability : std::uint8_t { kUpdate, kAttempt };
+const char* name_of(Durability durability);  // "update", "attempt"
+Result<Durability> durability_from(std::string_view name);
+
 // [selection]
 struct SelectionSpec {
   double fraction = 1.0;          // of the nodes that are there, (0, 1]
@@ -45,6 +51,7 @@ struct ServerSpec {
 // [update]
 struct UpdateSpec {
   double clip_norm = 0;            // L2 bound on one client's update; 0: none
+  double value_max = 64;           // bound on |element|: an update beyond it is refused
   bool operator==(const UpdateSpec&) const = default;
 };
 
@@ -60,6 +67,7 @@ struct JobSpec {
   std::string name = "job";
   std::uint32_t rounds = 10;
   std::uint64_t seed = 1;
+  Durability durability = Durability::kUpdate;
   ModelSpec model;
   DataSpec data;
   TrainSpec train;

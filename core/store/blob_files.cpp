@@ -73,7 +73,10 @@ class BlobFiles final : public BlobStore {
   bool has(const Digest& id) override { return file_exists(value_path(id)); }
   Result<Bytes> get(const Digest& id) override;
   Result<std::uint64_t> size(const Digest& id) override;
+  Result<std::unique_ptr<BlobWriter>> writer() override;
   Result<Bytes> read(const Digest& id, std::uint64_t offset, std::size_t length) override;
+  Result<void> read_into(const Digest& id, std::uint64_t offset, std::span<std::uint8_t> out) override;
+  Result<void> read_written(const Digest& id, std::uint64_t offset, std::span<std::uint8_t> out) override;
   Result<std::vector<Digest>> chunk_hashes(const Digest& id) override;
   Result<std::vector<bool>> begin_partial(const BlobRef& blob,
                                           const std::vector<Digest>& hashes) override;
@@ -84,6 +87,7 @@ class BlobFiles final : public BlobStore {
   Result<std::vector<Digest>> list() override;
 
  private:
+  friend class FileWriter;
   std::string folder_of(const Digest& id) const {
     return root_ + "/blobs/" + hex(id.span().first(1));
   }
@@ -94,6 +98,7 @@ class BlobFiles final : public BlobStore {
   }
   // Whole and synced under its name, or not there; the name itself lasts after sync_folder().
   Result<void> replace_file(const std::string& path, ByteSpan bytes);
+  Result<BlobRef> adopt(const std::string& path, std::uint64_t size, const std::vector<Digest>& hashes);
   Result<FileDescriptor> open_value(const Digest& id);
   // kCorrupted unless the file's bytes make the id.
   Result<HashedFile> verify(const Digest& id, const FileDescriptor& file, const std::string& path);
@@ -155,6 +160,80 @@ Result<HashedFile> BlobFiles::verify(const Digest& id, const FileDescriptor& fil
   return hashed;
 }
 
+// Appends to a file in tmp/, which takes the value's name when it is finished.
+class FileWriter final : public BlobWriter {
+ public:
+  FileWriter(BlobFiles& files, std::string path, FileDescriptor file)
+      : files_(files), path_(std::move(path)), file_(std::move(file)) {}
+  ~FileWriter() override { (void)remove_file(path_); }  // what is left is swept at the next open
+
+  Result<void> append(ByteSpan piece) override {
+    while (!piece.empty()) {
+      const std::size_t count = std::min(piece.size(), kChunkBytes - part_.size());
+      if (part_.empty() && count == kChunkBytes) {
+        COVEY_TRY_VOID(write(piece.first(count)));
+      } else {
+        part_.insert(part_.end(), piece.begin(), piece.begin() + static_cast<std::ptrdiff_t>(count));
+        if (part_.size() == kChunkBytes) COVEY_TRY_VOID(flush());
+      }
+      piece = piece.subspan(count);
+    }
+    return {};
+  }
+  Result<void> read_back(std::uint64_t offset, std::span<std::uint8_t> out) override {
+    COVEY_CHECK(offset + out.size() <= size_ + part_.size());
+    const auto on_disk = static_cast<std::size_t>(std::min<std::uint64_t>(out.size(), size_ - std::min(offset, size_)));
+    COVEY_TRY(const std::size_t got, read_at(file_, offset, out.first(on_disk), path_));
+    if (got != on_disk) return unexpected(ErrorCode::kCorrupted, path_ + ": shorter than what was written");
+    const std::uint64_t rest = offset + on_disk - size_;  // where in part_
+    if (on_disk < out.size())
+      std::copy_n(part_.begin() + static_cast<std::ptrdiff_t>(rest), out.size() - on_disk,
+                  out.begin() + static_cast<std::ptrdiff_t>(on_disk));
+    return {};
+  }
+  Result<BlobRef> finish() override {
+    if (!part_.empty()) COVEY_TRY_VOID(flush());
+    COVEY_TRY_VOID(sync_file(file_, path_));
+    return files_.adopt(path_, size_, hashes_);
+  }
+
+ private:
+  Result<void> flush() {
+    COVEY_TRY_VOID(write(part_));
+    part_.clear();
+    return {};
+  }
+  Result<void> write(ByteSpan chunk) {
+    COVEY_TRY_VOID(write_at(file_, size_, chunk, path_));
+    hashes_.push_back(chunk_digest(chunk));
+    size_ += chunk.size();
+    return {};
+  }
+
+  BlobFiles& files_;
+  std::string path_;
+  FileDescriptor file_;
+  std::uint64_t size_ = 0;  // in the file: whole chunks, until finish()
+  std::vector<Digest> hashes_;
+  Bytes part_;              // the chunk being filled
+};
+
+Result<std::unique_ptr<BlobWriter>> BlobFiles::writer() {
+  std::string path = root_ + "/tmp/" + std::to_string(temporary_count_++);
+  COVEY_TRY(FileDescriptor file, open_file(path, OpenMode::kReplace));
+  return std::unique_ptr<BlobWriter>(std::make_unique<FileWriter>(*this, std::move(path), std::move(file)));
+}
+
+// A synced temporary file with these chunks becomes the value.
+Result<BlobRef> BlobFiles::adopt(const std::string& path, std::uint64_t size, const std::vector<Digest>& hashes) {
+  const BlobRef blob{blob_id(size, hashes), size};
+  COVEY_TRY_VOID(make_folders(folder_of(blob.id)));
+  COVEY_TRY_VOID(replace_file(chunks_path(blob.id), joined(hashes)));
+  COVEY_TRY_VOID(rename_file(path, value_path(blob.id)));
+  COVEY_TRY_VOID(sync_folder(folder_of(blob.id)));
+  return blob;
+}
+
 Result<BlobRef> BlobFiles::put(ByteSpan value) {
   const std::vector<Digest> hashes = blob_rules::hash_chunks(value);
   const BlobRef blob{blob_id(value.size(), hashes), value.size()};
@@ -185,13 +264,30 @@ Result<std::uint64_t> BlobFiles::size(const Digest& id) {
 }
 
 Result<Bytes> BlobFiles::read(const Digest& id, std::uint64_t offset, std::size_t length) {
+  COVEY_TRY(const std::uint64_t whole, size(id));
+  COVEY_TRY_VOID(blob_rules::check_range(id, whole, offset, length));  // before so much memory is taken
+  Bytes part(length);
+  COVEY_TRY_VOID(read_into(id, offset, part));
+  return part;
+}
+
+Result<void> BlobFiles::read_into(const Digest& id, std::uint64_t offset, std::span<std::uint8_t> out) {
   COVEY_TRY(const FileDescriptor file, open_value(id));
   COVEY_TRY(const std::uint64_t size, file_size(file, value_path(id)));
-  COVEY_TRY_VOID(blob_rules::check_range(id, size, offset, length));
-  Bytes part(length);
-  COVEY_TRY(const std::size_t got, read_at(file, offset, part, value_path(id)));
-  if (got != length) return corrupted(id, value_path(id));
-  return part;
+  COVEY_TRY_VOID(blob_rules::check_range(id, size, offset, out.size()));
+  COVEY_TRY(const std::size_t got, read_at(file, offset, out, value_path(id)));
+  if (got != out.size()) return corrupted(id, value_path(id));
+  return {};
+}
+
+Result<void> BlobFiles::read_written(const Digest& id, std::uint64_t offset, std::span<std::uint8_t> out) {
+  const std::string path = partial_path(id, ".part");
+  const auto file = open_file(path, OpenMode::kRead);
+  if (!file && file.error().code == ErrorCode::kNotFound) return read_into(id, offset, out);
+  if (!file) return unexpected(file.error());
+  COVEY_TRY(const std::size_t got, read_at(*file, offset, out, path));
+  if (got != out.size()) return corrupted(id, path);
+  return {};
 }
 
 Result<std::vector<Digest>> BlobFiles::chunk_hashes(const Digest& id) {

@@ -29,6 +29,7 @@ class MemoryBlobs final : public BlobStore {
   Result<Bytes> get(const Digest& id) override;
   Result<std::uint64_t> size(const Digest& id) override;
   Result<Bytes> read(const Digest& id, std::uint64_t offset, std::size_t length) override;
+  Result<void> read_written(const Digest& id, std::uint64_t offset, std::span<std::uint8_t> out) override;
   Result<std::vector<Digest>> chunk_hashes(const Digest& id) override;
   Result<std::vector<bool>> begin_partial(const BlobRef& blob,
                                           const std::vector<Digest>& hashes) override;

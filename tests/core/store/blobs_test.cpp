@@ -180,3 +180,51 @@ TEST_CASE_TEMPLATE("blobs: a dropped transfer begins from nothing", Fixture, InM
   CHECK(blobs.write_chunk(blob.id, 1, chunk_of(value, 1)).error().code == ErrorCode::kNotFound);
   CHECK(*blobs.begin_partial(blob, hashes) == std::vector<bool>(2));
 }
+
+TEST_CASE_TEMPLATE("blobs: a value written in pieces is the value put whole, and can be read back meanwhile", Fixture, InMemory, OnDisk) {
+  for (const std::size_t size : {std::size_t{0}, std::size_t{5}, kChunkBytes, 3 * kChunkBytes + 5}) {
+    CAPTURE(size);
+    Fixture fixture;
+    BlobStore& blobs = fixture.blobs();
+    const Bytes value = blob_value(size);
+    auto writer = blobs.writer();
+    REQUIRE(writer);
+    for (std::size_t at = 0; at < size; at += 100'000)
+      REQUIRE((*writer)->append(ByteSpan(value).subspan(at, std::min<std::size_t>(100'000, size - at))));
+    for (const std::size_t at : {std::size_t{0}, size / 2, size - size / 3}) {
+      Bytes back(size - at);
+      REQUIRE((*writer)->read_back(at, back));
+      CHECK(std::equal(back.begin(), back.end(), value.begin() + static_cast<long>(at)));
+    }
+    const auto blob = (*writer)->finish();
+    REQUIRE(blob);
+    CHECK(*blob == plan_of(value).blob);
+    CHECK(*blobs.get(blob->id) == value);
+    CHECK(*blobs.chunk_hashes(blob->id) == plan_of(value).hashes);
+  }
+}
+
+TEST_CASE_TEMPLATE("blobs: a writer that is dropped leaves nothing", Fixture, InMemory, OnDisk) {
+  Fixture fixture;
+  {
+    auto writer = fixture.blobs().writer();
+    REQUIRE(writer);
+    REQUIRE((*writer)->append(blob_value(2 * kChunkBytes)));
+  }
+  CHECK(fixture.blobs().list()->empty());
+}
+
+TEST_CASE_TEMPLATE("blobs: what was written of an unfinished value can be read", Fixture, InMemory, OnDisk) {
+  Fixture fixture;
+  BlobStore& blobs = fixture.blobs();
+  const Bytes value = blob_value(2 * kChunkBytes + 9);
+  const auto plan = plan_of(value);
+  Bytes part(100);
+  CHECK(blobs.read_written(plan.blob.id, 0, part).error().code == ErrorCode::kNotFound);
+  REQUIRE(blobs.begin_partial(plan.blob, plan.hashes));
+  REQUIRE(blobs.write_chunk(plan.blob.id, 1, ByteSpan(value).subspan(kChunkBytes, kChunkBytes)));
+  REQUIRE(blobs.read_written(plan.blob.id, kChunkBytes + 7, part));
+  CHECK(std::equal(part.begin(), part.end(), value.begin() + static_cast<long>(kChunkBytes + 7)));
+  REQUIRE(blobs.put(value));
+  REQUIRE(blobs.read_written(plan.blob.id, kChunkBytes + 7, part));
+}
