@@ -34,6 +34,11 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND COVEY_WERROR)
   endforeach()
 endif()
 target_include_directories(covey_flags INTERFACE ${CMAKE_SOURCE_DIR})
+# Where the tree lies is nobody's business, and two builds of one commit are the same bytes
+# (packaging/reproduce).
+target_compile_options(covey_flags INTERFACE
+  $<$<COMPILE_LANGUAGE:C,CXX>:-ffile-prefix-map=${CMAKE_BINARY_DIR}=build>
+  $<$<COMPILE_LANGUAGE:C,CXX>:-ffile-prefix-map=${CMAKE_SOURCE_DIR}=covey>)
 
 if(COVEY_SANITIZE STREQUAL "address")
   set(covey_sanitizers -fsanitize=address,undefined -fno-sanitize-recover=all)

@@ -14,6 +14,7 @@
 #include "core/service/orphans.h"
 #include "core/service/pooled_executor.h"
 #include "core/service/signals.h"
+#include "core/service/supervisor.h"
 #include "core/service/text_file.h"
 #include "core/store/blobs.h"
 #include "net/reactor.h"
@@ -111,12 +112,15 @@ Result<int> serve(const Options& options) {
   const auto source = make_path_source(options.data);
   ClientWork work({*source, *blobs, clock, keys.curve.public_key()});
   PooledExecutor executor(*store, 1, [&work](const Work& w, const std::atomic<bool>& cancelled) { return work(w, cancelled); });
-  COVEY_TRY(const auto reactor, make_dialer({membership.coordinator}, {*client, executor, *blobs, clock, *log, keys.curve}));
+  const Supervisor supervisor = Supervisor::from_environment();
+  WatchedMachine machine(*client, supervisor, clock);
+  COVEY_TRY(const auto reactor, make_dialer({membership.coordinator}, {machine, executor, *blobs, clock, *log, keys.curve}));
   log->info("client_started", {{"name", membership.certificate.name},
                                {"coordinator", membership.coordinator.host + ":" + std::to_string(membership.coordinator.control_port)},
                                {"data", options.data}, {"cores", config.capability.cores},
                                {"memory_mib", config.capability.memory_bytes >> 20U}, {"gflops", config.capability.gflops}});
   const StopSignals signals([&reactor] { reactor->request_shutdown(); });
+  supervisor.ready("training for " + membership.coordinator.host + " as " + membership.certificate.name);
   return reactor->run();
 }
 

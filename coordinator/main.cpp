@@ -15,6 +15,7 @@
 #include "core/service/orphans.h"
 #include "core/service/pooled_executor.h"
 #include "core/service/signals.h"
+#include "core/service/supervisor.h"
 #include "core/service/text_file.h"
 #include "core/store/blobs.h"
 #include "net/reactor.h"
@@ -66,11 +67,14 @@ Result<int> serve(const Options& options) {
   CoordinatorWork work({options.threads, config.memory_bytes_max});
   PooledExecutor executor(*store, options.threads, [&](const Work& one, const std::atomic<bool>&) { return work.compute(one, *blobs); });
   SystemClock clock;
-  COVEY_TRY(const auto reactor, make_listener(options.listen, {*coordinator, executor, *blobs, clock, *log, home.curve}));
+  const Supervisor supervisor = Supervisor::from_environment();
+  WatchedMachine machine(*coordinator, supervisor, clock);
+  COVEY_TRY(const auto reactor, make_listener(options.listen, {machine, executor, *blobs, clock, *log, home.curve}));
   log->info("coordinator_started", {{"home", options.home}, {"listen", options.listen.address},
                                     {"control_port", reactor->control_port()}, {"bulk_port", reactor->bulk_port()},
                                     {"rows", rows.size()}, {"threads", options.threads}, {"memory_mib", options.memory_mib}});
   const StopSignals signals([&reactor] { reactor->request_shutdown(); });
+  supervisor.ready("serving on ports " + std::to_string(reactor->control_port()) + " and " + std::to_string(reactor->bulk_port()));
   return reactor->run();
 }
 

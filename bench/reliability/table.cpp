@@ -7,6 +7,9 @@ Table reliability_table() {
   return {"reliability",
           {
               {"audit record", chain_cost},
+              {"row 12", fuzzers},
+              {"rows 13, 14", sanitizers},
+              {"row 32", supply_chain},
           }};
 }
 

@@ -49,7 +49,10 @@ Result<ChildProcess> ChildProcess::start(const Request& request) {
     return unexpected(
         ErrorCode::kNotFound,
         program + " is not there or not executable; build it with `ninja covey-coordinator covey-client`");
-  COVEY_TRY(const FileDescriptor log, open_file(request.log_file, OpenMode::kReplace));
+  COVEY_TRY(const FileDescriptor log,
+            open_file(request.log_file, request.append ? OpenMode::kReadWrite : OpenMode::kReplace));
+  if (request.append && ::lseek(log.number(), 0, SEEK_END) < 0)
+    return unexpected(system_error_of(errno, request.log_file));
   std::vector<char*> arguments;
   for (const std::string& argument : request.command)
     arguments.push_back(const_cast<char*>(argument.c_str()));
@@ -97,12 +100,16 @@ void ChildProcess::ask_to_stop() {
   if (pid_ > 0 && !ended()) ::kill(pid_, SIGTERM);
 }
 
+void ChildProcess::kill() {
+  if (pid_ <= 0 || ended()) return;
+  ::kill(pid_, SIGKILL);
+  wait(kStopSeconds);
+}
+
 void ChildProcess::stop() {
   if (pid_ <= 0) return;
   ask_to_stop();
-  if (wait(kStopSeconds)) return;
-  ::kill(pid_, SIGKILL);
-  wait(kStopSeconds);
+  if (!wait(kStopSeconds)) kill();
 }
 
 }  // namespace covey::cli

@@ -14,7 +14,8 @@ class ChildProcess {
  public:
   struct Request {
     std::vector<std::string> command;  // the program's path, then its arguments
-    std::string log_file;              // created or emptied; gets standard output and error
+    std::string log_file;              // gets standard output and error; created or emptied
+    bool append = false;               // not emptied
   };
   // In a process group of its own, so that Ctrl-C in the terminal reaches us alone and we end it in
   // order; the kernel ends it should we die first. Call it on a thread that lives as long as the child.
@@ -27,6 +28,7 @@ class ChildProcess {
   // How it ended, in words ("exit code 3", "signal 9"); nothing while it runs.
   std::optional<std::string> ended();
   void ask_to_stop();                // SIGTERM
+  void kill();                       // SIGKILL, and waits
   void stop();                       // SIGTERM, and SIGKILL if that is not enough within five seconds
   pid_t pid() const { return pid_; }
 

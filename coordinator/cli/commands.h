@@ -91,6 +91,7 @@ struct DemoOptions {
   std::vector<std::string> data;  // empty: text that lies on this machine
   std::uint32_t seconds = 120;
   std::string folder = "build/demo";
+  double chaos = 0;               // kill a process about every so many seconds; 0: none
 };
 Result<int> demo_command(const DemoOptions& options, Console& console);
 

@@ -95,11 +95,17 @@ Result<Trained> train_federated(const DemoOptions& options, const Stage& stage, 
   std::uint64_t nonce = 0;
   random.fill({reinterpret_cast<std::uint8_t*>(&nonce), sizeof nonce});
   COVEY_TRY(const JobId job, session.submit(to_toml(stage.job), nonce));
+  if (options.chaos > 0) {
+    federation->begin_chaos(options.chaos);
+    console.note("   with a kill -9 of one of them about every " + duration_text(options.chaos));
+  }
   COVEY_TRY(
       const Followed followed,
-      follow_job(session, {job, stage.job, "", [&federation] { return federation->check_coordinator(); }},
+      follow_job(session, {job, stage.job, "", [&federation, &options] { return options.chaos > 0 ? Result<void>() : federation->check_coordinator(); }},
                  console));
   if (followed.interrupted) return unexpected(ErrorCode::kUnavailable, "interrupted");
+  COVEY_TRY(const std::string chaos, federation->end_chaos());
+  if (!chaos.empty()) console.note("   " + chaos + "; all came back");
   if (const std::string end = federation->casualty(); !end.empty()) console.warn("demo: " + end);
   if (followed.summary.state != JobState::kFinished)
     return unexpected(ErrorCode::kInternal,

@@ -61,10 +61,12 @@ Federation::Federation(const Request& request)
     : request_(request), home_((fs::path(request.folder) / "home").string()) {}
 
 Federation::~Federation() {
+  if (chaos_) (void)chaos_->stop();
   session_.reset();
   for (Node& client : clients_) client.process.ask_to_stop();
   clients_.clear();  // waits for each
   coordinator_.clear();
+  chaos_.reset();
 }
 
 Result<std::unique_ptr<Federation>> Federation::start(const Request& request, BlobStore& blobs,
@@ -77,18 +79,39 @@ Result<std::unique_ptr<Federation>> Federation::start(const Request& request, Bl
   return federation;
 }
 
+void Federation::begin_chaos(double seconds) {
+  std::vector<Victim> victims;
+  for (auto* const nodes : {&coordinator_, &clients_})
+    for (Node& node : *nodes) {
+      victims.push_back({node.name, node.request, &node.process});
+      victims.back().request.append = true;
+    }
+  SystemRandom random;
+  std::uint64_t seed = 0;
+  random.fill({reinterpret_cast<std::uint8_t*>(&seed), sizeof seed});
+  chaos_ = std::make_unique<Chaos>(std::move(victims), mutex_, seconds, seed);
+}
+
+Result<std::string> Federation::end_chaos() {
+  if (!chaos_) return std::string();
+  COVEY_TRY_VOID(chaos_->stop());
+  return chaos_->summary();
+}
+
 std::string Federation::casualty() {
+  const std::lock_guard lock(mutex_);
   for (auto* const nodes : {&coordinator_, &clients_})
     for (Node& node : *nodes)
       if (const auto end = node.process.ended())
-        return node.name + " ended with " + *end + "; see " + node.log;
+        return node.name + " ended with " + *end + "; see " + node.request.log_file;
   return "";
 }
 
 Result<void> Federation::check_coordinator() {
+  const std::lock_guard lock(mutex_);
   for (Node& node : coordinator_)
     if (const auto end = node.process.ended())
-      return unexpected(ErrorCode::kInternal, node.name + " ended with " + *end + "; see " + node.log);
+      return unexpected(ErrorCode::kInternal, node.name + " ended with " + *end + "; see " + node.request.log_file);
   return {};
 }
 
@@ -96,12 +119,12 @@ Result<void> Federation::start_coordinator(BlobStore& blobs) {
   COVEY_TRY(const auto ports, two_free_ports());
   COVEY_TRY_VOID(init_home({home_, "127.0.0.1", ports.first, ports.second, "operator"}));
   const std::string log = request_.folder + "/coordinator.log";
-  COVEY_TRY(ChildProcess process,
-            ChildProcess::start(
-                {{request_.programs.coordinator, "--home", home_, "--threads", "1", "--control-port",
-                  std::to_string(ports.first), "--bulk-port", std::to_string(ports.second)},
-                 log}));
-  coordinator_.push_back({"the coordinator", log, std::move(process)});
+  const ChildProcess::Request start{{request_.programs.coordinator, "--home", home_, "--threads", "1",
+                                     "--control-port", std::to_string(ports.first), "--bulk-port",
+                                     std::to_string(ports.second)},
+                                    log};
+  COVEY_TRY(ChildProcess process, ChildProcess::start(start));
+  coordinator_.push_back({"the coordinator", start, std::move(process)});
   COVEY_TRY(session_, Session::open(home_, blobs));
   return {};
 }
@@ -126,11 +149,12 @@ Result<void> Federation::start_client(const DemoClient& client) {
   COVEY_TRY(const std::string token, make_token(*session_, {home_, Role::kClient, std::chrono::hours(1)}));
   COVEY_TRY_VOID(save_token(folder + "/join.token", token));
   const std::string log = request_.folder + "/client-" + client.name + ".log";
-  COVEY_TRY(ChildProcess process, ChildProcess::start({{request_.programs.client, "--home", folder, "--token",
-                                                        "@" + folder + "/join.token", "--name", client.name,
-                                                        "--data", client.folder, "--threads", "1"},
-                                                       log}));
-  clients_.push_back({"client " + client.name, log, std::move(process)});
+  const ChildProcess::Request start{{request_.programs.client, "--home", folder, "--token",
+                                     "@" + folder + "/join.token", "--name", client.name, "--data",
+                                     client.folder, "--threads", "1"},
+                                    log};
+  COVEY_TRY(ChildProcess process, ChildProcess::start(start));
+  clients_.push_back({"client " + client.name, start, std::move(process)});
   return {};
 }
 

@@ -1,10 +1,12 @@
 // The demonstration's real processes: a coordinator and its clients on this machine's loopback.
 #pragma once
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
 #include "coordinator/cli/child_process.h"
+#include "coordinator/cli/demo_chaos.h"
 #include "coordinator/cli/demo_corpora.h"
 #include "coordinator/cli/session.h"
 
@@ -40,10 +42,14 @@ class Federation {
   // The job goes on without a client, but not without the coordinator.
   Result<void> check_coordinator();
 
+  // From here on any process may be killed and comes back (demo_chaos.h). end_chaos() says how many were.
+  void begin_chaos(double seconds);
+  Result<std::string> end_chaos();
+
  private:
   struct Node {
     std::string name;
-    std::string log;
+    ChildProcess::Request request;
     ChildProcess process;
   };
   explicit Federation(const Request& request);
@@ -57,6 +63,8 @@ class Federation {
   std::vector<Node> coordinator_;       // none or one
   std::vector<Node> clients_;
   std::unique_ptr<Session> session_;
+  std::mutex mutex_;                    // guards the nodes while there is chaos
+  std::unique_ptr<Chaos> chaos_;        // last: its thread ends first
 };
 
 // A TCP port of the loopback that nobody listens on; two calls while both sockets are open differ.

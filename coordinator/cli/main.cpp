@@ -210,6 +210,9 @@ void add_nodes(CLI::App& app, Chosen& chosen) {
   demo->add_option("--dir", chosen.demo.folder,
                    "Folder for everything it makes; the previous demo's is replaced")
       ->capture_default_str();
+  demo->add_option("--chaos", chosen.demo.chaos,
+                   "Kill one of the federation's processes about every so many seconds, and start it again")
+      ->check(CLI::Range(1.0, 3600.0));
   demo->callback(
       [&chosen] { chosen.run = [&chosen](Console& console) { return demo_command(chosen.demo, console); }; });
 }

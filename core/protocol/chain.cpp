@@ -35,6 +35,7 @@ Result<ChainRecord> decode_chain_record(ByteSpan bytes) {
   if (in.u8() != kVersion) in.refuse();
   ChainRecord record;
   record.sequence = in.u64();
+  if (record.sequence == 0) in.refuse();
   record.previous = in.fixed<Digest>();
   const ByteSpan body = in.blob();
   if (body.size() > kChainBodyBytesMax) in.refuse();

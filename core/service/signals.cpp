@@ -14,9 +14,7 @@ namespace {
 std::function<void()> g_on_stop;
 volatile std::sig_atomic_t g_stops = 0;
 timespec g_first_stop;
-
-// A supervisor that signals both a process and its group sends one request twice.
-constexpr double kSameRequestSeconds = 0.3;
+double g_same_request_seconds = 0;
 
 double seconds_since_first_stop() {
   timespec now;
@@ -27,7 +25,7 @@ double seconds_since_first_stop() {
 
 void handle_stop(int) {
   if (g_stops > 0) {
-    if (seconds_since_first_stop() > kSameRequestSeconds) ::_exit(kExitInterrupted);
+    if (seconds_since_first_stop() > g_same_request_seconds) ::_exit(kExitInterrupted);
     return;
   }
   ::clock_gettime(CLOCK_MONOTONIC, &g_first_stop);
@@ -46,8 +44,9 @@ void install(int signal, void (*handler)(int)) {
 
 }  // namespace
 
-StopSignals::StopSignals(std::function<void()> on_stop) {
+StopSignals::StopSignals(std::function<void()> on_stop, Duration same_request) {
   g_stops = 0;
+  g_same_request_seconds = seconds(same_request);
   g_on_stop = std::move(on_stop);
   install(SIGINT, handle_stop);
   install(SIGTERM, handle_stop);
