@@ -8,7 +8,9 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <thread>
 
+#include "net/blob_io_pool.h"
 #include "net/blob_transfer.h"
 #include "net/dial_transport.h"
 #include "net/transport.h"
@@ -17,6 +19,7 @@ namespace covey {
 namespace {
 
 constexpr Duration kFlushMax = std::chrono::seconds(1);
+constexpr std::size_t kIoThreadsMax = 4;
 constexpr int kInterrupted = 130;  // exit code after a second request to stop, as a shell counts SIGINT
 
 // Completions from other threads. Shared with the executor's callbacks, which may outlive the reactor.
@@ -33,6 +36,17 @@ class Mailbox {
       events_.push_back(std::move(event));
     }
     wake();
+  }
+  void put(BlobIo::Continue done) {
+    {
+      const std::lock_guard lock(mutex_);
+      io_.push_back(std::move(done));
+    }
+    wake();
+  }
+  std::vector<BlobIo::Continue> take_io() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(io_, {});
   }
   std::vector<Event> take() {
     std::uint64_t count = 0;
@@ -52,6 +66,7 @@ class Mailbox {
   int wake_;
   std::mutex mutex_;
   std::vector<Event> events_;
+  std::vector<BlobIo::Continue> io_;
 };
 
 class ReactorLoop final : public Reactor {
@@ -59,9 +74,10 @@ class ReactorLoop final : public Reactor {
   ReactorLoop(std::unique_ptr<Transport> transport, ReactorParts parts)
       : transport_(std::move(transport)),
         parts_(parts),
-        transfer_(parts.blobs, BlobTransferConfig{}),
+        transfer_(parts.blobs, BlobTransferConfig{.io_by = BlobIoBy::kDriver}),
         control_port_(transport_->control_port()),
-        bulk_port_(transport_->bulk_port()) {}
+        bulk_port_(transport_->bulk_port()),
+        io_(std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, kIoThreadsMax)) {}
 
   Result<int> run() override;
   void request_shutdown() noexcept override {
@@ -91,7 +107,10 @@ class ReactorLoop final : public Reactor {
     parts_.executor.persist(std::move(command), completion());
   }
   void on(FetchBlob command) { carry(transfer_.fetch(command, parts_.clock.now())); }
-  void on(CancelFetch command) { transfer_.cancel(command.ticket); }
+  void on(CancelFetch command) {
+    transfer_.cancel(command.ticket);
+    carry({});
+  }
   void on(PublishBlob command) { transfer_.publish(command); }
   void on(WithdrawBlob command) { transfer_.withdraw(command.blob); }
   void on(EraseBlob command);
@@ -114,6 +133,7 @@ class ReactorLoop final : public Reactor {
   std::atomic<int> shutdowns_{0};
   bool shutdown_told_ = false;
   std::optional<Result<int>> end_;
+  BlobIoPool io_;  // last: its threads end before what they use
 };
 
 Result<int> ReactorLoop::run() {
@@ -144,11 +164,12 @@ void ReactorLoop::collect() {
   if (shutdowns > 1) end_ = kInterrupted;
   if (shutdowns > 0 && !std::exchange(shutdown_told_, true)) pending_.push_back(ShutdownRequested{});
   if (end_) return;
+  for (const BlobIo::Continue& done : mailbox_->take_io()) carry(transfer_.proceed(done, parts_.clock.now()));
   for (Incoming& incoming : transport_->receive()) {
     if (std::holds_alternative<BulkHello>(incoming.message))
       carry(transfer_.reconnected(incoming.from.peer, parts_.clock.now()));
     else if (is_bulk(incoming.message))
-      carry(transfer_.receive(incoming.from.peer, incoming.message, parts_.clock.now()));
+      carry(transfer_.receive(incoming.from.peer, std::move(incoming.message), parts_.clock.now()));
     else
       pending_.push_back(Received{incoming.from, std::move(incoming.message)});
   }
@@ -208,14 +229,21 @@ std::optional<Event> ReactorLoop::next_timer(Instant now) {
 void ReactorLoop::carry(BlobTransfer::Step step) {
   for (const auto& outgoing : step.outgoing) transport_->send_bulk(outgoing.to, outgoing.message);
   for (Event& event : step.events) pending_.push_back(std::move(event));
+  for (BlobIo& io : transfer_.take_io())
+    io_.submit(io.blob, [&blobs = parts_.blobs, mailbox = mailbox_, run = std::move(io.run)] { mailbox->put(run(blobs)); });
 }
 
+// In line behind what the transfer does with the blob, and before what it is asked to do with it next.
 void ReactorLoop::on(EraseBlob command) {
   transfer_.withdraw(command.blob);
-  parts_.blobs.drop_partial(command.blob);
-  if (const Result<void> erased = parts_.blobs.erase(command.blob); !erased)
-    parts_.log.warning("erase_failed",
-                       {{"blob", short_hex(command.blob)}, {"reason", erased.error().message}});
+  io_.submit(command.blob, [this, mailbox = mailbox_, blob = command.blob] {
+    parts_.blobs.drop_partial(blob);
+    const Result<void> erased = parts_.blobs.erase(blob);
+    if (erased) return;
+    mailbox->put([this, blob, reason = erased.error().message](BlobTransfer&, Instant) {
+      parts_.log.warning("erase_failed", {{"blob", short_hex(blob)}, {"reason", reason}});
+    });
+  });
 }
 
 void ReactorLoop::on(Halt command) {

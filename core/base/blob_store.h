@@ -65,6 +65,11 @@ class BlobStore {
   // are there already. `write_chunk` verifies the chunk against `hashes`. `finish_partial` makes
   // the value whole and durable. Errors: kInvalidMessage when a hash differs.
   virtual Result<std::vector<bool>> begin_partial(const BlobRef& blob, const std::vector<Digest>& hashes) = 0;
+  // As begin_partial, of a value that a restart may lose: nothing is synced before finish_partial, and
+  // read_written is the way to read one that is never finished.
+  virtual Result<std::vector<bool>> begin_unsynced(const BlobRef& blob, const std::vector<Digest>& hashes) {
+    return begin_partial(blob, hashes);
+  }
   virtual Result<void> write_chunk(const Digest& id, std::size_t index, ByteSpan chunk) = 0;
   virtual Result<void> finish_partial(const Digest& id) = 0;
   virtual void drop_partial(const Digest& id) = 0;

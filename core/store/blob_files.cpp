@@ -2,6 +2,9 @@
 #include <array>
 #include <atomic>
 #include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
 
 #include "core/base/file.h"
 #include "core/base/wire.h"
@@ -80,6 +83,7 @@ class BlobFiles final : public BlobStore {
   Result<std::vector<Digest>> chunk_hashes(const Digest& id) override;
   Result<std::vector<bool>> begin_partial(const BlobRef& blob,
                                           const std::vector<Digest>& hashes) override;
+  Result<std::vector<bool>> begin_unsynced(const BlobRef& blob, const std::vector<Digest>& hashes) override;
   Result<void> write_chunk(const Digest& id, std::size_t index, ByteSpan chunk) override;
   Result<void> finish_partial(const Digest& id) override;
   void drop_partial(const Digest& id) override;
@@ -104,8 +108,24 @@ class BlobFiles final : public BlobStore {
   Result<HashedFile> verify(const Digest& id, const FileDescriptor& file, const std::string& path);
   Result<void> write_chunk_of_whole(const Digest& id, std::size_t index, ByteSpan chunk);
 
+  // An unfinished value that a restart may lose: a file without its list, so that the sweep at the next
+  // start removes it.
+  struct Unsynced {
+    BlobRef blob;
+    std::vector<Digest> hashes;
+    std::vector<std::atomic<bool>> have;
+    FileDescriptor file;
+  };
+  using UnsyncedPtr = std::shared_ptr<Unsynced>;  // shared: by the table and by calls under way
+  UnsyncedPtr unsynced_of(const Digest& id);
+  UnsyncedPtr take_unsynced(const Digest& id);
+  Result<void> write_unsynced(Unsynced& value, std::size_t index, ByteSpan chunk);
+  Result<void> finish_unsynced(const Unsynced& value);
+
   std::string root_;
   FolderLock lock_;
+  std::mutex mutex_;
+  std::map<Digest, UnsyncedPtr> unsynced_;
   std::atomic<std::uint64_t> temporary_count_ = 0;
 };
 
@@ -282,6 +302,11 @@ Result<void> BlobFiles::read_into(const Digest& id, std::uint64_t offset, std::s
 
 Result<void> BlobFiles::read_written(const Digest& id, std::uint64_t offset, std::span<std::uint8_t> out) {
   const std::string path = partial_path(id, ".part");
+  if (const UnsyncedPtr value = unsynced_of(id)) {
+    COVEY_TRY(const std::size_t got, read_at(value->file, offset, out, path));
+    if (got != out.size()) return corrupted(id, path);
+    return {};
+  }
   const auto file = open_file(path, OpenMode::kRead);
   if (!file && file.error().code == ErrorCode::kNotFound) return read_into(id, offset, out);
   if (!file) return unexpected(file.error());
@@ -307,6 +332,7 @@ Result<std::vector<bool>> BlobFiles::begin_partial(const BlobRef& blob,
                                                    const std::vector<Digest>& hashes) {
   COVEY_TRY_VOID(blob_rules::check_hashes(blob, hashes));
   if (has(blob.id)) return std::vector<bool>(hashes.size(), true);
+  if (const UnsyncedPtr value = unsynced_of(blob.id)) return std::vector<bool>(value->have.begin(), value->have.end());
   const std::string hashes_path = partial_path(blob.id, ".hashes");
   const Bytes record = ByteWriter().u64(blob.size).raw(joined(hashes)).take();
   if (const auto stored = read_file(hashes_path); !stored || *stored != record)
@@ -334,6 +360,55 @@ Result<std::vector<bool>> BlobFiles::begin_partial(const BlobRef& blob,
   return have;
 }
 
+BlobFiles::UnsyncedPtr BlobFiles::unsynced_of(const Digest& id) {
+  const std::lock_guard lock(mutex_);
+  const auto at = unsynced_.find(id);
+  return at == unsynced_.end() ? nullptr : at->second;
+}
+
+BlobFiles::UnsyncedPtr BlobFiles::take_unsynced(const Digest& id) {
+  const std::lock_guard lock(mutex_);
+  const auto at = unsynced_.find(id);
+  if (at == unsynced_.end()) return nullptr;
+  UnsyncedPtr value = std::move(at->second);
+  unsynced_.erase(at);
+  return value;
+}
+
+Result<std::vector<bool>> BlobFiles::begin_unsynced(const BlobRef& blob, const std::vector<Digest>& hashes) {
+  if (const UnsyncedPtr value = unsynced_of(blob.id)) return std::vector<bool>(value->have.begin(), value->have.end());
+  // What an earlier, durable transfer left is worth more than a sync saved.
+  if (has(blob.id) || file_exists(partial_path(blob.id, ".hashes"))) return begin_partial(blob, hashes);
+  COVEY_TRY_VOID(blob_rules::check_hashes(blob, hashes));
+  COVEY_TRY(FileDescriptor file, open_file(partial_path(blob.id, ".part"), OpenMode::kReplace));
+  const auto value = std::make_shared<Unsynced>(
+      Unsynced{blob, hashes, std::vector<std::atomic<bool>>(hashes.size()), std::move(file)});
+  const std::lock_guard lock(mutex_);
+  unsynced_[blob.id] = value;
+  return std::vector<bool>(hashes.size());
+}
+
+Result<void> BlobFiles::write_unsynced(Unsynced& value, std::size_t index, ByteSpan chunk) {
+  COVEY_TRY_VOID(blob_rules::check_index(value.blob, index));
+  COVEY_TRY_VOID(blob_rules::check_chunk(value.blob, index, chunk, value.hashes[index]));
+  COVEY_TRY_VOID(write_at(value.file, std::uint64_t{index} * kChunkBytes, chunk, partial_path(value.blob.id, ".part")));
+  value.have[index] = true;
+  return {};
+}
+
+// Durable after all.
+Result<void> BlobFiles::finish_unsynced(const Unsynced& value) {
+  const Digest& id = value.blob.id;
+  const auto lacking = std::count(value.have.begin(), value.have.end(), false);
+  if (lacking != 0) return blob_rules::unfinished(id, static_cast<std::size_t>(lacking));
+  const std::string part_path = partial_path(id, ".part");
+  COVEY_TRY_VOID(verify(id, value.file, part_path));
+  COVEY_TRY_VOID(sync_file(value.file, part_path));
+  COVEY_TRY_VOID(adopt(part_path, value.blob.size, value.hashes));
+  take_unsynced(id);
+  return {};
+}
+
 Result<void> BlobFiles::write_chunk_of_whole(const Digest& id, std::size_t index, ByteSpan chunk) {
   COVEY_TRY(const FileDescriptor file, open_value(id));
   COVEY_TRY(const std::uint64_t size, file_size(file, value_path(id)));
@@ -344,6 +419,7 @@ Result<void> BlobFiles::write_chunk_of_whole(const Digest& id, std::size_t index
 }
 
 Result<void> BlobFiles::write_chunk(const Digest& id, std::size_t index, ByteSpan chunk) {
+  if (const UnsyncedPtr value = unsynced_of(id)) return write_unsynced(*value, index, chunk);
   if (has(id)) return write_chunk_of_whole(id, index, chunk);
   const std::string hashes_path = partial_path(id, ".hashes");
   const auto hashes_file = open_file(hashes_path, OpenMode::kRead);
@@ -374,6 +450,7 @@ Result<void> BlobFiles::finish_partial(const Digest& id) {
     drop_partial(id);
     return {};
   }
+  if (const UnsyncedPtr value = unsynced_of(id)) return finish_unsynced(*value);
   const auto record = read_file(partial_path(id, ".hashes"));
   if (!record && record.error().code == ErrorCode::kNotFound) return blob_rules::missing_partial(id);
   if (!record) return unexpected(record.error());
@@ -402,6 +479,7 @@ Result<void> BlobFiles::finish_partial(const Digest& id) {
 }
 
 void BlobFiles::drop_partial(const Digest& id) {
+  take_unsynced(id);
   // What cannot be removed now is swept at the next open, or taken up by the next transfer.
   for (const char* extension : {".hashes", ".have", ".part"})
     (void)remove_file(partial_path(id, extension));

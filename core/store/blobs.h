@@ -16,8 +16,8 @@ namespace covey {
 //   partial/<hex id>.hashes      size (8 bytes little-endian), then the hashes of its chunks
 //   partial/<hex id>.have        a byte for each chunk: 1 when it was written
 //   tmp/                         half-written files; emptied at open
-// Keeps nothing in memory, so several threads may use it at once, except that the calls about one
-// partial value must not overlap, other than write_chunk for different chunks.
+// Several threads may use it at once, except that the calls about one partial value must not overlap,
+// other than write_chunk for different chunks. Of an unsynced value the list is in memory alone.
 // Errors: kUnavailable when another process has it open; kPermissionDenied; kResourceExhausted.
 Result<std::unique_ptr<BlobStore>> open_blob_files(const std::string& path);
 
