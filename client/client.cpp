@@ -12,12 +12,13 @@ namespace covey {
 class Client::State {
  public:
   explicit State(ClientConfig config)
-      : config_(std::move(config)), out_(config_.coordinator), presence_(config_, out_), participation_(config_, out_) {}
+      : config_(std::move(config)), out_(config_.coordinator), presence_(config_, out_), participation_(config_, out_, presence_) {}
   State(const State&) = delete;  // the parts point at each other
   State& operator=(const State&) = delete;
 
   Result<void> load(const std::vector<Row>& rows) {
-    for (const Row& row : rows) COVEY_TRY_VOID(participation_.load(row));
+    for (const Row& row : rows)
+      COVEY_TRY_VOID(row.key == client::Presence::kRow ? presence_.load(row) : participation_.load(row));
     return {};
   }
 
@@ -44,7 +45,10 @@ class Client::State {
     if (!presence_.on_timer(event.name, now) && !participation_.on_timer(event.name, presence_.joined()))
       ignored("unknown timer " + event.name);
   }
-  void on(const Persisted& event, Instant) { participation_.on(event); }
+  void on(const Persisted& event, Instant now) {
+    if (presence_.on(event, now)) return participation_.rejoined();
+    participation_.on(event);
+  }
   void on(const BlobFetched& event, Instant now) { participation_.on(event, now); }
   void on(const BlobFailed& event, Instant) { participation_.on(event); }
   void on(const WorkDone& event, Instant) { participation_.on(event); }
@@ -68,13 +72,29 @@ class Client::State {
   void receive(const RejoinRequired& message, Instant) {
     if (presence_.on(message)) participation_.coordinator_restarted();
   }
-  void receive(const RoundOffer& message, Instant now) { participation_.on(message, now); }
-  void receive(const UpdateAccepted& message, Instant) { participation_.on(message); }
-  void receive(const UpdateRefused& message, Instant) { participation_.on(message); }
-  void receive(const RoundClosed& message, Instant) { participation_.on(message); }
+  void receive(const RoundOffer& message, Instant now) {
+    if (heeded(message)) participation_.on(message, now);
+  }
+  void receive(const UpdateAccepted& message, Instant) {
+    if (heeded(message)) participation_.on(message);
+  }
+  void receive(const UpdateRefused& message, Instant) {
+    if (heeded(message)) participation_.on(message);
+  }
+  void receive(const RoundClosed& message, Instant) {
+    if (heeded(message)) participation_.on(message);
+  }
   template <class Other>
   void receive(const Other& message, Instant) {
     ignored(std::string(name_of(Message(message))) + " is not for clients");
+  }
+
+  // What a coordinator says of a round counts only once its epoch is known. It is said again.
+  template <class M>
+  bool heeded(const M& message) {
+    if (presence_.joined()) return true;
+    ignored(std::string(name_of(Message(message))) + " from a coordinator that this client has not joined");
+    return false;
   }
 
   void ignored(std::string reason) {

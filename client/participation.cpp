@@ -38,8 +38,8 @@ std::string fault_of(const RoundOffer& offer) {
 
 }  // namespace
 
-Participation::Participation(const ClientConfig& config, ClientOutbox& out)
-    : config_(config), out_(out), shelf_(out), cache_(out) {}
+Participation::Participation(const ClientConfig& config, ClientOutbox& out, const Presence& presence)
+    : config_(config), out_(out), presence_(presence), shelf_(out), cache_(out) {}
 
 Result<void> Participation::load(const Row& row) {
   if (row.key.starts_with(UpdateShelf::kTable)) return shelf_.load(row);
@@ -345,7 +345,7 @@ void Participation::on(const RoundClosed& message) {
 
 void Participation::say(Message message) {
   round_->said = message;
-  out_.send(std::move(message));
+  if (presence_.joined()) out_.send(std::move(message));  // else when joined, or asked
 }
 
 void Participation::decline(DeclineReason reason, const std::string& text) {

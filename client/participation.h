@@ -11,13 +11,14 @@
 #include "client/client.h"
 #include "client/model_cache.h"
 #include "client/outbox.h"
+#include "client/presence.h"
 #include "client/update_shelf.h"
 
 namespace covey::client {
 
 class Participation {
  public:
-  Participation(const ClientConfig& config, ClientOutbox& out);  // both outlive this
+  Participation(const ClientConfig& config, ClientOutbox& out, const Presence& presence);  // all outlive this
 
   // Errors: kCorrupted naming the row. Rows of other tables are not ours and are left alone.
   Result<void> load(const Row& row);
@@ -85,6 +86,7 @@ class Participation {
 
   const ClientConfig& config_;
   ClientOutbox& out_;
+  const Presence& presence_;
   UpdateShelf shelf_;
   ModelCache cache_;
   std::optional<Round> round_;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/base/wire.h"
+
 namespace covey::client {
 namespace {
 
@@ -9,11 +11,20 @@ constexpr const char* kJoinTimer = "join";
 constexpr const char* kHeartbeatTimer = "heartbeat";
 constexpr Duration kRetryAfterMax = std::chrono::hours(1);  // whatever the coordinator asks for
 constexpr int kExitRefused = 5;
+constexpr std::uint8_t kEpochVersion = 1;
 
 }  // namespace
 
 Presence::Presence(const ClientConfig& config, ClientOutbox& out)
     : config_(config), out_(out), jitter_(Random(config.instance).split("rejoin")), backoff_(config.rejoin_min) {}
+
+Result<void> Presence::load(const Row& row) {
+  ByteReader in(row.value);
+  if (in.u8() != kEpochVersion) in.refuse();
+  epoch_ = in.u64();
+  if (epoch_ == 0 || epoch_ > kEpochMax) in.refuse();
+  return in.finish("row " + row.key);
+}
 
 void Presence::start() {
   standing_ = Standing::kJoining;
@@ -43,13 +54,50 @@ bool Presence::on_timer(std::string_view name, Instant now) {
 
 bool Presence::on(const JoinAccepted& message, Instant now) {
   if (standing_ != Standing::kJoining) return false;  // answer to a repeated Join
+  if (message.epoch < epoch_) {
+    refuse_older(message.epoch);
+    return false;
+  }
+  name_ = message.name;
+  if (message.epoch > epoch_) {  // kept before anything is done for it
+    epoch_ = message.epoch;
+    saving_ = out_.ticket();
+    Batch batch;
+    batch.put(std::string(kRow), ByteWriter().u8(kEpochVersion).u64(epoch_).take());
+    out_.add(Persist{saving_, std::move(batch)});
+  }
+  if (saving_ != 0) return false;
+  join_accepted(now);
+  return true;
+}
+
+bool Presence::on(const Persisted& event, Instant now) {
+  if (saving_ == 0 || event.ticket != saving_) return false;
+  saving_ = 0;
+  if (standing_ != Standing::kJoining) return false;
+  join_accepted(now);
+  return true;
+}
+
+// The Join that is repeated anyway asks again; meanwhile nobody waits for our updates.
+void Presence::refuse_older(std::uint64_t epoch) {
+  out_.log(LogLevel::kError, "coordinator_rolled_back",
+           {{"epoch", epoch},
+            {"seen", epoch_},
+            {"text",
+             "the coordinator was put back to a state older than this client has seen, and may repeat releases; this "
+             "client takes part in nothing until the coordinator's epoch is at least the one seen: its operator "
+             "restores the newest state, or an older one with `covey restore`, which raises the epoch"}});
+  out_.send(Leave{});
+}
+
+void Presence::join_accepted(Instant now) {
   standing_ = Standing::kJoined;
   backoff_ = config_.rejoin_min;
   last_ack_ = now;
   out_.add(CancelTimer{kJoinTimer});
   out_.add(SetTimer{kHeartbeatTimer, kHeartbeatInterval});
-  out_.log(LogLevel::kInfo, "client_joined", {{"name", message.name}});
-  return true;
+  out_.log(LogLevel::kInfo, "client_joined", {{"name", name_}, {"epoch", epoch_}});
 }
 
 bool Presence::refused_for_good(const JoinRefused& message) const {

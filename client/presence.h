@@ -1,5 +1,8 @@
-// A client's standing with its coordinator: joining with backoff, heartbeats, joining again.
+// A client's standing with its coordinator: joining with backoff, heartbeats, joining again. Every
+// start of a coordinator has a higher epoch; the highest seen is kept, and a coordinator with a lower
+// one, put back to an older state, is not worked for: it may release again what it released before.
 #pragma once
+#include <string>
 #include <string_view>
 
 #include "client/client.h"
@@ -11,6 +14,9 @@ class Presence {
  public:
   Presence(const ClientConfig& config, ClientOutbox& out);  // both outlive this
 
+  static constexpr std::string_view kRow = "epoch";
+  Result<void> load(const Row& row);  // of that key; errors: kCorrupted naming it
+
   bool started() const { return standing_ != Standing::kNew; }
   bool joined() const { return standing_ == Standing::kJoined; }
   bool halted() const { return standing_ == Standing::kHalted; }
@@ -20,6 +26,7 @@ class Presence {
   bool on_timer(std::string_view name, Instant now);  // false: not one of its own
 
   bool on(const JoinAccepted& message, Instant now);  // true: joined by this
+  bool on(const Persisted& event, Instant now);       // the same
   bool refused_for_good(const JoinRefused& message) const;
   void on(const JoinRefused& message);  // halts if refused for good
   void on(const HeartbeatAck& message, Instant now);
@@ -29,6 +36,8 @@ class Presence {
  private:
   enum class Standing { kNew, kJoining, kJoined, kHalted };
   void join_again(const char* why);
+  void join_accepted(Instant now);
+  void refuse_older(std::uint64_t epoch);
   void send_join();
   void wait_to_join(Duration least);
   void beat();
@@ -39,6 +48,9 @@ class Presence {
   Standing standing_ = Standing::kNew;
   Duration backoff_;   // before the next Join, if this one is not answered
   Instant last_ack_;
+  std::uint64_t epoch_ = 0;  // the highest seen
+  Ticket saving_ = 0;        // the write of epoch_, until it is durable
+  std::string name_;         // as the coordinator calls us
 };
 
 }  // namespace covey::client

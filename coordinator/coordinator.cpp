@@ -18,8 +18,9 @@ class Coordinator::State {
   explicit State(CoordinatorConfig config)
       : config_(std::move(config)),
         blobs_(out_),
-        registry_({config_.authority, config_.nodes_max}, out_, journal_),
-        services_{out_, registry_, journal_, blobs_, config_.memory_bytes_max},
+        records_(out_, config_.record_key),
+        registry_({config_.authority, config_.nodes_max}, out_, journal_, records_),
+        services_{out_, registry_, journal_, records_, blobs_, config_.memory_bytes_max},
         desk_(services_, jobs_) {}
 
   Result<void> load(const Row& row);
@@ -35,7 +36,7 @@ class Coordinator::State {
   void on(const Started& event, Instant now);
   void on(const Received& event, Instant now);
   void on(const TimerFired& event, Instant now);
-  void on(const Persisted& event, Instant) { out_.persisted(event.ticket); }
+  void on(const Persisted& event, Instant now);
   void on(const BlobFetched& event, Instant now);
   void on(const BlobFailed& event, Instant now);
   void on(const WorkDone& event, Instant now);
@@ -67,6 +68,7 @@ class Coordinator::State {
   Outbox out_;
   BlobKeeper blobs_;
   Journal journal_;
+  RecordBook records_;
   Registry registry_;
   Services services_;
   Jobs jobs_;
@@ -119,6 +121,11 @@ Result<void> Coordinator::State::load(const Row& row) {
   const std::vector<std::string_view> parts = key_parts(row.key);
   const auto is = [&](std::string_view table, std::size_t count) { return parts[0] == table && parts.size() == count; };
   if (is("journal", 2)) return journal_.load(row.value);
+  if (is("audit", 2) || is("ledger", 2)) {
+    COVEY_TRY(const std::uint64_t sequence, number_in_key(parts[1]));
+    return parts[0] == "audit" ? records_.load_audit(sequence, row.value) : records_.load_ledger(sequence, row.value);
+  }
+  if (row.key == kEpochRow) return records_.load_epoch(row.value);
   if (is("token", 2)) return registry_.load_token(row.value);
   if (is("cert", 2) || is("node", 2)) {
     COVEY_TRY(const PeerKey peer, fixed_from_hex<PeerKey>(parts[1]));
@@ -136,6 +143,7 @@ Result<void> Coordinator::State::load(const Row& row) {
 }
 
 Result<void> Coordinator::State::check_loaded() const {
+  COVEY_TRY_VOID(records_.check_loaded());
   COVEY_TRY_VOID(registry_.check_loaded());
   for (const auto& [id, job] : jobs_) COVEY_TRY_VOID(job->check_loaded());
   return {};
@@ -151,11 +159,17 @@ Commands Coordinator::State::handle(const Event& event, Instant now) {
 }
 
 void Coordinator::State::on(const Started&, Instant now) {
+  records_.start(now);
   registry_.start(now);
   for (const Certificate& certificate : config_.operators) registry_.enrol_given(certificate, now);
   for (auto& [id, job] : jobs_) job->start(now);
   out_.now(SetTimer{kTick, kHeartbeatInterval});
-  out_.log(LogLevel::kInfo, "machine_started", {{"nodes", registry_.nodes().size()}, {"jobs", jobs_.size()}});
+  out_.log(LogLevel::kInfo, "machine_started", {{"nodes", registry_.nodes().size()}, {"jobs", jobs_.size()}, {"epoch", records_.epoch()}});
+}
+
+void Coordinator::State::on(const Persisted& event, Instant now) {
+  out_.persisted(event.ticket);
+  each_active([&](JobRunner& job) { job.persisted(now); });
 }
 
 void Coordinator::State::on(const Received& event, Instant now) {
@@ -230,10 +244,12 @@ void Coordinator::State::on(const BlobFailed& event, Instant now) {
 }
 
 void Coordinator::State::on(const WorkDone& event, Instant now) {
+  if (desk_.work_done(event)) return;
   any_job([&](JobRunner& job) { return job.work_done(event, now); });
 }
 
 void Coordinator::State::on(const WorkFailed& event, Instant now) {
+  if (desk_.work_failed(event)) return;
   any_job([&](JobRunner& job) { return job.work_failed(event, now); });
 }
 

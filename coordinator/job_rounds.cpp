@@ -108,14 +108,18 @@ void JobRunner::open_round(Instant now) {
   Round round;
   round.key = key;
   round.row = RoundRow{job_.evaluating() ? RoundKind::kEvaluate : RoundKind::kTrain, selected->target, now,
-                       job_.summary.model, std::move(selected->cohort)};
+                       job_.summary.model, std::move(selected->cohort), 0, {}};
   round.deadline = now + job_.spec.round.deadline;
   job_.summary.attempt = key.attempt;
   job_.summary.text.clear();
   Batch batch;
   batch.put(round_key(key), encode(round.row));
   put_state(job_, batch);
-  services_.out.persist(std::move(batch));
+  AuditEntry opened = act(AuditKind::kRoundOpened, now);
+  opened.round = key;
+  opened.subject = roster_digest(round.row.cohort);
+  opened.number = round.row.cohort.size();
+  services_.records.persist(std::move(batch), {std::move(opened)});
   services_.out.now(SetTimer{timer("deadline"), job_.spec.round.deadline});
   services_.out.log(LogLevel::kInfo, "round_started",
                     {{"job", job_.id}, {"round", key.round}, {"attempt", key.attempt},
@@ -201,28 +205,6 @@ bool JobRunner::close_sum() {
   return !adding;
 }
 
-void JobRunner::freeze(Instant now) {
-  if (!close_sum()) return;
-  round_->frozen = true;
-  Aggregate work;
-  for (auto& [peer, member] : round_->members) {
-    if (member.state == MemberState::kDelivered) {
-      if (member.update.update) work.contributions.push_back({*member.update.update, weight(member)});
-      continue;
-    }
-    interrupt(member);
-  }
-  if (round_->row.kind == RoundKind::kEvaluate) return commit(now, std::nullopt);
-  const ModelRow& latest = job_.models.rbegin()->second;
-  work.key = round_->key;
-  work.job = job_.spec;
-  work.model = latest.manifest;
-  work.optimizer_state = latest.optimizer_state;
-  work.next_version = round_->key.round;
-  round_->work = services_.out.next_ticket();
-  services_.out.now(StartWork{round_->work, std::move(work)});
-}
-
 void JobRunner::aggregated(const Aggregated& value) {
   round_->aggregated = value;
   round_->manifest = services_.out.next_ticket();
@@ -280,8 +262,11 @@ void JobRunner::commit(Instant now, std::optional<ModelRow> next) {
     fields.emplace_back("loss", metrics.evaluation.loss_sum / targets);
     fields.emplace_back("accuracy", static_cast<double>(metrics.evaluation.correct) / targets);
   }
-  if (!next) {  // the final evaluation
-    end(JobState::kFinished, now, "", std::move(batch));
+  AuditEntry released = act(AuditKind::kReleased, now);
+  released.number = round_->row.ledger;
+  if (!next) {  // the final evaluation: figures, no model
+    released.text = "figures of the final evaluation";
+    end(JobState::kFinished, now, "", std::move(batch), {std::move(released)});
     services_.out.log(LogLevel::kInfo, "round_committed", std::move(fields));
     return;
   }
@@ -299,7 +284,8 @@ void JobRunner::commit(Instant now, std::optional<ModelRow> next) {
   job_.summary.attempt = 0;
   job_.summary.model = next->manifest;
   put_state(job_, batch);
-  services_.out.persist(std::move(batch));
+  released.subject = next->manifest.id;
+  services_.records.persist(std::move(batch), {std::move(released)});
   show_model(*next);
   job_.models[version] = std::move(*next);
   close_to_cohort("");
@@ -326,7 +312,9 @@ void JobRunner::abandon(Instant now, const std::string& why, Duration pause) {
   services_.journal.write(batch, now, job_.id,
                           "round " + std::to_string(key.round) + " attempt " + std::to_string(key.attempt) +
                               " abandoned: " + why);
-  services_.out.persist(std::move(batch));
+  AuditEntry abandoned = act(AuditKind::kAbandoned, now);
+  abandoned.text = why;
+  services_.records.persist(std::move(batch), {std::move(abandoned)});
   close_to_cohort(shortened(why, kErrorTextBytesMax));
   for (auto& [peer, member] : round_->members) release(member);
   round_.reset();
@@ -417,6 +405,10 @@ void JobRunner::node_revoked(const PeerKey& peer, Instant now) {
     release(member);
     return abandon(now, "a client was revoked whose update is in the sum", Duration{});
   }
+  // Its update is in the sum that is being made. That sum must not be released, and another one of
+  // this attempt would be a second release of the others' updates: the attempt ends.
+  if (delivered && round_->frozen)
+    return abandon(now, "a client whose update is in the frozen sum was revoked", Duration{});
   interrupt(member);
   member.state = MemberState::kRevoked;
   if (delivered) {  // what it gave does not count either
@@ -426,14 +418,7 @@ void JobRunner::node_revoked(const PeerKey& peer, Instant now) {
     release(member);
   }
   fetch_queued();
-  if (!round_->frozen) return consider(now);
-  if (!delivered) return;
-  // Its update is in the sum that is being made: make it again without.
-  if (round_->work != 0) services_.out.now(CancelWork{round_->work});
-  if (round_->manifest != 0) services_.out.now(CancelFetch{round_->manifest});
-  round_->work = round_->manifest = 0;
-  if (round_->tally().delivered >= needed()) return freeze(now);
-  abandon(now, "a client was revoked and too few updates are left", Duration{});
+  consider(now);
 }
 
 }  // namespace covey

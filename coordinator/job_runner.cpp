@@ -1,5 +1,6 @@
 #include "coordinator/job_runner.h"
 
+#include "core/crypto/digest.h"
 #include "core/protocol/limits.h"
 #include "core/protocol/manifest.h"
 #include "core/protocol/records.h"
@@ -27,7 +28,10 @@ Result<void> JobRunner::load_round(const RoundKey& key, ByteSpan value) {
   Round round;
   round.key = key;
   COVEY_TRY(round.row, decode_round_row(value));
+  round.frozen = round.row.frozen();
   for (const PeerKey& peer : round.row.cohort) round.members[peer] = Member{};
+  for (const PeerKey& peer : round.row.survivors)
+    if (!round.members.contains(peer)) return unexpected(ErrorCode::kCorrupted, "a survivor outside the cohort");
   round_ = std::move(round);
   return {};
 }
@@ -49,7 +53,7 @@ Result<void> JobRunner::check_loaded() const {
   if (job_.summary.state != JobState::kRunning || job_.models.empty() ||
       round_->key.round != job_.next_round() || round_->row.model != job_.summary.model)
     return unexpected(ErrorCode::kCorrupted, "row " + round_key(round_->key) + ": it does not follow from its job's state");
-  return {};
+  return check_frozen();
 }
 
 void JobRunner::start(Instant now) {
@@ -67,6 +71,7 @@ void JobRunner::start(Instant now) {
   if (job_.models.empty()) return make_model(now);
   if (!round_) return open_round(now);
   if (sums()) return abandon(now, "the coordinator was restarted, and durability = \"attempt\" keeps no update", Duration{});
+  if (round_->frozen) return resume_frozen(now);
   Batch stale;
   for (auto& [peer, member] : round_->members) {
     if (member.state == MemberState::kDelivered && member.update.update) {
@@ -94,13 +99,25 @@ void JobRunner::start(Instant now) {
 
 // ---- before the first round
 
+AuditEntry JobRunner::act(AuditKind kind, Instant now) const {
+  AuditEntry entry;
+  entry.kind = kind;
+  entry.time = now;
+  entry.round = round_ ? round_->key : RoundKey{job_.id, 0, 0};
+  return entry;
+}
+
 void JobRunner::submit(Instant now) {
   job_.summary.submitted = now;
   Batch batch;
   batch.put(job_spec_key(job_.id), encode(job_.row));
   put_state(job_, batch);
   services_.journal.write(batch, now, job_.id, "submitted by " + services_.registry.name_of(job_.row.submitter));
-  services_.out.persist(std::move(batch));
+  AuditEntry submitted = act(AuditKind::kJobSubmitted, now);
+  submitted.actor = job_.row.submitter;
+  submitted.subject = sha256(bytes_of(job_.row.toml));
+  submitted.text = job_.spec.name;
+  services_.records.persist(std::move(batch), {std::move(submitted)});
   services_.out.log(LogLevel::kInfo, "job_submitted",
                     {{"job", job_.id}, {"name", job_.spec.name}, {"rounds", job_.spec.rounds},
                      {"submitter", services_.registry.name_of(job_.row.submitter)}});
@@ -185,7 +202,7 @@ void JobRunner::drop_round(Batch& batch) {
   }
 }
 
-void JobRunner::end(JobState state, Instant now, const std::string& text, Batch batch) {
+void JobRunner::end(JobState state, Instant now, const std::string& text, Batch batch, std::vector<AuditEntry> acts) {
   if (init_ != 0) services_.out.now(CancelWork{init_});
   if (init_manifest_ != 0) services_.out.now(CancelFetch{init_manifest_});
   init_ = init_manifest_ = 0;
@@ -198,7 +215,15 @@ void JobRunner::end(JobState state, Instant now, const std::string& text, Batch 
   job_.summary.text = shortened(text, kErrorTextBytesMax);
   put_state(job_, batch);
   services_.journal.write(batch, now, job_.id, std::string(name_of(state)) + (text.empty() ? "" : ": " + text));
-  services_.out.persist(std::move(batch));
+  if (round_ && !round_->committed) {
+    acts.push_back(act(AuditKind::kAbandoned, now));
+    acts.back().text = text;
+  }
+  acts.push_back(act(AuditKind::kJobEnded, now));
+  acts.back().round = RoundKey{job_.id, 0, 0};
+  acts.back().number = static_cast<std::uint64_t>(state);
+  acts.back().text = text;
+  services_.records.persist(std::move(batch), std::move(acts));
   if (round_) {
     close_to_cohort(std::string("the job is ") + name_of(state));
     for (auto& [peer, member] : round_->members) release(member);
@@ -210,10 +235,13 @@ void JobRunner::end(JobState state, Instant now, const std::string& text, Batch 
                     {{"job", job_.id}, {"name", job_.spec.name}, {"rounds", job_.summary.round}, {"text", job_.summary.text}});
 }
 
-Result<std::string> JobRunner::stop(Instant now, const std::string& by) {
+Result<std::string> JobRunner::stop(Instant now, const Node& by) {
   const std::string name = "job " + std::to_string(job_.id);
   if (!job_.active()) return name + " is " + name_of(job_.summary.state) + " already";
-  end(JobState::kStopped, now, "stopped by " + by);
+  AuditEntry stopped = act(AuditKind::kJobStopped, now);
+  stopped.round = RoundKey{job_.id, 0, 0};
+  stopped.actor = by.summary.key;
+  end(JobState::kStopped, now, "stopped by " + by.summary.name, {}, {std::move(stopped)});
   return name + " stopped";
 }
 

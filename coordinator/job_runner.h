@@ -4,6 +4,11 @@
 // A round closes when its target is reached, when nobody else can be expected, or at its deadline;
 // silent members (kLost) hold it open only while the quorum is not reached. A node is asked again
 // after it declined only when its reason may have passed.
+//
+// Closing is freeze, aggregate, commit. The freeze is one durable write of who counts and of the
+// ledger's record; nothing is computed of their updates before. After a restart a frozen round is
+// aggregated again from the same updates. An attempt that fails between freeze and commit is
+// abandoned and its ledger record stays: no attempt is ever frozen twice.
 #pragma once
 #include <map>
 #include <memory>
@@ -23,11 +28,13 @@ struct Services {
   Outbox& out;
   Registry& registry;
   Journal& journal;
+  RecordBook& records;
   BlobKeeper& blobs;
   std::uint64_t memory_bytes_max = ~std::uint64_t{0};  // for all running jobs together: memory_bytes_of
 };
 
 inline constexpr std::uint64_t kExamplesMax = std::uint64_t{1} << 40;  // one client's weight
+inline constexpr std::uint32_t kConflictsAudited = 4;  // of one client in one attempt
 inline constexpr std::uint32_t kFetchesMax = 32;  // updates of a round fetched at once: bounds memory
 
 class JobRunner {
@@ -44,7 +51,7 @@ class JobRunner {
   void submit(Instant now);              // persists a new job as pending
   void begin(Instant now);               // its turn has come
   void wait(const std::string& text);    // it has not: why
-  Result<std::string> stop(Instant now, const std::string& by);
+  Result<std::string> stop(Instant now, const Node& by);
 
   void tick(Instant now);                // opens a round when enough nodes are there
   void node_joined(const PeerKey& peer, Instant now);
@@ -58,6 +65,8 @@ class JobRunner {
   void round_declined(Node& from, const RoundDecline& message, Instant now);
   void round_failed(Node& from, const RoundFailed& message, Instant now);
   void update_ready(const Node& from, const UpdateReady& message, Instant now);
+
+  void persisted(Instant now);           // some write is durable
 
   // ---- events; false: not of this job
   bool timer_fired(const std::string& name, Instant now);
@@ -77,7 +86,8 @@ class JobRunner {
   void drop_model(const ModelRow& model);
   void show_model(const ModelRow& model);
   void hide_model(const ModelRow& model);
-  void end(JobState state, Instant now, const std::string& text, Batch batch = {});
+  void end(JobState state, Instant now, const std::string& text, Batch batch = {}, std::vector<AuditEntry> acts = {});
+  AuditEntry act(AuditKind kind, Instant now) const;  // of the round in progress, else of the job
   void drop_round(Batch& batch);         // its rows, blobs, work and timers
   std::string timer(const char* what) const;
 
@@ -92,13 +102,19 @@ class JobRunner {
   void consider(Instant now);            // whether the round can close
   std::uint32_t needed() const;          // updates below which it cannot commit
   bool close_sum();                      // false: not yet
-  void freeze(Instant now);
   void abandon(Instant now, const std::string& why, Duration pause);
   void aggregated(const Aggregated& value);
   void next_model_ready(const BlobFetched& event, Instant now);
   void commit(Instant now, std::optional<ModelRow> next);
   void record_metrics(Batch& batch, Instant now);
   void close_to_cohort(const std::string& text);
+
+  // job_freeze.cpp: between the two
+  void freeze(Instant now);
+  void release_frozen(Instant now);      // the freeze is durable: aggregate, or commit an evaluation
+  void resume_frozen(Instant now);       // after a restart
+  Result<void> check_frozen() const;
+  std::vector<NamedContribution> contributions() const;  // of the survivors
 
   // job_updates.cpp: one member
   bool sums() const;                     // its updates are summed as they come, and not kept
@@ -108,6 +124,7 @@ class JobRunner {
   void fetch_queued();
   void accept_update(const PeerKey& peer, Member& member, Instant now);
   void refuse_update(const PeerKey& peer, Member& member, Error error, Instant now);
+  void audit_conflict(const PeerKey& peer, Member& member, const Error& error, Instant now);
   void interrupt(Member& member);        // its fetch or check, if one runs
   std::pair<const PeerKey, Member>* member_with(Ticket ticket);
   void release(Member& member);

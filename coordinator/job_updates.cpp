@@ -135,7 +135,9 @@ void JobRunner::update_ready(const Node& from, const UpdateReady& message, Insta
     return refuse(Error{ErrorCode::kPermissionDenied, "this client was not asked to take part in " + to_text(message.key)});
   if (member->state == MemberState::kDelivered) {
     if (member->update.update == message.update) return services_.out.send(*from.link, UpdateAccepted{message.key});
-    return refuse(Error{ErrorCode::kAlreadyExists, "another update of this client counts already in " + to_text(message.key)});
+    Error other{ErrorCode::kAlreadyExists, "another update of this client counts already in " + to_text(message.key)};
+    audit_conflict(peer, *member, other, now);
+    return refuse(std::move(other));
   }
   if (round_->frozen || (round_->closing && !has_update(member->state))) return refuse(closed(message.key));
   if (member->state == MemberState::kRefused)
@@ -194,6 +196,16 @@ void JobRunner::accept_update(const PeerKey& peer, Member& member, Instant now) 
   consider(now);
 }
 
+// A client can repeat this at will: all are refused, the first few of an attempt are kept for ever.
+void JobRunner::audit_conflict(const PeerKey& peer, Member& member, const Error& error, Instant now) {
+  if (member.conflicts >= kConflictsAudited) return;
+  ++member.conflicts;
+  AuditEntry refused = act(AuditKind::kUpdateRefused, now);
+  refused.who = peer;
+  refused.text = error.message;
+  services_.records.persist({}, {std::move(refused)});
+}
+
 void JobRunner::refuse_update(const PeerKey& peer, Member& member, Error error, Instant now) {
   interrupt(member);
   member.state = MemberState::kRefused;
@@ -205,7 +217,10 @@ void JobRunner::refuse_update(const PeerKey& peer, Member& member, Error error, 
   services_.journal.write(batch, now, job_.id,
                           "round " + std::to_string(round_->key.round) + ": update of " + node->summary.name +
                               " refused: " + error.message);
-  services_.out.persist(std::move(batch));
+  AuditEntry refused = act(AuditKind::kUpdateRefused, now);
+  refused.who = peer;
+  refused.text = error.message;
+  services_.records.persist(std::move(batch), {std::move(refused)});
   services_.out.log(LogLevel::kWarning, "update_refused",
                     {{"job", job_.id}, {"round", round_->key.round}, {"attempt", round_->key.attempt},
                      {"node", node->summary.name}, {"reason", error.message}});

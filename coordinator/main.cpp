@@ -60,11 +60,12 @@ Result<int> serve(const Options& options) {
 
   CoordinatorConfig config;
   config.authority = home.address.authority;
+  config.record_key = home.record;
   config.jobs_running_max = options.jobs;
   config.memory_bytes_max = options.memory_mib << 20;
   config.operators = home.operators;
   COVEY_TRY(const auto coordinator, Coordinator::create(config, rows));
-  CoordinatorWork work({options.threads, config.memory_bytes_max});
+  CoordinatorWork work({options.threads, config.memory_bytes_max, [&](std::string_view key) { return store->get(key); }});
   PooledExecutor executor(*store, options.threads, [&](const Work& one, const std::atomic<bool>&) { return work.compute(one, *blobs); });
   SystemClock clock;
   const Supervisor supervisor = Supervisor::from_environment();

@@ -38,11 +38,15 @@ void OperatorDesk::request(const Link& from, const OperatorRequest& request, Ins
                                                          " is a client; operator commands need an identity made from an "
                                                          "operator's token"});
   }
-  if (const auto* submit = std::get_if<SubmitJob>(&request.verb)) {
-    auto answer = on(*who, from, request.id, *submit);
+  const auto answer_now = [&](Answer answer) {
     if (answer) reply(from, request.id, std::move(*answer));
-    return;
-  }
+  };
+  if (const auto* submit = std::get_if<SubmitJob>(&request.verb))
+    return answer_now(on(*who, from, request.id, *submit));
+  if (const auto* list = std::get_if<ListAudit>(&request.verb))
+    return answer_now(read_chain(from, request.id, kAuditTable, list->after));
+  if (const auto* list = std::get_if<ListLedger>(&request.verb))
+    return answer_now(read_chain(from, request.id, kLedgerTable, list->after));
   reply(from, request.id, answer(*who, request.verb, now));
 }
 
@@ -54,13 +58,13 @@ OperatorAnswer OperatorDesk::answer(const Node& who, const OperatorVerb& verb, I
   if (const auto* stop = std::get_if<StopJob>(&verb)) {
     const auto found = job_of(stop->job);
     if (!found) return found.error();
-    return text_answer(jobs_.at(stop->job)->stop(now, who.summary.name));
+    return text_answer(jobs_.at(stop->job)->stop(now, who));
   }
   if (const auto* list = std::get_if<ListNodes>(&verb)) return NodeRows{services_.registry.page(list->after)};
   if (const auto* token = std::get_if<RegisterToken>(&verb))
-    return text_answer(services_.registry.register_token(token->delegation, now));
+    return text_answer(services_.registry.register_token(token->delegation, who.summary.key, now));
   if (const auto* revoke = std::get_if<RevokeNode>(&verb))
-    return text_answer(services_.registry.revoke(revoke->node, now));
+    return text_answer(services_.registry.revoke(revoke->node, who.summary.key, now));
   const auto& read = std::get<ReadJournal>(verb);
   return JournalRows{services_.journal.page(read.job, read.after)};
 }
@@ -122,6 +126,40 @@ OperatorAnswer OperatorDesk::on(const ShowConfig& verb) const {
     return Error{ErrorCode::kUnavailable, "job " + std::to_string(verb.job) + " is " + name_of(job.summary.state) +
                                               "; its configuration is published when it has started"};
   return JobDetail{(*found)->summary(), job.config, {}};  // published since its first model
+}
+
+// What is durable, and nothing else: it is read from the disk.
+OperatorDesk::Answer OperatorDesk::read_chain(const Link& from, std::uint64_t id, std::string_view table, std::uint64_t after) {
+  if (readings_.size() >= kReadingsMax)
+    return Error{ErrorCode::kUnavailable, std::to_string(kReadingsMax) + " pages of records are being read; try again"};
+  const Ticket ticket = services_.out.next_ticket();
+  readings_[ticket] = Reading{from, id};
+  services_.out.now(StartWork{ticket, ReadChain{std::string(table), after}});
+  return std::nullopt;
+}
+
+std::optional<OperatorDesk::Reading> OperatorDesk::take_reading(Ticket ticket) {
+  const auto at = readings_.find(ticket);
+  if (at == readings_.end()) return std::nullopt;
+  const Reading reading = at->second;
+  readings_.erase(at);
+  return reading;
+}
+
+bool OperatorDesk::work_done(const WorkDone& event) {
+  const auto reading = take_reading(event.ticket);
+  if (!reading) return false;
+  // The operator may have been revoked while we read.
+  if (services_.registry.find(reading->from.peer) != nullptr)
+    reply(reading->from, reading->request, std::get<ChainRows>(event.value));
+  return true;
+}
+
+bool OperatorDesk::work_failed(const WorkFailed& event) {
+  const auto reading = take_reading(event.ticket);
+  if (!reading) return false;
+  reply(reading->from, reading->request, in_context("the records cannot be read", event.error));
+  return true;
 }
 
 // ---- submission

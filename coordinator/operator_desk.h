@@ -13,6 +13,7 @@ using Jobs = std::map<JobId, std::unique_ptr<JobRunner>>;
 
 inline constexpr std::size_t kSubmissionsMax = 16;  // job files being fetched at once
 inline constexpr std::size_t kPendingJobsMax = 1000;
+inline constexpr std::size_t kReadingsMax = 16;     // pages of records being read at once
 
 class OperatorDesk {
  public:
@@ -25,6 +26,8 @@ class OperatorDesk {
   // ---- events; false: not of a submission
   bool blob_fetched(const BlobFetched& event, Instant now);
   bool blob_failed(const BlobFailed& event);
+  bool work_done(const WorkDone& event);      // of a reading of the records
+  bool work_failed(const WorkFailed& event);
 
  private:
   struct Submission {
@@ -36,6 +39,7 @@ class OperatorDesk {
   // The answer, or nothing when it comes later.
   using Answer = std::optional<OperatorAnswer>;
   Answer on(const Node& who, const Link& from, std::uint64_t id, const SubmitJob& verb);
+  Answer read_chain(const Link& from, std::uint64_t id, std::string_view table, std::uint64_t after);
   OperatorAnswer answer(const Node& who, const OperatorVerb& verb, Instant now);
   OperatorAnswer on(const ListJobs& verb) const;
   OperatorAnswer on(const ShowJob& verb) const;
@@ -49,6 +53,12 @@ class OperatorDesk {
   Jobs& jobs_;
   std::map<Nonce, JobId> nonces_;
   std::map<Ticket, Submission> submissions_;
+  struct Reading {
+    Link from;
+    std::uint64_t request = 0;
+  };
+  std::map<Ticket, Reading> readings_;
+  std::optional<Reading> take_reading(Ticket ticket);
 };
 
 }  // namespace covey

@@ -4,11 +4,12 @@
 
 namespace covey {
 
-void Outbox::persist(Batch batch) {
-  if (batch.empty()) return;
+Ticket Outbox::persist(Batch batch) {
+  if (batch.empty()) return 0;
   const Ticket ticket = next_ticket();
   outstanding_.insert(ticket);
   ready_.push_back(Persist{ticket, std::move(batch)});
+  return ticket;
 }
 
 void Outbox::persisted(Ticket ticket) {

@@ -17,9 +17,12 @@ class Outbox {
  public:
   Ticket next_ticket() { return ++last_ticket_; }
 
-  // Not issued when empty. What follows waits for it.
-  void persist(Batch batch);
+  // Not issued when empty: then 0. What follows waits for it.
+  Ticket persist(Batch batch);
   void persisted(Ticket ticket);  // an unknown ticket is ignored
+
+  // Whether this write, and all before it, are durable.
+  bool durable(Ticket ticket) const { return outstanding_.empty() || ticket < *outstanding_.begin(); }
 
   // ---- after everything so far is durable, in order
   void send(const Link& to, Message message) { after(Send{to, std::move(message)}); }

@@ -34,7 +34,8 @@ bool Budget::spend(Instant now) {
   return true;
 }
 
-Registry::Registry(Config config, Outbox& out, Journal& journal) : config_(config), out_(out), journal_(journal) {}
+Registry::Registry(Config config, Outbox& out, Journal& journal, RecordBook& records)
+    : config_(config), out_(out), journal_(journal), records_(records) {}
 
 // ---- rows
 
@@ -204,7 +205,12 @@ void Registry::add_node(const Certificate& certificate, Instant now) {
   journal_.write(batch, now, 0,
                  std::string(covey::name_of(certificate.role())) + " " + certificate.name + " enrolled with key " +
                      short_hex(certificate.curve));
-  out_.persist(std::move(batch));
+  AuditEntry act;
+  act.kind = AuditKind::kEnrolled;
+  act.time = now;
+  act.who = certificate.curve;
+  act.text = std::string(covey::name_of(certificate.role())) + " " + certificate.name;
+  records_.persist(std::move(batch), {std::move(act)});
   nodes_[certificate.curve] = std::move(node);
   out_.after(AdmitPeer{certificate.curve, Admission::kMember});
   out_.log(LogLevel::kInfo, "node_enrolled",
@@ -308,7 +314,11 @@ void Registry::answer_again(Node& node, const Link& from, const Join& join, Inst
     node.unsaved = true;
   }
   relink(node, from);
-  out_.say(from, JoinAccepted{node.summary.name});
+  JoinAccepted answer{node.summary.name, records_.epoch()};
+  if (records_.started())
+    out_.say(from, std::move(answer));
+  else
+    out_.send(from, std::move(answer));  // nobody hears of an epoch that a crash could undo
   refuse_newcomer(node, now);
 }
 
@@ -346,7 +356,7 @@ void Registry::accept_join(Node& node, const Link& from, const Join& join, Insta
     out_.persist(std::move(batch));
   }
   if (Token* token = token_of(node)) expel(*token);
-  out_.send(from, JoinAccepted{node.summary.name});
+  out_.send(from, JoinAccepted{node.summary.name, records_.epoch()});
   const Capability& has = node.summary.capability;
   out_.log(LogLevel::kInfo, "node_joined",
            {{"node", node.summary.name}, {"key", short_hex(from.peer)}, {"role", covey::name_of(node.summary.role)},

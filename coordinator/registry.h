@@ -8,6 +8,7 @@
 
 #include "coordinator/journal.h"
 #include "coordinator/outbox.h"
+#include "coordinator/record_book.h"
 #include "coordinator/tables.h"
 
 namespace covey {
@@ -58,7 +59,7 @@ class Registry {
     VerifyKey authority;
     std::uint32_t nodes_max = 0;
   };
-  Registry(Config config, Outbox& out, Journal& journal);  // both outlive this
+  Registry(Config config, Outbox& out, Journal& journal, RecordBook& records);  // all outlive this
 
   // ---- from rows, in key order (cert/ comes before node/). Errors: kCorrupted.
   Result<void> load_certificate(const PeerKey& key, ByteSpan value);
@@ -78,8 +79,8 @@ class Registry {
   RegistryNews take_news() { return std::exchange(news_, {}); }
 
   // ---- operator verbs
-  Result<std::string> register_token(const Delegation& delegation, Instant now);
-  Result<std::string> revoke(const std::string& name_or_key, Instant now);
+  Result<std::string> register_token(const Delegation& delegation, const PeerKey& by, Instant now);
+  Result<std::string> revoke(const std::string& name_or_key, const PeerKey& by, Instant now);
   std::vector<NodeSummary> page(std::uint32_t after) const;  // at most kPageRowsMax, by key
 
   bool may_log_refusal(const PeerKey& peer, Instant now);   // one per node and window; few of strangers
@@ -113,6 +114,7 @@ class Registry {
   Config config_;
   Outbox& out_;
   Journal& journal_;
+  RecordBook& records_;
   std::map<PeerKey, Node> nodes_;
   std::map<std::string, PeerKey> names_;    // of nodes that are not revoked
   std::map<TokenId, Token> tokens_;

@@ -22,7 +22,7 @@ bool is_key_prefix(const std::string& text) {
 
 }  // namespace
 
-Result<std::string> Registry::register_token(const Delegation& delegation, Instant now) {
+Result<std::string> Registry::register_token(const Delegation& delegation, const PeerKey& by, Instant now) {
   COVEY_TRY_VOID(verify(delegation, config_.authority, now));
   const std::string name = hex(delegation.token.span());
   if (const auto at = tokens_.find(delegation.token); at != tokens_.end()) {
@@ -44,7 +44,12 @@ Result<std::string> Registry::register_token(const Delegation& delegation, Insta
   journal_.write(batch, now, 0,
                  std::string(covey::name_of(delegation.role)) + " token " + name + " registered, expires " +
                      iso8601(delegation.expires));
-  out_.persist(std::move(batch));
+  AuditEntry act;
+  act.kind = AuditKind::kTokenMade;
+  act.time = now;
+  act.actor = by;
+  act.text = std::string(covey::name_of(delegation.role)) + " " + name;
+  records_.persist(std::move(batch), {std::move(act)});
   admit(token);
   out_.log(LogLevel::kInfo, "token_registered",
            {{"token", name}, {"role", covey::name_of(delegation.role)}, {"expires", iso8601(delegation.expires)}});
@@ -76,7 +81,7 @@ Result<Node*> Registry::resolve(const std::string& name_or_key) {
                                                      "; give more digits");
 }
 
-Result<std::string> Registry::revoke(const std::string& name_or_key, Instant now) {
+Result<std::string> Registry::revoke(const std::string& name_or_key, const PeerKey& by, Instant now) {
   COVEY_TRY(Node* const node, resolve(name_or_key));
   const PeerKey key = node->summary.key;
   const std::string name = node->summary.name + " (" + short_hex(key) + ")";
@@ -97,7 +102,13 @@ Result<std::string> Registry::revoke(const std::string& name_or_key, Instant now
   Batch batch;
   persist_node(*node, batch);
   journal_.write(batch, now, 0, name + " revoked");
-  out_.persist(std::move(batch));
+  AuditEntry act;
+  act.kind = AuditKind::kRevoked;
+  act.time = now;
+  act.actor = by;
+  act.who = key;
+  act.text = node->summary.name;
+  records_.persist(std::move(batch), {std::move(act)});
   if (Token* token = token_of(*node)) expel(*token);
   if (link)  // zero: for good
     out_.send(*link, JoinRefused{Error{ErrorCode::kPermissionDenied, "the operator revoked " + setting_text(node->summary.name) +

@@ -30,6 +30,7 @@ struct Member {
   double norm = 0;        // kDelivered
   Instant offered;        // when it was last asked
   bool holds_blob = false;
+  std::uint32_t conflicts = 0;  // other updates under the key of an accepted one, so far audited
 };
 
 struct RoundTally {
@@ -45,8 +46,9 @@ struct Round {
   RoundRow row;
   std::map<PeerKey, Member> members;
   Instant deadline;
-  bool frozen = false;          // no update counts any more: it is being committed
+  bool frozen = false;          // no update counts any more: those of row.survivors are being released
   bool closing = false;         // about to be frozen: only updates that are being summed still count
+  Ticket freeze = 0;            // the write that froze it, until that is durable
   bool committed = false;
   Ticket work = 0;              // Aggregate
   Ticket manifest = 0;          // fetch of the next model's manifest

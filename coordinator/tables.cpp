@@ -2,6 +2,7 @@
 
 #include "core/base/wire.h"
 #include "core/protocol/job_spec.h"
+#include "core/protocol/limits.h"
 #include "core/protocol/manifest.h"
 #include "core/protocol/records.h"
 
@@ -9,6 +10,7 @@ namespace covey {
 namespace {
 
 constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kRoundVersion = 2;  // 1 knew no freeze
 
 std::string peer_text(const PeerKey& peer) { return hex(peer.span()); }
 
@@ -20,16 +22,26 @@ void put(ByteWriter& out, const BlobRef& blob) { out.fixed(blob.id).u64(blob.siz
 BlobRef get_blob(ByteReader& in) { return BlobRef{in.fixed<Digest>(), in.u64()}; }
 
 template <class T, class Read>
-Result<T> decode(ByteSpan bytes, const char* table, Read read) {
+Result<T> decode(ByteSpan bytes, const char* table, Read read, std::uint8_t reads = kVersion) {
   ByteReader in(bytes);
   const std::uint8_t version = in.u8();
-  if (version != kVersion)
+  if (version != reads)
     return unexpected(ErrorCode::kCorrupted, std::string(table) + " has version " + std::to_string(version) +
-                                                 ", this program reads " + std::to_string(kVersion));
+                                                 ", this program reads " + std::to_string(reads));
   T row;
   COVEY_TRY_VOID(read(in, row));
   COVEY_TRY_VOID(in.finish(table));
   return row;
+}
+
+void put(ByteWriter& out, const std::vector<PeerKey>& peers) {
+  out.u32(static_cast<std::uint32_t>(peers.size()));
+  for (const PeerKey& peer : peers) out.fixed(peer);
+}
+std::vector<PeerKey> get_peers(ByteReader& in) {
+  std::vector<PeerKey> peers(in.count(PeerKey::kSize));
+  for (PeerKey& peer : peers) peer = in.fixed<PeerKey>();
+  return peers;
 }
 
 Unexpected bad(const char* what) { return unexpected(ErrorCode::kCorrupted, what); }
@@ -55,6 +67,8 @@ std::string node_key(const PeerKey& peer) { return "node/" + peer_text(peer); }
 std::string cert_key(const PeerKey& peer) { return "cert/" + peer_text(peer); }
 std::string token_key(const TokenId& token) { return "token/" + hex(token.span()); }
 std::string journal_key(std::uint64_t sequence) { return "journal/" + hex_number(sequence); }
+std::string audit_key(std::uint64_t sequence) { return std::string(kAuditTable) + hex_number(sequence); }
+std::string ledger_key(std::uint64_t sequence) { return std::string(kLedgerTable) + hex_number(sequence); }
 
 std::vector<std::string_view> key_parts(std::string_view key) {
   std::vector<std::string_view> parts;
@@ -119,15 +133,16 @@ Result<ModelRow> decode_model_row(ByteSpan bytes) {
 
 Bytes encode(const RoundRow& row) {
   ByteWriter out;
-  out.u8(kVersion).u8(static_cast<std::uint8_t>(row.kind)).u32(row.target).instant(row.started);
+  out.u8(kRoundVersion).u8(static_cast<std::uint8_t>(row.kind)).u32(row.target).instant(row.started);
   put(out, row.model);
-  out.u32(static_cast<std::uint32_t>(row.cohort.size()));
-  for (const PeerKey& peer : row.cohort) out.fixed(peer);
+  put(out, row.cohort);
+  out.u64(row.ledger);
+  put(out, row.survivors);
   return out.take();
 }
 
 Result<RoundRow> decode_round_row(ByteSpan bytes) {
-  return decode<RoundRow>(bytes, "round", [](ByteReader& in, RoundRow& row) -> Result<void> {
+  const auto read = [](ByteReader& in, RoundRow& row) -> Result<void> {
     const std::uint8_t kind = in.u8();
     if (kind != static_cast<std::uint8_t>(RoundKind::kTrain) && kind != static_cast<std::uint8_t>(RoundKind::kEvaluate))
       return bad("round: its kind does not exist");
@@ -135,10 +150,13 @@ Result<RoundRow> decode_round_row(ByteSpan bytes) {
     row.target = in.u32();
     row.started = in.instant();
     row.model = get_blob(in);
-    const std::size_t count = in.count(PeerKey::kSize);
-    for (std::size_t i = 0; i < count; ++i) row.cohort.push_back(in.fixed<PeerKey>());
+    row.cohort = get_peers(in);
+    row.ledger = in.u64();
+    row.survivors = get_peers(in);
+    if (row.frozen() == row.survivors.empty()) return bad("round: frozen without survivors, or not frozen with some");
     return {};
-  });
+  };
+  return decode<RoundRow>(bytes, "round", read, kRoundVersion);
 }
 
 Bytes encode(const UpdateRow& row) {
@@ -184,6 +202,16 @@ Result<Certificate> certificate_of_value(ByteSpan bytes) {
     auto certificate = decode_certificate(in.blob());
     if (!certificate) return unexpected(ErrorCode::kCorrupted, "certificate: " + certificate.error().message);
     row = std::move(*certificate);
+    return {};
+  });
+}
+
+Bytes epoch_value(std::uint64_t epoch) { return ByteWriter().u8(kVersion).u64(epoch).take(); }
+
+Result<std::uint64_t> epoch_of_value(ByteSpan bytes) {
+  return decode<std::uint64_t>(bytes, "epoch", [](ByteReader& in, std::uint64_t& epoch) -> Result<void> {
+    epoch = in.u64();
+    if (epoch == 0 || epoch > kEpochMax) return bad("epoch: out of range");
     return {};
   });
 }

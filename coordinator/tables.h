@@ -25,6 +25,11 @@ std::string node_key(const PeerKey& peer);                // node/<peer>: NodeSu
 std::string cert_key(const PeerKey& peer);                // cert/<peer>: Certificate
 std::string token_key(const TokenId& token);              // token/<id>
 std::string journal_key(std::uint64_t sequence);          // journal/<sequence>
+inline constexpr std::string_view kAuditTable = "audit/";
+inline constexpr std::string_view kLedgerTable = "ledger/";
+inline constexpr std::string_view kEpochRow = "epoch";
+std::string audit_key(std::uint64_t sequence);            // audit/<sequence>: ChainRecord of an AuditEntry
+std::string ledger_key(std::uint64_t sequence);           // ledger/<sequence>: ChainRecord of a ReleaseRecord
 
 // A key cut at its slashes. Numbers and keys in it are read with the functions below.
 std::vector<std::string_view> key_parts(std::string_view key);
@@ -50,6 +55,9 @@ struct RoundRow {                // a round in progress; gone when it is committ
   Instant started;
   BlobRef model;                 // manifest offered
   std::vector<PeerKey> cohort;   // ascending
+  std::uint64_t ledger = 0;      // sequence of its record in the release ledger; 0: not frozen yet
+  std::vector<PeerKey> survivors;  // once frozen: whose updates make the release, ascending
+  bool frozen() const { return ledger != 0; }
   bool operator==(const RoundRow&) const = default;
 };
 struct UpdateRow {               // an accepted update of a round in progress
@@ -72,7 +80,9 @@ Bytes encode(const RoundRow& row);
 Bytes encode(const UpdateRow& row);
 Bytes encode(const TokenRow& row);
 Bytes certificate_value(const Certificate& certificate);
+Bytes epoch_value(std::uint64_t epoch);
 // Errors: kCorrupted naming the table.
+Result<std::uint64_t> epoch_of_value(ByteSpan bytes);  // from 1 to kEpochMax
 Result<JobSpecRow> decode_job_spec_row(ByteSpan bytes);
 Result<ModelRow> decode_model_row(ByteSpan bytes);
 Result<RoundRow> decode_round_row(ByteSpan bytes);

@@ -4,13 +4,15 @@
 
 #include "aggregation/aggregator.h"
 #include "core/nn/model.h"
+#include "core/protocol/limits.h"
 #include "core/protocol/manifest.h"
+#include "core/protocol/records.h"
 
 namespace covey {
 
 CoordinatorWork::CoordinatorWork(CoordinatorWorkConfig config)
-    : config_(config), ranges_(config.threads > 1 ? std::make_unique<WorkerPool>(config.threads - 1) : nullptr) {
-  COVEY_CHECK(config.threads >= 1);
+    : config_(std::move(config)), ranges_(config_.threads > 1 ? std::make_unique<WorkerPool>(config_.threads - 1) : nullptr) {
+  COVEY_CHECK(config_.threads >= 1);
 }
 
 // Shard by shard and piece by piece: a model never lies in memory as a whole.
@@ -98,6 +100,24 @@ Result<WorkValue> CoordinatorWork::run(const DropSum& work, BlobStore&) {
   return WorkValue(SumDropped{});
 }
 
+// Sequences have no gaps, so the records are found one by one without a scan.
+Result<WorkValue> CoordinatorWork::run(const ReadChain& work, BlobStore&) {
+  if (!config_.rows) return unexpected(ErrorCode::kUnsupported, "this process gives its work no access to rows");
+  ChainRows page;
+  std::size_t bytes = 0;
+  while (page.rows.size() < kChainPageRowsMax) {
+    const std::uint64_t sequence = work.after + page.rows.size() + 1;
+    if (sequence <= work.after) break;  // past the last number there is
+    COVEY_TRY(const std::optional<Bytes> row, config_.rows(work.table + hex_number(sequence)));
+    if (!row) break;
+    bytes += row->size();
+    if (bytes > kChainPageBytesMax && !page.rows.empty()) break;
+    COVEY_TRY(ChainRecord record, decode_chain_record(*row));
+    page.rows.push_back(std::move(record));
+  }
+  return WorkValue(std::move(page));
+}
+
 template <class Other>
 Result<WorkValue> CoordinatorWork::run(const Other&, BlobStore&) {
   COVEY_CHECK(!"a client's work reached the coordinator's executor");
@@ -114,6 +134,8 @@ void CoordinatorWork::forget_all() {
   dropped_.clear();
 }
 
-Result<WorkValue> coordinator_work(const Work& work, BlobStore& blobs) { return CoordinatorWork().compute(work, blobs); }
+Result<WorkValue> coordinator_work(const Work& work, BlobStore& blobs, const RowReader& rows) {
+  return CoordinatorWork({1, ~std::uint64_t{0}, rows}).compute(work, blobs);
+}
 
 }  // namespace covey

@@ -1,9 +1,12 @@
 // What the coordinator's Executor computes, in production and in the simulator. Not part of the machine.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <string_view>
 
 #include "aggregation/round_sum.h"
 #include "core/base/blob_store.h"
@@ -12,9 +15,13 @@
 
 namespace covey {
 
+// The value of one durable row, if there is one. Errors: kCorrupted.
+using RowReader = std::function<Result<std::optional<Bytes>>(std::string_view key)>;
+
 struct CoordinatorWorkConfig {
   std::size_t threads = 1;                  // that share one piece of work
   std::uint64_t sums_bytes_max = ~std::uint64_t{0};
+  RowReader rows;                           // for ReadChain, which is refused without
 };
 
 // Holds the sums of attempts under way, which end with the process. Thread-safe: several pieces of
@@ -23,7 +30,7 @@ class CoordinatorWork {
  public:
   explicit CoordinatorWork(CoordinatorWorkConfig config = {});
 
-  // InitModel, CheckUpdate, Aggregate, DropSum; anything else is our bug. Errors: also
+  // InitModel, CheckUpdate, Aggregate, DropSum, ReadChain; anything else is our bug. Errors: also
   // kResourceExhausted for a sum beyond the budget, kUnavailable for one that a restart has lost.
   Result<WorkValue> compute(const Work& work, BlobStore& blobs);
 
@@ -36,6 +43,7 @@ class CoordinatorWork {
   Result<WorkValue> run(const CheckUpdate& work, BlobStore& blobs);
   Result<WorkValue> run(const Aggregate& work, BlobStore& blobs);
   Result<WorkValue> run(const DropSum& work, BlobStore& blobs);
+  Result<WorkValue> run(const ReadChain& work, BlobStore& blobs);
   template <class Other>
   Result<WorkValue> run(const Other& work, BlobStore& blobs);
   Result<Sum> sum_for(const CheckUpdate& work);
@@ -49,6 +57,6 @@ class CoordinatorWork {
 };
 
 // One piece of work on its own, on the calling thread: for work that needs no attempt's sum.
-Result<WorkValue> coordinator_work(const Work& work, BlobStore& blobs);
+Result<WorkValue> coordinator_work(const Work& work, BlobStore& blobs, const RowReader& rows = {});
 
 }  // namespace covey

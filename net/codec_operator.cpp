@@ -37,6 +37,9 @@ void write_verb(Verb::Builder to, const ReadJournal& verb) {
   journal.setAfter(verb.after);
 }
 
+void write_verb(Verb::Builder to, const ListAudit& verb) { to.setListAudit(verb.after); }
+void write_verb(Verb::Builder to, const ListLedger& verb) { to.setListLedger(verb.after); }
+
 SubmitJob submit_job(const Fields& fields, schema::SubmitJob::Reader from) {
   return {from.getNonce(), fields.blob("job", from.getJob(), kJobTomlBytesMax)};
 }
@@ -69,6 +72,10 @@ OperatorVerb read_verb(const Fields& fields, Verb::Reader from) {
       return RevokeNode{fields.name("revoke_node", from.getRevokeNode())};
     case Verb::READ_JOURNAL:
       return ReadJournal{from.getReadJournal().getJob(), from.getReadJournal().getAfter()};
+    case Verb::LIST_AUDIT:
+      return ListAudit{from.getListAudit()};
+    case Verb::LIST_LEDGER:
+      return ListLedger{from.getListLedger()};
   }
   fields.refuse("verb", std::to_string(static_cast<unsigned>(from.which())),
                 "is no verb of this version: use the same version of Covey on both sides");

@@ -32,10 +32,11 @@ Join read(const Fields& fields, schema::Join::Reader from) {
 
 void write(schema::JoinAccepted::Builder to, const JoinAccepted& message) {
   to.setName(wire_text(message.name, kNameBytesMax));
+  to.setEpoch(message.epoch);
 }
 
 JoinAccepted read(const Fields& fields, schema::JoinAccepted::Reader from) {
-  return {fields.name("name", from.getName())};
+  return {fields.name("name", from.getName()), fields.within("epoch", from.getEpoch(), 1, kEpochMax)};
 }
 
 void write(schema::JoinRefused::Builder to, const JoinRefused& message) {

@@ -171,6 +171,25 @@ void write_answer(Answer::Builder to, const NodeRows& answer) {
 void write_answer(Answer::Builder to, const JournalRows& answer) {
   write_rows(to.initJournal(row_count(answer.rows.size())), answer.rows);
 }
+void write_answer(Answer::Builder to, const ChainRows& answer) {
+  COVEY_CHECK(answer.rows.size() <= kChainPageRowsMax);
+  auto chain = to.initChain(static_cast<unsigned>(answer.rows.size()));
+  for (unsigned i = 0; i < chain.size(); ++i) chain.set(i, wire_data(encode(answer.rows[i])));
+}
+
+ChainRows read_chain(const Fields& fields, capnp::List<capnp::Data>::Reader from) {
+  fields.within("chain", from.size(), 0, static_cast<std::uint32_t>(kChainPageRowsMax));
+  ChainRows rows;
+  for (std::uint32_t i = 0; i < from.size() && !fields.refused(); ++i) {
+    auto record = decode_chain_record(span_of(from[i]));
+    if (!record) {
+      fields.refuse("chain", "record " + std::to_string(i), record.error().message);
+      break;
+    }
+    rows.rows.push_back(std::move(*record));
+  }
+  return rows;
+}
 
 JobDetail read_detail(const Fields& fields, schema::JobDetail::Reader from) {
   return {read_row(fields.in("summary"), from.getSummary()),
@@ -196,6 +215,8 @@ OperatorAnswer read_answer(const Fields& fields, Answer::Reader from) {
       return NodeRows{read_rows<NodeSummary>(fields, "nodes", from.getNodes())};
     case Answer::JOURNAL:
       return JournalRows{read_rows<JournalEntry>(fields, "journal", from.getJournal())};
+    case Answer::CHAIN:
+      return read_chain(fields, from.getChain());
   }
   fields.refuse("answer", std::to_string(static_cast<unsigned>(from.which())),
                 "is no answer of this version: use the same version of Covey on both sides");

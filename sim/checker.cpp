@@ -11,6 +11,12 @@ std::string of(const PeerKey& client) { return " of client " + short_hex(client)
 
 }  // namespace
 
+Checker::Checker(std::size_t quorum_min, Durability durability)
+    : quorum_min_(quorum_min),
+      durability_(durability),
+      audit_{kAuditChain, audit_key, ChainReader(kAuditChain)},
+      ledger_{kLedgerChain, ledger_key, ChainReader(kLedgerChain)} {}
+
 Checker::Finding Checker::on_client_message(const PeerKey& client, const Message& message) {
   const auto* ready = std::get_if<UpdateReady>(&message);
   if (ready == nullptr) return std::nullopt;
@@ -53,12 +59,81 @@ Checker::Finding Checker::on_accepted(const PeerKey& client, const UpdateAccepte
     return "an update" + of(client) + " in " + to_text(accepted.key) + " was acknowledged before it was durable";
   if (!attempt.acknowledged.contains(client)) ++acknowledged_total_;
   attempt.acknowledged[client] = offered->second.update->id;
-  // A sum that was not committed may be made again with more in it, after a crash. Once committed it is final.
-  if (committed_.contains({accepted.key.job, accepted.key.round})) return left_out(attempt, accepted.key);
+  return left_out(attempt, accepted.key);  // what was frozen for a sum is final
+}
+
+// ---- the chains
+
+Checker::Finding Checker::on_rows(const ReadRow& read) {
+  if (const auto finding = follow(audit_, read)) return finding;
+  return follow(ledger_, read);
+}
+
+Checker::Finding Checker::follow(Followed& chain, const ReadRow& read) {
+  const ChainHead head = chain.reader.head();
+  if (head.sequence != 0) {
+    const auto row = read(chain.key(head.sequence));
+    const auto record = row ? decode_chain_record(*row) : Result<ChainRecord>(unexpected(ErrorCode::kNotFound, ""));
+    if (!record || hash_of(chain.name, *record) != head.hash)
+      return std::string(chain.name) + ": record " + std::to_string(head.sequence) + " was durable and is gone or another now";
+  }
+  while (const auto row = read(chain.key(chain.reader.head().sequence + 1))) {
+    const auto record = decode_chain_record(*row);
+    if (!record) return record.error().message;
+    if (const auto followed = chain.reader.follow(*record); !followed) return followed.error().message;
+    if (&chain != &ledger_) continue;
+    if (const auto finding = enter(*record)) return finding;
+  }
   return std::nullopt;
 }
 
-Checker::Finding Checker::on_aggregate(const Aggregate& work) {
+Checker::Finding Checker::enter(const ChainRecord& record) {
+  const auto release = decode_release_record(record.body);
+  if (!release) return release.error().message;
+  if (!releases_.emplace(release->round, *release).second) return to_text(release->round) + " has two ledger records";
+  return std::nullopt;
+}
+
+Checker::Finding Checker::not_allowed(const Attempt& attempt, const Aggregate& work, const std::set<PeerKey>& counted) const {
+  const auto release = releases_.find(work.key);
+  if (release == releases_.end()) return to_text(work.key) + " is summed before its ledger record is durable";
+  const std::string other = to_text(work.key) + " is summed of other updates than its ledger record allows";
+  if (release->second.contributors != work.contributions.size()) return other;
+  // Whose an update is can be told only while no two clients made the same.
+  std::set<std::pair<BlobRef, std::uint64_t>> made;
+  for (const auto& [client, update] : attempt.offered)
+    if (update.update && !made.emplace(*update.update, update.examples).second) return std::nullopt;
+  std::vector<NamedContribution> parts;
+  for (const PeerKey& client : counted) {
+    const UpdateReady& update = attempt.offered.at(client);
+    parts.push_back({client, {*update.update, update.examples}});
+  }
+  if (contributions_digest(parts) != release->second.contributions) return other;
+  return std::nullopt;
+}
+
+Checker::Finding Checker::chains_at_end(const std::vector<Row>& rows, const VerifyKey& record_key) const {
+  for (const Followed* chain : {&audit_, &ledger_}) {
+    const std::string table = chain->key(0).substr(0, chain->key(0).find('/') + 1);
+    ChainReader reader(chain->name);
+    for (const Row& row : rows) {
+      if (!row.key.starts_with(table)) continue;
+      const auto record = decode_chain_record(row.value);
+      if (!record) return "row " + row.key + ": " + record.error().message;
+      if (row.key != chain->key(record->sequence)) return "row " + row.key + " holds record " + std::to_string(record->sequence);
+      if (const auto followed = reader.follow(*record, record_key); !followed) return followed.error().message;
+    }
+    if (reader.head() != chain->reader.head())
+      return std::string(chain->name) + " ends with record " + std::to_string(reader.head().sequence) + ", followed were " +
+             std::to_string(chain->reader.head().sequence);
+  }
+  return std::nullopt;
+}
+
+// ---- sums
+
+Checker::Finding Checker::on_aggregate(const Aggregate& work, const ReadRow& read) {
+  if (const auto finding = on_rows(read)) return finding;
   const auto found = attempts_.find(work.key);
   if (found == attempts_.end()) return to_text(work.key) + " is summed but was never offered";
   Attempt& attempt = found->second;
@@ -77,6 +152,8 @@ Checker::Finding Checker::on_aggregate(const Aggregate& work) {
   for (const auto& [client, update] : attempt.acknowledged)
     if (!counted.contains(client))
       return "the acknowledged update" + of(client) + " is missing from the sum of " + to_text(work.key);
+  if (const auto finding = not_allowed(attempt, work, counted)) return finding;
+  if (attempt.aggregate && *attempt.aggregate != work.contributions) return to_text(work.key) + " is summed again of other updates";
   attempt.aggregate = work.contributions;
   return std::nullopt;
 }
@@ -96,6 +173,7 @@ Checker::Finding Checker::on_closed(const RoundClosed& closed, const Durable& du
     return to_text(closed.key) + " was said to be committed before it was durable";
   const auto attempt = attempts_.find(closed.key);
   if (attempt == attempts_.end()) return to_text(closed.key) + " committed but was never offered";
+  if (!releases_.contains(closed.key)) return to_text(closed.key) + " committed without a durable ledger record";
   const auto [known, fresh] = committed_.try_emplace({closed.key.job, closed.key.round}, closed.key.attempt);
   if (!fresh && known->second != closed.key.attempt)
     return to_text(closed.key) + " committed although attempt " + std::to_string(known->second) + " had";

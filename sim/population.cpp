@@ -67,6 +67,7 @@ Population::Spread Population::spread() const {
 }
 
 SigningKey sim_authority(std::uint64_t seed) { return SigningKey::from_seed(secret_from(Random(seed).split("authority"))); }
+SigningKey sim_record_key(std::uint64_t seed) { return SigningKey::from_seed(secret_from(Random(seed).split("record"))); }
 
 SimIdentity sim_identity(std::uint64_t seed, const std::string& name, Role role) {
   const Random random = Random(seed).split("identity", label_number(name));

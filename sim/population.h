@@ -47,6 +47,7 @@ struct SimIdentity {
   Certificate certificate;
 };
 SigningKey sim_authority(std::uint64_t seed);
+SigningKey sim_record_key(std::uint64_t seed);  // of the coordinator
 SimIdentity sim_identity(std::uint64_t seed, const std::string& name, Role role);
 
 }  // namespace covey

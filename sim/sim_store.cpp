@@ -16,9 +16,12 @@ void SimStore::crash(Random& random) {
   pending_.clear();
 }
 
-bool SimStore::has(const std::string& key) {
-  const auto value = durable_.get(key);
-  return value.has_value() && value->has_value();
+bool SimStore::has(const std::string& key) { return get(key).has_value(); }
+
+std::optional<Bytes> SimStore::get(const std::string& key) {
+  auto value = durable_.get(key);
+  COVEY_CHECK(value.has_value());
+  return std::move(*value);
 }
 
 std::vector<Row> SimStore::rows() {

@@ -2,6 +2,7 @@
 // prefix of what was under way, each batch whole or not at all, as RocksDB's write-ahead log does.
 #pragma once
 #include <deque>
+#include <optional>
 #include <vector>
 
 #include "core/base/batch.h"
@@ -17,6 +18,7 @@ class SimStore {
   void crash(Random& random);   // a prefix of the pending writes survives
   std::vector<Row> rows();
   bool has(const std::string& key);  // durable, not merely under way
+  std::optional<Bytes> get(const std::string& key);  // the same
 
  private:
   void apply(const Batch& batch);

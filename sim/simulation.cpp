@@ -65,6 +65,7 @@ Cast make_cast(std::uint64_t seed, std::uint32_t clients) {
 NodeParts coordinator_parts(std::uint64_t seed, const Cast& cast) {
   CoordinatorConfig config;
   config.authority = sim_authority(seed).public_key();
+  config.record_key = std::make_shared<const SigningKey>(sim_record_key(seed));
   config.operators.push_back(cast.boss.certificate);
   for (const SimIdentity& client : cast.clients) config.operators.push_back(client.certificate);
   const auto work = std::make_shared<CoordinatorWork>();  // shared: by two functions of the parts
@@ -150,6 +151,8 @@ Result<SimulationResult> simulate(const SimulationRequest& request, const Popula
   SimulationResult result;
   result.interrupted = ending == Ending::kInterrupted;
   if (!result.interrupted) COVEY_TRY_VOID(check_ending(ending, request, view, checker));
+  if (const auto finding = checker.chains_at_end(world.rows(0), sim_record_key(request.seed).public_key()))
+    return unexpected(ErrorCode::kInternal, *finding);
   if (view.detail) result.detail = *view.detail;
   result.virtual_seconds = seconds(world.elapsed());
   result.events = world.events();

@@ -110,9 +110,16 @@ Result<Ending> World::run(std::size_t until_halted, const std::function<bool()>&
   return Ending::kIdle;
 }
 
+void World::check_rows(Node& node) {
+  if (checker_ == nullptr || node.index != kCoordinator) return;
+  const auto finding = checker_->on_rows([&node](const std::string& key) { return node.store.get(key); });
+  if (finding) fail({ErrorCode::kInternal, *finding});
+}
+
 void World::boot(Node& node) {
   if (node.up() || node.halted) return;
   ++node.start;
+  check_rows(node);
   auto machine = node.parts.boot(node.store.rows(), node.start);
   if (!machine) return fail(in_context("node " + std::to_string(node.index) + " does not start", machine.error()));
   node.machine = std::move(*machine);
@@ -288,6 +295,7 @@ void World::on(Node& node, Persist command) {
   at(node.disk_free, [this, &node, start = node.start, ticket = command.ticket] {
     if (node.start != start || !node.up()) return;
     node.store.finish_oldest();
+    check_rows(node);
     dispatch(node, Persisted{ticket});
   });
   ++node.writes;
@@ -305,7 +313,8 @@ void World::crash_in_write(Node& node, Duration down) {
 
 void World::on(Node& node, StartWork command) {
   if (const auto* aggregate = std::get_if<Aggregate>(&command.work); aggregate != nullptr && checker_ != nullptr)
-    if (const auto finding = checker_->on_aggregate(*aggregate)) return fail({ErrorCode::kInternal, *finding});
+    if (const auto finding = checker_->on_aggregate(*aggregate, [&node](const std::string& key) { return node.store.get(key); }))
+      return fail({ErrorCode::kInternal, *finding});
   const Duration duration = node.parts.duration(command.work);
   RunningWork& running = node.running[command.ticket];
   running.blobs = std::make_unique<StagedBlobs>(node.blobs);

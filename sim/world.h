@@ -100,6 +100,7 @@ class World {
   bool cut(std::size_t a, std::size_t b) const;
   Node* node_of(const PeerKey& key);
   void trace(std::string_view what, std::size_t node, ByteSpan detail);
+  void check_rows(Node& node);
   void fail(Error error);
 
   WorldConfig config_;

@@ -83,6 +83,17 @@ struct RevokeOptions {
 };
 Result<int> revoke_command(const RevokeOptions& options, Console& console);
 
+// ---- audit_command.cpp
+struct AuditOptions {
+  std::string home;
+  std::optional<JobId> job;    // of what is printed; everything is verified
+  std::string file;            // verify this one instead of a coordinator's
+  std::string key;             // hex; empty: the one that `home` pins
+  std::string since;           // an earlier file that must be a beginning of this log
+  std::string save;
+};
+Result<int> audit_command(const AuditOptions& options, Console& console);
+
 // ---- doctor.cpp
 Result<int> doctor_command(const std::string& home, Console& console);
 

@@ -28,6 +28,7 @@ struct Chosen {
   ReportOptions report;
   GenerateOptions generate;
   RevokeOptions revoke;
+  AuditOptions audit;
   DemoOptions demo;
 };
 
@@ -217,6 +218,23 @@ void add_nodes(CLI::App& app, Chosen& chosen) {
       [&chosen] { chosen.run = [&chosen](Console& console) { return demo_command(chosen.demo, console); }; });
 }
 
+void add_audit(CLI::App& app, Chosen& chosen) {
+  CLI::App* audit = add_with_home(app, chosen, "audit",
+                                  "Verify and show the coordinator's signed log: every act, roster, round and release",
+                                  "covey audit --save audit-2031-04.log --since audit-2031-03.log");
+  audit->add_option("--job", chosen.audit.job, "Print this job's records only; everything is verified all the same")
+      ->check(CLI::PositiveNumber);
+  audit->add_option("--file", chosen.audit.file, "Verify this saved log, without a coordinator");
+  audit->add_option("--key", chosen.audit.key, "The record key in hex; left out: the one that --home pins");
+  audit->add_option("--since", chosen.audit.since,
+                    "An earlier saved log: fail where the log lacks any of it, or has it otherwise");
+  audit->add_option("--save", chosen.audit.save, "Write the raw records into this file");
+  audit->callback([&chosen] {
+    chosen.audit.home = chosen.home;
+    chosen.run = [&chosen](Console& console) { return audit_command(chosen.audit, console); };
+  });
+}
+
 int report_error(const Error& error, bool json) {
   std::fprintf(stderr, "covey: %s\n", printable(error.message).c_str());
   const int code = exit_code_of(error.code);
@@ -245,6 +263,7 @@ int run(int argc, char** argv) {
   add_jobs(app, chosen);
   add_models(app, chosen);
   add_nodes(app, chosen);
+  add_audit(app, chosen);
   const auto is_named = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
   if (argc > 1 && argv[1][0] != '-' && app.get_subcommands(is_named).empty())
     return report_error({ErrorCode::kInvalidArgument,

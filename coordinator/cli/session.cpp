@@ -99,6 +99,16 @@ Result<std::vector<JournalEntry>> Session::journal(JobId id, std::uint64_t after
   });
 }
 
+Result<void> Session::add_page(std::vector<ChainRecord>& all, ChainRows page) {
+  for (ChainRecord& record : page.rows) {
+    if (record.sequence != all.size() + 1)
+      return unexpected(ErrorCode::kCorrupted, "the coordinator gave record " + std::to_string(record.sequence) + " of a chain after record " +
+                                                   std::to_string(all.size()));
+    all.push_back(std::move(record));
+  }
+  return {};
+}
+
 Result<JobSpec> Session::spec_of(JobId id) {
   COVEY_TRY(const JobDetail detail, ask_for<JobDetail>(ShowConfig{id}));
   if (detail.config.size > kJobTomlBytesMax)

@@ -37,6 +37,17 @@ class Session {
   Result<std::vector<ClientMetrics>> clients_of(JobId id, std::uint32_t round);
   // The journal after `after`, oldest first.
   Result<std::vector<JournalEntry>> journal(JobId id, std::uint64_t after);
+  // A whole chain, oldest first, as the coordinator gives it: List is ListAudit or ListLedger.
+  // Errors: kCorrupted for a page that does not follow the one before.
+  template <class List>
+  Result<std::vector<ChainRecord>> chain() {
+    std::vector<ChainRecord> all;
+    for (;;) {
+      COVEY_TRY(ChainRows page, ask_for<ChainRows>(List{all.size()}));
+      if (page.rows.empty()) return all;
+      COVEY_TRY_VOID(add_page(all, std::move(page)));
+    }
+  }
   // The job's public configuration; kUnavailable until it has started.
   Result<JobSpec> spec_of(JobId id);
   // `toml` as a job; a repeated call with one nonce submits once.
@@ -49,6 +60,7 @@ class Session {
   Result<void> reconnect();
 
  private:
+  static Result<void> add_page(std::vector<ChainRecord>& all, ChainRows page);
   Session(Membership membership, CurveKey key, BlobStore& blobs);
   BlobStore& blobs_;
   Membership membership_;

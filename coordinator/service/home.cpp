@@ -14,6 +14,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kAuthorityKind = "covey-authority-key-v1";
+constexpr std::string_view kRecordKind = "covey-record-key-v1";
 constexpr std::size_t kSmallFileBytesMax = 16 * 1024;
 
 // The first operator needs no token to carry: init plays both sides of the enrolment.
@@ -62,7 +63,9 @@ Result<CoordinatorAddress> init_home(const InitRequest& request) {
   SystemRandom random;
   const SigningKey authority = SigningKey::generate(random);
   const CurveKey curve = CurveKey::generate(random);
-  const CoordinatorAddress address{request.host, request.control_port, request.bulk_port, curve.public_key(), authority.public_key()};
+  const SigningKey record = SigningKey::generate(random);
+  const CoordinatorAddress address{request.host,       request.control_port,   request.bulk_port,
+                                   curve.public_key(), authority.public_key(), record.public_key()};
   COVEY_TRY(CoordinatorAddress checked, decode_address(encode(address)));  // refuses a bad host or port
   COVEY_TRY_VOID(check_node_name(request.operator_name));
   COVEY_TRY_VOID(make_folders(authority_folder(request.home), 0700));
@@ -71,6 +74,7 @@ Result<CoordinatorAddress> init_home(const InitRequest& request) {
   const std::string folder = coordinator_folder(request.home);
   COVEY_TRY_VOID(make_folders(folder, 0700));
   COVEY_TRY_VOID(save_secret(folder + "/curve.key", "covey-curve-key-v1", curve.secret()));
+  COVEY_TRY_VOID(save_secret(folder + "/record.key", kRecordKind, record.seed()));
   COVEY_TRY_VOID(write_file(folder + "/address.bin", encode(checked)));
   COVEY_TRY_VOID(write_file(folder + "/coordinator.toml", bytes_of(coordinator_toml(request))));
   COVEY_TRY(Certificate first, make_operator(request, authority, checked));
@@ -96,9 +100,13 @@ Result<CoordinatorHome> load_coordinator_home(const std::string& folder) {
   COVEY_TRY(Bytes bytes, read_file(folder + "/address.bin", kSmallFileBytesMax));
   auto address = decode_address(bytes);
   if (!address) return unexpected(in_context(folder + "/address.bin", address.error()));
-  CoordinatorHome home{CurveKey::from_secret(std::move(*secret)), std::move(*address), {}};
-  if (home.curve.public_key() != home.address.curve)
-    return unexpected(ErrorCode::kCorrupted, folder + ": curve.key does not fit address.bin; restore both from one backup");
+  COVEY_TRY(Secret<32> record, load_secret<32>(folder + "/record.key", kRecordKind));
+  CoordinatorHome home{CurveKey::from_secret(std::move(*secret)),
+                       std::make_shared<const SigningKey>(SigningKey::from_seed(std::move(record))), std::move(*address), {}};
+  for (const auto& [fits, name] : {std::pair(home.curve.public_key() == home.address.curve, "curve.key"),
+                                   std::pair(home.record->public_key() == home.address.record, "record.key")})
+    if (!fits)
+      return unexpected(ErrorCode::kCorrupted, folder + ": " + name + " does not fit address.bin; restore both from one backup");
 
   std::vector<std::string> paths;
   std::error_code code;

@@ -1,8 +1,9 @@
 // The folders that `covey init` makes, and what lies in them (docs/identity.md):
 //   authority/    authority.key (0600): signs tokens. Keep it away from the coordinator's machine.
-//   coordinator/  curve.key, address.bin, operators/*.cert, coordinator.toml, data/
+//   coordinator/  curve.key, record.key, address.bin, operators/*.cert, coordinator.toml, data/
 //   operator/     the operator's own node: signing.key, curve.key, membership.bin
 #pragma once
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,7 @@ Result<SigningKey> load_authority(const std::string& home);
 // What the coordinator process reads from its folder.
 struct CoordinatorHome {
   CurveKey curve;
+  std::shared_ptr<const SigningKey> record;  // shared: as CoordinatorConfig::record_key
   CoordinatorAddress address;
   std::vector<Certificate> operators;  // of operators/*.cert
 };

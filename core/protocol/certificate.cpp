@@ -11,6 +11,7 @@ namespace covey {
 namespace {
 
 constexpr std::uint8_t kFormat = 1;
+constexpr std::uint8_t kAddressFormat = 2;  // 1 had no record key
 constexpr std::string_view kDelegationDomain = "covey delegation";
 constexpr std::string_view kCertificateDomain = "covey certificate";
 constexpr std::string_view kTokenPrefix = "covey1-";
@@ -31,10 +32,10 @@ ByteWriter signed_part(const Certificate& certificate) {
   return out;
 }
 
-Result<void> check_format(std::uint8_t format, std::string_view what) {
-  if (format == kFormat) return {};
+Result<void> check_format(std::uint8_t format, std::string_view what, std::uint8_t reads = kFormat) {
+  if (format == reads) return {};
   return unexpected(ErrorCode::kInvalidMessage, std::string(what) + " has format " + std::to_string(format) +
-                                                    ", this version reads " + std::to_string(kFormat));
+                                                    ", this version reads " + std::to_string(reads));
 }
 
 Result<void> check_signature(const Delegation& delegation, const VerifyKey& authority) {
@@ -128,19 +129,20 @@ Result<void> verify(const Certificate& certificate, const VerifyKey& authority) 
 
 Bytes encode(const CoordinatorAddress& address) {
   ByteWriter out;
-  out.u8(kFormat).text(address.host).number(address.control_port).number(address.bulk_port);
-  return out.fixed(address.curve).fixed(address.authority).take();
+  out.u8(kAddressFormat).text(address.host).number(address.control_port).number(address.bulk_port);
+  return out.fixed(address.curve).fixed(address.authority).fixed(address.record).take();
 }
 
 Result<CoordinatorAddress> decode_address(ByteSpan bytes) {
   ByteReader in(bytes);
-  COVEY_TRY_VOID(check_format(in.u8(), "coordinator address"));
+  COVEY_TRY_VOID(check_format(in.u8(), "coordinator address", kAddressFormat));
   CoordinatorAddress address;
   address.host = in.text();
   address.control_port = in.number<std::uint16_t>();
   address.bulk_port = in.number<std::uint16_t>();
   address.curve = in.fixed<PeerKey>();
   address.authority = in.fixed<VerifyKey>();
+  address.record = in.fixed<VerifyKey>();
   COVEY_TRY_VOID(in.finish("coordinator address"));
   const auto plain = [](unsigned char c) { return std::isalnum(c) != 0 || c == '.' || c == '-' || c == ':'; };
   if (address.host.empty() || address.host.size() > kHostBytesMax ||

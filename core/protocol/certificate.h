@@ -58,6 +58,7 @@ struct CoordinatorAddress {
   std::uint16_t bulk_port = 0;
   PeerKey curve;               // the coordinator's pinned key
   VerifyKey authority;
+  VerifyKey record;            // signs the coordinator's audit chain and release ledger (chain.h)
   bool operator==(const CoordinatorAddress&) const = default;
 };
 Bytes encode(const CoordinatorAddress& address);

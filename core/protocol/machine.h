@@ -70,6 +70,10 @@ struct Aggregated {
   std::optional<BlobRef> optimizer_state;
   double update_norm = 0;      // L2 of the mean update
 };
+struct ReadChain {             // coordinator: a page of a chain's durable records
+  std::string table;           // "audit/" or "ledger/"
+  std::uint64_t after = 0;     // sequence
+};
 struct PrepareData {           // client: load and check the local data for this job
   JobSpec job;
 };
@@ -87,8 +91,8 @@ struct Trained {
   TrainStats train;
   EvalStats evaluation;
 };
-using Work = std::variant<InitModel, CheckUpdate, Aggregate, DropSum, PrepareData, Train>;
-using WorkValue = std::variant<ModelReady, UpdateChecked, Aggregated, SumDropped, DataPrepared, Trained>;
+using Work = std::variant<InitModel, CheckUpdate, Aggregate, DropSum, ReadChain, PrepareData, Train>;
+using WorkValue = std::variant<ModelReady, UpdateChecked, Aggregated, SumDropped, ChainRows, DataPrepared, Trained>;
 
 // ---- commands
 struct Send {

@@ -11,6 +11,7 @@
 #include "core/base/result.h"
 #include "core/base/time.h"
 #include "core/protocol/certificate.h"
+#include "core/protocol/chain.h"
 
 namespace covey {
 
@@ -53,6 +54,7 @@ struct Join {
 };
 struct JoinAccepted {
   std::string name;            // the node's name in its certificate
+  std::uint64_t epoch = 0;     // rises with every start of the coordinator, at most kEpochMax
   bool operator==(const JoinAccepted&) const = default;
 };
 struct JoinRefused {
@@ -290,8 +292,17 @@ struct ReadJournal {
   std::uint64_t after = 0;     // sequence
   bool operator==(const ReadJournal&) const = default;
 };
-using OperatorVerb = std::variant<SubmitJob, ListJobs, ShowJob, ShowClients, ShowConfig, StopJob,
-                                  ListNodes, RegisterToken, RevokeNode, ReadJournal>;
+struct ListAudit {             // records of the audit chain after this sequence, as many as fit
+  std::uint64_t after = 0;
+  bool operator==(const ListAudit&) const = default;
+};
+struct ListLedger {            // the same of the release ledger
+  std::uint64_t after = 0;
+  bool operator==(const ListLedger&) const = default;
+};
+using OperatorVerb =
+    std::variant<SubmitJob, ListJobs, ShowJob, ShowClients, ShowConfig, StopJob, ListNodes, RegisterToken,
+                 RevokeNode, ReadJournal, ListAudit, ListLedger>;
 struct OperatorRequest {
   std::uint64_t id = 0;        // echoed in the reply
   OperatorVerb verb;
@@ -328,8 +339,12 @@ struct JournalRows {
   std::vector<JournalEntry> rows;
   bool operator==(const JournalRows&) const = default;
 };
-using OperatorAnswer =
-    std::variant<Done, Error, Submitted, JobRows, JobDetail, ClientRows, NodeRows, JournalRows>;
+struct ChainRows {             // as they lie on the disk; none: the end
+  std::vector<ChainRecord> rows;  // at most kChainPageRowsMax, encoded at most kChainPageBytesMax
+  bool operator==(const ChainRows&) const = default;
+};
+using OperatorAnswer = std::variant<Done, Error, Submitted, JobRows, JobDetail, ClientRows, NodeRows,
+                                    JournalRows, ChainRows>;
 struct OperatorReply {
   std::uint64_t id = 0;
   OperatorAnswer answer;

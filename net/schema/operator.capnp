@@ -17,6 +17,8 @@ struct OperatorRequest {
     registerToken @8 :Common.Delegation;
     revokeNode @9 :Text;
     readJournal @10 :ReadJournal;
+    listAudit @11 :UInt64;      # after
+    listLedger @12 :UInt64;     # after
   }
 }
 
@@ -52,6 +54,7 @@ struct OperatorReply {
     clients @6 :List(ClientMetrics);
     nodes @7 :List(NodeSummary);
     journal @8 :List(JournalEntry);
+    chain @9 :List(Data);       # encoded chain records (core/protocol/chain.h)
   }
 }
 

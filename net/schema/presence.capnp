@@ -20,6 +20,7 @@ struct Join {
 
 struct JoinAccepted {
   name @0 :Text;
+  epoch @1 :UInt64;         # from 1
 }
 
 struct JoinRefused {

@@ -72,6 +72,7 @@ class Driver {
  public:
   explicit Driver(std::uint8_t clients = 0, std::uint32_t jobs_running_max = 1) {
     config_.authority = authority().public_key();
+    config_.record_key = std::make_shared<const SigningKey>(key_of<SigningKey>(21, 0));
     config_.jobs_running_max = jobs_running_max;
     config_.operators.push_back(boss().certificate);
     for (std::uint8_t n = 0; n < clients; ++n) {
@@ -133,9 +134,9 @@ class Driver {
     now = until;
   }
   void release_writes() {  // the disk catches up
-    auto writes = std::exchange(withheld, {});
+    auto waiting = std::exchange(withheld, {});
     withhold_writes = false;
-    for (const Persist& write : writes) {
+    for (const Persist& write : waiting) {
       REQUIRE(store.write(write.batch));
       events.push_back(Persisted{write.ticket});
     }
@@ -232,7 +233,9 @@ class Driver {
   bool withhold_writes = false, hold_work = false, hold_fetches = false;
   std::uint64_t handled = 0;              // events so far
   std::optional<std::uint64_t> crash_at;  // the event number after which to crash
-  Crash crash_how = Crash::kAfterWrites;
+  std::uint64_t writes = 0;                     // so far
+  std::optional<std::uint64_t> crash_at_write;  // the number of the write at which to crash
+  Crash crash_how = Crash::kAfterWrites;        // whether what it wrote last survives
   std::optional<Halt> halted;
 
   bool alive() const { return machine_ != nullptr; }
@@ -248,7 +251,14 @@ class Driver {
   void handle(const Event& event) {
     const Commands commands = machine_->handle(event, now);
     if (++handled != crash_at) {
-      for (const Command& command : commands) std::visit([&](const auto& c) { execute(c); }, command);
+      for (const Command& command : commands) {
+        const auto* persist = std::get_if<Persist>(&command);
+        if (persist != nullptr && ++writes == crash_at_write) {
+          if (crash_how == Crash::kAfterWrites) REQUIRE(store.write(persist->batch));
+          return crash();
+        }
+        std::visit([&](const auto& c) { execute(c); }, command);
+      }
       return;
     }
     if (crash_how == Crash::kAfterWrites)
@@ -263,6 +273,8 @@ class Driver {
       COVEY_TRY(const BlobRef model, write_model(blobs, init->job.model, 0, zeros));
       return WorkValue(ModelReady{model});
     }
+    if (std::holds_alternative<ReadChain>(work))
+      return coordinator_work(work, blobs, [this](std::string_view key) { return store.get(key); });
     return executor.compute(work, blobs);
   }
   void execute(const Send& command) { sent.push_back(command); }

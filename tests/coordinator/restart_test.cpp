@@ -1,4 +1,4 @@
-#include "tests/coordinator/driver.h"
+#include "tests/coordinator/chains.h"
 
 namespace covey {
 namespace {
@@ -99,6 +99,34 @@ TEST_CASE("restart: a crash at any event of a job changes nothing of its result"
       }
       CHECK(play.d.latest_model() == expected);
       for (const auto& [key, client] : play.kept) CHECK_FALSE(client);  // everyone was told
+    }
+}
+
+TEST_CASE("restart: a crash at any write, whether it survives or not, releases each round once and by one ledger record") {
+  Play calm;
+  REQUIRE(calm.run());
+  const std::uint64_t writes = calm.d.writes;
+  const auto expected = calm.d.latest_model();
+  CHECK(writes > 20);
+  for (const Crash how : {Crash::kBeforeWrites, Crash::kAfterWrites})
+    for (std::uint64_t at = Play().d.writes + 1; at <= writes; ++at) {
+      CAPTURE(at);
+      Play play;
+      play.d.crash_at_write = at;
+      play.d.crash_how = how;
+      const bool ended = play.run();
+      CHECK(play.d.writes >= at);  // the crash came
+      play.d.crash_at_write.reset();
+      if (!ended) play.revive();
+      REQUIRE(play.d.alive());
+      CHECK(play.d.job().state == JobState::kFinished);
+      CHECK(play.d.latest_model() == expected);
+      const Chains chains = chains_of(play.d);
+      CHECK(chains.ledger.size() == 3);
+      CHECK(chains.of(AuditKind::kReleased).size() == 3);
+      CHECK(chains.of(AuditKind::kAbandoned).empty());
+      CHECK(chains.of(AuditKind::kJobSubmitted).size() == 1);
+      CHECK(chains.of(AuditKind::kEnrolled).size() == kClients + 1);
     }
 }
 

@@ -16,8 +16,8 @@ void round_trip(const Row& row, Decode decode) {
   longer.push_back(0);
   CHECK_FALSE(decode(longer));
   Bytes other = bytes;
-  other[0] = 2;
-  CHECK(decode(other).error().message.find("version 2") != std::string::npos);
+  other[0] = 9;
+  CHECK(decode(other).error().message.find("version 9") != std::string::npos);
 }
 
 }  // namespace
@@ -41,7 +41,13 @@ TEST_CASE("tables: values read back whole or not at all") {
   round_trip(JobSpecRow{5, PeerKey{{1}}, "rounds = 1"}, decode_job_spec_row);
   round_trip(ModelRow{blob, {blob, blob}, blob}, decode_model_row);
   round_trip(ModelRow{blob, {}, std::nullopt}, decode_model_row);
-  round_trip(RoundRow{RoundKind::kEvaluate, 3, kStart, blob, {PeerKey{{1}}, PeerKey{{2}}}}, decode_round_row);
+  round_trip(RoundRow{RoundKind::kEvaluate, 3, kStart, blob, {PeerKey{{1}}, PeerKey{{2}}}, 0, {}}, decode_round_row);
+  round_trip(RoundRow{RoundKind::kTrain, 3, kStart, blob, {PeerKey{{1}}, PeerKey{{2}}}, 7, {PeerKey{{2}}}}, decode_round_row);
+  CHECK_FALSE(decode_round_row(encode(RoundRow{RoundKind::kTrain, 3, kStart, blob, {PeerKey{{1}}}, 7, {}})));
+  CHECK_FALSE(decode_round_row(encode(RoundRow{RoundKind::kTrain, 3, kStart, blob, {PeerKey{{1}}}, 0, {PeerKey{{1}}}})));
+  CHECK(epoch_of_value(epoch_value(kEpochMax)).value() == kEpochMax);
+  CHECK(epoch_of_value(epoch_value(0)).error().code == ErrorCode::kCorrupted);
+  CHECK(epoch_of_value(epoch_value(kEpochMax + 1)).error().code == ErrorCode::kCorrupted);
   UpdateReady ready;
   ready.key = {1, 2, 3};
   ready.update = blob;
@@ -69,7 +75,7 @@ TEST_CASE("tables: a store that does not verify is refused by its row's name") {
     CHECK(refused.error().code == ErrorCode::kCorrupted);
     CHECK(refused.error().message.find(rows[i].key) != std::string::npos);
   }
-  CHECK(tables == std::set<std::string>{"cert", "job", "journal", "model", "node", "round", "token", "update"});
+  CHECK(tables == std::set<std::string>{"audit", "cert", "epoch", "job", "journal", "model", "node", "round", "token", "update"});
   auto foreign = rows;
   foreign.push_back({"zebra/1", {}});
   CHECK(Coordinator::create(d.config(), foreign).error().message.find("zebra/1") != std::string::npos);

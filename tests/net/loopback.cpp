@@ -221,7 +221,7 @@ void Listener::stop() {
 }
 
 DialConfig Listener::address() const {
-  return {{"127.0.0.1", reactor->control_port(), reactor->bulk_port(), key(), VerifyKey{}}};
+  return {{"127.0.0.1", reactor->control_port(), reactor->bulk_port(), key(), VerifyKey{}, VerifyKey{}}};
 }
 
 void Listener::command(Command command) {

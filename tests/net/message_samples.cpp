@@ -43,7 +43,9 @@ void add_operator_messages(std::vector<Message>& all) {
                                         ListNodes{50},
                                         RegisterToken{delegation()},
                                         RevokeNode{"node-1"},
-                                        ReadJournal{7, 11}};
+                                        ReadJournal{7, 11},
+                                        ListAudit{12},
+                                        ListLedger{13}};
   const std::vector<OperatorAnswer> answers{
       Done{"stopped"},
       kError,
@@ -52,7 +54,8 @@ void add_operator_messages(std::vector<Message>& all) {
       JobDetail{job(), blob(4, 700), {round_metrics(), round_metrics()}},
       ClientRows{{{3, "node-1", 320, kTrain, kEval}}},
       NodeRows{{{filled<PeerKey>(5), "node-1", Role::kClient, true, true, kCapability, at(1), at(2)}}},
-      JournalRows{{{11, at(3), 7, "job 7 submitted"}}}};
+      JournalRows{{{11, at(3), 7, "job 7 submitted"}}},
+      ChainRows{{{12, filled<Digest>(6), Bytes{1, 2, 3}, filled<Signature>(7)}}}};
   for (const auto& verb : verbs) all.push_back(OperatorRequest{5, verb});
   for (const auto& answer : answers) all.push_back(OperatorReply{5, answer});
 }
@@ -65,7 +68,7 @@ std::vector<Message> message_samples() {
       EnrolAccepted{},
       EnrolRefused{kError},
       Join{1, 0xabcdef0123456789, kCapability},
-      JoinAccepted{"node-1"},
+      JoinAccepted{"node-1", 17},
       JoinRefused{kError, 10s},
       Heartbeat{0xabcdef0123456789},
       HeartbeatAck{},

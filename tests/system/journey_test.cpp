@@ -115,7 +115,7 @@ TEST_CASE("journey: every program explains itself") {
   const Program programs[] = {
       {"covey-coordinator", {"--home", "--listen", "--control-port", "--bulk-port", "--threads", "--jobs", "--json", "--verbose", "--config"}},
       {"covey-client", {"--home", "--token", "--name", "--data", "--threads", "--memory", "--hours", "--job", "--json", "--verbose", "--config"}},
-      {"covey", {"init", "token", "run", "list", "watch", "log", "stop", "pull", "report", "generate", "nodes", "revoke", "doctor", "demo"}},
+      {"covey", {"init", "token", "run", "list", "watch", "log", "stop", "pull", "report", "generate", "nodes", "revoke", "audit", "doctor", "demo"}},
       {"covey-sim", {"run"}},
   };
   for (const Program& program : programs) {
@@ -139,6 +139,7 @@ TEST_CASE("journey: every program explains itself") {
       {"report", {"JOB", "--output"}},
       {"generate", {"--model", "--prompt", "--bytes", "--temperature", "--seed"}},
       {"revoke", {"NODE"}},
+      {"audit", {"--job", "--file", "--key", "--since", "--save"}},
       {"demo", {"--data", "--seconds", "--dir"}},
   };
   for (const auto& [name, words] : commands) {

@@ -91,7 +91,8 @@ TEST_CASE("certificate: a name outside the alphabet is refused") {
 TEST_CASE("join token: carries keys, address and delegation in one line") {
   Parties parties;
   const Delegation granted = parties.delegation();
-  const JoinToken token{{"127.0.0.1", 7700, 7701, parties.node_curve.public_key(), parties.authority.public_key()},
+  const JoinToken token{{"127.0.0.1", 7700, 7701, parties.node_curve.public_key(), parties.authority.public_key(),
+                         parties.node.public_key()},
                         granted,
                         SigningKey::from_seed(parties.one_time.seed().clone()),
                         CurveKey::from_secret(parties.one_time_curve.secret().clone())};
