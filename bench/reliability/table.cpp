@@ -10,6 +10,9 @@ Table reliability_table() {
               {"row 12", fuzzers},
               {"rows 13, 14", sanitizers},
               {"row 32", supply_chain},
+              {"ingest updates", ingest_updates},
+              {"ingest models", ingest_models_scaled},
+              {"ingest large models", ingest_models_large},
           }};
 }
 
