@@ -20,7 +20,7 @@ class Coordinator::State {
         blobs_(out_),
         records_(out_, config_.record_key),
         registry_({config_.authority, config_.nodes_max}, out_, journal_, records_),
-        services_{out_, registry_, journal_, records_, blobs_, config_.memory_bytes_max},
+        services_{out_, registry_, journal_, records_, blobs_, config_.memory_bytes_max, load_},
         desk_(services_, jobs_) {}
 
   Result<void> load(const Row& row);
@@ -67,6 +67,7 @@ class Coordinator::State {
   CoordinatorConfig config_;
   Outbox out_;
   BlobKeeper blobs_;
+  Load load_;
   Journal journal_;
   RecordBook records_;
   Registry registry_;
@@ -276,6 +277,7 @@ void Coordinator::State::begin_jobs(Instant now) {
     taken += memory_bytes_of(job.job().spec);
   });
   for (auto& [id, job] : jobs_) {
+    load_.running = std::max(1U, running);
     if (running >= config_.jobs_running_max) return;
     if (job->job().summary.state != JobState::kPending) continue;
     const std::uint64_t bytes = memory_bytes_of(job->job().spec);
@@ -285,7 +287,7 @@ void Coordinator::State::begin_jobs(Instant now) {
     job->begin(now);
     if (job->job().summary.state != JobState::kRunning) continue;
     taken += bytes;
-    ++running;
+    load_.running = ++running;
   }
 }
 

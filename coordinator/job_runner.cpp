@@ -296,7 +296,7 @@ bool JobRunner::blob_fetched(const BlobFetched& event, Instant now) {
   Member& member = entry->second;
   member.state = MemberState::kChecking;
   member.ticket = services_.out.next_ticket();
-  CheckUpdate work{*member.update.update, planner_.parameters(), job_.spec.update, std::nullopt};
+  CheckUpdate work{*member.update.update, planner_.parameters(), job_.spec.update, std::nullopt, job_.id};
   if (sums()) work.sum = SumInto{round_->key, weight(member)};
   services_.out.now(StartWork{member.ticket, std::move(work)});
   return true;

@@ -24,18 +24,23 @@
 namespace covey {
 
 // What every part of the coordinator works with; all outlive the parts.
+struct Load {
+  std::uint32_t running = 1;  // jobs
+};
+
 struct Services {
   Outbox& out;
   Registry& registry;
   Journal& journal;
   RecordBook& records;
   BlobKeeper& blobs;
-  std::uint64_t memory_bytes_max = ~std::uint64_t{0};  // for all running jobs together: memory_bytes_of
+  std::uint64_t memory_bytes_max;  // for all running jobs together: memory_bytes_of
+  const Load& load;
 };
 
 inline constexpr std::uint64_t kExamplesMax = std::uint64_t{1} << 40;  // one client's weight
 inline constexpr std::uint32_t kConflictsAudited = 4;  // of one client in one attempt
-inline constexpr std::uint32_t kFetchesMax = 32;  // updates of a round fetched at once: bounds memory
+inline constexpr std::uint32_t kFetchesMax = 32;  // updates fetched at once, shared evenly by the running jobs
 
 class JobRunner {
  public:

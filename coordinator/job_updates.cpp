@@ -161,9 +161,10 @@ void JobRunner::update_ready(const Node& from, const UpdateReady& message, Insta
 void JobRunner::fetch_queued() {
   if (!round_ || round_->frozen) return;
   if (round_->closing) return;
+  const std::uint32_t share = std::max(1U, kFetchesMax / services_.load.running);
   std::uint32_t running = round_->tally().fetching;
   for (auto& [peer, member] : round_->members) {
-    if (running >= kFetchesMax) return;
+    if (running >= share) return;
     if (member.state != MemberState::kQueued) continue;
     services_.blobs.hold(member.update.update->id);
     member.holds_blob = true;

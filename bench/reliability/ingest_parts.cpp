@@ -199,7 +199,7 @@ Commands TakingMachine::handle(const Event& event, Instant now) {
     if (plan_.intake == Intake::kCryptoAlone) {
       taken(taking, out, now);
     } else {
-      CheckUpdate work{taking.blob, plan_.parameters, {}, std::nullopt};
+      CheckUpdate work{taking.blob, plan_.parameters, {}, std::nullopt, 1};
       if (plan_.intake == Intake::kAttempt) work.sum = SumInto{key(), 100};
       checking_[++last_] = taking;
       out.push_back(StartWork{last_, std::move(work)});

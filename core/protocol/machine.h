@@ -44,6 +44,7 @@ struct CheckUpdate {           // coordinator: is this blob an update of the rig
   std::uint64_t parameters = 0;
   UpdateSpec limits;
   std::optional<SumInto> sum;  // durability = "attempt": add it to its attempt's sum in the same pass
+  JobId job = 0;               // whose it is: jobs take turns at the workers
 };
 struct UpdateChecked {
   double norm = 0;             // L2

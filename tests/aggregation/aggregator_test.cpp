@@ -125,7 +125,7 @@ TEST_CASE("aggregate: updates summed as they came give the model of updates that
     RoundSum sum(bench.size, sum_scale({}));
     for (std::uint64_t n = 1; n <= 4; ++n) {
       parts.push_back(bench.contribute(bench.values("update", n), 3 * n));
-      REQUIRE(sum.add({parts.back().update, bench.size, {}, SumInto{}}, static_cast<std::int64_t>(3 * n), bench.blobs));
+      REQUIRE(sum.add({parts.back().update, bench.size, {}, SumInto{}, 0}, static_cast<std::int64_t>(3 * n), bench.blobs));
     }
     const auto kept = aggregate(bench.work(parts), bench.blobs);
     const auto streamed = aggregate(bench.work(parts), {bench.blobs, 1, nullptr, &sum});

@@ -37,7 +37,7 @@ BlobRef unfinished(BlobStore& blobs, const std::vector<float>& values) {
   return blob;
 }
 
-CheckUpdate check_of(const BlobRef& blob, UpdateSpec limits = {}) { return {blob, kSize, limits, SumInto{}}; }
+CheckUpdate check_of(const BlobRef& blob, UpdateSpec limits = {}) { return {blob, kSize, limits, SumInto{}, 0}; }
 
 std::vector<std::int64_t> bits_of(const RoundSum& sum) {
   const auto range = sum.range(0, kSize);
