@@ -34,7 +34,7 @@ enum class BlobIoBy : std::uint8_t {
 
 struct BlobTransferConfig {
   std::uint32_t credits = kChunkCreditsMax;     // chunks asked for and not yet here, per blob
-  std::uint32_t chunks_max = 64;                // the same in all, shared evenly; at least one per blob
+  std::uint32_t chunks_max = 32;                // the same in all, shared evenly; at least one per blob
   std::uint32_t active_max = 32;                // blobs asked for at once; the others wait their turn
   std::uint32_t active_per_source_max = 2;      // so that a sender's queue holds few chunks for one peer
   Duration retry = std::chrono::seconds(2);     // without progress: ask again, then ever more rarely
