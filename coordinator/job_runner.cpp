@@ -74,8 +74,11 @@ void JobRunner::publish() {
 
 void JobRunner::start(Instant now) {
   if (job_.summary.state != JobState::kRunning) return;
+  if (const auto fits = check_memory(job_.spec, services_.memory_bytes_max); !fits)
+    return end(JobState::kFailed, now, fits.error().message);
   if (job_.models.empty()) return make_model(now);
   if (!round_) return open_round(now);
+  if (sums()) return abandon(now, "the coordinator was restarted, and durability = \"attempt\" keeps no update", Duration{});
   if (round_->frozen) return resume_frozen(now);
   Batch stale;
   for (auto& [peer, member] : round_->members) {
@@ -130,6 +133,9 @@ void JobRunner::submit(Instant now) {
 
 void JobRunner::begin(Instant now) {
   COVEY_CHECK(job_.summary.state == JobState::kPending);
+  if (const auto fits = check_memory(job_.spec, services_.memory_bytes_max); !fits)
+    return end(JobState::kFailed, now, fits.error().message);  // it was submitted to a larger coordinator
+  job_.summary.text.clear();
   job_.summary.state = JobState::kRunning;
   Batch batch;
   put_state(job_, batch);
@@ -138,6 +144,8 @@ void JobRunner::begin(Instant now) {
   services_.out.log(LogLevel::kInfo, "job_started", {{"job", job_.id}, {"parameters", planner_.parameters()}});
   make_model(now);
 }
+
+void JobRunner::wait(const std::string& text) { job_.summary.text = shortened(text, kErrorTextBytesMax); }
 
 void JobRunner::make_model(Instant) {
   services_.blobs.making(job_.id);
@@ -207,6 +215,7 @@ void JobRunner::drop_round(Batch& batch) {
   batch.erase(round_key(round_->key));
   if (round_->work != 0) services_.out.now(CancelWork{round_->work});
   if (round_->manifest != 0) services_.out.now(CancelFetch{round_->manifest});
+  if (sums()) services_.out.now(StartWork{services_.out.next_ticket(), DropSum{round_->key}});
   services_.out.now(CancelTimer{timer("deadline")});
   services_.out.now(CancelTimer{timer("return")});
   for (auto& [peer, member] : round_->members) {
@@ -316,7 +325,9 @@ bool JobRunner::blob_fetched(const BlobFetched& event, Instant now) {
   Member& member = entry->second;
   member.state = MemberState::kChecking;
   member.ticket = services_.out.next_ticket();
-  services_.out.now(StartWork{member.ticket, CheckUpdate{*member.update.update, planner_.parameters(), job_.spec.update.clip_norm}});
+  CheckUpdate work{*member.update.update, planner_.parameters(), job_.spec.update, std::nullopt, job_.id};
+  if (sums()) work.sum = SumInto{round_->key, weight(member)};
+  services_.out.now(StartWork{member.ticket, std::move(work)});
   return true;
 }
 

@@ -37,6 +37,9 @@ Table reliability_table() {
               {"row 32", supply_chain},
               {"audit record", chain_cost},
               {"ledger mark", mark_cost},
+              {"ingest updates", ingest_updates},
+              {"ingest models", ingest_models_scaled},
+              {"ingest large models", ingest_models_large},
           }};
 }
 
