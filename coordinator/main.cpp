@@ -79,10 +79,10 @@ Result<int> serve(const Options& options) {
   const Supervisor supervisor = Supervisor::from_environment();
   WatchedMachine machine(*coordinator, supervisor, clock);
   COVEY_TRY(const auto reactor, make_listener(listen, {machine, executor, *blobs, clock, *log, home.curve}));
+  const StopSignals signals([&reactor] { reactor->request_shutdown(); });
   log->info("coordinator_started", {{"home", options.home}, {"listen", options.listen.address},
                                     {"control_port", reactor->control_port()}, {"bulk_port", reactor->bulk_port()},
                                     {"rows", rows.size()}, {"threads", options.threads}});
-  const StopSignals signals([&reactor] { reactor->request_shutdown(); });
   supervisor.ready("serving on ports " + std::to_string(reactor->control_port()) + " and " + std::to_string(reactor->bulk_port()));
   return reactor->run();
 }
