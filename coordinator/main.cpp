@@ -100,11 +100,11 @@ Result<int> serve(const Options& options) {
   COVEY_TRY(const auto reactor, make_listener(listen, {machine, executor, *state.blobs, clock, *log, home.curve}));
   const std::string backups = options.backups.empty() ? folder + "/backups" : options.backups;
   COVEY_TRY(const auto desk, BackupDesk::open({folder, backups, options.backups_keep, home.curve.public_key()}, *state.store, *log));
+  const StopSignals signals([&reactor] { reactor->request_shutdown(); });
   log->info("coordinator_started", {{"home", options.home}, {"listen", options.listen.address},
                                     {"control_port", reactor->control_port()}, {"bulk_port", reactor->bulk_port()},
                                     {"rows", state.rows.size()}, {"threads", options.threads},
                                     {"memory_mib", options.memory_mib}});
-  const StopSignals signals([&reactor] { reactor->request_shutdown(); });
   supervisor.ready("serving on ports " + std::to_string(reactor->control_port()) + " and " + std::to_string(reactor->bulk_port()));
   return reactor->run();
 }

@@ -87,8 +87,9 @@ Result<void> Registry::check_loaded() const {
 // ---- time
 
 void Registry::start(Instant now) {
+  // At once: their rows are durable already, and thousands may be knocking whom a refusal would delay.
   for (const auto& [key, node] : nodes_)
-    if (!node.summary.revoked) out_.after(AdmitPeer{key, Admission::kMember});
+    if (!node.summary.revoked) out_.now(AdmitPeer{key, Admission::kMember});
   Batch batch;
   for (auto at = tokens_.begin(); at != tokens_.end();) {
     Token& token = at->second;
