@@ -106,7 +106,10 @@ TEST_CASE("disk: a coordinator that cannot store says so; with space again it do
   Launch launch = federation.coordinator_launch();
   launch.file_bytes_max = kFileBytesMax;
   Process& coordinator = federation.start_coordinator(launch);
-  const JobId job = submit_wide(federation, {.rounds = 2, .min_clients = 2});
+  const std::string path = federation.folder() + "/wide.toml";
+  write_text(path, wide_job({.rounds = 2, .min_clients = 2}));
+  // The coordinator may end before its answer has left: the operator's command asks again.
+  Process& run = federation.nursery().start({"covey", {"run", "--detach", "--json", path, "--home", federation.home()}});
   CHECK(federation.until([&] { return coordinator.ended(); }, 30));
   INFO(coordinator.errors());
   CHECK(coordinator.code() == 6);
@@ -115,6 +118,10 @@ TEST_CASE("disk: a coordinator that cannot store says so; with space again it do
   CHECK_FALSE(coordinator.has("job_failed"));
 
   federation.start_coordinator();  // without the limit the job goes on where it was
+  federation.nursery().finish(run, 60);
+  INFO(run.errors());
+  REQUIRE(run.code() == 0);
+  const JobId job = nlohmann::json::parse(run.out()).at("job").get<JobId>();
   CHECK(federation.await_end(job) == "job_finished");
 }
 
@@ -172,7 +179,10 @@ TEST_CASE("disk: a full file system ends the coordinator with a clear word, noth
   INFO(federation.coordinator().errors() << federation.client(0).errors());
   CHECK(end == "job_finished");
   lost += acknowledged_again(federation.coordinator(), job, accepted);
-  CHECK(accepted.size() == 2 * 7);  // six rounds and the final evaluation, of two clients, each once
+  // Six rounds and the final evaluation, of two clients, each once. The last that was durable before an
+  // end may not have been said any more.
+  CHECK(accepted.size() <= 2 * 7);
+  CHECK(accepted.size() + ends >= 2 * 7);
   CHECK(lost == 0);
   CHECK(ends >= 1);
   CHECK(serving_s <= 20);  // other tests may run beside; the figure has the goal
