@@ -74,6 +74,7 @@ Result<int> serve(const Options& options) {
   config.jobs_running_max = options.jobs;
   config.nodes_max = options.nodes_max;
   config.operators = home.operators;
+  config.renewals = home.renewals;
   COVEY_TRY(const auto coordinator, Coordinator::create(config, state.rows));
   DiskGuard guard(*coordinator);
   PooledExecutor executor(*state.store, options.threads, [&state](const Work& work, const std::atomic<bool>&) {

@@ -87,8 +87,10 @@ Result<void> Registry::check_loaded() const {
 // ---- time
 
 void Registry::start(Instant now) {
-  for (const auto& [key, node] : nodes_)
-    if (!node.summary.revoked) out_.after(AdmitPeer{key, Admission::kMember});
+  for (auto& [key, node] : nodes_) {
+    node.ended = now >= node.members_until();
+    if (!node.summary.revoked && !node.ended) out_.after(AdmitPeer{key, Admission::kMember});
+  }
   Batch batch;
   for (auto at = tokens_.begin(); at != tokens_.end();) {
     Token& token = at->second;
@@ -107,6 +109,7 @@ void Registry::start(Instant now) {
 }
 
 void Registry::tick(Instant now) {
+  judge_memberships(now);
   Batch batch;
   for (auto& [key, node] : nodes_) {
     if (std::exchange(node.unsaved, false) && !node.summary.revoked) persist_node(node, batch);
@@ -195,6 +198,10 @@ Result<void> Registry::judge_enrolment(const Link& from, const Certificate& cert
   if (from.peer != certificate.delegation.one_time_curve)
     return unexpected(ErrorCode::kPermissionDenied, "enrolment must come over the key of its own join token");
   COVEY_TRY_VOID(judge_token(certificate, now));
+  if (now >= certificate.delegation.members_until)
+    return unexpected(ErrorCode::kPermissionDenied, "memberships made with this join token ended at " +
+                                                        iso8601(certificate.delegation.members_until) + ", it is " +
+                                                        iso8601(now) + "; ask the operator for a new one");
   return judge_identity(certificate);
 }
 
@@ -224,8 +231,10 @@ void Registry::add_node(const Certificate& certificate, Instant now) {
   act.who = certificate.curve;
   act.text = std::string(covey::name_of(certificate.role())) + " " + certificate.name;
   records_.persist(std::move(batch), {std::move(act)});
+  node.ended = now >= node.members_until();  // of one from our own folder
+  const bool admitted = !node.ended;
   nodes_[certificate.curve] = std::move(node);
-  out_.after(AdmitPeer{certificate.curve, Admission::kMember});
+  if (admitted) out_.after(AdmitPeer{certificate.curve, Admission::kMember});
   out_.log(LogLevel::kInfo, "node_enrolled",
            {{"node", certificate.name}, {"key", short_hex(certificate.curve)},
             {"role", covey::name_of(certificate.role())}});
@@ -263,7 +272,7 @@ void Registry::enrol_given(const Certificate& certificate, Instant now) {
   if (judged) {
     // At once: it is in the configuration whatever becomes of our disk, and the operator may be
     // knocking already.
-    out_.now(AdmitPeer{certificate.curve, Admission::kMember});
+    if (now < certificate.delegation.members_until) out_.now(AdmitPeer{certificate.curve, Admission::kMember});
     return add_node(certificate, now);
   }
   out_.log(LogLevel::kError, "enrolment_refused",
@@ -291,6 +300,8 @@ void Registry::refuse_join(const Link& to, Error error, Duration retry_after, In
 }
 
 void Registry::join(const Link& from, const Join& message, Instant now) {
+  if (const Node* ended = ended_member(from.peer, now))
+    return refuse_join(from, membership_over(*ended), Duration{}, now);
   Node* node = find(from.peer);
   if (node == nullptr) return;  // the allow-list is about to forget it
   if (const auto version = negotiate(config_.protocol, range_of(message)); !version)
@@ -326,6 +337,7 @@ void Registry::answer_again(Node& node, const Link& from, const Join& join, Inst
     out_.say(from, std::move(answer));
   else
     out_.send(from, std::move(answer));  // nobody hears of an epoch that a crash could undo
+  tell_renewal(node);
   refuse_newcomer(node, now);
 }
 
@@ -370,6 +382,7 @@ void Registry::accept_join(Node& node, const Link& from, const Join& join, Insta
   }
   if (Token* token = token_of(node)) expel(*token);
   out_.send(from, accepted(node, join));
+  tell_renewal(node);
   const Capability& has = node.summary.capability;
   out_.log(LogLevel::kInfo, "node_joined",
            {{"node", node.summary.name}, {"key", short_hex(from.peer)}, {"role", covey::name_of(node.summary.role)},
@@ -417,7 +430,7 @@ void Registry::leave(const Link& from, Instant now) {
 
 Node* Registry::find(const PeerKey& peer) {
   const auto at = nodes_.find(peer);
-  return at == nodes_.end() || at->second.summary.revoked ? nullptr : &at->second;
+  return at == nodes_.end() || at->second.summary.revoked || at->second.ended ? nullptr : &at->second;
 }
 
 std::string Registry::name_of(const PeerKey& peer) const {
