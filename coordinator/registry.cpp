@@ -89,7 +89,11 @@ Result<void> Registry::check_loaded() const {
 void Registry::start(Instant now) {
   for (auto& [key, node] : nodes_) {
     node.ended = now >= node.members_until();
-    if (!node.summary.revoked && !node.ended) out_.after(AdmitPeer{key, Admission::kMember});
+    if (node.summary.revoked) continue;
+    if (node.ended)
+      news_.left.push_back(key);  // a round that goes on does not wait for it
+    else
+      out_.after(AdmitPeer{key, Admission::kMember});
   }
   Batch batch;
   for (auto at = tokens_.begin(); at != tokens_.end();) {
@@ -101,7 +105,7 @@ void Registry::start(Instant now) {
     }
     // A node that enrolled but never joined may have missed our answer and asks again.
     const Node* node = token.row.spent_by ? find(*token.row.spent_by) : nullptr;
-    if (!token.row.spent_by || (node != nullptr && node->summary.last_seen == Instant{})) admit(token);
+    if (!token.row.spent_by || (node != nullptr && !node->ended && node->summary.last_seen == Instant{})) admit(token);
     if (token.row.spent_by && token.admitted) out_.now(SetTimer{expel_timer(at->first), kEnrolmentGrace});
     ++at;
   }
@@ -430,7 +434,7 @@ void Registry::leave(const Link& from, Instant now) {
 
 Node* Registry::find(const PeerKey& peer) {
   const auto at = nodes_.find(peer);
-  return at == nodes_.end() || at->second.summary.revoked || at->second.ended ? nullptr : &at->second;
+  return at == nodes_.end() || at->second.summary.revoked ? nullptr : &at->second;
 }
 
 std::string Registry::name_of(const PeerKey& peer) const {

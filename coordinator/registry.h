@@ -97,7 +97,7 @@ class Registry {
   bool may_log_refusal(const PeerKey& peer, Instant now);   // one per node and window; few of strangers
 
   // ---- look-ups
-  Node* find(const PeerKey& peer);          // a member: not revoked, nor ended at the last tick; or null
+  Node* find(const PeerKey& peer);          // enrolled and not revoked, or null; one that ended has no link
   // The member that may do what `role` does, at this moment. Errors: kPermissionDenied, with why
   // (unknown, revoked, ended, another role) and the remedy.
   Result<Node*> authorise(const PeerKey& peer, Role role, Instant now);

@@ -72,8 +72,8 @@ void Registry::end_membership(Node& node) {
     node.summary.last_seen = node.heard;
     node.unsaved = true;
     out_.send(*link, JoinRefused{membership_over(node), Duration{}});
-    news_.left.push_back(key);
   }
+  news_.left.push_back(key);
   out_.after(ExpelPeer{key});
 }
 

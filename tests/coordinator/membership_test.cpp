@@ -135,6 +135,57 @@ TEST_CASE("membership: its end frees its part of the round, and what was deliver
   CHECK(metrics.at(0).delivered == 2);
 }
 
+TEST_CASE("membership: one that ends in mid-round and is renewed takes part in the next") {
+  Driver d(1);
+  const Identity id = brief(30);
+  enrol(d, id);
+  jump(d, kEnd - 2s);
+  d.join_all();
+  d.join(id);
+  d.submit(job_text("[round]\nquorum = 0.3\n[selection]\nmin_clients = 1\n", 2));
+  REQUIRE(d.offer_to(id));
+  jump(d, kEnd);
+  d.deliver_update(d.client(0));
+  REQUIRE(d.job().round == 1);
+  d.ask(RegisterRenewal{renewal_of(id, kEnd + 1000h, 1)});
+  d.join(id, 2, 2);
+  d.deliver_update(d.client(0));  // the round that began without it
+  REQUIRE(d.job().round == 2);
+  CHECK(d.offer_to(id)->key.round == 3);  // the final evaluation
+}
+
+TEST_CASE("membership: ends while the coordinator is away; its update counts, and nobody waits for the other's") {
+  Driver d(1);
+  const Identity gone = brief(30), gave = brief(31);
+  enrol(d, gone);
+  enrol(d, gave);
+  jump(d, kEnd - 2s);
+  d.join_all();
+  d.join(gone);
+  d.join(gave);
+  d.submit(job_text("[selection]\nmin_clients = 2\n[round]\nquorum = 0.3\n", 1));
+  d.deliver_update(gave);
+  d.deliver_update(d.client(0));
+  REQUIRE(d.job().round == 0);
+  SUBCASE("not frozen yet") {
+    d.now = kEnd;
+    d.restart();
+  }
+  SUBCASE("frozen") {
+    d.hold_work = true;
+    jump(d, kEnd);
+    REQUIRE(chains_of(d).ledger.size() == 1);
+    d.hold_work = false;
+    d.restart();
+  }
+  CHECK_FALSE(d.admitted.contains(gave.key()));
+  CHECK(d.job().round == 1);
+  CHECK(chains_of(d).of(AuditKind::kAbandoned).empty());
+  const auto detail = std::get<JobDetail>(d.ask(ShowJob{1, 0}));
+  CHECK(detail.metrics.at(0).delivered == 2);
+  CHECK(detail.metrics.at(0).attempt == 1);
+}
+
 TEST_CASE("membership: many ends at one tick are one line of the journal") {
   Driver d;
   for (std::uint8_t n = 1; n <= 8; ++n) enrol(d, brief(n));
