@@ -84,7 +84,8 @@ TEST_CASE("membership: renewals are told, kept by both sides over restarts, and 
   CHECK(all.says("\"kept\""));  // the operator
   CHECK(all.says("\"renewed\""));
 
-  const std::size_t told = federation.client(0).count("membership_renewed");
+  const std::size_t told = 2;
+  REQUIRE(federation.until([&] { return federation.client(0).count("membership_renewed") == told; }));
   stop(federation);
   CHECK(federation.covey({"renew", "--offline", "--for", "3653d"}).code() == 0);
   federation.start_coordinator();
