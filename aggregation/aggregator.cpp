@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
+#include <vector>
 
 #include "aggregation/robust_mean.h"
 #include "aggregation/server_optimizer.h"
@@ -11,22 +13,16 @@
 namespace covey {
 namespace {
 
-constexpr std::size_t kElementsPerTurn = kChunkBytes / sizeof(float);
+constexpr std::size_t kElements = kChunkBytes / sizeof(float);  // of one range
 
-Result<std::vector<float>> read_floats(BlobStore& blobs, const Digest& id, std::uint64_t first,
-                                       std::size_t count) {
-  COVEY_TRY(const Bytes bytes, blobs.read(id, first * sizeof(float), count * sizeof(float)));
-  if (bytes.size() != count * sizeof(float))
-    return unexpected(ErrorCode::kCorrupted, "blob " + short_hex(id) + ": read " + std::to_string(bytes.size()) +
-                                                 " bytes where " + std::to_string(count * sizeof(float)) +
-                                                 " were asked for");
-  return floats_of_bytes(bytes);
+std::span<std::uint8_t> bytes_of_values(std::span<float> values) {
+  return {reinterpret_cast<std::uint8_t*>(values.data()), values.size_bytes()};
 }
 
-Result<double> total_weight(const Aggregate& work, std::uint64_t parameters) {
+Result<std::int64_t> total_weight(const Aggregate& work, std::uint64_t parameters) {
   if (work.contributions.empty())
     return unexpected(ErrorCode::kInvalidArgument, "no update to aggregate; a round commits at least one");
-  double total = 0;
+  std::int64_t total = 0;
   for (const Contribution& part : work.contributions) {
     const std::string name = "update " + short_hex(part.update.id);
     if (part.weight == 0)
@@ -35,116 +31,194 @@ Result<double> total_weight(const Aggregate& work, std::uint64_t parameters) {
       return unexpected(ErrorCode::kInvalidUpdate,
                         name + " has " + std::to_string(part.update.size) + " bytes; the model needs " +
                             std::to_string(parameters * sizeof(float)));
-    total += static_cast<double>(part.weight);
+    if (part.weight > static_cast<std::uint64_t>(kWeightMax - total))
+      return unexpected(ErrorCode::kInvalidArgument,
+                        name + ": the weights sum up to more than " + std::to_string(kWeightMax));
+    total += static_cast<std::int64_t>(part.weight);
   }
   return total;
 }
 
-// Mean of elements [first, first + mean.size()) over all contributions, in their order.
-Result<void> mean_of_range(const Aggregate& work, BlobStore& blobs, double weight, std::uint64_t first,
-                           std::span<double> mean) {
-  std::fill(mean.begin(), mean.end(), 0.0);
-  for (const Contribution& part : work.contributions) {
-    COVEY_TRY(const std::vector<float> values, read_floats(blobs, part.update.id, first, mean.size()));
-    const double share = static_cast<double>(part.weight);
-    for (std::size_t i = 0; i < mean.size(); ++i) {
-      if (!std::isfinite(values[i]))
-        return unexpected(ErrorCode::kInvalidUpdate, "update " + short_hex(part.update.id) + ": element " +
-                                                         std::to_string(first + i) + " is not finite");
-      mean[i] += share * static_cast<double>(values[i]);
-    }
+struct Range {             // what one thread works on
+  std::uint64_t first = 0; // in the flat buffer
+  std::vector<std::int64_t> sum;
+  std::vector<double> mean;
+  std::vector<float> update;
+  std::vector<float> next;
+  std::vector<std::vector<float>> state;  // by slot
+  double squares = 0;      // of the mean
+  Result<void> outcome;
+};
+
+class Step {  // one round's arithmetic over the whole model
+ public:
+  Step(const Aggregate& work, const AggregateParts& parts, std::uint64_t parameters, std::int64_t weight)
+      : work_(work), parts_(parts), parameters_(parameters), weight_(weight), scale_(sum_scale(work.job.update)),
+        optimizer_(work.job.server), ranges_(std::max<std::size_t>(1, parts.share ? parts.ranges : 1)) {}
+
+  Result<void> begin();
+  Result<BlobRef> shard(const BlobRef& now, const ShardRange& place);
+  Result<std::optional<BlobRef>> finish_state();
+  double norm() const { return std::sqrt(squares_); }
+
+ private:
+  Result<void> compute(Range& range, const BlobRef& shard, std::uint64_t at) const;
+  Result<void> mean_of_range(Range& range) const;
+  Result<void> load_state(Range& range) const;
+
+  const Aggregate& work_;
+  const AggregateParts& parts_;
+  std::uint64_t parameters_;
+  std::int64_t weight_;
+  SumScale scale_;
+  ServerOptimizer optimizer_;
+  std::optional<RobustMean> robust_;  // none: the weighted mean
+  std::vector<Range> ranges_;
+  std::vector<std::unique_ptr<BlobWriter>> state_;  // by slot: they lie one after the other in the blob
+  double squares_ = 0;
+};
+
+Result<void> Step::begin() {
+  const std::uint64_t bytes = optimizer_.slots() * parameters_ * sizeof(float);
+  if (work_.optimizer_state && work_.optimizer_state->size != bytes)
+    return unexpected(ErrorCode::kCorrupted, "optimizer state " + short_hex(work_.optimizer_state->id) + " has " +
+                                                 std::to_string(work_.optimizer_state->size) +
+                                                 " bytes; the job needs " + std::to_string(bytes));
+  for (std::size_t slot = 0; slot < optimizer_.slots(); ++slot) {
+    COVEY_TRY(auto writer, parts_.blobs.writer());
+    state_.push_back(std::move(writer));
   }
-  for (double& value : mean) value /= weight;
+  if (work_.job.server.combine == CombineKind::kMean) return {};
+  COVEY_CHECK(parts_.sum == nullptr);  // JobSpec::validate: such a job keeps its updates
+  COVEY_TRY(robust_, RobustMean::create(work_.job.server, work_.contributions, parameters_, parts_.blobs));
   return {};
 }
 
-// All slots one after the other: slot s of element i is at [s * parameters + i].
-Result<std::vector<float>> load_state(const Aggregate& work, BlobStore& blobs, const ServerOptimizer& optimizer,
-                                      std::size_t parameters) {
-  std::vector<float> state(optimizer.slots() * parameters);
-  if (state.empty()) return state;
-  if (!work.optimizer_state) {
-    for (std::size_t slot = 0; slot < optimizer.slots(); ++slot)
-      std::fill_n(state.begin() + static_cast<std::ptrdiff_t>(slot * parameters), parameters, optimizer.initial(slot));
-    return state;
+Result<void> Step::mean_of_range(Range& range) const {
+  const std::size_t count = range.next.size();
+  range.mean.resize(count);
+  if (robust_) return robust_->range(range.first, range.mean);
+  if (parts_.sum != nullptr) {
+    mean_of(parts_.sum->range(static_cast<std::size_t>(range.first), count), weight_, scale_, range.mean);
+    return {};
   }
-  COVEY_TRY(const Bytes bytes, blobs.get(work.optimizer_state->id));
-  if (bytes.size() != state.size() * sizeof(float))
-    return unexpected(ErrorCode::kCorrupted, "optimizer state " + short_hex(work.optimizer_state->id) + " has " +
-                                                 std::to_string(bytes.size()) + " bytes; the job needs " +
-                                                 std::to_string(state.size() * sizeof(float)));
-  return floats_of_bytes(bytes);
+  range.sum.assign(count, 0);
+  range.update.resize(count);
+  for (const Contribution& part : work_.contributions) {
+    COVEY_TRY_VOID(parts_.blobs.read_into(part.update.id, range.first * sizeof(float), bytes_of_values(range.update)));
+    const Added added = add_checked(range.sum, range.update, static_cast<std::int64_t>(part.weight), scale_);
+    if (added.refused)
+      return unexpected(ErrorCode::kInvalidUpdate,
+                        "update " + short_hex(part.update.id) + ": " +
+                            refusal_of(range.update[*added.refused], range.first + *added.refused, scale_));
+  }
+  mean_of(range.sum, weight_, scale_, range.mean);
+  return {};
 }
 
-struct Step {                    // one round's arithmetic over the whole model
-  const Aggregate& work;
-  BlobStore& blobs;
-  const ServerOptimizer& optimizer;
-  const RobustMean* robust = nullptr;  // null: the plain weighted mean
-  double weight = 0;
-  std::uint64_t parameters = 0;
-  std::vector<float> state;
-  double squares = 0;            // of the mean update
-};
+Result<void> Step::load_state(Range& range) const {
+  range.state.resize(optimizer_.slots());
+  for (std::size_t slot = 0; slot < range.state.size(); ++slot) {
+    std::vector<float>& values = range.state[slot];
+    values.assign(range.next.size(), optimizer_.initial(slot));
+    if (!work_.optimizer_state) continue;
+    COVEY_TRY_VOID(parts_.blobs.read_into(work_.optimizer_state->id,
+                                          (slot * parameters_ + range.first) * sizeof(float), bytes_of_values(values)));
+  }
+  return {};
+}
 
-// Next values of one shard, `range` of the flat buffer.
-Result<BlobRef> step_shard(Step& step, const BlobRef& shard, const ShardRange& range) {
-  std::vector<float> next(static_cast<std::size_t>(range.size));
-  std::vector<double> mean;
-  for (std::size_t at = 0; at < next.size(); at += kElementsPerTurn) {
-    const std::size_t count = std::min(kElementsPerTurn, next.size() - at);
-    const std::uint64_t first = range.offset + at;
-    mean.resize(count);
-    COVEY_TRY(const std::vector<float> now, read_floats(step.blobs, shard.id, at, count));
-    if (step.robust != nullptr)
-      COVEY_TRY_VOID(step.robust->range(first, mean));
-    else
-      COVEY_TRY_VOID(mean_of_range(step.work, step.blobs, step.weight, first, mean));
-    for (const double value : mean) step.squares += value * value;
-    const std::span<float> target = std::span(next).subspan(at, count);
-    std::copy(now.begin(), now.end(), target.begin());
-    std::vector<std::span<float>> slots;
-    for (std::size_t slot = 0; slot < step.optimizer.slots(); ++slot)
-      slots.push_back(std::span(step.state)
-                          .subspan(static_cast<std::size_t>(slot * step.parameters + first), count));
-    step.optimizer.step(target, mean, slots);
-    for (std::size_t i = 0; i < count; ++i)
-      if (!std::isfinite(target[i]))
-        return unexpected(ErrorCode::kInvalidUpdate,
-                          "the server's step makes parameter " + std::to_string(first + i) +
-                              " not finite; lower server.learning_rate or set update.clip_norm");
+// Elements [at, at + range.next.size()) of the shard, which begins in the flat buffer at range.first - at.
+Result<void> Step::compute(Range& range, const BlobRef& shard, std::uint64_t at) const {
+  COVEY_TRY_VOID(parts_.blobs.read_into(shard.id, at * sizeof(float), bytes_of_values(range.next)));
+  COVEY_TRY_VOID(mean_of_range(range));
+  COVEY_TRY_VOID(load_state(range));
+  range.squares = 0;
+  for (const double value : range.mean) range.squares += value * value;
+  std::vector<std::span<float>> slots(range.state.begin(), range.state.end());
+  optimizer_.step(range.next, range.mean, slots);
+  for (std::size_t i = 0; i < range.next.size(); ++i)
+    if (!std::isfinite(range.next[i]))
+      return unexpected(ErrorCode::kInvalidUpdate,
+                        "the server's step makes parameter " + std::to_string(range.first + i) +
+                            " not finite; lower server.learning_rate or set update.clip_norm");
+  return {};
+}
+
+// Next values of one shard. Ranges are computed side by side and written in their order.
+Result<BlobRef> Step::shard(const BlobRef& now, const ShardRange& place) {
+  COVEY_TRY(const auto writer, parts_.blobs.writer());
+  for (std::uint64_t at = 0; at < place.size;) {
+    const std::uint64_t begin = at;
+    std::size_t used = 0;
+    for (; used < ranges_.size() && at < place.size; ++used) {
+      const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(kElements, place.size - at));
+      ranges_[used].first = place.offset + at;
+      ranges_[used].next.resize(count);
+      at += count;
+    }
+    const auto part = [&](std::size_t i) {
+      ranges_[i].outcome = compute(ranges_[i], now, begin + std::uint64_t{i} * kElements);
+    };
+    if (used == 1) {
+      part(0);
+    } else {
+      parts_.share(used, part);
+    }
+    for (std::size_t i = 0; i < used; ++i) {
+      Range& range = ranges_[i];
+      COVEY_TRY_VOID(range.outcome);
+      squares_ += range.squares;
+      COVEY_TRY_VOID(writer->append(bytes_of_values(range.next)));
+      for (std::size_t slot = 0; slot < state_.size(); ++slot)
+        COVEY_TRY_VOID(state_[slot]->append(bytes_of_values(range.state[slot])));
+    }
   }
   fault_point("aggregate.shard.summed");
-  return step.blobs.put(bytes_of_floats(next));
+  return writer->finish();
+}
+
+Result<std::optional<BlobRef>> Step::finish_state() {
+  if (state_.empty()) return std::optional<BlobRef>();
+  Bytes buffer(kChunkBytes);
+  const std::uint64_t bytes = parameters_ * sizeof(float);
+  for (std::size_t slot = 1; slot < state_.size(); ++slot)
+    for (std::uint64_t at = 0; at < bytes; at += kChunkBytes) {
+      const std::span<std::uint8_t> piece =
+          std::span(buffer).first(static_cast<std::size_t>(std::min<std::uint64_t>(kChunkBytes, bytes - at)));
+      COVEY_TRY_VOID(state_[slot]->read_back(at, piece));
+      COVEY_TRY_VOID(state_.front()->append(piece));
+    }
+  COVEY_TRY(const BlobRef state, state_.front()->finish());
+  return std::optional(state);
 }
 
 }  // namespace
 
 Result<Aggregated> aggregate(const Aggregate& work, BlobStore& blobs) {
-  COVEY_TRY(const Bytes encoded, blobs.get(work.model.id));
+  return aggregate(work, AggregateParts{blobs, 1, nullptr, nullptr});
+}
+
+Result<Aggregated> aggregate(const Aggregate& work, const AggregateParts& parts) {
+  COVEY_TRY(const Bytes encoded, parts.blobs.get(work.model.id));
   COVEY_TRY(ModelManifest manifest, decode_manifest(encoded));
   const ParameterTable table = parameter_table(manifest.spec);
   COVEY_CHECK(manifest.shards.size() == table.shards.size());
-  COVEY_TRY(const double weight, total_weight(work, table.size));
-  const ServerOptimizer optimizer(work.job.server);
-  std::optional<RobustMean> robust;
-  if (work.job.server.combine != CombineKind::kMean) {
-    COVEY_TRY(robust, RobustMean::create(work.job.server, work.contributions, table.size, blobs));
-  }
-  Step step{work, blobs, optimizer, robust ? &*robust : nullptr, weight, table.size, {}, 0};
-  COVEY_TRY(step.state, load_state(work, blobs, optimizer, static_cast<std::size_t>(table.size)));
+  COVEY_TRY(const std::int64_t weight, total_weight(work, table.size));
+  if (parts.sum != nullptr)
+    COVEY_CHECK(parts.sum->parameters() == table.size && parts.sum->weight() == weight);
+  Step step(work, parts, table.size, weight);
+  COVEY_TRY_VOID(step.begin());
   for (std::size_t i = 0; i < table.shards.size(); ++i) {
-    COVEY_TRY(manifest.shards[i], step_shard(step, manifest.shards[i], table.shards[i]));
+    COVEY_TRY(manifest.shards[i], step.shard(manifest.shards[i], table.shards[i]));
   }
   manifest.version = work.next_version;
   fault_point("aggregate.shards.put");
   Aggregated result;
-  COVEY_TRY(result.model, blobs.put(encode(manifest)));
+  COVEY_TRY(result.model, parts.blobs.put(encode(manifest)));
   fault_point("aggregate.manifest.put");
-  if (!step.state.empty()) {
-    COVEY_TRY(result.optimizer_state, blobs.put(bytes_of_floats(step.state)));
-  }
-  result.update_norm = std::sqrt(step.squares);
+  COVEY_TRY(result.optimizer_state, step.finish_state());
+  result.update_norm = step.norm();
   return result;
 }
 

@@ -1,9 +1,25 @@
 #include "coordinator/blob_keeper.h"
 
+#include <utility>
+
 namespace covey {
 
 BlobKeeper::BlobKeeper(Outbox& out) : out_(out) {
-  out_.on_erase([this](const Digest& blob) { return held(blob); });
+  out_.on_erase([this](const Digest& blob) { return needed(blob); });
+}
+
+bool BlobKeeper::needed(const Digest& blob) {
+  if (held(blob)) return true;
+  if (makers_.empty()) return false;
+  waiting_.insert(blob);
+  return true;
+}
+
+void BlobKeeper::made(JobId job) {
+  makers_.erase(job);
+  if (!makers_.empty()) return;
+  for (const Digest& blob : std::exchange(waiting_, {}))
+    if (!held(blob)) out_.after(EraseBlob{blob});
 }
 
 void BlobKeeper::drop(const Digest& blob) {

@@ -3,6 +3,7 @@
 // nobody shows it.
 #pragma once
 #include <map>
+#include <set>
 
 #include "coordinator/outbox.h"
 
@@ -16,11 +17,20 @@ class BlobKeeper {
   void drop(const Digest& blob);     // the last one erases, once everything so far is durable
   bool held(const Digest& blob) const { return holders_.contains(blob); }
 
+  // While a job makes a model, the blobs of that model are nobody's yet, and may be there already
+  // under the name of one that is just let go: nothing is erased before it holds what it made.
+  void making(JobId job) { makers_.insert(job); }
+  void made(JobId job);              // it holds it, or it failed; again: nothing
+
   void show(const Digest& blob);     // the first one publishes to any joined peer
   void hide(const Digest& blob);     // the last one withdraws
 
  private:
+  bool needed(const Digest& blob);
+
   Outbox& out_;
+  std::set<JobId> makers_;
+  std::set<Digest> waiting_;         // to be erased when nobody makes anything
   std::map<Digest, std::uint64_t> holders_;
   std::map<Digest, std::uint64_t> shown_;
 };

@@ -20,7 +20,7 @@ class Coordinator::State {
         blobs_(out_),
         records_(out_, config_.record_key),
         registry_({config_.authority, config_.nodes_max, config_.protocol}, out_, journal_, records_),
-        services_{out_, registry_, journal_, records_, blobs_},
+        services_{out_, registry_, journal_, records_, blobs_, config_.memory_bytes_max, load_},
         desk_(services_, jobs_) {}
 
   Result<void> load(const Row& row);
@@ -67,6 +67,7 @@ class Coordinator::State {
   CoordinatorConfig config_;
   Outbox out_;
   BlobKeeper blobs_;
+  Load load_;
   Journal journal_;
   RecordBook records_;
   Registry registry_;
@@ -278,12 +279,23 @@ void Coordinator::State::tell_news(Instant now) {
 
 void Coordinator::State::begin_jobs(Instant now) {
   std::uint32_t running = 0;
-  each_active([&](JobRunner&) { ++running; });
+  std::uint64_t taken = 0;  // bytes
+  each_active([&](JobRunner& job) {
+    ++running;
+    taken += memory_bytes_of(job.job().spec);
+  });
   for (auto& [id, job] : jobs_) {
+    load_.running = std::max(1U, running);
     if (running >= config_.jobs_running_max) return;
     if (job->job().summary.state != JobState::kPending) continue;
+    const std::uint64_t bytes = memory_bytes_of(job->job().spec);
+    if (taken != 0 && bytes > config_.memory_bytes_max - std::min(taken, config_.memory_bytes_max))
+      return job->wait("waiting for memory: its sum takes " + std::to_string(bytes >> 20) + " MiB, running jobs hold " +
+                       std::to_string(taken >> 20) + " of " + std::to_string(config_.memory_bytes_max >> 20));
     job->begin(now);
-    ++running;
+    if (job->job().summary.state != JobState::kRunning) continue;
+    taken += bytes;
+    load_.running = ++running;
   }
 }
 

@@ -16,6 +16,7 @@ struct CoordinatorConfig {
   std::uint32_t jobs_running_max = 1;  // further jobs wait in order of submission
   std::uint32_t nodes_max = 100'000;
   ProtocolRange protocol = {};   // nodes that speak none of these are refused
+  std::uint64_t memory_bytes_max = ~std::uint64_t{0};  // for the sums of all running jobs together
   // Certificates that `covey init` laid beside the coordinator: enrolled at Started when unknown
   // (their chain is verified; their delegation's expiry does not count).
   std::vector<Certificate> operators;

@@ -33,6 +33,12 @@ struct Job {
 // A job from its submission. Errors: parse_job's.
 Result<Job> make_job(JobId id, JobSpecRow row);
 
+// What a job may take of the coordinator's memory at once: the sum of an attempt whose updates are not
+// kept, 8 bytes a parameter. Models, updates and optimizer states are never in memory as a whole.
+std::uint64_t memory_bytes_of(const JobSpec& spec);
+// kResourceExhausted with both figures and the remedy when that is more than `most`.
+Result<void> check_memory(const JobSpec& spec, std::uint64_t most);
+
 // ---- rows of one job, for Coordinator::create. Errors: kCorrupted.
 Result<void> load_model(Job& job, std::uint32_t version, ByteSpan value);
 Result<void> load_metrics(Job& job, ByteSpan value);

@@ -5,6 +5,7 @@ namespace covey {
 
 void JobRunner::freeze(Instant now) {
   COVEY_CHECK(!round_->frozen);
+  if (!close_sum()) return;
   round_->frozen = true;
   for (auto& [peer, member] : round_->members) {
     if (member.state == MemberState::kDelivered)
@@ -27,8 +28,11 @@ void JobRunner::freeze(Instant now) {
 std::vector<NamedContribution> JobRunner::contributions() const {
   std::vector<NamedContribution> all;
   for (const PeerKey& peer : round_->row.survivors) {
-    const UpdateReady& update = round_->members.at(peer).update;
-    all.push_back({peer, {update.update.value_or(BlobRef{}), update.examples}});
+    const Member& member = round_->members.at(peer);
+    if (member.update.update)
+      all.push_back({peer, {*member.update.update, weight(member)}});
+    else
+      all.push_back({peer, {BlobRef{}, member.update.examples}});
   }
   return all;
 }
@@ -43,6 +47,7 @@ void JobRunner::release_frozen(Instant now) {
   work.model = latest.manifest;
   work.optimizer_state = latest.optimizer_state;
   work.next_version = round_->key.round;
+  services_.blobs.making(job_.id);
   round_->work = services_.out.next_ticket();
   services_.out.now(StartWork{round_->work, std::move(work)});
 }
@@ -57,7 +62,7 @@ void JobRunner::persisted(Instant now) {
 
 // A frozen round has exactly the updates that its ledger record allows to release.
 Result<void> JobRunner::check_frozen() const {
-  if (!round_->frozen) return {};
+  if (!round_->frozen || sums()) return {};  // a sum is gone with its process: start() abandons the attempt
   const auto bad = [&](const std::string& what) {
     return unexpected(ErrorCode::kCorrupted, "row " + round_key(round_->key) + ": " + what);
   };

@@ -182,6 +182,7 @@ std::uint32_t JobRunner::needed() const {
 
 void JobRunner::consider(Instant now) {
   if (!round_ || round_->frozen) return;
+  if (round_->closing) return freeze(now);
   const RoundTally tally = round_->tally();
   const bool enough = tally.delivered >= needed();
   if (tally.delivered >= round_->row.target || (enough && tally.coming == 0)) return freeze(now);
@@ -190,6 +191,18 @@ void JobRunner::consider(Instant now) {
             "only " + std::to_string(tally.delivered) + " of " + std::to_string(round_->members.size()) +
                 " clients asked delivered, " + std::to_string(needed()) + " are needed",
             pause_after(round_->key.attempt));
+}
+
+// A sum is closed only when nothing is being added to it: whether that ends well decides what is in it.
+bool JobRunner::close_sum() {
+  if (!sums()) return true;
+  round_->closing = true;
+  bool adding = false;
+  for (auto& [peer, member] : round_->members) {
+    if (member.state == MemberState::kChecking) adding = true;
+    else if (member.state != MemberState::kDelivered) interrupt(member);
+  }
+  return !adding;
 }
 
 void JobRunner::aggregated(const Aggregated& value) {
@@ -259,6 +272,7 @@ void JobRunner::commit(Instant now, std::optional<ModelRow> next) {
   }
   const std::uint32_t version = round_->key.round;
   hold_model(*next);
+  services_.blobs.made(job_.id);
   drop_round(batch);
   batch.put(model_key(job_.id, version), encode(*next));
   std::optional<ModelRow> hidden;
@@ -285,6 +299,7 @@ void JobRunner::commit(Instant now, std::optional<ModelRow> next) {
 }
 
 void JobRunner::abandon(Instant now, const std::string& why, Duration pause) {
+  services_.blobs.made(job_.id);
   const RoundKey key = round_->key;
   services_.out.log(LogLevel::kWarning, "attempt_abandoned",
                     {{"job", job_.id}, {"round", key.round}, {"attempt", key.attempt}, {"reason", why}});
@@ -387,6 +402,11 @@ void JobRunner::node_revoked(const PeerKey& peer, Instant now) {
   if (at == round_->members.end()) return;
   Member& member = at->second;
   const bool delivered = member.state == MemberState::kDelivered;
+  if (sums() && (delivered || member.state == MemberState::kChecking)) {
+    member.state = MemberState::kRevoked;
+    release(member);
+    return abandon(now, "a client was revoked whose update is in the sum", Duration{});
+  }
   // Its update is in the sum that is being made. That sum must not be released, and another one of
   // this attempt would be a second release of the others' updates: the attempt ends.
   if (delivered && round_->frozen)

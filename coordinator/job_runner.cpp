@@ -74,8 +74,11 @@ void JobRunner::publish() {
 
 void JobRunner::start(Instant now) {
   if (job_.summary.state != JobState::kRunning) return;
+  if (const auto fits = check_memory(job_.spec, services_.memory_bytes_max); !fits)
+    return end(JobState::kFailed, now, fits.error().message);
   if (job_.models.empty()) return make_model(now);
   if (!round_) return open_round(now);
+  if (sums()) return abandon(now, "the coordinator was restarted, and durability = \"attempt\" keeps no update", Duration{});
   if (round_->frozen) return resume_frozen(now);
   Batch stale;
   for (auto& [peer, member] : round_->members) {
@@ -130,6 +133,9 @@ void JobRunner::submit(Instant now) {
 
 void JobRunner::begin(Instant now) {
   COVEY_CHECK(job_.summary.state == JobState::kPending);
+  if (const auto fits = check_memory(job_.spec, services_.memory_bytes_max); !fits)
+    return end(JobState::kFailed, now, fits.error().message);  // it was submitted to a larger coordinator
+  job_.summary.text.clear();
   job_.summary.state = JobState::kRunning;
   Batch batch;
   put_state(job_, batch);
@@ -139,7 +145,10 @@ void JobRunner::begin(Instant now) {
   make_model(now);
 }
 
+void JobRunner::wait(const std::string& text) { job_.summary.text = shortened(text, kErrorTextBytesMax); }
+
 void JobRunner::make_model(Instant) {
+  services_.blobs.making(job_.id);
   init_ = services_.out.next_ticket();
   services_.out.now(StartWork{init_, InitModel{job_.spec}});
 }
@@ -171,6 +180,7 @@ void JobRunner::hide_model(const ModelRow& model) {
 // Memory may come back; a job that never fits must not hold its place for ever.
 void JobRunner::model_failed(const Error& error, Instant now) {
   init_ = 0;
+  services_.blobs.made(job_.id);
   const std::string text = "the initial model: " + error.message;
   if (error.code != ErrorCode::kResourceExhausted || ++init_failures_ >= job_.spec.round.attempts_max)
     return end(JobState::kFailed, now, text);
@@ -186,6 +196,7 @@ void JobRunner::model_ready(const BlobFetched& event, Instant now) {
   ModelRow model{event.blob, std::move(manifest->shards), std::nullopt};
   hold_model(model);
   services_.blobs.hold(job_.config.id);
+  services_.blobs.made(job_.id);
   job_.summary.model = model.manifest;
   Batch batch;
   batch.put(model_key(job_.id, 0), encode(model));
@@ -204,6 +215,7 @@ void JobRunner::drop_round(Batch& batch) {
   batch.erase(round_key(round_->key));
   if (round_->work != 0) services_.out.now(CancelWork{round_->work});
   if (round_->manifest != 0) services_.out.now(CancelFetch{round_->manifest});
+  if (sums()) services_.out.now(StartWork{services_.out.next_ticket(), DropSum{round_->key}});
   services_.out.now(CancelTimer{timer("deadline")});
   services_.out.now(CancelTimer{timer("return")});
   for (auto& [peer, member] : round_->members) {
@@ -217,6 +229,7 @@ void JobRunner::end(JobState state, Instant now, const std::string& text, Batch 
   if (init_ != 0) services_.out.now(CancelWork{init_});
   if (init_manifest_ != 0) services_.out.now(CancelFetch{init_manifest_});
   init_ = init_manifest_ = 0;
+  services_.blobs.made(job_.id);
   drop_round(batch);
   services_.out.now(CancelTimer{timer("deadline")});
   services_.out.now(CancelTimer{timer("pause")});
@@ -312,7 +325,9 @@ bool JobRunner::blob_fetched(const BlobFetched& event, Instant now) {
   Member& member = entry->second;
   member.state = MemberState::kChecking;
   member.ticket = services_.out.next_ticket();
-  services_.out.now(StartWork{member.ticket, CheckUpdate{*member.update.update, planner_.parameters(), job_.spec.update.clip_norm}});
+  CheckUpdate work{*member.update.update, planner_.parameters(), job_.spec.update, std::nullopt, job_.id};
+  if (sums()) work.sum = SumInto{round_->key, weight(member)};
+  services_.out.now(StartWork{member.ticket, std::move(work)});
   return true;
 }
 

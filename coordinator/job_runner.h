@@ -24,17 +24,23 @@
 namespace covey {
 
 // What every part of the coordinator works with; all outlive the parts.
+struct Load {
+  std::uint32_t running = 1;  // jobs
+};
+
 struct Services {
   Outbox& out;
   Registry& registry;
   Journal& journal;
   RecordBook& records;
   BlobKeeper& blobs;
+  std::uint64_t memory_bytes_max;  // for all running jobs together: memory_bytes_of
+  const Load& load;
 };
 
 inline constexpr std::uint64_t kExamplesMax = std::uint64_t{1} << 40;  // one client's weight
 inline constexpr std::uint32_t kConflictsAudited = 4;  // of one client in one attempt
-inline constexpr std::uint32_t kFetchesMax = 32;  // updates of a round fetched at once: bounds memory
+inline constexpr std::uint32_t kFetchesMax = 32;  // updates fetched at once, shared evenly by the running jobs
 
 class JobRunner {
  public:
@@ -51,6 +57,7 @@ class JobRunner {
 
   void submit(Instant now);              // persists a new job as pending
   void begin(Instant now);               // its turn has come
+  void wait(const std::string& text);    // it has not: why
   Result<std::string> stop(Instant now, const Node& by);
 
   void tick(Instant now);                // opens a round when enough nodes are there
@@ -102,6 +109,7 @@ class JobRunner {
   void offer(const PeerKey& peer, Instant now);
   void consider(Instant now);            // whether the round can close
   std::uint32_t needed() const;          // updates below which it cannot commit
+  bool close_sum();                      // false: not yet
   void abandon(Instant now, const std::string& why, Duration pause);
   void aggregated(const Aggregated& value);
   void next_model_ready(const BlobFetched& event, Instant now);
@@ -117,6 +125,8 @@ class JobRunner {
   std::vector<NamedContribution> contributions() const;  // of the survivors
 
   // job_updates.cpp: one member
+  bool sums() const;                     // its updates are summed as they come, and not kept
+  std::uint64_t weight(const Member& member) const;  // of its update in the sum
   Member* member_of(const RoundKey& key, const PeerKey& peer);
   Result<void> judge_update(const UpdateReady& message) const;
   void fetch_queued();

@@ -1,4 +1,5 @@
 // One member of a round: its answers and its update.
+#include "aggregation/fixed_sum.h"
 #include "coordinator/job_runner.h"
 #include "core/protocol/limits.h"
 
@@ -42,6 +43,14 @@ std::pair<const PeerKey, Member>* JobRunner::member_with(Ticket ticket) {
   for (auto& entry : round_->members)
     if (entry.second.ticket == ticket) return &entry;
   return nullptr;
+}
+
+bool JobRunner::sums() const {
+  return job_.spec.durability == Durability::kAttempt && round_ && round_->row.kind == RoundKind::kTrain;
+}
+
+std::uint64_t JobRunner::weight(const Member& member) const {
+  return static_cast<std::uint64_t>(weight_of(member.update.examples, round_->row.cohort.size()));
 }
 
 void JobRunner::release(Member& member) {
@@ -130,11 +139,13 @@ void JobRunner::update_ready(const Node& from, const UpdateReady& message, Insta
     audit_conflict(peer, *member, other, now);
     return refuse(std::move(other));
   }
-  if (round_->frozen) return refuse(closed(message.key));
+  if (round_->frozen || (round_->closing && !has_update(member->state))) return refuse(closed(message.key));
   if (member->state == MemberState::kRefused)
     return refuse(Error{ErrorCode::kInvalidUpdate, "an update of this client was refused already in " + to_text(message.key)});
   if (has_update(member->state)) {
     if (member->update.update == message.update) return;  // it is on its way
+    if (round_->closing || (sums() && member->state == MemberState::kChecking))  // it may be in the sum already
+      return refuse(Error{ErrorCode::kAlreadyExists, "another update of this client is being added in " + to_text(message.key)});
     interrupt(*member);  // the client trained again: only what it has now can be fetched
   }
   member->update = message;
@@ -149,15 +160,17 @@ void JobRunner::update_ready(const Node& from, const UpdateReady& message, Insta
 
 void JobRunner::fetch_queued() {
   if (!round_ || round_->frozen) return;
+  if (round_->closing) return;
+  const std::uint32_t share = std::max(1U, kFetchesMax / services_.load.running);
   std::uint32_t running = round_->tally().fetching;
   for (auto& [peer, member] : round_->members) {
-    if (running >= kFetchesMax) return;
+    if (running >= share) return;
     if (member.state != MemberState::kQueued) continue;
     services_.blobs.hold(member.update.update->id);
     member.holds_blob = true;
     member.state = MemberState::kFetching;
     member.ticket = services_.out.next_ticket();
-    services_.out.now(FetchBlob{member.ticket, peer, *member.update.update});
+    services_.out.now(FetchBlob{member.ticket, peer, *member.update.update, sums() ? Keep::kUnfinished : Keep::kDurably});
     ++running;
   }
 }
@@ -165,9 +178,13 @@ void JobRunner::fetch_queued() {
 void JobRunner::accept_update(const PeerKey& peer, Member& member, Instant now) {
   member.ticket = 0;
   member.state = MemberState::kDelivered;
-  Batch batch;
-  batch.put(update_key(round_->key, peer), encode(UpdateRow{now, member.norm, member.update}));
-  services_.out.persist(std::move(batch));
+  if (sums()) {
+    release(member);
+  } else {
+    Batch batch;
+    batch.put(update_key(round_->key, peer), encode(UpdateRow{now, member.norm, member.update}));
+    services_.out.persist(std::move(batch));
+  }
   Node* node = services_.registry.find(peer);
   COVEY_CHECK(node != nullptr);
   if (node->engaged == job_.id) node->engaged = 0;

@@ -1,4 +1,6 @@
 // covey-coordinator: the service. Parses flags, reads its folder, wires the parts, runs.
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <thread>
@@ -23,6 +25,13 @@
 namespace covey {
 namespace {
 
+// Half of what this machine has.
+std::uint64_t memory_default_mib() {
+  const long pages = ::sysconf(_SC_PHYS_PAGES), bytes = ::sysconf(_SC_PAGESIZE);
+  if (pages <= 0 || bytes <= 0) return 1024;
+  return static_cast<std::uint64_t>(pages) / 2 * static_cast<std::uint64_t>(bytes) >> 20;
+}
+
 struct Options {
   std::string home = default_home();
   ListenConfig listen;
@@ -35,6 +44,7 @@ struct Options {
   std::size_t backups_keep = 7;
   std::uint32_t nodes_max = 10'000;
   std::uint64_t send_mib = 256;
+  std::uint64_t memory_mib = memory_default_mib();
   bool json = false;
   bool verbose = false;
 };
@@ -72,13 +82,16 @@ Result<int> serve(const Options& options) {
   config.authority = home.address.authority;
   config.record_key = home.record;
   config.jobs_running_max = options.jobs;
+  config.memory_bytes_max = options.memory_mib << 20U;
   config.nodes_max = options.nodes_max;
   config.operators = home.operators;
   config.renewals = home.renewals;
   COVEY_TRY(const auto coordinator, Coordinator::create(config, state.rows));
   DiskGuard guard(*coordinator);
-  PooledExecutor executor(*state.store, options.threads, [&state](const Work& work, const std::atomic<bool>&) {
-    return coordinator_work(work, *state.blobs, [&state](std::string_view key) { return state.store->get(key); });
+  CoordinatorWork work({options.threads, config.memory_bytes_max,
+                        [&state](std::string_view key) { return state.store->get(key); }});
+  PooledExecutor executor(*state.store, options.threads, [&](const Work& one, const std::atomic<bool>&) {
+    return work.compute(one, *state.blobs);
   });
   SystemClock clock;
   const Supervisor supervisor = Supervisor::from_environment();
@@ -88,10 +101,11 @@ Result<int> serve(const Options& options) {
   COVEY_TRY(const auto reactor, make_listener(listen, {machine, executor, *state.blobs, clock, *log, home.curve}));
   const std::string backups = options.backups.empty() ? folder + "/backups" : options.backups;
   COVEY_TRY(const auto desk, BackupDesk::open({folder, backups, options.backups_keep, home.curve.public_key()}, *state.store, *log));
+  const StopSignals signals([&reactor] { reactor->request_shutdown(); });
   log->info("coordinator_started", {{"home", options.home}, {"listen", options.listen.address},
                                     {"control_port", reactor->control_port()}, {"bulk_port", reactor->bulk_port()},
-                                    {"rows", state.rows.size()}, {"threads", options.threads}});
-  const StopSignals signals([&reactor] { reactor->request_shutdown(); });
+                                    {"rows", state.rows.size()}, {"threads", options.threads},
+                                    {"memory_mib", options.memory_mib}});
   supervisor.ready("serving on ports " + std::to_string(reactor->control_port()) + " and " + std::to_string(reactor->bulk_port()));
   return reactor->run();
 }
@@ -116,6 +130,8 @@ int run(int argc, char** argv) {
   app.add_option("--nodes-max", options.nodes_max, "Nodes that may enrol")->capture_default_str()->check(CLI::Range(1, 1000000));
   app.add_option("--io-threads", options.listen.io_threads, "Threads for the connections' ciphers")->capture_default_str()->check(CLI::Range(1, 64));
   app.add_option("--send-budget", options.send_mib, "MiB that may wait to be sent, all nodes together")->capture_default_str()->check(CLI::Range(16, 65536));
+  app.add_option("--memory", options.memory_mib, "MiB for the sums of running jobs with durability = \"attempt\"; a job that never fits is refused, one that does not fit now waits")
+      ->capture_default_str()->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 30));
   app.add_flag("--json", options.json, "Log as JSON lines");
   app.add_flag("--verbose", options.verbose, "Log details");
   app.set_version_flag("--version", COVEY_VERSION);

@@ -87,13 +87,14 @@ Result<void> Registry::check_loaded() const {
 // ---- time
 
 void Registry::start(Instant now) {
+  // Admitted at once: their rows are durable already, and thousands may be knocking whom a refusal would delay.
   for (auto& [key, node] : nodes_) {
     node.ended = now >= node.members_until();
     if (node.summary.revoked) continue;
     if (node.ended)
       news_.left.push_back(key);  // a round that goes on does not wait for it
     else
-      out_.after(AdmitPeer{key, Admission::kMember});
+      out_.now(AdmitPeer{key, Admission::kMember});
   }
   Batch batch;
   for (auto at = tokens_.begin(); at != tokens_.end();) {

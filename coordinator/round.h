@@ -47,6 +47,7 @@ struct Round {
   std::map<PeerKey, Member> members;
   Instant deadline;
   bool frozen = false;          // no update counts any more: those of row.survivors are being released
+  bool closing = false;         // about to be frozen: only updates that are being summed still count
   Ticket freeze = 0;            // the write that froze it, until that is durable
   bool committed = false;
   Ticket work = 0;              // Aggregate

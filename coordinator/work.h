@@ -1,10 +1,16 @@
 // What the coordinator's Executor computes, in production and in the simulator. Not part of the machine.
 #pragma once
+#include <cstdint>
 #include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string_view>
 
+#include "aggregation/round_sum.h"
 #include "core/base/blob_store.h"
+#include "core/base/worker_pool.h"
 #include "core/protocol/machine.h"
 
 namespace covey {
@@ -12,7 +18,45 @@ namespace covey {
 // The value of one durable row, if there is one. Errors: kCorrupted.
 using RowReader = std::function<Result<std::optional<Bytes>>(std::string_view key)>;
 
-// InitModel, CheckUpdate, Aggregate, ReadChain (refused without `rows`); anything else is our bug.
+struct CoordinatorWorkConfig {
+  std::size_t threads = 1;                  // that share one piece of work
+  std::uint64_t sums_bytes_max = ~std::uint64_t{0};
+  RowReader rows;                           // for ReadChain, which is refused without
+};
+
+// Holds the sums of attempts under way, which end with the process. Thread-safe: several pieces of
+// work may be computed at once.
+class CoordinatorWork {
+ public:
+  explicit CoordinatorWork(CoordinatorWorkConfig config = {});
+
+  // InitModel, CheckUpdate, Aggregate, DropSum, ReadChain; anything else is our bug. Errors: also
+  // kResourceExhausted for a sum beyond the budget, kUnavailable for one that a restart has lost.
+  Result<WorkValue> compute(const Work& work, BlobStore& blobs);
+
+  void forget_all();                // as a process that ends
+  std::uint64_t sums_bytes() const; // held now
+
+ private:
+  using Sum = std::shared_ptr<RoundSum>;  // shared: by the table and by the work that adds to it
+  Result<WorkValue> run(const InitModel& work, BlobStore& blobs);
+  Result<WorkValue> run(const CheckUpdate& work, BlobStore& blobs);
+  Result<WorkValue> run(const Aggregate& work, BlobStore& blobs);
+  Result<WorkValue> run(const DropSum& work, BlobStore& blobs);
+  Result<WorkValue> run(const ReadChain& work, BlobStore& blobs);
+  template <class Other>
+  Result<WorkValue> run(const Other& work, BlobStore& blobs);
+  Result<Sum> sum_for(const CheckUpdate& work);
+  std::uint64_t held_bytes() const;
+
+  CoordinatorWorkConfig config_;
+  mutable std::mutex mutex_;
+  std::map<RoundKey, Sum> sums_;
+  std::map<JobId, RoundKey> dropped_;  // the latest of each job: nothing at or before it is begun again
+  std::unique_ptr<WorkerPool> ranges_;  // none where the calling thread is the only one
+};
+
+// One piece of work on its own, on the calling thread: for work that needs no attempt's sum.
 Result<WorkValue> coordinator_work(const Work& work, BlobStore& blobs, const RowReader& rows = {});
 
 }  // namespace covey

@@ -1,6 +1,8 @@
 #include "net/blob_transfer.h"
 
 #include <algorithm>
+#include <iterator>
+#include <memory>
 #include <string>
 
 #include "core/crypto/digest.h"
@@ -31,6 +33,56 @@ bool BlobTransfer::Pull::has_source(PeerKey peer) const {
   return std::any_of(waiters.begin(), waiters.end(), [&](const Waiter& w) { return w.from == peer; });
 }
 
+bool BlobTransfer::Pull::waits_for_disk() const {
+  return busy || std::any_of(wanted.begin(), wanted.end(), [](const Wanted& w) { return w.here; });
+}
+
+Keep BlobTransfer::Pull::keep() const {
+  const bool durably = std::any_of(waiters.begin(), waiters.end(), [](const Waiter& w) { return w.keep == Keep::kDurably; });
+  return durably ? Keep::kDurably : Keep::kUnfinished;
+}
+
+// ---- work on the store
+template <class Run, class Then>
+void BlobTransfer::io(const Digest& blob, Run run, Then then) {
+  io_.push_back({blob, [run = std::move(run), then = std::move(then)](BlobStore& blobs) mutable -> BlobIo::Continue {
+                   return [then, result = run(blobs)](BlobTransfer& self, Instant now) { then(self, result, now); };
+                 }});
+}
+
+void BlobTransfer::drop(const Digest& blob) {
+  io_.push_back({blob, [blob](BlobStore& blobs) -> BlobIo::Continue {
+                   blobs.drop_partial(blob);
+                   return [](BlobTransfer&, Instant) {};
+                 }});
+}
+
+BlobTransfer::Step BlobTransfer::proceed(const BlobIo::Continue& done, Instant now) {
+  latest_ = now;
+  proceeding_ = {};
+  done(*this, now);
+  Step step = std::exchange(proceeding_, {});
+  activate_waiting(now, step);
+  return settled(std::move(step), now);
+}
+
+// Does the work here, where no driver does.
+BlobTransfer::Step BlobTransfer::settled(Step step, Instant now) {
+  if (config_.io_by == BlobIoBy::kDriver) return step;
+  while (!io_.empty()) {
+    BlobIo next = std::move(io_.front());
+    io_.erase(io_.begin());
+    const BlobIo::Continue done = next.run(blobs_);
+    proceeding_ = {};
+    done(*this, now);
+    Step more = std::exchange(proceeding_, {});
+    activate_waiting(now, more);
+    std::move(more.outgoing.begin(), more.outgoing.end(), std::back_inserter(step.outgoing));
+    std::move(more.events.begin(), more.events.end(), std::back_inserter(step.events));
+  }
+  return step;
+}
+
 // ---- fetching
 BlobTransfer::Step BlobTransfer::fetch(const FetchBlob& command, Instant now) {
   latest_ = now;
@@ -43,40 +95,45 @@ BlobTransfer::Step BlobTransfer::fetch(const FetchBlob& command, Instant now) {
          name_of_blob(blob) + ": at most " + std::to_string(config_.blob_bytes_max) + " are taken"}});
     return step;
   }
-  if (is_local(command, step)) return step;
-  const auto [place, fresh] = pulls_.try_emplace(blob);
-  place->second.waiters.push_back({command.ticket, command.from});
-  if (fresh) waiting_.push_back(blob);
-  activate_waiting(now, step);
-  return step;
+  looking_.insert(command.ticket);
+  io(
+      blob.id, [blob](BlobStore& blobs) { return look_up(blobs, blob); },
+      [command](BlobTransfer& self, const Local& local, Instant then) { self.looked_up(command, local, then); });
+  return settled(std::move(step), now);
 }
 
-// Answers a fetch of what is here already. A damaged copy is erased, and so fetched anew.
-bool BlobTransfer::is_local(const FetchBlob& command, Step& step) {
-  const BlobRef& blob = command.blob;
-  if (!blobs_.has(blob.id)) return false;
-  const Result<std::uint64_t> size = blobs_.size(blob.id);
-  if (size && *size != blob.size) {
-    step.events.push_back(BlobFailed{
-        command.ticket, {ErrorCode::kInvalidMessage, name_of_blob(blob) + " has " + std::to_string(*size)}});
-    return true;
-  }
+// What is here already answers a fetch. A damaged copy is erased, and so fetched anew.
+BlobTransfer::Local BlobTransfer::look_up(BlobStore& blobs, const BlobRef& blob) {
+  if (!blobs.has(blob.id)) return {};
+  const Result<std::uint64_t> size = blobs.size(blob.id);
+  if (size && *size != blob.size)
+    return {true, Error{ErrorCode::kInvalidMessage, name_of_blob(blob) + " has " + std::to_string(*size)}, {}};
   Result<Bytes> content = Bytes{};
-  if (size && blob.size <= kSmallBlobBytes) content = blobs_.get(blob.id);
+  if (size && blob.size <= kSmallBlobBytes) content = blobs.get(blob.id);
   const std::optional<Error> error = !size      ? std::optional(size.error())
                                      : !content ? std::optional(content.error())
                                                 : std::nullopt;
-  if (!error) {
-    step.events.push_back(BlobFetched{command.ticket, blob, *std::move(content)});
-    return true;
+  if (!error) return {true, std::nullopt, *std::move(content)};
+  if ((error->code == ErrorCode::kCorrupted || error->code == ErrorCode::kNotFound) && blobs.erase(blob.id)) return {};
+  return {true, error, {}};
+}
+
+void BlobTransfer::looked_up(const FetchBlob& command, Local local, Instant now) {
+  if (looking_.erase(command.ticket) == 0) return;  // cancelled
+  if (local.here && local.error) return proceeding_.events.push_back(BlobFailed{command.ticket, *local.error});
+  if (local.here)
+    return proceeding_.events.push_back(BlobFetched{command.ticket, command.blob, std::move(local.content)});
+  const auto [place, fresh] = pulls_.try_emplace(command.blob);
+  place->second.waiters.push_back({command.ticket, command.from, command.keep});
+  if (fresh) {
+    place->second.number = ++pulls_begun_;
+    waiting_.push_back(command.blob);
   }
-  if ((error->code == ErrorCode::kCorrupted || error->code == ErrorCode::kNotFound) && blobs_.erase(blob.id))
-    return false;
-  step.events.push_back(BlobFailed{command.ticket, *error});
-  return true;
+  activate_waiting(now, proceeding_);
 }
 
 void BlobTransfer::cancel(Ticket ticket) {
+  looking_.erase(ticket);
   for (auto place = pulls_.begin(); place != pulls_.end(); ++place) {
     auto& waiters = place->second.waiters;
     const auto found =
@@ -85,8 +142,9 @@ void BlobTransfer::cancel(Ticket ticket) {
     waiters.erase(found);
     place->second.source = 0;
     if (waiters.empty()) {
-      blobs_.drop_partial(place->first.id);
+      drop(place->first.id);
       forget(place);
+      settled({}, latest_);
     }
     return;
   }
@@ -121,29 +179,37 @@ void BlobTransfer::activate(Pulls::iterator place, Instant now, Step& step) {
   pull.probe_after = config_.retry;
   pull.probe_at = now + config_.retry;
   std::erase(abandoned_, blob.id);
-  if (!pull.wanted.empty()) {
-    ask_again(blob, pull, {pull.wanted.front().index}, now, step);
+  if (pull.busy) return;  // the store's answer goes on with it
+  const auto first = std::find_if(pull.wanted.begin(), pull.wanted.end(), [](const Wanted& w) { return !w.here; });
+  if (first != pull.wanted.end()) {
+    ask_again(blob, pull, {first->index}, now, step);
     ask(blob, pull, now, step);
   } else if (blob.size == 0 && !pull.listed) {
-    listed(place, now, step);  // nothing to ask for
+    listed(place, step);  // nothing to ask for
   } else {
     ask(blob, pull, now, step);
   }
 }
 
+std::uint32_t BlobTransfer::credits() const {
+  const auto active = static_cast<std::uint32_t>(std::max<std::size_t>(1, active_count()));
+  return std::clamp(config_.chunks_max / active, 1U, config_.credits);
+}
+
 // The next page of the list, or as many chunks as there are credits.
 void BlobTransfer::ask(const BlobRef& blob, Pull& pull, Instant now, Step& step) {
   const PeerKey source = pull.waiters[pull.source].from;
+  if (pull.busy) return;
   if (!pull.listed) {
     const auto page = static_cast<std::uint32_t>(pull.hashes.size() / kChunkHashesPerPage);
     step.outgoing.push_back({source, ChunkListWant{blob, page}});
     return;
   }
   ChunkWant want{blob.id, {}};
-  while (pull.wanted.size() < config_.credits && pull.next < chunks_of(blob)) {
+  while (pull.wanted.size() < credits() && pull.next < chunks_of(blob)) {
     const std::uint32_t index = pull.next++;
     if (pull.have[index]) continue;
-    pull.wanted.push_back({index, now, false});
+    pull.wanted.push_back({index, now, false, false});
     want.indices.push_back(index);
   }
   if (!want.indices.empty()) step.outgoing.push_back({source, std::move(want)});
@@ -154,14 +220,15 @@ void BlobTransfer::ask_again(const BlobRef& blob, Pull& pull, const std::vector<
   if (lost.empty()) return;
   for (const std::uint32_t index : lost) {
     std::erase_if(pull.wanted, [&](const Wanted& w) { return w.index == index; });
-    pull.wanted.push_back({index, now, true});
+    pull.wanted.push_back({index, now, true, false});
   }
   step.outgoing.push_back({pull.waiters[pull.source].from, ChunkWant{blob.id, lost}});
 }
 
 void BlobTransfer::ask_all_again(const BlobRef& blob, Pull& pull, Instant now, Step& step) {
   std::vector<std::uint32_t> wanted;
-  for (const Wanted& w : pull.wanted) wanted.push_back(w.index);
+  for (const Wanted& w : pull.wanted)
+    if (!w.here) wanted.push_back(w.index);
   ask_again(blob, pull, wanted, now, step);
   ask(blob, pull, now, step);
 }
@@ -188,7 +255,7 @@ void BlobTransfer::probe(Pulls::iterator place, Instant now, Step& step) {
   pull.probe_after =
       std::max(pull.probe_after, std::min(2 * pull.probe_after, kProbeBackoffMax * config_.retry));
   pull.probe_at = now + pull.probe_after;
-  if (pull.listed && !pull.wanted.empty())
+  if (pull.listed && !pull.wanted.empty())  // none of them is here: the disk is not what it waits for
     ask_again(blob, pull, {pull.wanted.front().index}, now, step);
   else
     ask(blob, pull, now, step);
@@ -199,7 +266,8 @@ BlobTransfer::Step BlobTransfer::tick(Instant now) {
   Step step;
   std::vector<BlobRef> due;
   for (const auto& [blob, pull] : pulls_)
-    if (pull.active && (pull.probe_at <= now || pull.progress + config_.give_up <= now)) due.push_back(blob);
+    if (pull.active && !pull.waits_for_disk() && (pull.probe_at <= now || pull.progress + config_.give_up <= now))
+      due.push_back(blob);
   for (const BlobRef& blob : due) {
     const auto place = pulls_.find(blob);
     if (place->second.progress + config_.give_up > now) {
@@ -214,7 +282,7 @@ BlobTransfer::Step BlobTransfer::tick(Instant now) {
          step);
   }
   activate_waiting(now, step);
-  return step;
+  return settled(std::move(step), now);
 }
 
 BlobTransfer::Step BlobTransfer::reconnected(PeerKey peer, Instant now) {
@@ -230,7 +298,7 @@ std::optional<Instant> BlobTransfer::next_tick() const {
     return latest_;  // at once
   std::optional<Instant> next;
   for (const auto& [blob, pull] : pulls_) {
-    if (!pull.active) continue;
+    if (!pull.active || pull.waits_for_disk()) continue;
     const Instant due = std::min(pull.probe_at, pull.progress + config_.give_up);
     if (!next || due < *next) next = due;
   }
@@ -238,16 +306,21 @@ std::optional<Instant> BlobTransfer::next_tick() const {
 }
 
 // ---- what senders say
-BlobTransfer::Step BlobTransfer::receive(PeerKey from, const Message& message, Instant now) {
+BlobTransfer::Step BlobTransfer::receive(PeerKey from, Message message, Instant now) {
   latest_ = now;
   Step step;
   if (const auto* list_want = std::get_if<ChunkListWant>(&message)) serve(from, *list_want, step);
   if (const auto* chunk_want = std::get_if<ChunkWant>(&message)) serve(from, *chunk_want, step);
   if (const auto* list = std::get_if<ChunkList>(&message)) on(from, *list, now, step);
-  if (const auto* chunk = std::get_if<Chunk>(&message)) on(from, *chunk, now, step);
+  if (auto* chunk = std::get_if<Chunk>(&message)) on(from, std::move(*chunk));
   if (const auto* refused = std::get_if<BlobRefused>(&message)) on(from, *refused, now, step);
   activate_waiting(now, step);
-  return step;
+  return settled(std::move(step), now);
+}
+
+BlobTransfer::Pulls::iterator BlobTransfer::find(const BlobRef& blob, std::uint64_t number) {
+  const auto place = pulls_.find(blob);
+  return place != pulls_.end() && place->second.number == number ? place : pulls_.end();
 }
 
 BlobTransfer::Pulls::iterator BlobTransfer::find(const Digest& blob, PeerKey source) {
@@ -259,7 +332,7 @@ BlobTransfer::Pulls::iterator BlobTransfer::find(const Digest& blob, PeerKey sou
 
 void BlobTransfer::on(PeerKey from, const ChunkList& message, Instant now, Step& step) {
   const auto place = find(message.blob, from);
-  if (place == pulls_.end() || place->second.listed) return;
+  if (place == pulls_.end() || place->second.listed || place->second.busy) return;
   auto& [blob, pull] = *place;
   if (std::uint64_t{message.page} * kChunkHashesPerPage != pull.hashes.size())
     return;  // a page we have, or no order
@@ -284,60 +357,95 @@ void BlobTransfer::on(PeerKey from, const ChunkList& message, Instant now, Step&
       ask(blob, pull, now, step);
     return;
   }
-  listed(place, now, step);
+  listed(place, step);
 }
 
 // The list is whole: what an earlier attempt left on disk counts.
-void BlobTransfer::listed(Pulls::iterator place, Instant now, Step& step) {
+void BlobTransfer::listed(Pulls::iterator place, Step& step) {
   auto& [blob, pull] = *place;
   if (blob_id(blob.size, pull.hashes) != blob.id)
     return fail(place, {ErrorCode::kInvalidMessage, name_of_blob(blob) + ": no value has this size and id"},
                 step);
-  Result<std::vector<bool>> have = blobs_.begin_partial(blob, pull.hashes);
-  if (!have) return fail(place, have.error(), step);
+  pull.busy = true;
+  io(
+      blob.id,
+      [blob = blob, hashes = std::move(pull.hashes), keep = pull.keep()](BlobStore& blobs) {
+        return keep == Keep::kDurably ? blobs.begin_partial(blob, hashes) : blobs.begin_unsynced(blob, hashes);
+      },
+      [blob = blob, number = pull.number](BlobTransfer& self, const Result<std::vector<bool>>& have, Instant then) {
+        self.begun(blob, number, have, then);
+      });
+  pull.hashes = {};  // the store keeps them
+}
+
+void BlobTransfer::begun(const BlobRef& blob, std::uint64_t number, Result<std::vector<bool>> have, Instant now) {
+  const auto place = find(blob, number);
+  if (place == pulls_.end()) return;
+  Pull& pull = place->second;
+  pull.busy = false;
+  if (!have) return fail(place, have.error(), proceeding_);
   pull.have = *std::move(have);
   COVEY_CHECK(pull.have.size() == chunk_count(blob.size));
   pull.missing = static_cast<std::size_t>(std::count(pull.have.begin(), pull.have.end(), false));
   pull.listed = true;
-  pull.hashes = {};  // the store keeps them
   progressed(pull, now);
-  if (pull.missing == 0) return finish(place, step);
-  if (pull.active) ask(blob, pull, now, step);
+  if (pull.missing == 0) return finish(place);
+  if (pull.active) ask(blob, pull, now, proceeding_);
 }
 
-void BlobTransfer::on(PeerKey from, const Chunk& message, Instant now, Step& step) {
+void BlobTransfer::on(PeerKey from, Chunk&& message) {
   const auto place = find(message.blob, from);
   if (place == pulls_.end()) return;
   auto& [blob, pull] = *place;
   const auto wanted = std::find_if(pull.wanted.begin(), pull.wanted.end(),
                                    [&](const Wanted& w) { return w.index == message.index; });
-  if (wanted == pull.wanted.end()) return;  // not asked for, or here already
-  const Result<void> written = blobs_.write_chunk(blob.id, message.index, message.bytes);
-  if (!written && written.error().code != ErrorCode::kInvalidMessage) {
-    blobs_.drop_partial(blob.id);
-    return fail(place, written.error(), step);
+  if (wanted == pull.wanted.end() || wanted->here) return;  // not asked for, or here already
+  wanted->here = true;
+  // Shared: a function must be copyable, and the bytes are not to be copied.
+  const auto bytes = std::make_shared<const Bytes>(std::move(message.bytes));
+  io(
+      blob.id,
+      [id = blob.id, index = message.index, bytes](BlobStore& blobs) { return blobs.write_chunk(id, index, *bytes); },
+      [blob = blob, number = pull.number, from, index = message.index](BlobTransfer& self, const Result<void>& result,
+                                                                       Instant then) {
+        self.written(blob, number, from, index, result, then);
+      });
+}
+
+void BlobTransfer::written(const BlobRef& blob, std::uint64_t number, PeerKey from, std::uint32_t index,
+                           const Result<void>& result, Instant now) {
+  const auto place = find(blob, number);
+  if (place == pulls_.end()) return;
+  Pull& pull = place->second;
+  const auto wanted = std::find_if(pull.wanted.begin(), pull.wanted.end(), [&](const Wanted& w) { return w.index == index; });
+  COVEY_CHECK(wanted != pull.wanted.end() && wanted->here);
+  if (!result && result.error().code != ErrorCode::kInvalidMessage) {
+    drop(blob.id);
+    return fail(place, result.error(), proceeding_);
   }
-  if (!written) {
+  if (!result) {
     ++wrong_chunks_;
-    const std::uint32_t index = message.index;
-    if (!misbehaved(place, from, "chunk " + std::to_string(index) + " does not have its hash", now, step) &&
-        pull.active)
-      ask_again(blob, pull, {index}, now, step);
+    wanted->here = false;
+    // Who sent it may have been dropped while it was written.
+    if (!pull.has_source(from) ||
+        !misbehaved(place, from, "chunk " + std::to_string(index) + " does not have its hash", now, proceeding_)) {
+      if (pull.active) ask_again(blob, pull, {index}, now, proceeding_);
+    }
     return;
   }
   // A link keeps order: what was asked for well before this chunk and is not here was lost.
   std::vector<std::uint32_t> lost;
   for (auto w = pull.wanted.begin(); w != wanted; ++w)
-    if (!wanted->again && w->asked < wanted->asked && w->asked + config_.retry <= now)
+    if (!w->here && !wanted->again && w->asked < wanted->asked && w->asked + config_.retry <= now)
       lost.push_back(w->index);
   pull.wanted.erase(wanted);
-  pull.have[message.index] = true;
+  pull.have[index] = true;
   --pull.missing;
   progressed(pull, now);
-  if (pull.missing == 0) return finish(place, step);
+  if (pull.missing == 0) return finish(place);
   if (!pull.active) return;
-  ask_again(blob, pull, lost, now, step);
-  ask(blob, pull, now, step);
+  ask_again(blob, pull, lost, now, proceeding_);
+  ask(blob, pull, now, proceeding_);
 }
 
 void BlobTransfer::on(PeerKey from, const BlobRefused& message, Instant now, Step& step) {
@@ -347,21 +455,36 @@ void BlobTransfer::on(PeerKey from, const BlobRefused& message, Instant now, Ste
 }
 
 // ---- ends
-void BlobTransfer::finish(Pulls::iterator place, Step& step) {
-  const BlobRef blob = place->first;
-  if (const Result<void> finished = blobs_.finish_partial(blob.id); !finished) {
-    blobs_.drop_partial(blob.id);
-    return fail(place, finished.error(), step);
+void BlobTransfer::finish(Pulls::iterator place) {
+  auto& [blob, pull] = *place;
+  pull.busy = true;
+  io(
+      blob.id,
+      [blob = blob, keep = pull.keep()](BlobStore& blobs) -> Result<Bytes> {
+        if (keep == Keep::kDurably) COVEY_TRY_VOID(blobs.finish_partial(blob.id));
+        if (blob.size > kSmallBlobBytes) return Bytes{};
+        if (keep == Keep::kDurably) return blobs.get(blob.id);
+        Bytes content(static_cast<std::size_t>(blob.size));
+        COVEY_TRY_VOID(blobs.read_written(blob.id, 0, content));
+        return content;
+      },
+      [blob = blob, number = pull.number, keep = pull.keep()](BlobTransfer& self, const Result<Bytes>& content,
+                                                              Instant then) {
+        self.finished(blob, number, keep, content, then);
+      });
+}
+
+void BlobTransfer::finished(const BlobRef& blob, std::uint64_t number, Keep keep, Result<Bytes> content, Instant) {
+  const auto place = find(blob, number);
+  if (place == pulls_.end()) return;
+  if (!content) {
+    drop(blob.id);
+    return fail(place, content.error(), proceeding_);
   }
-  Bytes content;
-  if (blob.size <= kSmallBlobBytes) {
-    Result<Bytes> value = blobs_.get(blob.id);
-    if (!value) return fail(place, value.error(), step);
-    content = *std::move(value);
-  }
+  if (keep != place->second.keep()) return finish(place);  // one came who wants more
   const std::vector<Waiter> waiters = std::move(place->second.waiters);
   forget(place);
-  for (const Waiter& waiter : waiters) step.events.push_back(BlobFetched{waiter.ticket, blob, content});
+  for (const Waiter& waiter : waiters) proceeding_.events.push_back(BlobFetched{waiter.ticket, blob, *content});
 }
 
 void BlobTransfer::fail(Pulls::iterator place, const Error& error, Step& step) {
@@ -406,7 +529,7 @@ void BlobTransfer::keep_partial(const Digest& blob) {
   std::erase(abandoned_, blob);
   abandoned_.push_back(blob);
   if (abandoned_.size() <= kAbandonedMax) return;
-  blobs_.drop_partial(abandoned_.front());
+  drop(abandoned_.front());
   abandoned_.pop_front();
 }
 

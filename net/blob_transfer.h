@@ -1,12 +1,15 @@
 // Moves blobs between peers in hashed 256 KiB chunks with the receiver's credits. Pure: drivers
-// (Reactor, simulator) carry its messages and call tick(). Survives loss, duplication, reordering and
-// reconnection: whatever is not here is asked for again.
+// (Reactor, simulator) carry its messages, do its work on the store and call tick(). Survives loss,
+// duplication, reordering and reconnection: whatever is not here is asked for again. The next chunk is
+// asked for when one has been written, so that a slow disk slows its senders and fills no memory.
 #pragma once
 #include <cstddef>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "core/base/blob_store.h"
@@ -15,13 +18,29 @@
 
 namespace covey {
 
+class BlobTransfer;
+
+// A piece of work on the store. Those of one blob are done in the order given, one at a time; those of
+// different blobs in any order, on any threads. What `run` returns goes to BlobTransfer::proceed.
+struct BlobIo {
+  using Continue = std::function<void(BlobTransfer&, Instant now)>;
+  Digest blob;
+  std::function<Continue(BlobStore& blobs)> run;
+};
+enum class BlobIoBy : std::uint8_t {
+  kTransfer,  // within the call that needs it: simulations, tests, conversations without a machine
+  kDriver,    // who takes it by take_io()
+};
+
 struct BlobTransferConfig {
   std::uint32_t credits = kChunkCreditsMax;     // chunks asked for and not yet here, per blob
+  std::uint32_t chunks_max = 32;                // the same in all, shared evenly; at least one per blob
   std::uint32_t active_max = 32;                // blobs asked for at once; the others wait their turn
   std::uint32_t active_per_source_max = 2;      // so that a sender's queue holds few chunks for one peer
   Duration retry = std::chrono::seconds(2);     // without progress: ask again, then ever more rarely
   Duration give_up = std::chrono::seconds(60);  // without any progress: BlobFailed
   std::uint64_t blob_bytes_max = kBlobBytesMax;
+  BlobIoBy io_by = BlobIoBy::kTransfer;
 };
 
 class BlobTransfer {
@@ -40,6 +59,11 @@ class BlobTransfer {
     std::vector<Event> events;  // BlobFetched, BlobFailed
   };
 
+  // Work that became due in the calls before; only where the driver does it.
+  std::vector<BlobIo> take_io() { return std::exchange(io_, {}); }
+  // What a piece of work came to.
+  Step proceed(const BlobIo::Continue& done, Instant now);
+
   // Several fetches of one blob share its chunks, whoever they come from.
   Step fetch(const FetchBlob& command, Instant now);
   void cancel(Ticket ticket);
@@ -47,7 +71,7 @@ class BlobTransfer {
   void withdraw(const Digest& blob);
   // A bulk message from a peer; anything unexpected (wrong hash, not asked for) is dropped or,
   // where the sender can act, answered.
-  Step receive(PeerKey from, const Message& message, Instant now);
+  Step receive(PeerKey from, Message message, Instant now);
   // A driver may say that a peer has just connected, or again: what was asked of it is asked at once,
   // not only when it is late.
   Step reconnected(PeerKey peer, Instant now);
@@ -62,12 +86,15 @@ class BlobTransfer {
     std::uint32_t index = 0;
     Instant asked;
     bool again = false;  // asked more than once: which of the answers came is not known
+    bool here = false;   // it came and is being written
   };
   struct Waiter {  // a fetch
     Ticket ticket = 0;
     PeerKey from;
+    Keep keep = Keep::kDurably;
   };
   struct Pull {                   // one blob on its way here
+    std::uint64_t number = 0;     // tells it from an earlier one of the same blob
     std::vector<Waiter> waiters;  // never empty
     std::size_t source = 0;       // whose turn it is to be asked: an index into waiters
     std::vector<Digest> hashes;   // the list of chunks, as far as it is here
@@ -77,13 +104,16 @@ class BlobTransfer {
     std::deque<Wanted> wanted;               // in the order of asking
     std::map<PeerKey, std::uint32_t> wrong;  // chunks and lists that did not verify
     bool active = false;
-    bool listed = false;  // the list is whole and verified
+    bool listed = false;  // the list is whole and verified, and the store knows it
+    bool busy = false;    // the store begins or finishes it
     Duration idle{};      // without progress before it was last made active
     Instant progress;     // while active: when idle began
     Instant probe_at;
     Duration probe_after{};
     Duration pace{};  // between the last chunks, so that a slow link is not taken for a dead one
     bool has_source(PeerKey peer) const;
+    bool waits_for_disk() const;
+    Keep keep() const;  // the most that a waiter wants
   };
   struct Published {  // one blob that peers may have
     bool anyone = false;
@@ -92,7 +122,23 @@ class BlobTransfer {
   };
   using Pulls = std::map<BlobRef, Pull>;
 
-  bool is_local(const FetchBlob& command, Step& step);
+  struct Local {  // what the store has of a fetch
+    bool here = false;
+    std::optional<Error> error;
+    Bytes content;
+  };
+  static Local look_up(BlobStore& blobs, const BlobRef& blob);
+  template <class Run, class Then>
+  void io(const Digest& blob, Run run, Then then);
+  void drop(const Digest& blob);
+  Step settled(Step step, Instant now);
+  void looked_up(const FetchBlob& command, Local local, Instant now);
+  Pulls::iterator find(const BlobRef& blob, std::uint64_t number);
+  void begun(const BlobRef& blob, std::uint64_t number, Result<std::vector<bool>> have, Instant now);
+  void written(const BlobRef& blob, std::uint64_t number, PeerKey from, std::uint32_t index,
+               const Result<void>& result, Instant now);
+  void finished(const BlobRef& blob, std::uint64_t number, Keep keep, Result<Bytes> content, Instant now);
+  std::uint32_t credits() const;
   void activate(Pulls::iterator place, Instant now, Step& step);
   std::size_t active_count() const { return pulls_.size() - waiting_.size(); }
   bool may_start(const BlobRef& blob) const;
@@ -103,24 +149,28 @@ class BlobTransfer {
                  Step& step);
   void probe(Pulls::iterator place, Instant now, Step& step);
   void progressed(Pull& pull, Instant now);
-  void listed(Pulls::iterator place, Instant now, Step& step);
+  void listed(Pulls::iterator place, Step& step);
   void on(PeerKey from, const ChunkList& message, Instant now, Step& step);
-  void on(PeerKey from, const Chunk& message, Instant now, Step& step);
+  void on(PeerKey from, Chunk&& message);
   void on(PeerKey from, const BlobRefused& message, Instant now, Step& step);
   void serve(PeerKey from, const ChunkListWant& message, Step& step);
   void serve(PeerKey from, const ChunkWant& message, Step& step);
   Pulls::iterator find(const Digest& blob, PeerKey source);
   Published* offered(const Digest& blob, PeerKey to);
   // These erase the pull; drop_source only when no other source is left.
-  void finish(Pulls::iterator place, Step& step);
+  void finish(Pulls::iterator place);
   void fail(Pulls::iterator place, const Error& error, Step& step);
   void drop_source(Pulls::iterator place, PeerKey source, const Error& error, Instant now, Step& step);
   bool misbehaved(Pulls::iterator place, PeerKey source, const std::string& what, Instant now, Step& step);
   void forget(Pulls::iterator place);
   void keep_partial(const Digest& blob);
 
-  BlobStore& blobs_;
+  BlobStore& blobs_;  // read at once for peers; all else is BlobIo
   BlobTransferConfig config_;
+  std::vector<BlobIo> io_;
+  Step proceeding_;             // what the continuation that runs now adds to
+  std::set<Ticket> looking_;    // fetches whose blob is looked for in the store
+  std::uint64_t pulls_begun_ = 0;
   Pulls pulls_;
   std::deque<BlobRef> waiting_;  // pulls that are not active
   std::map<Digest, Published> published_;

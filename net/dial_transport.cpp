@@ -50,7 +50,7 @@ Result<std::unique_ptr<DialledPort>> DialledPort::open(ZmqContext& context, cons
                       peer.bulk ? kBulkQueueMax : kControlQueueMax);
   socket.set(ZMQ_HANDSHAKE_IVL, kHandshakeMs);
   socket.set(ZMQ_RECONNECT_IVL, -1);  // never by itself
-  socket.set(ZMQ_IMMEDIATE, 1);       // what waits for a connection waits here, not in a queue that a new dial drops
+  if (peer.bulk) socket.set(ZMQ_IMMEDIATE, 1);  // chunks wait for no connection: they are asked for again
   COVEY_TRY(LinkWatch watch, LinkWatch::on(context, socket, name));
   return std::unique_ptr<DialledPort>(new DialledPort(std::move(socket), std::move(watch), peer.endpoint, pace));
 }

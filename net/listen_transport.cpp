@@ -25,6 +25,7 @@ struct Connection {
   Bytes routing;
   PeerKey peer;
   Instant heard;
+  bool gone = false;  // nothing reaches it; what it said before it left may still wait to be read
 };
 
 constexpr SendBudget::Limits limits_of_peer(std::size_t frame_bytes_max, int queue_max, std::uint64_t in_all) {
@@ -181,6 +182,7 @@ class ListenTransport final : public Transport {
     if (const auto known = port.numbers.find(routing); known != port.numbers.end()) {
       Connection& connection = port.connections.at(known->second);
       connection.heard = now;
+      connection.gone = false;
       port.budget.heard(known->second);
       if (connection.peer == peer) return known->second;
       port.forget(known->second);  // another peer got the routing id of one that left
@@ -199,7 +201,10 @@ class ListenTransport final : public Transport {
     const bool affordable = port.budget.spend(number, frame.size());
     const ZmqSent sent = affordable ? port.socket.send({found->second.routing, frame}) : ZmqSent::kFull;
     if (sent == ZmqSent::kDone) return port.budget.sent(number, frame.size());
-    if (sent == ZmqSent::kUnreachable) port.forget(number);
+    if (sent == ZmqSent::kUnreachable) {
+      found->second.gone = true;  // under its number: a Leave that is still to be read must be this link's
+      port.budget.forget(number);
+    }
     if (sent == ZmqSent::kFull && affordable) port.budget.full(number);
     log_.warning("send_dropped",
                  {{"message", name_of(message)},
@@ -210,7 +215,7 @@ class ListenTransport final : public Transport {
   void sweep(Port& port, Instant now) {
     std::vector<std::uint64_t> idle;
     for (const auto& [number, connection] : port.connections)
-      if (connection.heard + kConnectionIdleMax < now) idle.push_back(number);
+      if (connection.gone || connection.heard + kConnectionIdleMax < now) idle.push_back(number);
     for (const std::uint64_t number : idle) port.forget(number);
   }
 

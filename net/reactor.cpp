@@ -8,7 +8,9 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <thread>
 
+#include "net/blob_io_pool.h"
 #include "net/blob_transfer.h"
 #include "net/dial_transport.h"
 #include "net/limited_log.h"
@@ -19,6 +21,7 @@ namespace covey {
 namespace {
 
 constexpr Duration kFlushMax = std::chrono::seconds(1);
+constexpr std::size_t kIoThreadsMax = 4;
 constexpr int kInterrupted = 130;  // exit code after a second request to stop, as a shell counts SIGINT
 
 // Completions from other threads. Shared with the executor's callbacks, which may outlive the reactor.
@@ -35,6 +38,17 @@ class Mailbox {
       events_.push_back(std::move(event));
     }
     wake();
+  }
+  void put(BlobIo::Continue done) {
+    {
+      const std::lock_guard lock(mutex_);
+      io_.push_back(std::move(done));
+    }
+    wake();
+  }
+  std::vector<BlobIo::Continue> take_io() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(io_, {});
   }
   std::vector<Event> take() {
     std::uint64_t count = 0;
@@ -54,6 +68,7 @@ class Mailbox {
   int wake_;
   std::mutex mutex_;
   std::vector<Event> events_;
+  std::vector<BlobIo::Continue> io_;
 };
 
 class ReactorLoop final : public Reactor {
@@ -61,10 +76,11 @@ class ReactorLoop final : public Reactor {
   ReactorLoop(std::unique_ptr<Transport> transport, ReactorParts parts)
       : transport_(std::move(transport)),
         parts_(parts),
-        transfer_(parts.blobs, BlobTransferConfig{}),
+        transfer_(parts.blobs, BlobTransferConfig{.io_by = BlobIoBy::kDriver}),
         limited_(parts.log, parts.clock),
         control_port_(transport_->control_port()),
-        bulk_port_(transport_->bulk_port()) {}
+        bulk_port_(transport_->bulk_port()),
+        io_(std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, kIoThreadsMax)) {}
 
   Result<int> run() override;
   void request_shutdown() noexcept override {
@@ -82,7 +98,7 @@ class ReactorLoop final : public Reactor {
   std::optional<Event> next_timer(Instant now);
   bool take_completion(const Event& event);
   void carry(BlobTransfer::Step step);
-  void carry_bulk(const Incoming& incoming);
+  void carry_bulk(Incoming incoming);
   Executor::Completion completion() {
     return [mailbox = mailbox_](Event event) { mailbox->put(std::move(event)); };
   }
@@ -95,7 +111,10 @@ class ReactorLoop final : public Reactor {
     parts_.executor.persist(std::move(command), completion());
   }
   void on(FetchBlob command) { carry(transfer_.fetch(command, parts_.clock.now())); }
-  void on(CancelFetch command) { transfer_.cancel(command.ticket); }
+  void on(CancelFetch command) {
+    transfer_.cancel(command.ticket);
+    carry({});
+  }
   void on(PublishBlob command) {
     transfer_.publish(command);
     transport_->offer_blobs();
@@ -123,6 +142,7 @@ class ReactorLoop final : public Reactor {
   std::atomic<int> shutdowns_{0};
   bool shutdown_told_ = false;
   std::optional<Result<int>> end_;
+  BlobIoPool io_;  // last: its threads end before what they use
 };
 
 Result<int> ReactorLoop::run() {
@@ -153,11 +173,12 @@ void ReactorLoop::collect() {
   if (shutdowns > 1) end_ = kInterrupted;
   if (shutdowns > 0 && !std::exchange(shutdown_told_, true)) pending_.push_back(ShutdownRequested{});
   if (end_) return;
+  for (const BlobIo::Continue& done : mailbox_->take_io()) carry(transfer_.proceed(done, parts_.clock.now()));
   for (Incoming& incoming : transport_->receive()) {
     if (std::holds_alternative<BulkHello>(incoming.message))
       carry(transfer_.reconnected(incoming.from.peer, parts_.clock.now()));
     else if (is_bulk(incoming.message))
-      carry_bulk(incoming);
+      carry_bulk(std::move(incoming));
     else
       pending_.push_back(Received{incoming.from, std::move(incoming.message)});
   }
@@ -215,7 +236,7 @@ std::optional<Event> ReactorLoop::next_timer(Instant now) {
   return fired;
 }
 
-void ReactorLoop::carry_bulk(const Incoming& incoming) {
+void ReactorLoop::carry_bulk(Incoming incoming) {
   const Instant now = parts_.clock.now();
   const auto* want = std::get_if<ChunkWant>(&incoming.message);
   if (want != nullptr && !serve_limit_.allows(incoming.from.peer, want->blob, now))
@@ -223,7 +244,7 @@ void ReactorLoop::carry_bulk(const Incoming& incoming) {
                             {{"peer", short_hex(incoming.from.peer)},
                              {"blob", short_hex(want->blob)},
                              {"reason", "it had this blob several times over; it may ask again in some minutes"}});
-  carry(transfer_.receive(incoming.from.peer, incoming.message, now));
+  carry(transfer_.receive(incoming.from.peer, std::move(incoming.message), now));
 }
 
 void ReactorLoop::carry(BlobTransfer::Step step) {
@@ -233,14 +254,21 @@ void ReactorLoop::carry(BlobTransfer::Step step) {
     transport_->send_bulk(outgoing.to, outgoing.message);
   }
   for (Event& event : step.events) pending_.push_back(std::move(event));
+  for (BlobIo& io : transfer_.take_io())
+    io_.submit(io.blob, [&blobs = parts_.blobs, mailbox = mailbox_, run = std::move(io.run)] { mailbox->put(run(blobs)); });
 }
 
+// In line behind what the transfer does with the blob, and before what it is asked to do with it next.
 void ReactorLoop::on(EraseBlob command) {
   transfer_.withdraw(command.blob);
-  parts_.blobs.drop_partial(command.blob);
-  if (const Result<void> erased = parts_.blobs.erase(command.blob); !erased)
-    parts_.log.warning("erase_failed",
-                       {{"blob", short_hex(command.blob)}, {"reason", erased.error().message}});
+  io_.submit(command.blob, [this, mailbox = mailbox_, blob = command.blob] {
+    parts_.blobs.drop_partial(blob);
+    const Result<void> erased = parts_.blobs.erase(blob);
+    if (erased) return;
+    mailbox->put([this, blob, reason = erased.error().message](BlobTransfer&, Instant) {
+      parts_.log.warning("erase_failed", {{"blob", short_hex(blob)}, {"reason", reason}});
+    });
+  });
 }
 
 void ReactorLoop::on(Halt command) {

@@ -11,8 +11,9 @@ std::string of(const PeerKey& client) { return " of client " + short_hex(client)
 
 }  // namespace
 
-Checker::Checker(std::size_t quorum_min)
+Checker::Checker(std::size_t quorum_min, Durability durability)
     : quorum_min_(quorum_min),
+      durability_(durability),
       audit_{kAuditChain, audit_key, ChainReader(kAuditChain)},
       ledger_{kLedgerChain, ledger_key, ChainReader(kLedgerChain)} {}
 
@@ -53,7 +54,7 @@ Checker::Finding Checker::on_accepted(const PeerKey& client, const UpdateAccepte
   const auto offered = attempt.offered.find(client);
   if (offered == attempt.offered.end()) return "an update" + of(client) + " was acknowledged that it never sent";
   if (!offered->second.update) return std::nullopt;  // an evaluation round
-  if (!committed_.contains({accepted.key.job, accepted.key.round}) && !durable(update_key(accepted.key, client)) &&
+  if (durability_ == Durability::kUpdate && !committed_.contains({accepted.key.job, accepted.key.round}) && !durable(update_key(accepted.key, client)) &&
       !durable(model_key(accepted.key.job, accepted.key.round)))
     return "an update" + of(client) + " in " + to_text(accepted.key) + " was acknowledged before it was durable";
   if (!attempt.acknowledged.contains(client)) ++acknowledged_total_;

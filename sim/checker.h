@@ -19,7 +19,7 @@ namespace covey {
 //  3. the same (job, round, attempt) is only ever offered with one model, and rounds follow each other;
 //  4. no round commits below quorum, and none commits twice;
 //  5. what a message says is durable before the message leaves: the round of an offer, the accepted
-//     update of an acknowledgement, the new model of a committed round;
+//     update of an acknowledgement (not where durability = "attempt"), the new model of a committed round;
 //  6. a sum starts, and a round's figures are told, only when the ledger's record of just these
 //     contributions is durable; an attempt that is summed again is summed of the same;
 //  7. the durable ledger and audit log only ever grow, each by one chain, and no attempt has two
@@ -27,7 +27,7 @@ namespace covey {
 class Checker {
  public:
   // `quorum_min`: the least number of updates that may commit a training round.
-  explicit Checker(std::size_t quorum_min);
+  explicit Checker(std::size_t quorum_min, Durability durability = Durability::kUpdate);
 
   // Each gives the broken promise, or nothing.
   using Finding = std::optional<std::string>;
@@ -69,6 +69,7 @@ class Checker {
   Finding left_out(const Attempt& attempt, const RoundKey& key) const;
 
   std::size_t quorum_min_;
+  Durability durability_;
   std::map<RoundKey, Attempt> attempts_;
   std::map<std::pair<JobId, std::uint32_t>, std::uint32_t> committed_;  // (job, round) -> attempt
   std::map<std::pair<JobId, std::uint32_t>, RoundKey> latest_;          // newest attempt offered

@@ -93,6 +93,17 @@ Result<Bytes> SimBlobs::read(const Digest& id, std::uint64_t offset, std::size_t
   return part_of(*value, offset, length);
 }
 
+Result<void> SimBlobs::read_written(const Digest& id, std::uint64_t offset, std::span<std::uint8_t> out) {
+  const std::lock_guard lock(mutex_);
+  const auto whole = whole_.find(id);
+  const auto partial = partial_.find(id);
+  if (whole == whole_.end() && partial == partial_.end()) return missing(id);
+  const Bytes& value = whole != whole_.end() ? *whole->second : partial->second.bytes;
+  COVEY_CHECK(offset <= value.size() && out.size() <= value.size() - offset);
+  std::copy_n(value.begin() + static_cast<std::ptrdiff_t>(offset), out.size(), out.begin());
+  return {};
+}
+
 Result<std::vector<Digest>> SimBlobs::chunk_hashes(const Digest& id) {
   COVEY_TRY(const auto value, value_of(id));
   return hashes_of(*value);
@@ -166,6 +177,11 @@ Result<Bytes> StagedBlobs::get(const Digest& id) {
 Result<Bytes> StagedBlobs::read(const Digest& id, std::uint64_t offset, std::size_t length) {
   if (const auto it = staged_.find(id); it != staged_.end()) return part_of(*it->second, offset, length);
   return base_.read(id, offset, length);
+}
+
+Result<void> StagedBlobs::read_written(const Digest& id, std::uint64_t offset, std::span<std::uint8_t> out) {
+  if (staged_.contains(id)) return read_into(id, offset, out);
+  return base_.read_written(id, offset, out);
 }
 
 Result<std::vector<Digest>> StagedBlobs::chunk_hashes(const Digest& id) {

@@ -33,6 +33,7 @@ class SimBlobs final : public BlobStore {
   bool has(const Digest& id) override;
   Result<Bytes> get(const Digest& id) override;
   Result<Bytes> read(const Digest& id, std::uint64_t offset, std::size_t length) override;
+  Result<void> read_written(const Digest& id, std::uint64_t offset, std::span<std::uint8_t> out) override;
   Result<std::vector<Digest>> chunk_hashes(const Digest& id) override;
   Result<std::vector<bool>> begin_partial(const BlobRef& blob, const std::vector<Digest>& hashes) override;
   Result<void> write_chunk(const Digest& id, std::size_t index, ByteSpan chunk) override;
@@ -74,6 +75,7 @@ class StagedBlobs final : public BlobStore {
   bool has(const Digest& id) override;
   Result<Bytes> get(const Digest& id) override;
   Result<Bytes> read(const Digest& id, std::uint64_t offset, std::size_t length) override;
+  Result<void> read_written(const Digest& id, std::uint64_t offset, std::span<std::uint8_t> out) override;
   Result<std::vector<Digest>> chunk_hashes(const Digest& id) override;
   Result<std::vector<bool>> begin_partial(const BlobRef& blob, const std::vector<Digest>& hashes) override;
   Result<void> write_chunk(const Digest& id, std::size_t index, ByteSpan chunk) override;

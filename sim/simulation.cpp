@@ -95,15 +95,17 @@ NodeParts coordinator_parts(const SimulationRequest& request, const Cast& cast) 
   config.operators.push_back(cast.boss.certificate);
   for (std::size_t i = 0; i < cast.clients.size(); ++i)
     if (!cast.late[i]) config.operators.push_back(cast.clients[i].certificate);
+  const auto work = std::make_shared<CoordinatorWork>();  // shared: by two functions of the parts
   NodeParts parts;
   parts.key = cast.coordinator.key;
   parts.name = "coordinator";
   parts.member = false;
-  parts.boot = decorated(request, 0, [config](const std::vector<Row>& rows, std::uint64_t) -> Result<std::unique_ptr<Machine>> {
+  parts.boot = decorated(request, 0, [config, work](const std::vector<Row>& rows, std::uint64_t) -> Result<std::unique_ptr<Machine>> {
+    work->forget_all();  // what the process before this one held in memory
     COVEY_TRY(auto machine, Coordinator::create(config, rows));
     return std::unique_ptr<Machine>(std::move(machine));
   });
-  parts.work = [](const Work& work, BlobStore& blobs) { return coordinator_work(work, blobs); };
+  parts.work = [work](const Work& one, BlobStore& blobs) { return work->compute(one, blobs); };
   parts.duration = [](const Work&) { return kShortWork; };
   parts.keep = blobs_in_rows;
   return parts;
@@ -241,7 +243,7 @@ Result<SimulationResult> simulate(const SimulationRequest& request, const Popula
   view.on_round = request.on_round;
   const std::string job = to_toml(request.job);
   const BlobRef job_blob = blob_ref_of(bytes_of(job));
-  Checker checker(quorum_of(request.job));
+  Checker checker(quorum_of(request.job), request.job.durability);
   std::vector<NodeParts> parts = make_nodes(request, population, cast, job_blob, view);
   const std::size_t boss = parts.size() - 1;
   World world({.seed = request.seed, .faults = request.faults, .horizon = request.horizon, .threads = request.threads,

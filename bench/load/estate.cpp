@@ -94,9 +94,11 @@ void Estate::serve(const ServeOptions& options) {
   std::vector<std::string> arguments{"--home", home(), "--json", "--threads", "1"};
   arguments.insert(arguments.end(), options.arguments.begin(), options.arguments.end());
   service_.reset();
+  const std::size_t said = log().size();
   service_.emplace(Program{"covey-coordinator", arguments, folder_ / "service.log", options.open_files_max});
+  // Its ports are open before it has proved its door and knows its nodes.
   const double end = now_seconds() + 30;
-  while (!RawSocket(address_.bulk_port).connected()) {
+  while (log().find("\"coordinator_started\"", said) == std::string::npos) {
     if (!service_->alive() || now_seconds() > end) throw std::runtime_error("the service does not start: " + log());
     pause_seconds(0.01);
   }

@@ -32,7 +32,7 @@ class Estate {
   std::string folder() const { return folder_.path(); }
   std::string log() const;  // of every life of the service
 
-  // Starts the service and waits until its control port takes connections; throws where it does not.
+  // Starts the service and waits until it says so; throws where it does not.
   void serve(const ServeOptions& options = {});
   Child& service() { return *service_; }
   // Asks as the operator. Throws where nothing is answered.

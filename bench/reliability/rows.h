@@ -29,5 +29,18 @@ std::vector<Figure> net_flood();            // row 7
 std::vector<Figure> net_slow_loris();       // row 8
 std::vector<Figure> net_giant_frames();     // row 9
 std::vector<Figure> net_file_exhaustion();  // row 10
+std::vector<Figure> net_malformed();        // row 11
+std::vector<Figure> net_partition();        // row 19
+std::vector<Figure> net_revocation();       // row 25
+std::vector<Figure> net_downgrade();        // row 26
+std::vector<Figure> net_hijack();           // row 27
+std::vector<Figure> net_stopped_reader();   // row 29
+std::vector<Figure> fuzzers();       // row 12
+std::vector<Figure> sanitizers();    // rows 13, 14
+std::vector<Figure> supply_chain();  // row 32
+
+std::vector<Figure> ingest_updates();        // 64 updates of 10M f32: rate and memory
+std::vector<Figure> ingest_models_scaled();  // 6 clients, ten rounds, a tenth of GPT-2 Large
+std::vector<Figure> ingest_models_large();   // one round of the whole
 
 }  // namespace covey::bench

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "core/base/bytes.h"
@@ -22,12 +23,27 @@ inline std::size_t chunk_count(std::uint64_t size) {
   return static_cast<std::size_t>(size / kChunkBytes + (size % kChunkBytes != 0));  // no overflow
 }
 
+// A value made piece by piece, which need never be in memory as a whole. Dropped unless finished.
+class BlobWriter {
+ public:
+  virtual ~BlobWriter() = default;
+  // Errors: kResourceExhausted when the disk is full; the writer is then of no more use.
+  virtual Result<void> append(ByteSpan piece) = 0;
+  // What was appended at `offset`; all of `out` must have been.
+  virtual Result<void> read_back(std::uint64_t offset, std::span<std::uint8_t> out) = 0;
+  // As BlobStore::put of all pieces: durable when it returns. The last call.
+  virtual Result<BlobRef> finish() = 0;
+};
+
 class BlobStore {
  public:
   virtual ~BlobStore() = default;
 
   // Durable when it returns. Errors: kDiskFull.
   virtual Result<BlobRef> put(ByteSpan value) = 0;
+  // One that gathers the value in memory and puts it; stores of files override this. The store
+  // outlives its writers.
+  virtual Result<std::unique_ptr<BlobWriter>> writer();
   virtual bool has(const Digest& id) = 0;
   // Whole value, verified against its id. Errors: kNotFound, kCorrupted.
   virtual Result<Bytes> get(const Digest& id) = 0;
@@ -38,6 +54,10 @@ class BlobStore {
   }
   // Part of a whole value; `offset + length` within its size.
   virtual Result<Bytes> read(const Digest& id, std::uint64_t offset, std::size_t length) = 0;
+  // The same into memory that is there already.
+  virtual Result<void> read_into(const Digest& id, std::uint64_t offset, std::span<std::uint8_t> out);
+  // The same of a value that may still be unfinished, of chunks that were written.
+  virtual Result<void> read_written(const Digest& id, std::uint64_t offset, std::span<std::uint8_t> out) = 0;
   // Hashes of the chunks of a whole value, in order.
   virtual Result<std::vector<Digest>> chunk_hashes(const Digest& id) = 0;
 
@@ -45,6 +65,11 @@ class BlobStore {
   // are there already. `write_chunk` verifies the chunk against `hashes`. `finish_partial` makes
   // the value whole and durable. Errors: kInvalidMessage when a hash differs.
   virtual Result<std::vector<bool>> begin_partial(const BlobRef& blob, const std::vector<Digest>& hashes) = 0;
+  // As begin_partial, of a value that a restart may lose: nothing is synced before finish_partial, and
+  // read_written is the way to read one that is never finished.
+  virtual Result<std::vector<bool>> begin_unsynced(const BlobRef& blob, const std::vector<Digest>& hashes) {
+    return begin_partial(blob, hashes);
+  }
   virtual Result<void> write_chunk(const Digest& id, std::size_t index, ByteSpan chunk) = 0;
   virtual Result<void> finish_partial(const Digest& id) = 0;
   virtual void drop_partial(const Digest& id) = 0;

@@ -1,5 +1,6 @@
 #include "core/base/worker_pool.h"
 
+#include <memory>
 #include <system_error>
 #include <utility>
 
@@ -40,6 +41,33 @@ void WorkerPool::submit(std::function<void()> task) {
 void WorkerPool::wait_idle() {
   std::unique_lock lock(mutex_);
   idle_.wait(lock, [this] { return queue_.empty() && running_ == 0; });
+}
+
+void WorkerPool::share(std::size_t count, const std::function<void(std::size_t)>& part) {
+  struct Shared {
+    explicit Shared(std::size_t all, const std::function<void(std::size_t)>& each) : count(all), part(each) {}
+    const std::size_t count;
+    const std::function<void(std::size_t)>& part;  // used only before the last part is done
+    std::mutex mutex;
+    std::condition_variable ended;
+    std::size_t next = 0;
+    std::size_t done = 0;
+    void take_parts() {
+      std::unique_lock lock(mutex);
+      while (next < count) {
+        const std::size_t index = next++;
+        lock.unlock();
+        part(index);
+        lock.lock();
+        if (++done == count) ended.notify_all();
+      }
+    }
+  };
+  const auto shared = std::make_shared<Shared>(count, part);  // shared: a task may come to run after the end
+  for (std::size_t i = 1; i < count && i <= threads_.size(); ++i) submit([shared] { shared->take_parts(); });
+  shared->take_parts();
+  std::unique_lock lock(shared->mutex);
+  shared->ended.wait(lock, [&] { return shared->done == count; });
 }
 
 void WorkerPool::work() {

@@ -13,7 +13,7 @@ bool ends_with(const std::string& name, std::string_view end) {
 
 // GPT-2's recipe (Radford et al. 2019, section 2.3): normal with deviation 0.02, and what is added
 // to the residual stream scaled down by the number of additions.
-void fill_transformer(const ModelSpec& spec, const ParameterInfo& info, Random random,
+void fill_transformer(const ModelSpec& spec, const ParameterInfo& info, Random& random,
                       std::span<float> values) {
   if (info.shape.size() == 1) {
     std::fill(values.begin(), values.end(), 1.0f);
@@ -27,23 +27,38 @@ void fill_transformer(const ModelSpec& spec, const ParameterInfo& info, Random r
 
 }  // namespace
 
-std::vector<float> initial_parameters(const ModelSpec& spec, Random random) {
-  const ParameterTable table = parameter_table(spec);
-  std::vector<float> parameters(table.size);
-  double bound = 0;
-  for (std::size_t i = 0; i < table.parameters.size(); ++i) {
-    const ParameterInfo& info = table.parameters[i];
-    const std::span<float> values = std::span(parameters).subspan(info.offset, info.size);
-    Random stream = random.split("initial_parameters", i);
-    if (spec.family == ModelFamily::kTransformer) {
-      fill_transformer(spec, info, stream, values);
-      continue;
-    }
-    // As PyTorch: a bias takes the bound of the weight in front of it.
-    if (info.shape.size() > 1)
-      bound = 1 / std::sqrt(static_cast<double>(info.size / info.shape.front()));
-    for (float& value : values) value = static_cast<float>(bound * (2 * stream.uniform() - 1));
+InitialParameters::InitialParameters(const ModelSpec& spec, Random random)
+    : spec_(spec), table_(parameter_table(spec)), random_(std::move(random)), stream_(random_) {}
+
+void InitialParameters::next(std::span<float> out) {
+  while (!out.empty()) {
+    COVEY_CHECK(index_ < table_.parameters.size());
+    const ParameterInfo& info = table_.parameters[index_];
+    if (done_ == 0) begin(info);
+    const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(out.size(), info.size - done_));
+    fill(info, out.first(count));
+    out = out.subspan(count);
+    done_ += count;
+    if (done_ < info.size) return;
+    ++index_;
+    done_ = 0;
   }
+}
+
+void InitialParameters::begin(const ParameterInfo& info) {
+  stream_ = random_.split("initial_parameters", index_);
+  // As PyTorch: a bias takes the bound of the weight in front of it.
+  if (info.shape.size() > 1) bound_ = 1 / std::sqrt(static_cast<double>(info.size / info.shape.front()));
+}
+
+void InitialParameters::fill(const ParameterInfo& info, std::span<float> values) {
+  if (spec_.family == ModelFamily::kTransformer) return fill_transformer(spec_, info, stream_, values);
+  for (float& value : values) value = static_cast<float>(bound_ * (2 * stream_.uniform() - 1));
+}
+
+std::vector<float> initial_parameters(const ModelSpec& spec, Random random) {
+  std::vector<float> parameters(static_cast<std::size_t>(parameter_table(spec).size));
+  InitialParameters(spec, std::move(random)).next(parameters);
   return parameters;
 }
 

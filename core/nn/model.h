@@ -47,4 +47,23 @@ class Model {
 // Fresh parameters (table().size elements) from a seed: the same on every machine.
 std::vector<float> initial_parameters(const ModelSpec& spec, Random random);
 
+// The same from front to back in pieces of any size, for what need not hold them all.
+class InitialParameters {
+ public:
+  InitialParameters(const ModelSpec& spec, Random random);
+  void next(std::span<float> out);  // at most as many in all as the table has
+
+ private:
+  void begin(const ParameterInfo& info);
+  void fill(const ParameterInfo& info, std::span<float> values);
+
+  ModelSpec spec_;
+  ParameterTable table_;
+  Random random_;
+  Random stream_;           // of the parameter being filled
+  std::size_t index_ = 0;   // that one
+  std::uint64_t done_ = 0;  // elements of it
+  double bound_ = 0;
+};
+
 }  // namespace covey

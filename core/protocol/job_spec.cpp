@@ -33,6 +33,10 @@ Result<void> check_combine(const JobSpec& spec) {
     return bad_setting("server.trim", setting_text(spec.server.trim), "must be above 0 and below 0.5; try 0.2");
   COVEY_TRY_VOID(setting_within("server.norm_factor", spec.server.norm_factor, 1.0, 1000.0));
   if (spec.server.combine == CombineKind::kMean) return {};
+  if (spec.durability != Durability::kUpdate)
+    return bad_setting("server.combine", setting_text(name_of(spec.server.combine)),
+                       "needs each update by itself; with durability = \"attempt\" only their sum is kept: set "
+                       "durability = \"update\", or server.combine = \"mean\"");
   const double fewest = std::ceil(spec.round.quorum * spec.selection.min_clients - 1e-9);
   if (fewest >= kRobustUpdatesMin) return {};
   return bad_setting("server.combine", setting_text(name_of(spec.server.combine)),
@@ -95,6 +99,14 @@ const char* name_of(ServerOptimizerKind kind) {
   return "unknown";
 }
 
+const char* name_of(Durability durability) { return durability == Durability::kUpdate ? "update" : "attempt"; }
+
+Result<Durability> durability_from(std::string_view name) {
+  for (const auto durability : {Durability::kUpdate, Durability::kAttempt})
+    if (name == name_of(durability)) return durability;
+  return bad_setting("durability", setting_text(name), R"(must be "update" or "attempt")");
+}
+
 Result<ServerOptimizerKind> server_optimizer_from(std::string_view name) {
   for (const auto kind : {ServerOptimizerKind::kFedAvg, ServerOptimizerKind::kFedAvgM,
                           ServerOptimizerKind::kFedAdam, ServerOptimizerKind::kFedYogi})
@@ -140,6 +152,7 @@ Result<void> JobSpec::validate() const {
   COVEY_TRY_VOID(check_server(server));
   COVEY_TRY_VOID(check_combine(*this));
   COVEY_TRY_VOID(setting_within("update.clip_norm", update.clip_norm, 0.0, 1e6));
+  COVEY_TRY_VOID(setting_within("update.value_max", update.value_max, 1e-6, 1e6));
   COVEY_TRY_VOID(setting_within("simulation.clients", std::uint64_t{simulation.clients}, 1, kClientsMax));
   return simulation.partition.validate();
 }

@@ -22,6 +22,12 @@ enum class CombineKind : std::uint8_t { kMean, kMedian, kTrimmedMean, kNormFilte
 const char* name_of(CombineKind kind);  // "mean", "median", "trimmed_mean", "norm_filter", "geometric_median"
 Result<CombineKind> combine_from(std::string_view name);
 
+// What is kept of an update between its acknowledgement and the commit of its round. kUpdate: all of
+// it, on disk. kAttempt: its share of a sum in memory, so that a restart abandons the attempt.
+enum class Durability : std::uint8_t { kUpdate, kAttempt };
+const char* name_of(Durability durability);  // "update", "attempt"
+Result<Durability> durability_from(std::string_view name);
+
 // [selection]
 struct SelectionSpec {
   double fraction = 1.0;          // of the nodes that are there, (0, 1]
@@ -54,6 +60,7 @@ struct ServerSpec {
 // [update]
 struct UpdateSpec {
   double clip_norm = 0;            // L2 bound on one client's update; 0: none
+  double value_max = 64;           // bound on |element|: an update beyond it is refused
   bool operator==(const UpdateSpec&) const = default;
 };
 
@@ -69,6 +76,7 @@ struct JobSpec {
   std::string name = "job";
   std::uint32_t rounds = 10;
   std::uint64_t seed = 1;
+  Durability durability = Durability::kUpdate;
   ModelSpec model;
   DataSpec data;
   TrainSpec train;

@@ -133,6 +133,7 @@ void read_small(TomlSection& top, JobSpec& spec, Failure& error) {
 
   TomlSection update(top.child("update"), "update", error);
   update.read("clip_norm", spec.update.clip_norm);
+  update.read("value_max", spec.update.value_max);
   update.only("compress", "none", "update compression");
   update.finish();
 
@@ -246,7 +247,7 @@ void write_rest(TomlWriter& out, const JobSpec& spec) {
   out.number("norm_factor", spec.server.norm_factor).text("optimizer", name_of(spec.server.optimizer));
   out.number("learning_rate", spec.server.learning_rate).number("momentum", spec.server.momentum);
   out.number("beta1", spec.server.beta1).number("beta2", spec.server.beta2).number("tau", spec.server.tau);
-  out.section("update").number("clip_norm", spec.update.clip_norm);
+  out.section("update").number("clip_norm", spec.update.clip_norm).number("value_max", spec.update.value_max);
 }
 
 }  // namespace
@@ -268,7 +269,7 @@ Result<JobSpec> parse_job(std::string_view text) {
   top.read("name", spec.name);
   top.read("rounds", spec.rounds);
   top.read("seed", spec.seed);
-  top.only("durability", "update", "durability = \"attempt\"");
+  top.read("durability", spec.durability, &durability_from);
   top.only("topology", "star", "another topology than star");
   const toml::table* model = top.child("model");
   read_model(model, spec.model, error);
@@ -287,6 +288,7 @@ Result<JobSpec> parse_job(std::string_view text) {
 std::string public_toml(const JobSpec& spec) {
   TomlWriter out;
   out.text("name", spec.name).whole("rounds", spec.rounds).whole("seed", spec.seed);
+  out.text("durability", name_of(spec.durability));
   write_model(out, spec.model);
   write_data(out, spec.data);
   write_train(out, spec.train);

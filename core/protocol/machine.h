@@ -35,17 +35,23 @@ struct InitModel {             // coordinator: the initial model, and public_tom
 struct ModelReady {
   BlobRef model;
 };
-struct CheckUpdate {           // coordinator: is this blob a finite update of the right size and norm?
+struct SumInto {               // which attempt's sum, and the update's weight in it
+  RoundKey key;
+  std::uint64_t weight = 0;
+};
+struct CheckUpdate {           // coordinator: is this blob an update of the right size, within the limits?
   BlobRef update;
   std::uint64_t parameters = 0;
-  double norm_max = 0;         // L2, update.clip_norm; 0: none
+  UpdateSpec limits;
+  std::optional<SumInto> sum;  // durability = "attempt": add it to its attempt's sum in the same pass
+  JobId job = 0;               // whose it is: jobs take turns at the workers
 };
 struct UpdateChecked {
   double norm = 0;             // L2
 };
 struct Contribution {
   BlobRef update;
-  std::uint64_t weight = 0;    // examples, > 0
+  std::uint64_t weight = 0;    // > 0; see weight_of in aggregation/fixed_sum.h
   bool operator==(const Contribution&) const = default;
 };
 struct Aggregate {             // coordinator: mean of the updates, one server step, next model
@@ -54,8 +60,12 @@ struct Aggregate {             // coordinator: mean of the updates, one server s
   BlobRef model;
   std::optional<BlobRef> optimizer_state;
   std::uint32_t next_version = 0;
-  std::vector<Contribution> contributions;  // in a fixed order
+  std::vector<Contribution> contributions;
 };
+struct DropSum {               // coordinator: the attempt is over; nothing is added to its sum any more
+  RoundKey key;
+};
+struct SumDropped {};
 struct Aggregated {
   BlobRef model;
   std::optional<BlobRef> optimizer_state;
@@ -82,8 +92,8 @@ struct Trained {
   TrainStats train;
   EvalStats evaluation;
 };
-using Work = std::variant<InitModel, CheckUpdate, Aggregate, ReadChain, PrepareData, Train>;
-using WorkValue = std::variant<ModelReady, UpdateChecked, Aggregated, ChainRows, DataPrepared, Trained>;
+using Work = std::variant<InitModel, CheckUpdate, Aggregate, DropSum, ReadChain, PrepareData, Train>;
+using WorkValue = std::variant<ModelReady, UpdateChecked, Aggregated, SumDropped, ChainRows, DataPrepared, Trained>;
 
 // ---- commands
 struct Send {
@@ -101,10 +111,15 @@ struct Persist {               // answered by Persisted, or the process ends: a 
   Ticket ticket = 0;
   Batch batch;
 };
+enum class Keep : std::uint8_t {
+  kDurably,                    // whole and durable before BlobFetched
+  kUnfinished,                 // every chunk verified and written; read_written reads it, a crash may lose it
+};
 struct FetchBlob {             // answered by BlobFetched or BlobFailed; at once if it is here already
   Ticket ticket = 0;
   PeerKey from;
   BlobRef blob;
+  Keep keep = Keep::kDurably;
 };
 struct CancelFetch {
   Ticket ticket = 0;

@@ -71,6 +71,10 @@ Result<void> check_shards(const ModelManifest& manifest) {
   return {};
 }
 
+ByteSpan bytes_in(std::span<const float> values) {
+  return {reinterpret_cast<const std::uint8_t*>(values.data()), values.size_bytes()};
+}
+
 }  // namespace
 
 Bytes encode(const ModelManifest& manifest) {
@@ -127,7 +131,7 @@ Result<BlobRef> write_model(BlobStore& blobs, const ModelSpec& spec, std::uint32
   COVEY_CHECK(parameters.size() == table.size);
   ModelManifest manifest{spec, version, {}};
   for (const ShardRange& shard : table.shards) {
-    COVEY_TRY(BlobRef blob, blobs.put(bytes_of_floats(parameters.subspan(shard.offset, shard.size))));
+    COVEY_TRY(BlobRef blob, blobs.put(bytes_in(parameters.subspan(shard.offset, shard.size))));
     manifest.shards.push_back(blob);
   }
   return blobs.put(encode(manifest));

@@ -18,6 +18,12 @@ Result<WorkValue> guarded(const WorkFunction& function, const Work& work, const 
   }
 }
 
+JobId job_of(const Work& work) {
+  if (const auto* check = std::get_if<CheckUpdate>(&work); check != nullptr) return check->job;
+  if (const auto* aggregate = std::get_if<Aggregate>(&work); aggregate != nullptr) return aggregate->key.job;
+  return 0;
+}
+
 }  // namespace
 
 PooledExecutor::PooledExecutor(Store& store, std::size_t threads, WorkFunction function)
@@ -47,11 +53,9 @@ void PooledExecutor::persist(Persist command, Completion done) {
 
 void PooledExecutor::start(StartWork command, Completion done) {
   auto flag = std::make_shared<std::atomic<bool>>(false);
-  {
-    const std::lock_guard lock(mutex_);
-    running_[command.ticket] = flag;
-  }
-  workers_.submit([this, flag, command = std::move(command), done = std::move(done)] {
+  const JobId job = job_of(command.work);
+  const Ticket ticket = command.ticket;
+  auto task = [this, flag, command = std::move(command), done = std::move(done)] {
     fault_point("executor.work.begin");
     auto result = guarded(function_, command.work, *flag);
     fault_point("executor.work.computed");
@@ -62,7 +66,29 @@ void PooledExecutor::start(StartWork command, Completion done) {
     } else {
       done(WorkFailed{command.ticket, result.error()});
     }
-  });
+  };
+  {
+    const std::lock_guard lock(mutex_);
+    running_[ticket] = flag;
+    queued_[job].push_back(std::move(task));
+  }
+  workers_.submit([this] { run_next(); });
+}
+
+// As many calls as tasks. The next job after the one served last, in a circle.
+void PooledExecutor::run_next() {
+  std::function<void()> task;
+  {
+    const std::lock_guard lock(mutex_);
+    auto turn = queued_.upper_bound(served_);
+    if (turn == queued_.end()) turn = queued_.begin();
+    COVEY_CHECK(turn != queued_.end());
+    served_ = turn->first;
+    task = std::move(turn->second.front());
+    turn->second.pop_front();
+    if (turn->second.empty()) queued_.erase(turn);
+  }
+  task();
 }
 
 void PooledExecutor::cancel(Ticket ticket) {

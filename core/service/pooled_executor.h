@@ -1,6 +1,8 @@
-// The production Executor: durable writes in order on one thread, work on a fixed pool.
+// The production Executor: durable writes in order on one thread, work on a fixed pool, whose threads
+// the jobs take turns at: one with much to do does not hold up the others.
 #pragma once
 #include <atomic>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -28,11 +30,14 @@ class PooledExecutor final : public Executor {
  private:
   using Flag = std::shared_ptr<std::atomic<bool>>;  // shared: by the table here and the running task
   void forget(Ticket ticket);
+  void run_next();
 
   Store& store_;
   WorkFunction function_;
   std::mutex mutex_;
   std::map<Ticket, Flag> running_;
+  std::map<JobId, std::deque<std::function<void()>>> queued_;  // never an empty one; 0: of no job
+  JobId served_ = 0;  // whose turn was last
   WorkerPool writer_;
   WorkerPool workers_;
 };

@@ -2,6 +2,9 @@
 #include <array>
 #include <atomic>
 #include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
 
 #include "core/base/fault_point.h"
 #include "core/base/file.h"
@@ -74,10 +77,14 @@ class BlobFiles final : public BlobStore {
   bool has(const Digest& id) override { return file_exists(value_path(id)); }
   Result<Bytes> get(const Digest& id) override;
   Result<std::uint64_t> size(const Digest& id) override;
+  Result<std::unique_ptr<BlobWriter>> writer() override;
   Result<Bytes> read(const Digest& id, std::uint64_t offset, std::size_t length) override;
+  Result<void> read_into(const Digest& id, std::uint64_t offset, std::span<std::uint8_t> out) override;
+  Result<void> read_written(const Digest& id, std::uint64_t offset, std::span<std::uint8_t> out) override;
   Result<std::vector<Digest>> chunk_hashes(const Digest& id) override;
   Result<std::vector<bool>> begin_partial(const BlobRef& blob,
                                           const std::vector<Digest>& hashes) override;
+  Result<std::vector<bool>> begin_unsynced(const BlobRef& blob, const std::vector<Digest>& hashes) override;
   Result<void> write_chunk(const Digest& id, std::size_t index, ByteSpan chunk) override;
   Result<void> finish_partial(const Digest& id) override;
   void drop_partial(const Digest& id) override;
@@ -85,6 +92,7 @@ class BlobFiles final : public BlobStore {
   Result<std::vector<Digest>> list() override;
 
  private:
+  friend class FileWriter;
   std::string folder_of(const Digest& id) const {
     return root_ + "/blobs/" + hex(id.span().first(1));
   }
@@ -95,13 +103,30 @@ class BlobFiles final : public BlobStore {
   }
   // Whole and synced under its name, or not there; the name itself lasts after sync_folder().
   Result<void> replace_file(const std::string& path, ByteSpan bytes);
+  Result<BlobRef> adopt(const std::string& path, std::uint64_t size, const std::vector<Digest>& hashes);
   Result<FileDescriptor> open_value(const Digest& id);
   // kCorrupted unless the file's bytes make the id.
   Result<HashedFile> verify(const Digest& id, const FileDescriptor& file, const std::string& path);
   Result<void> write_chunk_of_whole(const Digest& id, std::size_t index, ByteSpan chunk);
 
+  // An unfinished value that a restart may lose: a file without its list, so that the sweep at the next
+  // start removes it.
+  struct Unsynced {
+    BlobRef blob;
+    std::vector<Digest> hashes;
+    std::vector<std::atomic<bool>> have;
+    FileDescriptor file;
+  };
+  using UnsyncedPtr = std::shared_ptr<Unsynced>;  // shared: by the table and by calls under way
+  UnsyncedPtr unsynced_of(const Digest& id);
+  UnsyncedPtr take_unsynced(const Digest& id);
+  Result<void> write_unsynced(Unsynced& value, std::size_t index, ByteSpan chunk);
+  Result<void> finish_unsynced(const Unsynced& value);
+
   std::string root_;
   FolderLock lock_;
+  std::mutex mutex_;
+  std::map<Digest, UnsyncedPtr> unsynced_;
   std::atomic<std::uint64_t> temporary_count_ = 0;
 };
 
@@ -162,6 +187,80 @@ Result<HashedFile> BlobFiles::verify(const Digest& id, const FileDescriptor& fil
   return hashed;
 }
 
+// Appends to a file in tmp/, which takes the value's name when it is finished.
+class FileWriter final : public BlobWriter {
+ public:
+  FileWriter(BlobFiles& files, std::string path, FileDescriptor file)
+      : files_(files), path_(std::move(path)), file_(std::move(file)) {}
+  ~FileWriter() override { (void)remove_file(path_); }  // what is left is swept at the next open
+
+  Result<void> append(ByteSpan piece) override {
+    while (!piece.empty()) {
+      const std::size_t count = std::min(piece.size(), kChunkBytes - part_.size());
+      if (part_.empty() && count == kChunkBytes) {
+        COVEY_TRY_VOID(write(piece.first(count)));
+      } else {
+        part_.insert(part_.end(), piece.begin(), piece.begin() + static_cast<std::ptrdiff_t>(count));
+        if (part_.size() == kChunkBytes) COVEY_TRY_VOID(flush());
+      }
+      piece = piece.subspan(count);
+    }
+    return {};
+  }
+  Result<void> read_back(std::uint64_t offset, std::span<std::uint8_t> out) override {
+    COVEY_CHECK(offset + out.size() <= size_ + part_.size());
+    const auto on_disk = static_cast<std::size_t>(std::min<std::uint64_t>(out.size(), size_ - std::min(offset, size_)));
+    COVEY_TRY(const std::size_t got, read_at(file_, offset, out.first(on_disk), path_));
+    if (got != on_disk) return unexpected(ErrorCode::kCorrupted, path_ + ": shorter than what was written");
+    const std::uint64_t rest = offset + on_disk - size_;  // where in part_
+    if (on_disk < out.size())
+      std::copy_n(part_.begin() + static_cast<std::ptrdiff_t>(rest), out.size() - on_disk,
+                  out.begin() + static_cast<std::ptrdiff_t>(on_disk));
+    return {};
+  }
+  Result<BlobRef> finish() override {
+    if (!part_.empty()) COVEY_TRY_VOID(flush());
+    COVEY_TRY_VOID(sync_file(file_, path_));
+    return files_.adopt(path_, size_, hashes_);
+  }
+
+ private:
+  Result<void> flush() {
+    COVEY_TRY_VOID(write(part_));
+    part_.clear();
+    return {};
+  }
+  Result<void> write(ByteSpan chunk) {
+    COVEY_TRY_VOID(write_at(file_, size_, chunk, path_));
+    hashes_.push_back(chunk_digest(chunk));
+    size_ += chunk.size();
+    return {};
+  }
+
+  BlobFiles& files_;
+  std::string path_;
+  FileDescriptor file_;
+  std::uint64_t size_ = 0;  // in the file: whole chunks, until finish()
+  std::vector<Digest> hashes_;
+  Bytes part_;              // the chunk being filled
+};
+
+Result<std::unique_ptr<BlobWriter>> BlobFiles::writer() {
+  std::string path = root_ + "/tmp/" + std::to_string(temporary_count_++);
+  COVEY_TRY(FileDescriptor file, open_file(path, OpenMode::kReplace));
+  return std::unique_ptr<BlobWriter>(std::make_unique<FileWriter>(*this, std::move(path), std::move(file)));
+}
+
+// A synced temporary file with these chunks becomes the value.
+Result<BlobRef> BlobFiles::adopt(const std::string& path, std::uint64_t size, const std::vector<Digest>& hashes) {
+  const BlobRef blob{blob_id(size, hashes), size};
+  COVEY_TRY_VOID(make_folders(folder_of(blob.id)));
+  COVEY_TRY_VOID(replace_file(chunks_path(blob.id), joined(hashes)));
+  COVEY_TRY_VOID(rename_file(path, value_path(blob.id)));
+  COVEY_TRY_VOID(sync_folder(folder_of(blob.id)));
+  return blob;
+}
+
 Result<BlobRef> BlobFiles::put(ByteSpan value) {
   const std::vector<Digest> hashes = blob_rules::hash_chunks(value);
   const BlobRef blob{blob_id(value.size(), hashes), value.size()};
@@ -195,13 +294,35 @@ Result<std::uint64_t> BlobFiles::size(const Digest& id) {
 }
 
 Result<Bytes> BlobFiles::read(const Digest& id, std::uint64_t offset, std::size_t length) {
+  COVEY_TRY(const std::uint64_t whole, size(id));
+  COVEY_TRY_VOID(blob_rules::check_range(id, whole, offset, length));  // before so much memory is taken
+  Bytes part(length);
+  COVEY_TRY_VOID(read_into(id, offset, part));
+  return part;
+}
+
+Result<void> BlobFiles::read_into(const Digest& id, std::uint64_t offset, std::span<std::uint8_t> out) {
   COVEY_TRY(const FileDescriptor file, open_value(id));
   COVEY_TRY(const std::uint64_t size, file_size(file, value_path(id)));
-  COVEY_TRY_VOID(blob_rules::check_range(id, size, offset, length));
-  Bytes part(length);
-  COVEY_TRY(const std::size_t got, read_at(file, offset, part, value_path(id)));
-  if (got != length) return corrupted(id, value_path(id));
-  return part;
+  COVEY_TRY_VOID(blob_rules::check_range(id, size, offset, out.size()));
+  COVEY_TRY(const std::size_t got, read_at(file, offset, out, value_path(id)));
+  if (got != out.size()) return corrupted(id, value_path(id));
+  return {};
+}
+
+Result<void> BlobFiles::read_written(const Digest& id, std::uint64_t offset, std::span<std::uint8_t> out) {
+  const std::string path = partial_path(id, ".part");
+  if (const UnsyncedPtr value = unsynced_of(id)) {
+    COVEY_TRY(const std::size_t got, read_at(value->file, offset, out, path));
+    if (got != out.size()) return corrupted(id, path);
+    return {};
+  }
+  const auto file = open_file(path, OpenMode::kRead);
+  if (!file && file.error().code == ErrorCode::kNotFound) return read_into(id, offset, out);
+  if (!file) return unexpected(file.error());
+  COVEY_TRY(const std::size_t got, read_at(*file, offset, out, path));
+  if (got != out.size()) return corrupted(id, path);
+  return {};
 }
 
 Result<std::vector<Digest>> BlobFiles::chunk_hashes(const Digest& id) {
@@ -221,6 +342,7 @@ Result<std::vector<bool>> BlobFiles::begin_partial(const BlobRef& blob,
                                                    const std::vector<Digest>& hashes) {
   COVEY_TRY_VOID(blob_rules::check_hashes(blob, hashes));
   if (has(blob.id)) return std::vector<bool>(hashes.size(), true);
+  if (const UnsyncedPtr value = unsynced_of(blob.id)) return std::vector<bool>(value->have.begin(), value->have.end());
   const std::string hashes_path = partial_path(blob.id, ".hashes");
   const Bytes record = ByteWriter().u64(blob.size).raw(joined(hashes)).take();
   fault_point("blob.partial.begin");
@@ -250,6 +372,55 @@ Result<std::vector<bool>> BlobFiles::begin_partial(const BlobRef& blob,
   return have;
 }
 
+BlobFiles::UnsyncedPtr BlobFiles::unsynced_of(const Digest& id) {
+  const std::lock_guard lock(mutex_);
+  const auto at = unsynced_.find(id);
+  return at == unsynced_.end() ? nullptr : at->second;
+}
+
+BlobFiles::UnsyncedPtr BlobFiles::take_unsynced(const Digest& id) {
+  const std::lock_guard lock(mutex_);
+  const auto at = unsynced_.find(id);
+  if (at == unsynced_.end()) return nullptr;
+  UnsyncedPtr value = std::move(at->second);
+  unsynced_.erase(at);
+  return value;
+}
+
+Result<std::vector<bool>> BlobFiles::begin_unsynced(const BlobRef& blob, const std::vector<Digest>& hashes) {
+  if (const UnsyncedPtr value = unsynced_of(blob.id)) return std::vector<bool>(value->have.begin(), value->have.end());
+  // What an earlier, durable transfer left is worth more than a sync saved.
+  if (has(blob.id) || file_exists(partial_path(blob.id, ".hashes"))) return begin_partial(blob, hashes);
+  COVEY_TRY_VOID(blob_rules::check_hashes(blob, hashes));
+  COVEY_TRY(FileDescriptor file, open_file(partial_path(blob.id, ".part"), OpenMode::kReplace));
+  const auto value = std::make_shared<Unsynced>(
+      Unsynced{blob, hashes, std::vector<std::atomic<bool>>(hashes.size()), std::move(file)});
+  const std::lock_guard lock(mutex_);
+  unsynced_[blob.id] = value;
+  return std::vector<bool>(hashes.size());
+}
+
+Result<void> BlobFiles::write_unsynced(Unsynced& value, std::size_t index, ByteSpan chunk) {
+  COVEY_TRY_VOID(blob_rules::check_index(value.blob, index));
+  COVEY_TRY_VOID(blob_rules::check_chunk(value.blob, index, chunk, value.hashes[index]));
+  COVEY_TRY_VOID(write_at(value.file, std::uint64_t{index} * kChunkBytes, chunk, partial_path(value.blob.id, ".part")));
+  value.have[index] = true;
+  return {};
+}
+
+// Durable after all.
+Result<void> BlobFiles::finish_unsynced(const Unsynced& value) {
+  const Digest& id = value.blob.id;
+  const auto lacking = std::count(value.have.begin(), value.have.end(), false);
+  if (lacking != 0) return blob_rules::unfinished(id, static_cast<std::size_t>(lacking));
+  const std::string part_path = partial_path(id, ".part");
+  COVEY_TRY_VOID(verify(id, value.file, part_path));
+  COVEY_TRY_VOID(sync_file(value.file, part_path));
+  COVEY_TRY_VOID(adopt(part_path, value.blob.size, value.hashes));
+  take_unsynced(id);
+  return {};
+}
+
 Result<void> BlobFiles::write_chunk_of_whole(const Digest& id, std::size_t index, ByteSpan chunk) {
   COVEY_TRY(const FileDescriptor file, open_value(id));
   COVEY_TRY(const std::uint64_t size, file_size(file, value_path(id)));
@@ -260,6 +431,7 @@ Result<void> BlobFiles::write_chunk_of_whole(const Digest& id, std::size_t index
 }
 
 Result<void> BlobFiles::write_chunk(const Digest& id, std::size_t index, ByteSpan chunk) {
+  if (const UnsyncedPtr value = unsynced_of(id)) return write_unsynced(*value, index, chunk);
   if (has(id)) return write_chunk_of_whole(id, index, chunk);
   const std::string hashes_path = partial_path(id, ".hashes");
   const auto hashes_file = open_file(hashes_path, OpenMode::kRead);
@@ -294,6 +466,7 @@ Result<void> BlobFiles::finish_partial(const Digest& id) {
     drop_partial(id);
     return {};
   }
+  if (const UnsyncedPtr value = unsynced_of(id)) return finish_unsynced(*value);
   const auto record = read_file(partial_path(id, ".hashes"));
   if (!record && record.error().code == ErrorCode::kNotFound) return blob_rules::missing_partial(id);
   if (!record) return unexpected(record.error());
@@ -328,6 +501,7 @@ Result<void> BlobFiles::finish_partial(const Digest& id) {
 }
 
 void BlobFiles::drop_partial(const Digest& id) {
+  take_unsynced(id);
   // What cannot be removed now is swept at the next open, or taken up by the next transfer.
   for (const char* extension : {".hashes", ".have", ".part"})
     (void)remove_file(partial_path(id, extension));

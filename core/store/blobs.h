@@ -16,8 +16,8 @@ namespace covey {
 //   partial/<hex id>.hashes      size (8 bytes little-endian), then the hashes of its chunks
 //   partial/<hex id>.have        a byte for each chunk: 1 when it was written
 //   tmp/                         half-written files; emptied at open
-// Keeps nothing in memory, so several threads may use it at once, except that the calls about one
-// partial value must not overlap, other than write_chunk for different chunks.
+// Several threads may use it at once, except that the calls about one partial value must not overlap,
+// other than write_chunk for different chunks. Of an unsynced value the list is in memory alone.
 // Errors: kUnavailable when another process has it open; kPermissionDenied; kDiskFull.
 Result<std::unique_ptr<BlobStore>> open_blob_files(const std::string& path);
 
@@ -29,6 +29,7 @@ class MemoryBlobs final : public BlobStore {
   Result<Bytes> get(const Digest& id) override;
   Result<std::uint64_t> size(const Digest& id) override;
   Result<Bytes> read(const Digest& id, std::uint64_t offset, std::size_t length) override;
+  Result<void> read_written(const Digest& id, std::uint64_t offset, std::span<std::uint8_t> out) override;
   Result<std::vector<Digest>> chunk_hashes(const Digest& id) override;
   Result<std::vector<bool>> begin_partial(const BlobRef& blob,
                                           const std::vector<Digest>& hashes) override;

@@ -31,6 +31,23 @@ Result<Bytes> MemoryBlobs::read(const Digest& id, std::uint64_t offset, std::siz
   return Bytes(part.begin(), part.end());
 }
 
+Result<void> MemoryBlobs::read_written(const Digest& id, std::uint64_t offset, std::span<std::uint8_t> out) {
+  if (has(id)) return read_into(id, offset, out);
+  const auto found = partial_.find(id);
+  if (found == partial_.end()) return blob_rules::missing_partial(id);
+  COVEY_TRY_VOID(blob_rules::check_range(id, found->second.size, offset, out.size()));
+  for (std::size_t got = 0; got < out.size();) {
+    const std::uint64_t at = offset + got;
+    const Bytes& chunk = found->second.chunks[static_cast<std::size_t>(at / kChunkBytes)];
+    const std::size_t begin = static_cast<std::size_t>(at % kChunkBytes);
+    COVEY_CHECK(begin < chunk.size());  // it was written
+    const std::size_t count = std::min(chunk.size() - begin, out.size() - got);
+    std::copy_n(chunk.begin() + static_cast<std::ptrdiff_t>(begin), count, out.begin() + static_cast<std::ptrdiff_t>(got));
+    got += count;
+  }
+  return {};
+}
+
 Result<std::vector<Digest>> MemoryBlobs::chunk_hashes(const Digest& id) {
   const auto found = whole_.find(id);
   if (found == whole_.end()) return blob_rules::missing(id);

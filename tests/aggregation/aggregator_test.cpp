@@ -2,11 +2,13 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "aggregation/robust_mean.h"
 #include "core/base/random.h"
+#include "core/base/worker_pool.h"
 #include "core/protocol/manifest.h"
 #include "core/store/blobs.h"
 
@@ -74,10 +76,13 @@ TEST_CASE("aggregate: fedavg with learning rate 1 is the weighted mean of the cl
     for (std::size_t i = 0; i < next.size(); ++i) {
       const double mean = (3.0 * static_cast<double>(a[i]) + 1.0 * static_cast<double>(b[i])) / 4.0;
       squares += mean * mean;
-      equal = equal && next[i] == static_cast<float>(static_cast<double>(global[i]) - mean);
+      // Half a unit of the fixed sum, and the rounding to f32.
+      const double expected = static_cast<double>(global[i]) - mean;
+      const double allowed = std::ldexp(1.0, -27) + std::ldexp(std::abs(expected), -24);
+      equal = equal && std::abs(static_cast<double>(next[i]) - expected) <= allowed;
     }
     CHECK(equal);
-    CHECK(result->update_norm == doctest::Approx(std::sqrt(squares)).epsilon(1e-12));
+    CHECK(result->update_norm == doctest::Approx(std::sqrt(squares)).epsilon(1e-7));
     CHECK(read_model(bench.blobs, result->model.id)->manifest.version == 1);
   }
 }
@@ -92,19 +97,45 @@ TEST_CASE("aggregate: equal updates give that update, whatever the weights") {
   REQUIRE(one);
   REQUIRE(many);
   CHECK(one->model == many->model);
-  CHECK(bench.parameters_of(one->model)[0] ==
-        static_cast<float>(static_cast<double>(global[0]) - static_cast<double>(update[0])));
+  CHECK(std::abs(bench.parameters_of(one->model)[0] - (global[0] - update[0])) < 1e-6F);
 }
 
-TEST_CASE("aggregate: the same contributions in the same order are the same bits") {
+TEST_CASE("aggregate: the same contributions in any order, on any number of threads, are the same bits") {
   Bench bench(ModelFamily::kMlp);
   std::vector<Contribution> parts;
   for (std::uint64_t n = 1; n <= 5; ++n) parts.push_back(bench.contribute(bench.values("update", n), 10 * n));
   const auto first = aggregate(bench.work(parts), bench.blobs);
+  std::reverse(parts.begin(), parts.end());
   const auto again = aggregate(bench.work(parts), bench.blobs);
   REQUIRE(first);
   REQUIRE(again);
   CHECK(first->model == again->model);
+  CHECK(first->update_norm == again->update_norm);
+  WorkerPool pool(3);
+  const auto shared = aggregate(bench.work(parts), {bench.blobs, 4, [&](std::size_t count, const auto& part) { pool.share(count, part); }, nullptr});
+  REQUIRE(shared);
+  CHECK(first->model == shared->model);
+  CHECK(first->update_norm == shared->update_norm);
+}
+
+TEST_CASE("aggregate: updates summed as they came give the model of updates that were kept") {
+  for (const auto optimizer : {ServerOptimizerKind::kFedAvg, ServerOptimizerKind::kFedYogi}) {
+    Bench bench(ModelFamily::kMlp);
+    bench.job.server.optimizer = optimizer;
+    std::vector<Contribution> parts;
+    RoundSum sum(bench.size, sum_scale({}));
+    for (std::uint64_t n = 1; n <= 4; ++n) {
+      parts.push_back(bench.contribute(bench.values("update", n), 3 * n));
+      REQUIRE(sum.add({parts.back().update, bench.size, {}, SumInto{}, 0}, static_cast<std::int64_t>(3 * n), bench.blobs));
+    }
+    const auto kept = aggregate(bench.work(parts), bench.blobs);
+    const auto streamed = aggregate(bench.work(parts), {bench.blobs, 1, nullptr, &sum});
+    REQUIRE(kept);
+    REQUIRE(streamed);
+    CHECK(kept->model == streamed->model);
+    CHECK(kept->optimizer_state == streamed->optimizer_state);
+    CHECK(kept->update_norm == streamed->update_norm);
+  }
 }
 
 TEST_CASE("aggregate: the optimizer's state goes on from round to round") {
@@ -125,7 +156,7 @@ TEST_CASE("aggregate: the optimizer's state goes on from round to round") {
   const auto state = floats_of_bytes(bench.blobs.get(second->optimizer_state->id).value()).value();
   bool carried = true;
   for (std::size_t i = 0; i < state.size(); ++i)
-    carried = carried && state[i] == static_cast<float>(0.5 * static_cast<double>(update[i]) + static_cast<double>(update[i]));
+    carried = carried && std::abs(state[i] - 1.5F * update[i]) < 1e-6F;
   CHECK(carried);
 }
 
@@ -146,7 +177,7 @@ TEST_CASE("aggregate: steps by what server.combine says, over all shards") {
     bench.job.server.combine = kind;
     std::vector<Contribution> parts;
     for (std::uint64_t n = 1; n <= 5; ++n) parts.push_back(bench.contribute(bench.values("update", n), n));
-    parts.push_back(bench.contribute(std::vector<float>(bench.size, 1e9F), std::uint64_t{1} << 40U));
+    parts.push_back(bench.contribute(std::vector<float>(bench.size, 1e9F), std::uint64_t{1} << 20U));
     const auto result = aggregate(bench.work(parts), bench.blobs);
     REQUIRE(result);
     auto robust = RobustMean::create(bench.job.server, parts, bench.size, bench.blobs);
@@ -186,8 +217,8 @@ TEST_CASE("aggregate: refuses what cannot be summed") {
 
 TEST_CASE("aggregate: a step that leaves the numbers is refused") {
   Bench bench;
-  bench.job.server.learning_rate = 1e30;
-  const std::vector<float> huge(bench.size, 1e30F);
+  bench.job.server.learning_rate = 1e38;
+  const std::vector<float> huge(bench.size, 60.0F);
   const auto refused = aggregate(bench.work({bench.contribute(huge, 1)}), bench.blobs);
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code == ErrorCode::kInvalidUpdate);

@@ -118,6 +118,14 @@ TEST_CASE("client: answers Ping with a sign of life, or joins where it has not")
   CHECK(sent<Heartbeat>(client.receive(Ping{})).instance == 42);
 }
 
+TEST_CASE("client: a version that it does not speak is refused, whatever the coordinator chose") {
+  HandDriven client;
+  client(Started{});
+  const Commands commands = client.receive(JoinAccepted{"site-1", 1, kProtocolVersion + 1});
+  CHECK(only<Halt>(commands).exit_code == 5);
+  CHECK(only<Halt>(commands).text.find("version 2") != std::string::npos);
+}
+
 TEST_CASE("client: asked to stop, it says goodbye, cancels work and ends well") {
   HandDriven client;
   client.join();

@@ -11,7 +11,6 @@
 #include <string>
 #include <vector>
 
-#include "aggregation/aggregator.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/work.h"
 #include "core/protocol/limits.h"
@@ -103,6 +102,7 @@ class Driver {
   }
   void crash() {  // everything that is not durable is gone
     machine_.reset();
+    executor.forget_all();
     events.clear();
     withheld.clear();
     timers.clear();
@@ -235,6 +235,7 @@ class Driver {
   std::map<PeerKey, Admission> admitted;
   std::set<Digest> published;
   std::map<PeerKey, std::map<Digest, Bytes>> served;
+  CoordinatorWork executor;
   std::vector<StartWork> held_work;       // with hold_work
   std::vector<FetchBlob> held_fetches;    // with hold_fetches
   std::vector<Persist> withheld;          // with withhold_writes
@@ -281,14 +282,9 @@ class Driver {
       COVEY_TRY(const BlobRef model, write_model(blobs, init->job.model, 0, zeros));
       return WorkValue(ModelReady{model});
     }
-    if (const auto* check = std::get_if<CheckUpdate>(&work)) {
-      COVEY_TRY(const UpdateChecked checked, check_update(*check, blobs));
-      return WorkValue(checked);
-    }
     if (std::holds_alternative<ReadChain>(work))
       return coordinator_work(work, blobs, [this](std::string_view key) { return store.get(key); });
-    COVEY_TRY(Aggregated aggregated, aggregate(std::get<Aggregate>(work), blobs));
-    return WorkValue(aggregated);
+    return executor.compute(work, blobs);
   }
   void execute(const Send& command) { sent.push_back(command); }
   void execute(const SetTimer& command) { timers[command.name] = now + command.after; }

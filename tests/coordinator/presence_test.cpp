@@ -26,6 +26,19 @@ TEST_CASE("presence: another version of the protocol is refused with both number
   CHECK(refused->retry_after == Duration{});
 }
 
+TEST_CASE("presence: the newest common version is chosen, and a window to come back in is named") {
+  Driver d(2);
+  d.from(d.client(0), Join{kProtocolVersion + 2, 1, {"cpu", 4, 1 << 30, 10}, kProtocolVersion});
+  const auto accepted = d.last<JoinAccepted>(d.client(0).key());
+  REQUIRE(accepted);
+  CHECK(accepted->protocol_version == kProtocolVersion);
+  CHECK(accepted->reconnect_window == 200ms);  // few nodes: the least
+  d.from(d.client(1), Join{kProtocolVersion + 2, 1, {"cpu", 4, 1 << 30, 10}, kProtocolVersion + 1});
+  const auto refused = d.last<JoinRefused>(d.client(1).key());
+  REQUIRE(refused);
+  CHECK(refused->error.message.find("versions 2 to 3; install a newer Covey on the coordinator") != std::string::npos);
+}
+
 TEST_CASE("presence: heartbeats are answered; after a restart the node must rejoin") {
   Driver d(1);
   d.join(d.client(0));

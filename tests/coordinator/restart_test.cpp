@@ -10,6 +10,7 @@ const std::string kJob = job_text("[selection]\nmin_clients = 3\n[round]\nquorum
 // update until it is accepted, and rejoins when told to, or when the coordinator was gone.
 struct Play {
   Driver d{static_cast<std::uint8_t>(kClients)};
+  std::string job = kJob;
   std::size_t seen = 0;  // of d.sent
   std::map<PeerKey, std::optional<UpdateReady>> kept;
   bool submitted = false;
@@ -50,7 +51,7 @@ struct Play {
     d.join_all();
     for (int turn = 0; turn < 200; ++turn) {
       revive();
-      if (!submitted && d.alive()) d.submit(kJob, 1);
+      if (!submitted && d.alive()) d.submit(job, 1);
       while (d.alive() && seen < d.sent.size()) answer(Send(d.sent[seen++]));
       if (!d.alive()) continue;
       if (submitted && seen == d.sent.size() && d.logged("job_finished") > 0) return true;

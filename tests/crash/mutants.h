@@ -41,6 +41,13 @@ class LateBlobs final : public BlobStore {
   Result<Bytes> get(const Digest& id) override;
   Result<std::uint64_t> size(const Digest& id) override;
   Result<Bytes> read(const Digest& id, std::uint64_t offset, std::size_t length) override;
+  Result<std::unique_ptr<BlobWriter>> writer() override { return late_ ? BlobStore::writer() : inner_.writer(); }
+  Result<void> read_written(const Digest& id, std::uint64_t offset, std::span<std::uint8_t> out) override {
+    return inner_.read_written(id, offset, out);
+  }
+  Result<std::vector<bool>> begin_unsynced(const BlobRef& blob, const std::vector<Digest>& hashes) override {
+    return inner_.begin_unsynced(blob, hashes);
+  }
   Result<std::vector<Digest>> chunk_hashes(const Digest& id) override;
   Result<std::vector<bool>> begin_partial(const BlobRef& blob, const std::vector<Digest>& hashes) override;
   Result<void> write_chunk(const Digest& id, std::size_t index, ByteSpan chunk) override;

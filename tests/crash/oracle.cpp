@@ -1,7 +1,9 @@
 #include "tests/crash/oracle.h"
 
 #include <algorithm>
+#include <cmath>
 
+#include "aggregation/fixed_sum.h"
 #include "core/crypto/digest.h"
 #include "core/protocol/audit.h"
 #include "core/protocol/manifest.h"
@@ -358,14 +360,16 @@ struct Counted {
   double weight = 0;
 };
 
-// Federated averaging as its paper writes it, in f64 and in the order of the keys.
-bool makes(const std::vector<float>& before, const std::vector<const Counted*>& cohort, const std::vector<float>& after) {
+// Federated averaging as its paper writes it, over updates rounded to multiples of 2^-shift: then every
+// sum of a few of them is exact in f64, in any order.
+bool makes(const std::vector<float>& before, const std::vector<const Counted*>& cohort, int shift, const std::vector<float>& after) {
   double weights = 0;
   for (const Counted* one : cohort) weights += one->weight;
   for (std::size_t i = 0; i < before.size(); ++i) {
     double sum = 0;
-    for (const Counted* one : cohort) sum += one->weight * static_cast<double>(one->update[i]);
-    if (static_cast<float>(static_cast<double>(before[i]) - sum / weights) != after[i]) return false;
+    for (const Counted* one : cohort) sum += one->weight * std::nearbyint(std::ldexp(static_cast<double>(one->update[i]), shift));
+    const double mean = sum / std::ldexp(weights, shift);
+    if (static_cast<float>(static_cast<double>(before[i]) - mean) != after[i]) return false;
   }
   return before.size() == after.size();
 }
@@ -403,7 +407,7 @@ void Oracle::judge_sum(std::uint32_t round, const std::map<PeerKey, ClientMetric
       picked.push_back(&list[rest % list.size()]);
       rest /= list.size();
     }
-    if (makes(*before, picked, *after)) {
+    if (makes(*before, picked, sum_scale(scene_.job.update).shift, *after)) {
       ++tally_.sums;
       tally_.counted += picked.size();
       std::vector<NamedContribution> named;

@@ -248,22 +248,20 @@ struct RawPeer::Socket {
   }
 };
 
-RawPeer::RawPeer(Listener& coordinator, const std::string& routing_id) : socket_(std::make_unique<Socket>()) {
+RawPeer::RawPeer(Listener& coordinator, const std::string& routing_id, Port port) : socket_(std::make_unique<Socket>()) {
   const auto set = [&](int option, const void* value, std::size_t size) {
     REQUIRE(zmq_setsockopt(socket_->socket, option, value, size) == 0);
   };
   const int none = 0;
-  const int patience_ms = 20'000;
   const PeerKey server = coordinator.key();
   const PeerKey own = socket_->identity.public_key();
   set(ZMQ_LINGER, &none, sizeof none);
-  set(ZMQ_RCVTIMEO, &patience_ms, sizeof patience_ms);
   set(ZMQ_CURVE_SERVERKEY, server.bytes.data(), 32);
   set(ZMQ_CURVE_PUBLICKEY, own.bytes.data(), 32);
   set(ZMQ_CURVE_SECRETKEY, socket_->identity.secret().expose().data(), 32);
   if (!routing_id.empty()) set(ZMQ_ROUTING_ID, routing_id.data(), routing_id.size());
   coordinator.admit(own);
-  const std::string endpoint = "tcp://127.0.0.1:" + std::to_string(coordinator.reactor->control_port());
+  const std::string endpoint = "tcp://127.0.0.1:" + std::to_string(port == Port::kBulk ? coordinator.reactor->bulk_port() : coordinator.reactor->control_port());
   REQUIRE(zmq_connect(socket_->socket, endpoint.c_str()) == 0);
 }
 
@@ -273,7 +271,9 @@ void RawPeer::send(const Bytes& frame) {
   REQUIRE(zmq_send(socket_->socket, frame.data(), frame.size(), 0) == static_cast<int>(frame.size()));
 }
 
-Bytes RawPeer::receive() {
+Bytes RawPeer::receive_within(Duration patience) {
+  const int ms = static_cast<int>(patience / 1ms);
+  REQUIRE(zmq_setsockopt(socket_->socket, ZMQ_RCVTIMEO, &ms, sizeof ms) == 0);
   Bytes frame(kBulkFrameBytesMax);
   const int size = zmq_recv(socket_->socket, frame.data(), frame.size(), 0);
   frame.resize(size < 0 ? 0 : static_cast<std::size_t>(size));

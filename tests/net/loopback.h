@@ -170,11 +170,14 @@ class Dialer : public Side {
 // A peer without a reactor, for what no reactor sends. Admitted from the start.
 class RawPeer {
  public:
-  explicit RawPeer(Listener& coordinator, const std::string& routing_id = "");
+  enum class Port { kControl, kBulk };
+  explicit RawPeer(Listener& coordinator, const std::string& routing_id = "", Port port = Port::kControl);
+  RawPeer(Listener& coordinator, Port port) : RawPeer(coordinator, "", port) {}
   ~RawPeer();
   PeerKey key() const;
   void send(const Bytes& frame);
-  Bytes receive();  // empty after 20 s
+  Bytes receive() { return receive_within(std::chrono::seconds(20)); }  // empty after that
+  Bytes receive_within(Duration patience);
 
  private:
   struct Socket;

@@ -356,3 +356,68 @@ TEST_CASE("caller: says what is wrong with the link") {
     CHECK(caller.error().code == ErrorCode::kInvalidArgument);
   }
 }
+
+TEST_CASE("reactor: a restarted coordinator is noticed at once, and what was said meanwhile arrives") {
+  Listener first(echo_machine());
+  std::atomic<int> pings{0};
+  std::atomic<int> echoes{0};
+  std::atomic<bool> gone{false};
+  Dialer client(first, [&](const Event& event) -> Commands {
+    if (std::holds_alternative<Started>(event)) return {Send{first.link(), Heartbeat{1}}, SetTimer{"look", 20ms}};
+    if (const auto* received = std::get_if<Received>(&event)) {
+      pings += std::holds_alternative<Ping>(received->message) ? 1 : 0;
+      echoes += std::holds_alternative<Heartbeat>(received->message) ? 1 : 0;
+    }
+    if (std::holds_alternative<TimerFired>(event))
+      return gone ? Commands{Send{first.link(), Heartbeat{2}}} : Commands{SetTimer{"look", 20ms}};
+    return {};
+  });
+  first.admit(client.key());
+  client.start();
+  client.wait_until([&] { return echoes == 1; });
+  first.stop();
+  client.log.wait_for("link_down");
+  gone = true;
+  Listener second(echo_machine(), first, {AdmitPeer{client.key(), Admission::kMember}});
+  client.wait_until([&] { return pings == 1 && echoes == 2; });
+  client.finish();
+}
+
+TEST_CASE("reactor: an idle client holds one connection, and a second only once blobs move") {
+  Listener coordinator(echo_machine());
+  std::atomic<bool> fetched{false};
+  const BlobRef offered = coordinator.blobs.put(bytes_of_size(1000, 5)).value();
+  Dialer client(coordinator, [&](const Event& event) -> Commands {
+    if (std::holds_alternative<Started>(event)) return {Send{coordinator.link(), Heartbeat{1}}};
+    if (std::holds_alternative<Received>(event)) return {FetchBlob{1, coordinator.key(), offered}};
+    fetched = fetched || std::holds_alternative<BlobFetched>(event);
+    return {};
+  });
+  coordinator.command(PublishBlob{offered.id, std::nullopt});
+  coordinator.admit(client.key());
+  client.start();
+  client.wait_until([&] { return fetched.load(); });
+  client.finish();
+  const std::string log = client.log.text();
+  const std::string bulk = ":" + std::to_string(coordinator.reactor->bulk_port());
+  const std::string control = ":" + std::to_string(coordinator.reactor->control_port());
+  CHECK(log.find(bulk) != std::string::npos);
+  CHECK(log.find(bulk) > log.find(control));
+}
+
+TEST_CASE("reactor: a peer that asks for the same blob again and again is held back") {
+  Listener coordinator(echo_machine());
+  const Bytes content = bytes_of_size(4 * kChunkBytes, 6);
+  const BlobRef offered = coordinator.blobs.put(content).value();
+  coordinator.command(PublishBlob{offered.id, std::nullopt});
+  RawPeer greedy(coordinator, RawPeer::Port::kBulk);
+  std::size_t got = 0;
+  for (int i = 0; i < 100; ++i) {  // 100 MiB of a blob of one
+    greedy.send(encode(ChunkWant{offered.id, {0, 1, 2, 3}}));
+    if (coordinator.log.text().find("chunks_withheld") != std::string::npos) break;
+    for (int chunk = 0; chunk < 4; ++chunk) got += greedy.receive_within(500ms).empty() ? 0 : 1;
+  }
+  coordinator.log.wait_for("chunks_withheld");
+  CHECK(got >= 16);
+  CHECK(got <= 16 + 64 + 8);
+}

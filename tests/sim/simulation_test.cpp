@@ -87,3 +87,34 @@ TEST_CASE("simulation: every server optimizer learns") {
     CHECK(result->detail.metrics.back().evaluation.loss_sum < 0.8 * result->detail.metrics.front().evaluation.loss_sum);
   }
 }
+
+TEST_CASE("simulation: updates summed as they come give the model of updates that are kept, on a calm network") {
+  JobSpec job = tiny_job();
+  const auto population = tiny_population(job, 10, 7);
+  const auto kept = simulate(request_of(job, 7), *population);
+  job.durability = Durability::kAttempt;
+  SimulationRequest request = request_of(job, 7);
+  request.threads = 4;
+  const auto summed = simulate(request, *population);
+  REQUIRE((kept && summed));
+  CHECK(kept->parameters == summed->parameters);
+}
+
+TEST_CASE("simulation: crashes of a coordinator that keeps no update cost attempts, never a wrong sum") {
+  JobSpec job = tiny_job();
+  job.durability = Durability::kAttempt;
+  const auto population = tiny_population(job, 10, 7);
+  for (const std::uint64_t seed : {1, 2, 3, 4, 5, 6}) {
+    CAPTURE(seed);
+    SimulationRequest request = request_of(job, seed);
+    request.faults = random_faults(10, 60s, Random(seed));
+    request.faults.crashes.push_back({0, from_seconds(0.4 + 0.3 * static_cast<double>(seed)), 2s});
+    const auto first = simulate(request, *population);
+    REQUIRE_MESSAGE(first.has_value(), (first ? std::string() : first.error().message));
+    request.threads = 4;
+    const auto again = simulate(request, *population);
+    REQUIRE(again.has_value());
+    CHECK(first->trace == again->trace);
+    CHECK(first->parameters == again->parameters);
+  }
+}

@@ -49,7 +49,9 @@ TEST_CASE("stop: Ctrl-C and SIGTERM end each daemon cleanly, and what ran goes o
   const JobId job = federation.submit({.rounds = 20, .min_clients = 2});
   REQUIRE(federation.until([&] { return committed(federation, federation.coordinator(), job, 1); }));
   check_ends(federation, federation.client(0), SIGINT, 0, "client_left");
-  CHECK(federation.until([&] { return federation.coordinator().has("node_left"); }));
+  const bool left = federation.until([&] { return federation.coordinator().has("node_left"); });
+  INFO(federation.client(0).errors() << federation.coordinator().errors());
+  CHECK(left);
   federation.start_client(0);
   check_ends(federation, federation.client(1), SIGTERM, 0, "client_left");
   federation.start_client(1);

@@ -55,3 +55,19 @@ TEST_CASE("worker pool: finishes its queue before it goes, and lets go of what t
   CHECK(runs == 100);
   CHECK(held.use_count() == 1);
 }
+
+TEST_CASE("worker pool: shared parts are each done once, also when every thread of the pool is sharing") {
+  WorkerPool pool(3);
+  std::vector<std::atomic<int>> done(1000);
+  std::atomic<int> shares = 0;
+  for (int task = 0; task < 4; ++task)
+    pool.submit([&] {
+      pool.share(done.size(), [&](std::size_t i) { ++done[i]; });
+      ++shares;
+    });
+  pool.share(done.size(), [&](std::size_t i) { ++done[i]; });
+  pool.wait_idle();
+  CHECK(shares == 4);
+  for (const auto& count : done) CHECK(count == 5);
+  pool.share(0, [](std::size_t) { CHECK(false); });
+}

@@ -156,3 +156,16 @@ TEST_CASE("initial parameters: deviations and bounds follow the recipe") {
   CHECK(largest <= bound);
   CHECK(largest > 0.9 * bound);
 }
+
+TEST_CASE("initial parameters: in pieces of any size they are the same") {
+  for (const ModelSpec& spec : {tiny_transformer(), tiny_cnn()}) {
+    const std::vector<float> whole = initial_parameters(spec, Random(3));
+    for (const std::size_t piece : {std::size_t{1}, std::size_t{7}, std::size_t{1000}}) {
+      std::vector<float> pieces(whole.size());
+      InitialParameters parameters(spec, Random(3));
+      for (std::size_t at = 0; at < pieces.size(); at += piece)
+        parameters.next(std::span(pieces).subspan(at, std::min(piece, pieces.size() - at)));
+      CHECK(pieces == whole);
+    }
+  }
+}

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <filesystem>
+
 #include "tests/core/base/temporary_folder.h"
 #include "tests/core/store/blob_samples.h"
 
@@ -179,4 +181,94 @@ TEST_CASE_TEMPLATE("blobs: a dropped transfer begins from nothing", Fixture, InM
   blobs.drop_partial(blob.id);
   CHECK(blobs.write_chunk(blob.id, 1, chunk_of(value, 1)).error().code == ErrorCode::kNotFound);
   CHECK(*blobs.begin_partial(blob, hashes) == std::vector<bool>(2));
+}
+
+TEST_CASE_TEMPLATE("blobs: a value written in pieces is the value put whole, and can be read back meanwhile", Fixture, InMemory, OnDisk) {
+  for (const std::size_t size : {std::size_t{0}, std::size_t{5}, kChunkBytes, 3 * kChunkBytes + 5}) {
+    CAPTURE(size);
+    Fixture fixture;
+    BlobStore& blobs = fixture.blobs();
+    const Bytes value = blob_value(size);
+    auto writer = blobs.writer();
+    REQUIRE(writer);
+    for (std::size_t at = 0; at < size; at += 100'000)
+      REQUIRE((*writer)->append(ByteSpan(value).subspan(at, std::min<std::size_t>(100'000, size - at))));
+    for (const std::size_t at : {std::size_t{0}, size / 2, size - size / 3}) {
+      Bytes back(size - at);
+      REQUIRE((*writer)->read_back(at, back));
+      CHECK(std::equal(back.begin(), back.end(), value.begin() + static_cast<long>(at)));
+    }
+    const auto blob = (*writer)->finish();
+    REQUIRE(blob);
+    CHECK(*blob == plan_of(value).blob);
+    CHECK(*blobs.get(blob->id) == value);
+    CHECK(*blobs.chunk_hashes(blob->id) == plan_of(value).hashes);
+  }
+}
+
+TEST_CASE_TEMPLATE("blobs: a writer that is dropped leaves nothing", Fixture, InMemory, OnDisk) {
+  Fixture fixture;
+  {
+    auto writer = fixture.blobs().writer();
+    REQUIRE(writer);
+    REQUIRE((*writer)->append(blob_value(2 * kChunkBytes)));
+  }
+  CHECK(fixture.blobs().list()->empty());
+}
+
+TEST_CASE_TEMPLATE("blobs: what was written of an unfinished value can be read", Fixture, InMemory, OnDisk) {
+  Fixture fixture;
+  BlobStore& blobs = fixture.blobs();
+  const Bytes value = blob_value(2 * kChunkBytes + 9);
+  const auto plan = plan_of(value);
+  Bytes part(100);
+  CHECK(blobs.read_written(plan.blob.id, 0, part).error().code == ErrorCode::kNotFound);
+  REQUIRE(blobs.begin_partial(plan.blob, plan.hashes));
+  REQUIRE(blobs.write_chunk(plan.blob.id, 1, ByteSpan(value).subspan(kChunkBytes, kChunkBytes)));
+  REQUIRE(blobs.read_written(plan.blob.id, kChunkBytes + 7, part));
+  CHECK(std::equal(part.begin(), part.end(), value.begin() + static_cast<long>(kChunkBytes + 7)));
+  REQUIRE(blobs.put(value));
+  REQUIRE(blobs.read_written(plan.blob.id, kChunkBytes + 7, part));
+}
+
+TEST_CASE_TEMPLATE("blobs: an unsynced value can be read, made durable after all, or dropped", Fixture, InMemory, OnDisk) {
+  Fixture fixture;
+  BlobStore& blobs = fixture.blobs();
+  const Bytes value = blob_value(2 * kChunkBytes + 9);
+  const auto plan = plan_of(value);
+  const auto write = [&](std::size_t i) {
+    return blobs.write_chunk(plan.blob.id, i, ByteSpan(value).subspan(i * kChunkBytes, std::min(kChunkBytes, value.size() - i * kChunkBytes)));
+  };
+  REQUIRE(blobs.begin_unsynced(plan.blob, plan.hashes));
+  REQUIRE(write(0));
+  CHECK(blobs.write_chunk(plan.blob.id, 1, ByteSpan(value).first(kChunkBytes)).error().code == ErrorCode::kInvalidMessage);
+  CHECK(blobs.finish_partial(plan.blob.id).error().code == ErrorCode::kUnavailable);
+  CHECK(*blobs.begin_unsynced(plan.blob, plan.hashes) == std::vector<bool>{true, false, false});
+  REQUIRE(write(1));
+  REQUIRE(write(2));
+  Bytes back(value.size());
+  REQUIRE(blobs.read_written(plan.blob.id, 0, back));
+  CHECK(back == value);
+  CHECK_FALSE(blobs.has(plan.blob.id));
+  CHECK(*blobs.begin_partial(plan.blob, plan.hashes) == std::vector<bool>(3, true));
+  REQUIRE(blobs.finish_partial(plan.blob.id));
+  CHECK(*blobs.get(plan.blob.id) == value);
+  REQUIRE(blobs.erase(plan.blob.id));
+  REQUIRE(blobs.begin_unsynced(plan.blob, plan.hashes));
+  blobs.drop_partial(plan.blob.id);
+  CHECK(write(0).error().code == ErrorCode::kNotFound);
+}
+
+TEST_CASE("blob files: a restart leaves nothing of an unsynced value") {
+  TemporaryFolder folder;
+  const Bytes value = blob_value(kChunkBytes + 9);
+  const auto plan = plan_of(value);
+  {
+    const auto blobs = *open_blob_files(folder.path());
+    REQUIRE(blobs->begin_unsynced(plan.blob, plan.hashes));
+    REQUIRE(blobs->write_chunk(plan.blob.id, 0, ByteSpan(value).first(kChunkBytes)));
+    CHECK_FALSE(std::filesystem::is_empty(folder.path() + "/partial"));
+  }
+  const auto blobs = *open_blob_files(folder.path());
+  CHECK(std::filesystem::is_empty(folder.path() + "/partial"));
 }

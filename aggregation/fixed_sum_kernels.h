@@ -1,0 +1,29 @@
+// The inner loops of fixed sums, once for each instruction set: all give the same bits. This header
+// is compiled with that set's flags, so it includes nothing whose inline functions others share.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace covey::fixed_sum {
+
+inline constexpr std::size_t kLanes = 8;
+
+struct Kernels {
+  const char* name;
+  // Whether all |x[i]| <= the number whose bits are `bound_bits`; adds x[i]^2 to squares[i % kLanes].
+  bool (*check)(const float* x, std::size_t count, std::int32_t bound_bits, double* squares);
+  // sum[i] += weight * round(x[i] * scale)
+  void (*add)(std::int64_t* sum, const float* x, std::size_t count, double scale, std::int64_t weight);
+};
+
+struct Usable {
+  const Kernels* sets[3];  // the fastest first
+  std::size_t count;
+};
+Usable usable_kernels();
+
+const Kernels& generic_kernels();
+const Kernels& avx2_kernels();    // only where the build has them
+const Kernels& avx512_kernels();
+
+}  // namespace covey::fixed_sum

@@ -1,0 +1,160 @@
+// A transfer whose work on the store is done by its driver, and the pool that does it.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <deque>
+#include <map>
+
+#include "core/base/random.h"
+#include "core/store/blobs.h"
+#include "net/blob_io_pool.h"
+#include "net/blob_transfer.h"
+
+using namespace covey;
+
+namespace {
+
+const Instant kStart(1'700'000'000s);
+const PeerKey kAlice{{1}};
+const PeerKey kBob{{2}};
+
+Bytes content_of(std::size_t size) {
+  Random random(5);
+  Bytes bytes(size);
+  for (auto& byte : bytes) byte = static_cast<std::uint8_t>(random.next());
+  return bytes;
+}
+
+// Bob fetches from Alice over a perfect link; his disk works when the test says so.
+struct Slow {
+  explicit Slow(std::size_t chunks, BlobTransferConfig config = {}) : bob(theirs, by_driver(config)), alice(ours, {}) {
+    blob = ours.put(content_of(chunks * kChunkBytes)).value();
+    alice.publish({blob.id, std::nullopt});
+  }
+  static BlobTransferConfig by_driver(BlobTransferConfig config) {
+    config.io_by = BlobIoBy::kDriver;
+    return config;
+  }
+  void take(BlobTransfer::Step step) {
+    for (auto& event : step.events) events.push_back(std::move(event));
+    for (auto& io : bob.take_io()) disk.push_back(std::move(io));
+    for (auto& outgoing : step.outgoing) {
+      if (const auto* want = std::get_if<ChunkWant>(&outgoing.message)) asked += want->indices.size();
+      const auto answers = alice.receive(kBob, std::move(outgoing.message), now);
+      for (const auto& answer : answers.outgoing) take(bob.receive(kAlice, answer.message, now));
+    }
+  }
+  bool work() {  // one piece
+    if (disk.empty()) return false;
+    BlobIo io = std::move(disk.front());
+    disk.pop_front();
+    take(bob.proceed(io.run(theirs), now));
+    return true;
+  }
+  MemoryBlobs ours, theirs;
+  BlobTransfer bob, alice;
+  BlobRef blob;
+  Instant now = kStart;
+  std::deque<BlobIo> disk;
+  std::vector<Event> events;
+  std::size_t asked = 0;
+};
+
+}  // namespace
+
+TEST_CASE("blob io: no further chunk is asked for before one is written, and a slow disk is not a dead link") {
+  Slow s(30, {.credits = 4});
+  s.take(s.bob.fetch({1, kAlice, s.blob}, s.now));
+  REQUIRE(s.work());  // it is not here
+  REQUIRE(s.work());  // begun
+  CHECK(s.asked == 4);
+  CHECK(s.disk.size() == 4);
+  s.now += 10min;
+  s.take(s.bob.tick(s.now));
+  CHECK(s.asked == 4);
+  CHECK(s.events.empty());
+  REQUIRE(s.work());
+  CHECK(s.asked == 5);
+  while (s.work()) CHECK(s.disk.size() <= 4);
+  CHECK(s.asked == 30);
+  REQUIRE(s.events.size() == 1);
+  CHECK(std::holds_alternative<BlobFetched>(s.events[0]));
+  CHECK(s.theirs.get(s.blob.id).value() == s.ours.get(s.blob.id).value());
+}
+
+TEST_CASE("blob io: the chunks under way are bounded in all, and shared") {
+  BlobTransferConfig config{.credits = 8, .chunks_max = 6, .active_per_source_max = 32};
+  Slow s(20, config);
+  std::vector<BlobRef> blobs;
+  for (std::size_t i = 0; i < 3; ++i) {
+    Bytes content = content_of(20 * kChunkBytes);
+    content[0] = static_cast<std::uint8_t>(i);
+    blobs.push_back(s.ours.put(content).value());
+    s.alice.publish({blobs.back().id, std::nullopt});
+    s.take(s.bob.fetch({i + 1, kAlice, blobs.back()}, s.now));
+  }
+  std::size_t most = 0;
+  while (s.work()) most = std::max(most, s.disk.size());
+  CHECK(most <= 6 + 3);  // and a piece to begin or finish each
+  CHECK(s.events.size() == 3);
+  for (const BlobRef& blob : blobs) CHECK(s.theirs.has(blob.id));
+}
+
+TEST_CASE("blob io: what is cancelled while the disk works ends in nothing, and can be fetched anew") {
+  for (int pieces = 0; pieces < 12; ++pieces) {
+    CAPTURE(pieces);
+    Slow s(5);
+    s.take(s.bob.fetch({1, kAlice, s.blob}, s.now));
+    for (int i = 0; i < pieces; ++i) s.work();
+    const std::size_t before = s.events.size();
+    s.bob.cancel(1);
+    s.take({});
+    s.take(s.bob.fetch({2, kAlice, s.blob}, s.now));
+    while (s.work()) {
+    }
+    REQUIRE(s.events.size() == before + 1);
+    CHECK(std::get<BlobFetched>(s.events.back()).ticket == 2);
+    CHECK(s.theirs.get(s.blob.id).value() == s.ours.get(s.blob.id).value());
+  }
+}
+
+TEST_CASE("blob io: an unfinished fetch is readable and not whole; a durable one of it makes it whole") {
+  Slow s(3);
+  s.take(s.bob.fetch({1, kAlice, s.blob, Keep::kUnfinished}, s.now));
+  while (s.work()) {
+  }
+  REQUIRE(s.events.size() == 1);
+  CHECK_FALSE(s.theirs.has(s.blob.id));
+  Bytes back(static_cast<std::size_t>(s.blob.size));
+  REQUIRE(s.theirs.read_written(s.blob.id, 0, back));
+  CHECK(back == s.ours.get(s.blob.id).value());
+  const std::size_t asked = s.asked;
+  s.take(s.bob.fetch({2, kAlice, s.blob}, s.now));
+  while (s.work()) {
+  }
+  CHECK(s.events.size() == 2);
+  CHECK(s.asked == asked);
+  CHECK(s.theirs.has(s.blob.id));
+}
+
+TEST_CASE("blob io pool: one blob's work keeps its order, and several blobs take turns") {
+  std::map<std::uint8_t, std::vector<int>> order;
+  std::atomic<int> running{0}, most{0};
+  {
+    BlobIoPool pool(3);
+    for (std::uint8_t blob = 0; blob < 5; ++blob) order[blob].reserve(200);
+    for (int i = 0; i < 200; ++i)
+      for (std::uint8_t blob = 0; blob < 5; ++blob)
+        pool.submit(Digest{{blob}}, [&, blob, i] {
+          most = std::max(most.load(), ++running);
+          order[blob].push_back(i);
+          --running;
+        });
+  }
+  for (const auto& [blob, done] : order) {
+    REQUIRE(done.size() == 200);
+    CHECK(std::is_sorted(done.begin(), done.end()));
+  }
+  CHECK(most <= 3);
+}

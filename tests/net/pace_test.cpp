@@ -1,0 +1,126 @@
+// How much may wait, how often a blob is served, when a dialler comes back, which version is spoken.
+#include <doctest/doctest.h>
+
+#include "core/protocol/version.h"
+#include "net/reconnect_pace.h"
+#include "net/send_budget.h"
+#include "net/serve_limit.h"
+
+using namespace covey;
+
+namespace {
+
+Instant at(double seconds) { return instant_of_nanos(1'700'000'000'000'000'000) + from_seconds(seconds); }
+
+template <class Key>
+Key key_of(std::uint8_t n) {
+  Key key;
+  key.bytes[0] = n;
+  return key;
+}
+
+}  // namespace
+
+TEST_CASE("send budget: one peer and all of them have a bound, and hearing a peer frees it") {
+  SendBudget budget({100, 250});
+  CHECK(budget.spend(1, 60));
+  CHECK_FALSE(budget.spend(1, 60));  // 120 > 100
+  CHECK(budget.spend(1, 40));
+  CHECK(budget.spend(2, 100));
+  CHECK(budget.spend(3, 50));
+  CHECK_FALSE(budget.spend(3, 10));  // 260 > 250 in all
+  budget.heard(1);
+  CHECK(budget.outstanding() == 150);
+  CHECK(budget.spend(3, 10));
+  budget.forget(2);
+  budget.forget(2);
+  CHECK(budget.outstanding() == 60);
+}
+
+TEST_CASE("send budget: who speaks but does not read stays charged until it takes something") {
+  SendBudget budget({100, 250});
+  CHECK(budget.spend(1, 10));
+  budget.full(1);
+  CHECK(budget.outstanding() == 100);
+  budget.heard(1);
+  CHECK(budget.outstanding() == 100);
+  CHECK(budget.spend(1, 10));  // a try costs nothing more
+  CHECK(budget.outstanding() == 100);
+  budget.sent(1, 10);
+  CHECK(budget.outstanding() == 10);
+  budget.heard(1);
+  CHECK(budget.outstanding() == 0);
+}
+
+TEST_CASE("serve limit: a blob may be had a few times, not for ever, and again in the next window") {
+  ServeLimit limit;
+  const auto peer = key_of<PeerKey>(1);
+  const auto blob = key_of<Digest>(2);
+  std::size_t chunks = 0;
+  for (; limit.allows(peer, blob, at(0)) && chunks < 10'000; ++chunks) limit.served(peer, blob, 7, kChunkBytes);
+  CHECK(chunks >= 4 * 8);  // all eight chunks up to this one, four times
+  CHECK(chunks <= 4 * 8 + ServeLimit::kBytesFree / kChunkBytes + 1);
+  CHECK(limit.allows(key_of<PeerKey>(3), blob, at(1)));
+  CHECK(limit.allows(peer, key_of<Digest>(4), at(1)));
+  CHECK_FALSE(limit.allows(peer, blob, at(599)));
+  CHECK(limit.size() == 1);  // asking alone leaves no trace
+  CHECK(limit.allows(peer, blob, at(601)));
+}
+
+TEST_CASE("serve limit: an honest download of any size is never held up") {
+  ServeLimit limit;
+  for (std::uint32_t index = 0; index < 4096; ++index) {  // 1 GiB
+    REQUIRE(limit.allows(key_of<PeerKey>(1), key_of<Digest>(2), at(0)));
+    limit.served(key_of<PeerKey>(1), key_of<Digest>(2), index, kChunkBytes);
+  }
+}
+
+TEST_CASE("reconnect pace: losses are spread over the window, each start in its own way") {
+  int early = 0, late = 0;
+  for (std::uint64_t seed = 0; seed < 1000; ++seed) {
+    ReconnectPace pace(seed);
+    pace.set_window(10s);
+    const Duration wait = pace.after_loss();
+    REQUIRE(wait >= Duration::zero());
+    REQUIRE(wait < 10s);
+    early += wait < 1s ? 1 : 0;
+    late += wait >= 9s ? 1 : 0;
+  }
+  CHECK(early > 60);
+  CHECK(early < 140);
+  CHECK(late > 60);
+  CHECK(late < 140);
+  ReconnectPace hostile(1);
+  hostile.set_window(std::chrono::hours(10'000));
+  CHECK(hostile.window() == kReconnectWindowMax);
+  hostile.set_window(-1s);
+  CHECK(hostile.after_loss() == Duration::zero());
+}
+
+TEST_CASE("reconnect pace: failures back off from half a second to a minute, and a success starts anew") {
+  ReconnectPace pace(7);
+  Duration longest{};
+  for (int i = 0; i < 20; ++i) {
+    const Duration wait = pace.after_failure();
+    REQUIRE(wait >= 250ms);
+    REQUIRE(wait <= 60s);
+    if (i == 0) CHECK(wait <= 500ms);
+    longest = std::max(longest, wait);
+  }
+  CHECK(longest > 30s);
+  pace.connected();
+  CHECK(pace.after_failure() <= 500ms);
+}
+
+TEST_CASE("version: the newest that both speak, or a refusal that names both") {
+  CHECK(negotiate({1, 3}, {2, 5}).value() == 3);
+  CHECK(negotiate({1, 3}, {1, 2}).value() == 2);
+  CHECK(negotiate({1, 1}, {1, 1}).value() == 1);
+  for (const auto& [ours, theirs] : {std::pair<ProtocolRange, ProtocolRange>{{3, 4}, {1, 2}}, {{1, 2}, {3, 4}}, {{1, 2}, {5, 1}}}) {
+    const auto refused = negotiate(ours, theirs);
+    REQUIRE(!refused);
+    CHECK(refused.error().code == ErrorCode::kUnsupported);
+    CHECK(refused.error().message.find(to_text(ours)) != std::string::npos);
+    CHECK(refused.error().message.find(to_text(theirs)) != std::string::npos);
+  }
+}
