@@ -6,19 +6,22 @@
 #include "client/outbox.h"
 #include "client/participation.h"
 #include "client/presence.h"
+#include "client/tenure.h"
 
 namespace covey {
 
 class Client::State {
  public:
   explicit State(ClientConfig config)
-      : config_(std::move(config)), out_(config_.coordinator), presence_(config_, out_), participation_(config_, out_, presence_) {}
+      : config_(std::move(config)), out_(config_.coordinator), presence_(config_, out_), tenure_(config_, out_), participation_(config_, out_, presence_) {}
   State(const State&) = delete;  // the parts point at each other
   State& operator=(const State&) = delete;
 
   Result<void> load(const std::vector<Row>& rows) {
     for (const Row& row : rows)
-      COVEY_TRY_VOID(row.key == client::Presence::kRow ? presence_.load(row) : participation_.load(row));
+      COVEY_TRY_VOID(row.key == client::Presence::kRow ? presence_.load(row)
+                     : row.key == client::Tenure::kRow ? tenure_.load(row)
+                                                       : participation_.load(row));
     return {};
   }
 
@@ -32,8 +35,9 @@ class Client::State {
   }
 
  private:
-  void on(const Started&, Instant) {
+  void on(const Started&, Instant now) {
     if (presence_.started()) return ignored("a second start");
+    tenure_.start(now);
     participation_.start();
     presence_.start();
   }
@@ -42,12 +46,12 @@ class Client::State {
     presence_.stop();
   }
   void on(const TimerFired& event, Instant now) {
-    if (!presence_.on_timer(event.name, now) && !participation_.on_timer(event.name, presence_.joined()))
+    if (!presence_.on_timer(event.name, now) && !tenure_.on_timer(event.name, now) && !participation_.on_timer(event.name, presence_.joined()))
       ignored("unknown timer " + event.name);
   }
   void on(const Persisted& event, Instant now) {
     if (presence_.on(event, now)) return participation_.rejoined();
-    participation_.on(event);
+    if (!tenure_.on(event)) participation_.on(event);
   }
   void on(const BlobFetched& event, Instant now) { participation_.on(event, now); }
   void on(const BlobFailed& event, Instant) { participation_.on(event); }
@@ -68,6 +72,7 @@ class Client::State {
     if (presence_.refused_for_good(message)) participation_.stop();
     presence_.on(message);
   }
+  void receive(const MembershipRenewed& message, Instant) { tenure_.on(message); }
   void receive(const HeartbeatAck& message, Instant now) { presence_.on(message, now); }
   void receive(const Ping& message, Instant) { presence_.on(message); }
   void receive(const RejoinRequired& message, Instant) {
@@ -105,6 +110,7 @@ class Client::State {
   ClientConfig config_;
   client::ClientOutbox out_;
   client::Presence presence_;
+  client::Tenure tenure_;
   client::Participation participation_;
 };
 

@@ -1,11 +1,13 @@
 // A client of one coordinator: joins, takes part in rounds, rejoins as itself. Pure (core/protocol/machine.h).
 #pragma once
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "client/eligibility.h"
 #include "core/base/batch.h"
 #include "core/base/random.h"
+#include "core/protocol/certificate.h"
 #include "core/protocol/machine.h"
 #include "core/protocol/version.h"
 
@@ -16,6 +18,10 @@ struct ClientConfig {
   Capability capability;
   Policy policy;               // the site's own, see eligibility.h
   std::uint64_t instance = 0;  // random per start
+  // Its own, and the pinned key that renewals must be signed with. Without them it warns of no end
+  // and refuses every renewal.
+  std::optional<Certificate> certificate = {};
+  VerifyKey authority = {};
   ProtocolRange protocol = {};  // what it speaks; a coordinator that speaks none of it is refused
   Duration rejoin_min = std::chrono::milliseconds(500);  // doubles up to rejoin_max, with jitter from `instance`
   Duration rejoin_max = std::chrono::seconds(30);

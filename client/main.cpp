@@ -108,6 +108,8 @@ Result<int> serve(const Options& options) {
   config.coordinator = {membership.coordinator.curve, 1};
   config.capability = measure_capability(*ops, clock, {options.threads, policy.memory_bytes_max});
   config.policy = policy;
+  config.certificate = membership.certificate;
+  config.authority = membership.coordinator.authority;
   random.fill({reinterpret_cast<std::uint8_t*>(&config.instance), sizeof config.instance});
   COVEY_TRY(const auto client, Client::create(config, rows));
 

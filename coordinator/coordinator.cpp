@@ -127,6 +127,10 @@ Result<void> Coordinator::State::load(const Row& row) {
     return parts[0] == "audit" ? records_.load_audit(sequence, row.value) : records_.load_ledger(sequence, row.value);
   }
   if (row.key == kEpochRow) return records_.load_epoch(row.value);
+  if (is("renewal", 2)) {
+    COVEY_TRY(const PeerKey peer, fixed_from_hex<PeerKey>(parts[1]));
+    return registry_.load_renewal(peer, row.value);
+  }
   if (is("token", 2)) return registry_.load_token(row.value);
   if (is("cert", 2) || is("node", 2)) {
     COVEY_TRY(const PeerKey peer, fixed_from_hex<PeerKey>(parts[1]));
@@ -166,6 +170,7 @@ void Coordinator::State::on(const Started&, Instant now) {
   for (auto& [id, job] : jobs_) job->publish();
   records_.start(now);
   for (const Certificate& certificate : config_.operators) registry_.enrol_given(certificate, now);
+  for (const Renewal& renewal : config_.renewals) registry_.renew_given(renewal, now);
   for (auto& [id, job] : jobs_) job->start(now);
   out_.now(SetTimer{kTick, kHeartbeatInterval});
   out_.log(LogLevel::kInfo, "machine_started", {{"nodes", registry_.nodes().size()}, {"jobs", jobs_.size()}, {"epoch", records_.epoch()}});
@@ -248,7 +253,7 @@ void Coordinator::State::on(const BlobFailed& event, Instant now) {
 }
 
 void Coordinator::State::on(const WorkDone& event, Instant now) {
-  if (desk_.work_done(event)) return;
+  if (desk_.work_done(event, now)) return;
   any_job([&](JobRunner& job) { return job.work_done(event, now); });
 }
 

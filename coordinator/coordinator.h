@@ -20,6 +20,9 @@ struct CoordinatorConfig {
   // Certificates that `covey init` laid beside the coordinator: enrolled at Started when unknown
   // (their chain is verified; their delegation's expiry does not count).
   std::vector<Certificate> operators;
+  // Renewals that `covey renew --offline` laid there: the way back of an operator whose membership
+  // ended, for nobody else could register one.
+  std::vector<Renewal> renewals;
 };
 
 class Coordinator final : public Machine {

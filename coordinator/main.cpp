@@ -85,6 +85,7 @@ Result<int> serve(const Options& options) {
   config.memory_bytes_max = options.memory_mib << 20U;
   config.nodes_max = options.nodes_max;
   config.operators = home.operators;
+  config.renewals = home.renewals;
   COVEY_TRY(const auto coordinator, Coordinator::create(config, state.rows));
   DiskGuard guard(*coordinator);
   CoordinatorWork work({options.threads, config.memory_bytes_max,

@@ -27,17 +27,19 @@ void OperatorDesk::reply(const Link& to, std::uint64_t id, OperatorAnswer answer
   services_.out.send(to, OperatorReply{id, std::move(answer)});
 }
 
+// A refusal promises nothing: it does not wait for the disk.
+void OperatorDesk::refuse(const Link& to, std::uint64_t id, Error error, Instant now) {
+  if (services_.registry.may_log_refusal(to.peer, now))
+    services_.out.log(LogLevel::kWarning, "operator_refused",
+                      {{"node", services_.registry.name_of(to.peer)}, {"reason", error.message}});
+  error.message = shortened(std::move(error.message), kErrorTextBytesMax);
+  services_.out.say(to, OperatorReply{id, std::move(error)});
+}
+
 void OperatorDesk::request(const Link& from, const OperatorRequest& request, Instant now) {
-  const Node* who = services_.registry.find(from.peer);
-  if (who == nullptr) return;
-  if (who->summary.role != Role::kOperator) {
-    if (services_.registry.may_log_refusal(from.peer, now))
-      services_.out.log(LogLevel::kWarning, "operator_refused", {{"node", who->summary.name}});
-    return reply(from, request.id,
-                 Error{ErrorCode::kPermissionDenied, who->summary.name +
-                                                         " is a client; operator commands need an identity made from an "
-                                                         "operator's token"});
-  }
+  const auto allowed = services_.registry.authorise(from.peer, Role::kOperator, now);
+  if (!allowed) return refuse(from, request.id, allowed.error(), now);
+  const Node* who = *allowed;
   const auto answer_now = [&](Answer answer) {
     if (answer) reply(from, request.id, std::move(*answer));
   };
@@ -63,6 +65,8 @@ OperatorAnswer OperatorDesk::answer(const Node& who, const OperatorVerb& verb, I
   if (const auto* list = std::get_if<ListNodes>(&verb)) return NodeRows{services_.registry.page(list->after)};
   if (const auto* token = std::get_if<RegisterToken>(&verb))
     return text_answer(services_.registry.register_token(token->delegation, who.summary.key, now));
+  if (const auto* renewal = std::get_if<RegisterRenewal>(&verb))
+    return text_answer(services_.registry.register_renewal(renewal->renewal, who.summary.key, now));
   if (const auto* revoke = std::get_if<RevokeNode>(&verb))
     return text_answer(services_.registry.revoke(revoke->node, who.summary.key, now));
   const auto& read = std::get<ReadJournal>(verb);
@@ -146,11 +150,11 @@ std::optional<OperatorDesk::Reading> OperatorDesk::take_reading(Ticket ticket) {
   return reading;
 }
 
-bool OperatorDesk::work_done(const WorkDone& event) {
+bool OperatorDesk::work_done(const WorkDone& event, Instant now) {
   const auto reading = take_reading(event.ticket);
   if (!reading) return false;
   // The operator may have been revoked while we read.
-  if (services_.registry.find(reading->from.peer) != nullptr)
+  if (services_.registry.authorise(reading->from.peer, Role::kOperator, now))
     reply(reading->from, reading->request, std::get<ChainRows>(event.value));
   return true;
 }
@@ -209,7 +213,7 @@ bool OperatorDesk::blob_fetched(const BlobFetched& event, Instant now) {
   const Submission submission = at->second;
   submissions_.erase(at);
   // The operator may have been revoked while we fetched.
-  if (services_.registry.find(submission.from.peer) != nullptr)
+  if (services_.registry.authorise(submission.from.peer, Role::kOperator, now))
     reply(submission.from, submission.request, submit(submission, event.content, now));
   services_.blobs.drop(submission.verb.job.id);  // its text is in the job's row
   return true;

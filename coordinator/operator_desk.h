@@ -1,5 +1,5 @@
-// The operator's verbs. Only peers whose certificate has Role::kOperator are served; they need not
-// have joined. Every reply fits one control frame: at most kPageRowsMax rows of bounded text.
+// The operator's verbs. One gate before them all: only members with Role::kOperator, neither revoked
+// nor past their end, are served; everyone else is told why not. They need not have joined. Every reply fits one control frame: at most kPageRowsMax rows of bounded text.
 #pragma once
 #include <map>
 #include <memory>
@@ -26,7 +26,7 @@ class OperatorDesk {
   // ---- events; false: not of a submission
   bool blob_fetched(const BlobFetched& event, Instant now);
   bool blob_failed(const BlobFailed& event);
-  bool work_done(const WorkDone& event);      // of a reading of the records
+  bool work_done(const WorkDone& event, Instant now);  // of a reading of the records
   bool work_failed(const WorkFailed& event);
 
  private:
@@ -48,6 +48,7 @@ class OperatorDesk {
   Result<const JobRunner*> job_of(JobId id) const;
   OperatorAnswer submit(const Submission& submission, const Bytes& toml, Instant now);
   void reply(const Link& to, std::uint64_t id, OperatorAnswer answer);
+  void refuse(const Link& to, std::uint64_t id, Error error, Instant now);
 
   Services services_;
   Jobs& jobs_;

@@ -87,9 +87,15 @@ Result<void> Registry::check_loaded() const {
 // ---- time
 
 void Registry::start(Instant now) {
-  // At once: their rows are durable already, and thousands may be knocking whom a refusal would delay.
-  for (const auto& [key, node] : nodes_)
-    if (!node.summary.revoked) out_.now(AdmitPeer{key, Admission::kMember});
+  // Admitted at once: their rows are durable already, and thousands may be knocking whom a refusal would delay.
+  for (auto& [key, node] : nodes_) {
+    node.ended = now >= node.members_until();
+    if (node.summary.revoked) continue;
+    if (node.ended)
+      news_.left.push_back(key);  // a round that goes on does not wait for it
+    else
+      out_.now(AdmitPeer{key, Admission::kMember});
+  }
   Batch batch;
   for (auto at = tokens_.begin(); at != tokens_.end();) {
     Token& token = at->second;
@@ -100,7 +106,7 @@ void Registry::start(Instant now) {
     }
     // A node that enrolled but never joined may have missed our answer and asks again.
     const Node* node = token.row.spent_by ? find(*token.row.spent_by) : nullptr;
-    if (!token.row.spent_by || (node != nullptr && node->summary.last_seen == Instant{})) admit(token);
+    if (!token.row.spent_by || (node != nullptr && !node->ended && node->summary.last_seen == Instant{})) admit(token);
     if (token.row.spent_by && token.admitted) out_.now(SetTimer{expel_timer(at->first), kEnrolmentGrace});
     ++at;
   }
@@ -108,6 +114,7 @@ void Registry::start(Instant now) {
 }
 
 void Registry::tick(Instant now) {
+  judge_memberships(now);
   Batch batch;
   for (auto& [key, node] : nodes_) {
     if (std::exchange(node.unsaved, false) && !node.summary.revoked) persist_node(node, batch);
@@ -196,6 +203,10 @@ Result<void> Registry::judge_enrolment(const Link& from, const Certificate& cert
   if (from.peer != certificate.delegation.one_time_curve)
     return unexpected(ErrorCode::kPermissionDenied, "enrolment must come over the key of its own join token");
   COVEY_TRY_VOID(judge_token(certificate, now));
+  if (now >= certificate.delegation.members_until)
+    return unexpected(ErrorCode::kPermissionDenied, "memberships made with this join token ended at " +
+                                                        iso8601(certificate.delegation.members_until) + ", it is " +
+                                                        iso8601(now) + "; ask the operator for a new one");
   return judge_identity(certificate);
 }
 
@@ -225,8 +236,10 @@ void Registry::add_node(const Certificate& certificate, Instant now) {
   act.who = certificate.curve;
   act.text = std::string(covey::name_of(certificate.role())) + " " + certificate.name;
   records_.persist(std::move(batch), {std::move(act)});
+  node.ended = now >= node.members_until();  // of one from our own folder
+  const bool admitted = !node.ended;
   nodes_[certificate.curve] = std::move(node);
-  out_.after(AdmitPeer{certificate.curve, Admission::kMember});
+  if (admitted) out_.after(AdmitPeer{certificate.curve, Admission::kMember});
   out_.log(LogLevel::kInfo, "node_enrolled",
            {{"node", certificate.name}, {"key", short_hex(certificate.curve)},
             {"role", covey::name_of(certificate.role())}});
@@ -264,7 +277,7 @@ void Registry::enrol_given(const Certificate& certificate, Instant now) {
   if (judged) {
     // At once: it is in the configuration whatever becomes of our disk, and the operator may be
     // knocking already.
-    out_.now(AdmitPeer{certificate.curve, Admission::kMember});
+    if (now < certificate.delegation.members_until) out_.now(AdmitPeer{certificate.curve, Admission::kMember});
     return add_node(certificate, now);
   }
   out_.log(LogLevel::kError, "enrolment_refused",
@@ -292,6 +305,8 @@ void Registry::refuse_join(const Link& to, Error error, Duration retry_after, In
 }
 
 void Registry::join(const Link& from, const Join& message, Instant now) {
+  if (const Node* ended = ended_member(from.peer, now))
+    return refuse_join(from, membership_over(*ended), Duration{}, now);
   Node* node = find(from.peer);
   if (node == nullptr) return;  // the allow-list is about to forget it
   if (const auto version = negotiate(config_.protocol, range_of(message)); !version)
@@ -327,6 +342,7 @@ void Registry::answer_again(Node& node, const Link& from, const Join& join, Inst
     out_.say(from, std::move(answer));
   else
     out_.send(from, std::move(answer));  // nobody hears of an epoch that a crash could undo
+  tell_renewal(node);
   refuse_newcomer(node, now);
 }
 
@@ -371,6 +387,7 @@ void Registry::accept_join(Node& node, const Link& from, const Join& join, Insta
   }
   if (Token* token = token_of(node)) expel(*token);
   out_.send(from, accepted(node, join));
+  tell_renewal(node);
   const Capability& has = node.summary.capability;
   out_.log(LogLevel::kInfo, "node_joined",
            {{"node", node.summary.name}, {"key", short_hex(from.peer)}, {"role", covey::name_of(node.summary.role)},

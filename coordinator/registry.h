@@ -1,4 +1,5 @@
-// Who may take part and who is there: tokens, certificates, nodes, their links and liveness.
+// Who may take part, until when, and who is there: tokens, certificates, renewals, nodes, their links
+// and liveness.
 // Every change is persisted here; what a change means for running rounds is told by RegistryNews.
 #pragma once
 #include <map>
@@ -32,6 +33,8 @@ inline constexpr std::uint32_t kStrangerRefusalsPerWindow = 20; // logged, of al
 struct Node {
   NodeSummary summary;             // `connected` is kept true to `link`
   Certificate certificate;
+  std::optional<Renewal> renewal;  // the newest
+  bool ended = false;              // its membership was over at the last tick: it is not admitted
   std::optional<Link> link;        // the live one
   std::uint64_t instance = 0;      // of the process behind `link`
   Instant heard;                   // last sign of life
@@ -44,12 +47,14 @@ struct Node {
   Budget joins{kJoinsPerWindow};                    // that cost something: each is logged and told to the jobs
   Budget refusals{1};                 // of its messages that are logged
   bool unsaved = false;            // last_seen or its capability changed; the next tick persists it
+
+  Instant members_until() const { return membership_end(certificate, renewal); }
 };
 
 struct RegistryNews {              // what happened to nodes in one event
   std::vector<PeerKey> joined;
   std::vector<PeerKey> relinked;   // the same process over a new connection: what was on its way may be lost
-  std::vector<PeerKey> left;       // said goodbye: not coming back for this round
+  std::vector<PeerKey> left;       // said goodbye, or its membership ended: not coming back for this round
   std::vector<PeerKey> lost;       // silent for kLinkTimeout: may come back
   std::vector<PeerKey> revoked;
 };
@@ -63,9 +68,10 @@ class Registry {
   };
   Registry(Config config, Outbox& out, Journal& journal, RecordBook& records);  // all outlive this
 
-  // ---- from rows, in key order (cert/ comes before node/). Errors: kCorrupted.
+  // ---- from rows, in key order (cert/ comes before node/ and renewal/). Errors: kCorrupted.
   Result<void> load_certificate(const PeerKey& key, ByteSpan value);
   Result<void> load_node(const PeerKey& key, ByteSpan value);
+  Result<void> load_renewal(const PeerKey& key, ByteSpan value);
   Result<void> load_token(ByteSpan value);
   Result<void> check_loaded() const;
 
@@ -74,7 +80,9 @@ class Registry {
   bool timer_fired(const std::string& name, Instant now);
 
   void enrol(const Link& from, const Enrol& message, Instant now);
-  void enrol_given(const Certificate& certificate, Instant now);  // from our own folder; known: nothing
+  // From our own folder; what is known already, or older: nothing.
+  void enrol_given(const Certificate& certificate, Instant now);
+  void renew_given(const Renewal& renewal, Instant now);
   void join(const Link& from, const Join& message, Instant now);
   void heartbeat(const Link& from, const Heartbeat& message, Instant now);
   void leave(const Link& from, Instant now);
@@ -82,13 +90,17 @@ class Registry {
 
   // ---- operator verbs
   Result<std::string> register_token(const Delegation& delegation, const PeerKey& by, Instant now);
+  Result<std::string> register_renewal(const Renewal& renewal, const PeerKey& by, Instant now);
   Result<std::string> revoke(const std::string& name_or_key, const PeerKey& by, Instant now);
   std::vector<NodeSummary> page(std::uint32_t after) const;  // at most kPageRowsMax, by key
 
   bool may_log_refusal(const PeerKey& peer, Instant now);   // one per node and window; few of strangers
 
   // ---- look-ups
-  Node* find(const PeerKey& peer);          // enrolled and not revoked, or null
+  Node* find(const PeerKey& peer);          // enrolled and not revoked, or null; one that ended has no link
+  // The member that may do what `role` does, at this moment. Errors: kPermissionDenied, with why
+  // (unknown, revoked, ended, another role) and the remedy.
+  Result<Node*> authorise(const PeerKey& peer, Role role, Instant now);
   const std::map<PeerKey, Node>& nodes() const { return nodes_; }
   std::string name_of(const PeerKey& peer) const;  // for logs: its name, or a short key
 
@@ -101,6 +113,12 @@ class Registry {
   Result<void> judge_token(const Certificate& certificate, Instant now) const;
   Result<void> judge_identity(const Certificate& certificate) const;
   void add_node(const Certificate& certificate, Instant now);
+  void judge_memberships(Instant now);
+  void end_membership(Node& node);
+  Result<void> judge_renewal(const Renewal& renewal, const Node& node, Instant now) const;
+  void renew(Node& node, const Renewal& renewal, const PeerKey& by, Instant now);
+  void tell_renewal(const Node& node);
+  const Node* ended_member(const PeerKey& peer, Instant now) const;
   void accept_join(Node& node, const Link& from, const Join& join, Instant now);
   void answer_again(Node& node, const Link& from, const Join& join, Instant now);
   JoinAccepted accepted(const Node& node, const Join& join) const;
@@ -124,6 +142,11 @@ class Registry {
   RegistryNews news_;
   Budget stranger_refusals_{kStrangerRefusalsPerWindow};
 };
+
+inline constexpr Duration kClockSlack = std::chrono::hours(24);  // of the machine that made a token or renewal
+
+// What a member is told whose membership is over: when, and the remedy.
+Error membership_over(const Node& node);
 
 inline constexpr Duration kEnrolmentGrace = std::chrono::seconds(60);  // for a repeated Enrol after a lost answer
 

@@ -24,6 +24,10 @@ bool is_key_prefix(const std::string& text) {
 
 Result<std::string> Registry::register_token(const Delegation& delegation, const PeerKey& by, Instant now) {
   COVEY_TRY_VOID(verify(delegation, config_.authority, now));
+  if (delegation.members_until <= now || delegation.members_until > now + kMembershipMax + kClockSlack)
+    return unexpected(ErrorCode::kInvalidArgument,
+                      "memberships of this token would last until " + iso8601(delegation.members_until) +
+                          ": must lie after now, " + iso8601(now) + ", and within ten years; name another --valid");
   const std::string name = hex(delegation.token.span());
   if (const auto at = tokens_.find(delegation.token); at != tokens_.end()) {
     if (at->second.row.delegation == delegation) return "token " + name + " is registered already";
@@ -87,9 +91,9 @@ Result<std::string> Registry::revoke(const std::string& name_or_key, const PeerK
   const std::string name = node->summary.name + " (" + short_hex(key) + ")";
   if (node->summary.revoked) return name + " is revoked already";
   const auto operators = std::count_if(nodes_.begin(), nodes_.end(), [](const auto& entry) {
-    return entry.second.summary.role == Role::kOperator && !entry.second.summary.revoked;
+    return entry.second.summary.role == Role::kOperator && !entry.second.summary.revoked && !entry.second.ended;
   });
-  if (node->summary.role == Role::kOperator && operators == 1)
+  if (node->summary.role == Role::kOperator && !node->ended && operators == 1)
     return unexpected(ErrorCode::kInvalidArgument,
                       name + " is the only operator: nobody could give another order; enrol a second one first "
                              "(`covey token --role operator`)");
@@ -126,6 +130,9 @@ std::vector<NodeSummary> Registry::page(std::uint32_t after) const {
   for (auto at = std::next(nodes_.begin(), after); at != nodes_.end() && rows.size() < kPageRowsMax; ++at) {
     NodeSummary row = at->second.summary;
     if (at->second.link) row.last_seen = at->second.heard;
+    row.signing = at->second.certificate.signing;
+    row.members_until = at->second.members_until();
+    if (at->second.renewal) row.renewal = at->second.renewal->serial;
     row.capability.device = shortened(std::move(row.capability.device), kDeviceShown);
     rows.push_back(std::move(row));
   }

@@ -65,6 +65,7 @@ std::string client_metrics_key(JobId job, std::uint32_t round, const PeerKey& pe
 }
 std::string node_key(const PeerKey& peer) { return "node/" + peer_text(peer); }
 std::string cert_key(const PeerKey& peer) { return "cert/" + peer_text(peer); }
+std::string renewal_key(const PeerKey& peer) { return "renewal/" + peer_text(peer); }
 std::string token_key(const TokenId& token) { return "token/" + hex(token.span()); }
 std::string journal_key(std::uint64_t sequence) { return "journal/" + hex_number(sequence); }
 std::string audit_key(std::uint64_t sequence) { return std::string(kAuditTable) + hex_number(sequence); }
@@ -202,6 +203,17 @@ Result<Certificate> certificate_of_value(ByteSpan bytes) {
     auto certificate = decode_certificate(in.blob());
     if (!certificate) return unexpected(ErrorCode::kCorrupted, "certificate: " + certificate.error().message);
     row = std::move(*certificate);
+    return {};
+  });
+}
+
+Bytes renewal_value(const Renewal& renewal) { return ByteWriter().u8(kVersion).blob(encode(renewal)).take(); }
+
+Result<Renewal> renewal_of_value(ByteSpan bytes) {
+  return decode<Renewal>(bytes, "renewal", [](ByteReader& in, Renewal& row) -> Result<void> {
+    auto renewal = decode_renewal(in.blob());
+    if (!renewal) return unexpected(ErrorCode::kCorrupted, "renewal: " + renewal.error().message);
+    row = std::move(*renewal);
     return {};
   });
 }

@@ -23,6 +23,7 @@ std::string round_metrics_key(JobId job, std::uint32_t round);     // metric/<jo
 std::string client_metrics_key(JobId job, std::uint32_t round, const PeerKey& peer);  // .../<peer>
 std::string node_key(const PeerKey& peer);                // node/<peer>: NodeSummary
 std::string cert_key(const PeerKey& peer);                // cert/<peer>: Certificate
+std::string renewal_key(const PeerKey& peer);             // renewal/<peer>: the newest Renewal
 std::string token_key(const TokenId& token);              // token/<id>
 std::string journal_key(std::uint64_t sequence);          // journal/<sequence>
 inline constexpr std::string_view kAuditTable = "audit/";
@@ -80,6 +81,7 @@ Bytes encode(const RoundRow& row);
 Bytes encode(const UpdateRow& row);
 Bytes encode(const TokenRow& row);
 Bytes certificate_value(const Certificate& certificate);
+Bytes renewal_value(const Renewal& renewal);
 Bytes epoch_value(std::uint64_t epoch);
 // Errors: kCorrupted naming the table.
 Result<std::uint64_t> epoch_of_value(ByteSpan bytes);  // from 1 to kEpochMax
@@ -89,6 +91,7 @@ Result<RoundRow> decode_round_row(ByteSpan bytes);
 Result<UpdateRow> decode_update_row(ByteSpan bytes);
 Result<TokenRow> decode_token_row(ByteSpan bytes);
 Result<Certificate> certificate_of_value(ByteSpan bytes);
+Result<Renewal> renewal_of_value(ByteSpan bytes);
 
 // Every blob that the rows refer to. A driver may erase all others before the machine starts: they
 // were left by a crash between a file and its row. Errors: kCorrupted naming the row.

@@ -54,6 +54,7 @@ void write_frame(Frame::Builder to, const Message& message) {
     void operator()(const BulkHello&) { to.setBulkHello(); }
     void operator()(const OperatorRequest& m) { write(to.initOperatorRequest(), m); }
     void operator()(const OperatorReply& m) { write(to.initOperatorReply(), m); }
+    void operator()(const MembershipRenewed& m) { codec::write_renewal(to.initMembershipRenewed(), m.renewal); }
   };
   std::visit(Writer{to}, message);
 }
@@ -118,6 +119,8 @@ Message read_frame(Frame::Reader from, std::optional<Error>& refusal) {
       return read(at("OperatorRequest"), from.getOperatorRequest());
     case Frame::OPERATOR_REPLY:
       return read(at("OperatorReply"), from.getOperatorReply());
+    case Frame::MEMBERSHIP_RENEWED:
+      return MembershipRenewed{at("MembershipRenewed").renewal("renewal", from.getMembershipRenewed())};
   }
   at("Frame").refuse("message", std::to_string(static_cast<unsigned>(from.which())),
                      "is no message of this version: use the same version of Covey on both sides");

@@ -59,4 +59,8 @@ inline void write_delegation(schema::Delegation::Builder to, const Delegation& d
   write<capnp::Data::Reader>(to, delegation);
 }
 
+inline void write_renewal(schema::Renewal::Builder to, const Renewal& renewal) {
+  write<capnp::Data::Reader>(to, renewal);
+}
+
 }  // namespace covey::codec

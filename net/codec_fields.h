@@ -124,10 +124,19 @@ class Fields {
   Delegation delegation(const char* field, Reader value) const {
     const Fields f = in(field);
     return {f.fixed<TokenId>("token", value.getToken()),
-            f.enumerator("role", value.getRole(), Role::kOperator),
+            f.enumerator("role", value.getRole(), kRoleLast),
             f.instant("expires", value.getExpires()),
+            f.instant("members_until", value.getMembersUntil()),
             f.fixed<PeerKey>("one_time_curve", value.getOneTimeCurve()),
             f.fixed<VerifyKey>("one_time_signing", value.getOneTimeSigning()),
+            f.fixed<Signature>("signature", value.getSignature())};
+  }
+  template <class Reader>
+  Renewal renewal(const char* field, Reader value) const {
+    const Fields f = in(field);
+    return {f.fixed<PeerKey>("curve", value.getCurve()), f.fixed<VerifyKey>("signing", value.getSigning()),
+            f.instant("valid_until", value.getValidUntil()),
+            f.within("serial", value.getSerial(), 1, kRenewalSerialMax),
             f.fixed<Signature>("signature", value.getSignature())};
   }
 
@@ -193,9 +202,18 @@ void write(Builder to, const Delegation& delegation) {
   to.setToken(data_of<Data>(delegation.token.span()));
   to.setRole(static_cast<std::uint8_t>(delegation.role));
   to.setExpires(unix_nanos(delegation.expires));
+  to.setMembersUntil(unix_nanos(delegation.members_until));
   to.setOneTimeCurve(data_of<Data>(delegation.one_time_curve.span()));
   to.setOneTimeSigning(data_of<Data>(delegation.one_time_signing.span()));
   to.setSignature(data_of<Data>(delegation.signature.span()));
+}
+template <class Data, class Builder>
+void write(Builder to, const Renewal& renewal) {
+  to.setCurve(data_of<Data>(renewal.curve.span()));
+  to.setSigning(data_of<Data>(renewal.signing.span()));
+  to.setValidUntil(unix_nanos(renewal.valid_until));
+  to.setSerial(renewal.serial);
+  to.setSignature(data_of<Data>(renewal.signature.span()));
 }
 
 }  // namespace covey::codec

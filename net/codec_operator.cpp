@@ -39,6 +39,9 @@ void write_verb(Verb::Builder to, const ReadJournal& verb) {
 
 void write_verb(Verb::Builder to, const ListAudit& verb) { to.setListAudit(verb.after); }
 void write_verb(Verb::Builder to, const ListLedger& verb) { to.setListLedger(verb.after); }
+void write_verb(Verb::Builder to, const RegisterRenewal& verb) {
+  write_renewal(to.initRegisterRenewal(), verb.renewal);
+}
 
 SubmitJob submit_job(const Fields& fields, schema::SubmitJob::Reader from) {
   return {from.getNonce(), fields.blob("job", from.getJob(), kJobTomlBytesMax)};
@@ -76,6 +79,8 @@ OperatorVerb read_verb(const Fields& fields, Verb::Reader from) {
       return ListAudit{from.getListAudit()};
     case Verb::LIST_LEDGER:
       return ListLedger{from.getListLedger()};
+    case Verb::REGISTER_RENEWAL:
+      return RegisterRenewal{fields.renewal("register_renewal", from.getRegisterRenewal())};
   }
   fields.refuse("verb", std::to_string(static_cast<unsigned>(from.which())),
                 "is no verb of this version: use the same version of Covey on both sides");

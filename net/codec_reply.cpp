@@ -100,18 +100,24 @@ void write_row(schema::NodeSummary::Builder to, const NodeSummary& node) {
   write(to.initCapability(), node.capability);
   to.setEnrolled(unix_nanos(node.enrolled));
   to.setLastSeen(unix_nanos(node.last_seen));
+  to.setSigning(wire_data(node.signing.span()));
+  to.setMembersUntil(unix_nanos(node.members_until));
+  to.setRenewal(node.renewal);
 }
 
 NodeSummary read_row(const Fields& fields, schema::NodeSummary::Reader from) {
   NodeSummary node;
   node.key = fields.fixed<PeerKey>("key", from.getKey());
   node.name = fields.name("name", from.getName());
-  node.role = fields.enumerator("role", from.getRole(), Role::kOperator);
+  node.role = fields.enumerator("role", from.getRole(), kRoleLast);
   node.revoked = from.getRevoked();
   node.connected = from.getConnected();
   node.capability = fields.capability("capability", from.getCapability());
   node.enrolled = fields.instant("enrolled", from.getEnrolled());
   node.last_seen = fields.instant("last_seen", from.getLastSeen());
+  node.signing = fields.fixed<VerifyKey>("signing", from.getSigning());
+  node.members_until = fields.instant("members_until", from.getMembersUntil());
+  node.renewal = fields.within("renewal", from.getRenewal(), 0, kRenewalSerialMax);
   return node;
 }
 

@@ -24,7 +24,7 @@ std::string describe(LinkState state, const std::string& address) {
              ": check the address, that the coordinator runs, and the firewall";
     case LinkState::kRefused:
       return address +
-             " refused: this key is not known to the coordinator (revoked, or the token is spent or expired)";
+             " refused: this key is not known to the coordinator (revoked, its membership ended, or the token is spent or expired)";
     case LinkState::kForeign:
       return "the coordinator's key at " + address +
              " differs from the pinned one, or it is not a Covey coordinator: check the address, or ask for "

@@ -66,6 +66,9 @@ Population::Spread Population::spread() const {
   return spread;
 }
 
+// Beyond every simulated day, and within the ten years that a token may give on the first.
+const Instant kSimMembersUntil = instant_of_nanos(1'700'000'000'000'000'000) + std::chrono::hours(24 * 3000);
+
 SigningKey sim_authority(std::uint64_t seed) { return SigningKey::from_seed(secret_from(Random(seed).split("authority"))); }
 SigningKey sim_record_key(std::uint64_t seed) { return SigningKey::from_seed(secret_from(Random(seed).split("record"))); }
 
@@ -75,7 +78,7 @@ SimIdentity sim_identity(std::uint64_t seed, const std::string& name, Role role,
   const CurveKey one_time_curve = CurveKey::from_secret(secret_from(random.split("one-time-curve")));
   const SigningKey signing = SigningKey::from_seed(secret_from(random.split("signing")));
   const CurveKey curve = CurveKey::from_secret(secret_from(random.split("curve")));
-  Delegation delegation{{}, role, expires, one_time_curve.public_key(), one_time.public_key(), {}};
+  Delegation delegation{{}, role, expires, kSimMembersUntil, one_time_curve.public_key(), one_time.public_key(), {}};
   Random token = random.split("token");
   for (std::uint8_t& byte : delegation.token.bytes) byte = static_cast<std::uint8_t>(token.next());
   sign(delegation, sim_authority(seed));

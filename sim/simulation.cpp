@@ -118,6 +118,8 @@ NodeParts client_parts(const SimulationRequest& request, const Population& popul
   ClientConfig config;
   config.coordinator = {cast.coordinator.key, 1};
   config.capability = capability;
+  config.certificate = cast.clients[index].certificate;
+  config.authority = sim_authority(request.seed).public_key();
   const std::uint64_t instances = Random(request.seed).split("instance", index).next();
   NodeParts parts;
   parts.key = key;

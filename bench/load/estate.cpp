@@ -11,6 +11,7 @@
 #include "bench/load/raw_socket.h"
 #include "coordinator/service/home.h"
 #include "coordinator/tables.h"
+#include "core/base/clock.h"
 #include "core/crypto/digest.h"
 #include "core/protocol/records.h"
 #include "core/service/identity.h"
@@ -66,6 +67,7 @@ void Estate::enrol(std::size_t nodes) {
     for (std::size_t b = 0; b < 8; ++b) delegation.token.bytes[b] = static_cast<std::uint8_t>(i >> (8 * b));
     delegation.token.bytes[8] = 1;
     delegation.expires = kEnrolled + std::chrono::hours(1);
+    delegation.members_until = SystemClock().now() + kMembershipDefault;
     delegation.one_time_curve = CurveKey::from_secret(secret_of("load one-time ", i)).public_key();
     delegation.one_time_signing = one_time.public_key();
     sign(delegation, authority);

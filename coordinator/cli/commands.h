@@ -26,6 +26,7 @@ struct TokenOptions {
   std::string home;
   std::string role = "client";
   std::string expires = "24h";
+  std::string valid = "365d";  // how long the membership lasts
   std::string output;  // empty: standard output
 };
 Result<int> token_command(const TokenOptions& options, Console& console);
@@ -99,6 +100,16 @@ struct RevokeOptions {
   std::string node;
 };
 Result<int> revoke_command(const RevokeOptions& options, Console& console);
+
+// ---- renew_command.cpp
+struct RenewOptions {
+  std::string home;
+  std::string node;            // name, or at least 6 hex digits of its key
+  bool all = false;
+  bool offline = false;        // this home's own operator, through a file that the coordinator reads at its start
+  std::string lasts = "365d";
+};
+Result<int> renew_command(const RenewOptions& options, Console& console);
 
 // ---- audit_command.cpp
 struct AuditOptions {

@@ -16,6 +16,7 @@
 
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/demo_training.h"
+#include "coordinator/cli/renewal.h"
 #include "coordinator/cli/session.h"
 #include "coordinator/service/home.h"
 #include "core/base/clock.h"
@@ -263,6 +264,24 @@ void compare_clocks(Examination& out, const std::vector<NodeSummary>& nodes) {
   }
 }
 
+void examine_memberships(Examination& out, const std::vector<NodeSummary>& nodes) {
+  constexpr std::size_t kNamed = 5;
+  const Instant now = SystemClock().now();
+  std::size_t ended = 0, soon = 0;
+  std::string names;
+  for (const NodeSummary& node : nodes) {
+    const std::string standing = standing_of(node, now);
+    if (standing.empty()) continue;
+    ++(standing == "ended" ? ended : soon);
+    if (ended + soon <= kNamed)
+      names += (names.empty() ? ": " : ", ") + node.name + " (" + date_text(node.members_until).substr(0, 10) + ")";
+  }
+  if (ended + soon == 0) return out.ok("memberships", "none ends within 30 days");
+  if (ended + soon > kNamed) names += " and " + std::to_string(ended + soon - kNamed) + " more";
+  out.warn("memberships", std::to_string(ended) + " ended, " + std::to_string(soon) + " end within 30 days" + names,
+           "`covey renew NODE` or `covey renew --all`, with the authority's key; `covey revoke` those that are not to come back");
+}
+
 void examine_coordinator(Examination& out, const std::string& home) {
   MemoryBlobs blobs;
   auto session = Session::open(home, blobs);
@@ -287,6 +306,7 @@ void examine_coordinator(Examination& out, const std::string& home) {
   out.ok("coordinator", "answers; " + std::to_string(connected) + " of " + std::to_string(clients) +
                             " clients are connected");
   compare_clocks(out, *nodes);
+  examine_memberships(out, *nodes);
 }
 
 }  // namespace

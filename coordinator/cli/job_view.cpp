@@ -161,20 +161,23 @@ JsonObject to_json(const ClientMetrics& metrics) {
       .add("held_out_targets", metrics.evaluation.targets);
 }
 
-JsonObject to_json(const NodeSummary& node) {
+JsonObject to_json(const NodeSummary& node, Instant now) {
   return JsonObject()
       .add("name", node.name)
       .add("key", hex(node.key.span()))
       .add("role", name_of(node.role))
-      .add("state", node.revoked     ? "revoked"
-                    : node.connected ? "connected"
-                                     : "away")
+      .add("state", node.revoked                ? "revoked"
+                    : now >= node.members_until ? "ended"
+                    : node.connected            ? "connected"
+                                                : "away")
       .add("device", node.capability.device)
       .add("cores", node.capability.cores)
       .add("memory_bytes", node.capability.memory_bytes)
       .add("gflops", node.capability.gflops)
       .add("enrolled", unless_epoch(node.enrolled))
-      .add("last_seen", unless_epoch(node.last_seen));
+      .add("last_seen", unless_epoch(node.last_seen))
+      .add("members_until", iso8601(node.members_until))
+      .add("renewal", node.renewal);
 }
 
 JsonObject to_json(const JournalEntry& entry) {

@@ -40,7 +40,7 @@ std::string round_progress(const JobSummary& summary, double seconds_in_round);
 JsonObject to_json(const JobSummary& summary);
 JsonObject to_json(const RoundMetrics& metrics, JobId job, std::uint32_t rounds);
 JsonObject to_json(const ClientMetrics& metrics);
-JsonObject to_json(const NodeSummary& node);
+JsonObject to_json(const NodeSummary& node, Instant now);
 JsonObject to_json(const JournalEntry& entry);
 
 bool is_over(JobState state);

@@ -30,6 +30,7 @@ struct Chosen {
   ReportOptions report;
   GenerateOptions generate;
   RevokeOptions revoke;
+  RenewOptions renew;
   AuditOptions audit;
   DemoOptions demo;
 };
@@ -82,10 +83,13 @@ void add_setup(CLI::App& app, Chosen& chosen) {
   CLI::App* token =
       add_with_home(app, chosen, "token", "Make a join token: one line that lets one node in, once",
                     "covey token --expires 2h -o hospital-a.token");
-  token->add_option("--role", chosen.token.role, "client or operator")
+  token->add_option("--role", chosen.token.role, "client, operator or aggregator")
       ->capture_default_str()
-      ->check(CLI::IsMember({"client", "operator"}));
+      ->check(CLI::IsMember({"client", "operator", "aggregator"}));
   token->add_option("--expires", chosen.token.expires, "How long it can be used: a number and s, m, h or d")
+      ->capture_default_str();
+  token->add_option("--valid", chosen.token.valid,
+                    "How long the membership lasts that is made with it, from now: 1 hour to 10 years")
       ->capture_default_str();
   token->add_option("-o,--output", chosen.token.output,
                     "Write it into this new file (mode 0600) instead of standard output");
@@ -234,6 +238,19 @@ void add_nodes(CLI::App& app, Chosen& chosen) {
   revoke->callback([&chosen] {
     chosen.revoke.home = chosen.home;
     chosen.run = [&chosen](Console& console) { return revoke_command(chosen.revoke, console); };
+  });
+
+  CLI::App* renew = add_with_home(app, chosen, "renew", "Let members stay longer, or in again after their end",
+                                  "covey renew hospital-a --for 365d");
+  renew->add_option("NODE", chosen.renew.node, "Its name, or at least 6 hex digits of its key");
+  renew->add_flag("--all", chosen.renew.all, "Everyone who is not revoked and has less time left");
+  renew->add_flag("--offline", chosen.renew.offline,
+                  "This home's own operator, without the coordinator, which reads it at its next start");
+  renew->add_option("--for", chosen.renew.lasts, "How long from now: a number and s, m, h or d, 1 hour to 10 years")
+      ->capture_default_str();
+  renew->callback([&chosen] {
+    chosen.renew.home = chosen.home;
+    chosen.run = [&chosen](Console& console) { return renew_command(chosen.renew, console); };
   });
 
   CLI::App* doctor =

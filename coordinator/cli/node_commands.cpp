@@ -1,6 +1,7 @@
 // covey nodes, revoke.
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/job_view.h"
+#include "coordinator/cli/renewal.h"
 #include "coordinator/cli/session.h"
 #include "core/base/clock.h"
 #include "core/service/exit_code.h"
@@ -13,27 +14,33 @@ Result<int> nodes_command(const std::string& home, Console& console) {
   COVEY_TRY(const auto session, Session::open(home, blobs));
   COVEY_TRY(const auto nodes, session->nodes());
   const Instant now = SystemClock().now();
-  Table table({"NAME", "KEY", "ROLE", "STATE", "LAST SEEN", "DEVICE", "CORES", "MEMORY", "GFLOP/S"},
-              {4, 6, 7, 8});
+  Table table({"NAME", "KEY", "ROLE", "STATE", "LAST SEEN", "MEMBER UNTIL", "DEVICE", "CORES", "MEMORY", "GFLOP/S"},
+              {4, 7, 8, 9});
   bool clients = false;
   for (const NodeSummary& node : nodes) {
-    console.object(to_json(node));
+    console.object(to_json(node, now));
     clients = clients || node.role == Role::kClient;
     const bool known = node.capability.cores != 0;
     const bool operates = node.role == Role::kOperator;
     table.add({node.name, short_hex(node.key), name_of(node.role),
-               node.revoked     ? "revoked"
-               : operates       ? ""
-               : node.connected ? "connected"
-                                : "away",
+               node.revoked                ? "revoked"
+               : now >= node.members_until ? "ended"
+               : operates                  ? ""
+               : node.connected            ? "connected"
+                                           : "away",
                node.last_seen == Instant{}
                    ? "-"
                    : duration_text(seconds(std::max(Duration{}, now - node.last_seen))) + " ago",
+               date_text(node.members_until).substr(0, 10),
                node.capability.device, known ? std::to_string(node.capability.cores) : "",
                known ? bytes_text(node.capability.memory_bytes) : "",
                known ? fixed_text(node.capability.gflops, 0) : ""});
   }
   console.table(table);
+  for (const NodeSummary& node : nodes)
+    if (const std::string standing = standing_of(node, now); !standing.empty())
+      console.warn("The membership of " + node.name + (standing == "ended" ? " ended " : " ends ") +
+                   date_text(node.members_until) + " UTC; `covey renew " + node.name + "` makes it longer.");
   if (!clients) console.line("No client has enrolled yet; make a join token with `covey token`.");
   return kExitOk;
 }

@@ -1,6 +1,7 @@
 #include "coordinator/cli/session.h"
 
 #include "coordinator/service/home.h"
+#include "core/base/clock.h"
 #include "core/protocol/limits.h"
 #include "core/protocol/manifest.h"
 
@@ -52,9 +53,20 @@ Result<void> Session::reconnect() {
   return {};
 }
 
+// The coordinator does not say why it does not let a key in; our own certificate may.
+Error Session::explained(Error error) const {
+  const Instant end = membership_.certificate.delegation.members_until;
+  if (error.code != ErrorCode::kPermissionDenied || SystemClock().now() < end) return error;
+  error.message += "; by its certificate this operator was a member until " + iso8601(end) +
+                   ": unless it was renewed since, run `covey renew --offline` with the authority's key at hand";
+  return error;
+}
+
 Result<OperatorAnswer> Session::ask(OperatorVerb verb) {
   const std::uint64_t id = next_request_++;
-  COVEY_TRY(Message reply, caller_->call(OperatorRequest{id, std::move(verb)}, kAnswerTimeout));
+  auto said = caller_->call(OperatorRequest{id, std::move(verb)}, kAnswerTimeout);
+  if (!said) return unexpected(explained(said.error()));
+  Message reply = std::move(*said);
   auto* const answer = std::get_if<OperatorReply>(&reply);
   if (answer == nullptr)
     return unexpected(ErrorCode::kInternal, std::string("the coordinator answered a command with ") +

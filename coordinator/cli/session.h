@@ -60,6 +60,7 @@ class Session {
   Result<void> reconnect();
 
  private:
+  Error explained(Error error) const;
   static Result<void> add_page(std::vector<ChainRecord>& all, ChainRows page);
   Session(Membership membership, CurveKey key, BlobStore& blobs);
   BlobStore& blobs_;

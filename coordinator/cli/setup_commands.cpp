@@ -40,16 +40,17 @@ Result<int> init_command(const InitOptions& options, Console& console) {
 
 Result<int> token_command(const TokenOptions& options, Console& console) {
   COVEY_TRY(const Role role, role_from(options.role));
-  COVEY_TRY(const Duration valid, duration_from("--expires", options.expires, std::chrono::minutes(1),
-                                                std::chrono::hours(24 * 90)));
+  COVEY_TRY(const Duration expires, duration_from("--expires", options.expires, std::chrono::minutes(1),
+                                                  std::chrono::hours(24 * 90)));
+  COVEY_TRY(const Duration valid, duration_from("--valid", options.valid, kMembershipMin, kMembershipMax));
   MemoryBlobs blobs;
   COVEY_TRY(const auto session, Session::open(options.home, blobs));
-  COVEY_TRY(const std::string text, make_token(*session, {options.home, role, valid}));
+  COVEY_TRY(const std::string text, make_token(*session, {options.home, role, expires, valid}));
   if (!options.output.empty()) {
     COVEY_TRY_VOID(save_token(options.output, text));
     console.object(JsonObject().add("event", "token").add("role", name_of(role)).add("file", options.output));
-    console.line("Wrote " + options.output + ": a token for one " + name_of(role) + ", valid for " +
-                 options.expires + ". Whoever holds it can join once; carry it on a private way.");
+    console.line("Wrote " + options.output + ": a token for one " + name_of(role) + ", to be used within " +
+                 options.expires + "; the membership lasts " + options.valid + " from now. Whoever holds it can join once; carry it on a private way.");
     return kExitOk;
   }
   console.object(JsonObject().add("event", "token").add("role", name_of(role)).add("token", text));

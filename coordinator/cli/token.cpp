@@ -6,19 +6,25 @@
 
 namespace covey::cli {
 
+Result<SigningKey> authority_of(const std::string& home, const CoordinatorAddress& coordinator) {
+  COVEY_TRY(SigningKey authority, load_authority(home));
+  if (authority.public_key() == coordinator.authority) return authority;
+  return unexpected(ErrorCode::kPermissionDenied,
+                    authority_folder(home) +
+                        " holds another authority than the one this coordinator trusts; name the right "
+                        "folder with --home");
+}
+
 Result<std::string> make_token(Session& session, const TokenRequest& request) {
-  COVEY_TRY(const SigningKey authority, load_authority(request.home));
   const CoordinatorAddress& address = session.membership().coordinator;
-  if (authority.public_key() != address.authority)
-    return unexpected(ErrorCode::kPermissionDenied,
-                      authority_folder(request.home) +
-                          " holds another authority than the one this coordinator trusts; name the right "
-                          "folder with --home");
+  COVEY_TRY(const SigningKey authority, authority_of(request.home, address));
   SystemRandom random;
   JoinToken token{address, {}, SigningKey::generate(random), CurveKey::generate(random)};
   random.fill(token.delegation.token.bytes);
   token.delegation.role = request.role;
-  token.delegation.expires = SystemClock().now() + request.valid;
+  const Instant now = SystemClock().now();
+  token.delegation.expires = now + request.expires;
+  token.delegation.members_until = now + request.valid;
   token.delegation.one_time_curve = token.one_time_curve.public_key();
   token.delegation.one_time_signing = token.one_time_signing.public_key();
   sign(token.delegation, authority);

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "core/base/clock.h"
 #include "core/crypto/key_file.h"
 #include "core/service/identity.h"
 #include "core/service/text_file.h"
@@ -26,6 +27,7 @@ Result<Certificate> make_operator(const InitRequest& request, const SigningKey& 
   random.fill(token.delegation.token.bytes);
   token.delegation.role = Role::kOperator;
   token.delegation.expires = instant_of_nanos(0);  // spent: enrolment happens here, once
+  token.delegation.members_until = SystemClock().now() + kMembershipMax;
   token.delegation.one_time_curve = token.one_time_curve.public_key();
   token.delegation.one_time_signing = token.one_time_signing.public_key();
   sign(token.delegation, authority);
@@ -41,6 +43,24 @@ std::string coordinator_toml(const InitRequest& request) {
          "listen = \"" + std::string(request.host == "127.0.0.1" || request.host == "localhost" ? "127.0.0.1" : "0.0.0.0") +
          "\"\ncontrol-port = " + std::to_string(request.control_port) +
          "\nbulk-port = " + std::to_string(request.bulk_port) + "\n";
+}
+
+// The files of `folder` with this ending, in the order of their names.
+template <class T>
+Result<std::vector<T>> read_all(const std::string& folder, const char* ending, Result<T> (*decode)(ByteSpan)) {
+  std::vector<std::string> paths;
+  std::error_code code;
+  for (const auto& entry : fs::directory_iterator(folder, code))
+    if (entry.path().extension() == ending) paths.push_back(entry.path().string());
+  std::sort(paths.begin(), paths.end());
+  std::vector<T> all;
+  for (const std::string& path : paths) {
+    COVEY_TRY(Bytes encoded, read_file(path, kSmallFileBytesMax));
+    auto read = decode(encoded);
+    if (!read) return unexpected(in_context(path, read.error()));
+    all.push_back(std::move(*read));
+  }
+  return all;
 }
 
 }  // namespace
@@ -106,23 +126,14 @@ Result<CoordinatorHome> load_coordinator_home(const std::string& folder) {
                                                      "a version without it is made anew with `covey init`)");
   if (!record) return unexpected(record.error());
   CoordinatorHome home{CurveKey::from_secret(std::move(*secret)),
-                       std::make_shared<const SigningKey>(SigningKey::from_seed(std::move(*record))), std::move(*address), {}};
+                       std::make_shared<const SigningKey>(SigningKey::from_seed(std::move(*record))), std::move(*address), {}, {}};
   for (const auto& [fits, name] : {std::pair(home.curve.public_key() == home.address.curve, "curve.key"),
                                    std::pair(home.record->public_key() == home.address.record, "record.key")})
     if (!fits)
       return unexpected(ErrorCode::kCorrupted, folder + ": " + name + " does not fit address.bin; restore both from one backup");
 
-  std::vector<std::string> paths;
-  std::error_code code;
-  for (const auto& entry : fs::directory_iterator(folder + "/operators", code))
-    if (entry.path().extension() == ".cert") paths.push_back(entry.path().string());
-  std::sort(paths.begin(), paths.end());
-  for (const std::string& path : paths) {
-    COVEY_TRY(Bytes encoded, read_file(path, kSmallFileBytesMax));
-    auto certificate = decode_certificate(encoded);
-    if (!certificate) return unexpected(in_context(path, certificate.error()));
-    home.operators.push_back(std::move(*certificate));
-  }
+  COVEY_TRY(home.operators, read_all<Certificate>(folder + "/operators", ".cert", decode_certificate));
+  COVEY_TRY(home.renewals, read_all<Renewal>(folder + "/operators", ".renewal", decode_renewal));
   return home;
 }
 

@@ -1,6 +1,6 @@
 // The folders that `covey init` makes, and what lies in them (docs/identity.md):
 //   authority/    authority.key (0600): signs tokens. Keep it away from the coordinator's machine.
-//   coordinator/  curve.key, record.key, address.bin, operators/*.cert, coordinator.toml, data/
+//   coordinator/  curve.key, record.key, address.bin, operators/*.cert and *.renewal, coordinator.toml, data/
 //   operator/     the operator's own node: signing.key, curve.key, membership.bin
 #pragma once
 #include <memory>
@@ -25,7 +25,7 @@ struct InitRequest {
   std::uint16_t bulk_port = 7701;
   std::string operator_name = "operator";
 };
-// Makes all three. Errors: kAlreadyExists (keys are never overwritten) naming the folder.
+// Makes all three. The first operator is a member for kMembershipMax. Errors: kAlreadyExists (keys are never overwritten) naming the folder.
 Result<CoordinatorAddress> init_home(const InitRequest& request);
 
 Result<SigningKey> load_authority(const std::string& home);
@@ -36,6 +36,7 @@ struct CoordinatorHome {
   std::shared_ptr<const SigningKey> record;  // shared: as CoordinatorConfig::record_key
   CoordinatorAddress address;
   std::vector<Certificate> operators;  // of operators/*.cert
+  std::vector<Renewal> renewals;       // of operators/*.renewal
 };
 Result<CoordinatorHome> load_coordinator_home(const std::string& folder);
 

@@ -10,7 +10,7 @@ namespace covey {
 namespace {
 
 constexpr std::uint8_t kVersion = 1;
-constexpr AuditKind kLast = AuditKind::kRestored;
+constexpr AuditKind kLast = AuditKind::kRenewed;
 
 }  // namespace
 
@@ -29,6 +29,7 @@ const char* name_of(AuditKind kind) {
     case AuditKind::kAbandoned: return "abandoned";
     case AuditKind::kUpdateRefused: return "update refused";
     case AuditKind::kRestored: return "restored";
+    case AuditKind::kRenewed: return "renewed";
   }
   return "unknown";
 }

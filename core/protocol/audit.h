@@ -21,6 +21,7 @@ enum class AuditKind : std::uint8_t {
   kAbandoned,      // text: why
   kUpdateRefused,  // who: the client; text: why
   kRestored,       // from a backup; number: the epoch before
+  kRenewed,        // who: the node; actor: the operator; number: serial; text: role, name and until when
 };
 const char* name_of(AuditKind kind);  // "started", "enrolled", ...
 

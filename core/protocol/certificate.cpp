@@ -11,17 +11,20 @@ namespace covey {
 namespace {
 
 constexpr std::uint8_t kFormat = 1;
-constexpr std::uint8_t kAddressFormat = 2;  // 1 had no record key
+constexpr std::uint8_t kDelegationFormat = 2;  // 1 did not say how long the membership lasts
+constexpr std::uint8_t kAddressFormat = 2;     // 1 had no record key
 constexpr std::string_view kDelegationDomain = "covey delegation";
 constexpr std::string_view kCertificateDomain = "covey certificate";
+constexpr std::string_view kRenewalDomain = "covey renewal";
 constexpr std::string_view kTokenPrefix = "covey1-";
 constexpr std::size_t kHostBytesMax = 255;
 constexpr std::size_t kTokenTextBytesMax = 4096;
 
 ByteWriter signed_part(const Delegation& delegation) {
   ByteWriter out;
-  out.u8(kFormat).fixed(delegation.token).u8(static_cast<std::uint8_t>(delegation.role));
-  out.instant(delegation.expires).fixed(delegation.one_time_curve).fixed(delegation.one_time_signing);
+  out.u8(kDelegationFormat).fixed(delegation.token).u8(static_cast<std::uint8_t>(delegation.role));
+  out.instant(delegation.expires).instant(delegation.members_until);
+  out.fixed(delegation.one_time_curve).fixed(delegation.one_time_signing);
   return out;
 }
 
@@ -29,6 +32,13 @@ ByteWriter signed_part(const Certificate& certificate) {
   ByteWriter out;
   out.u8(kFormat).text(certificate.name).fixed(certificate.signing).fixed(certificate.curve);
   out.blob(encode(certificate.delegation));
+  return out;
+}
+
+ByteWriter signed_part(const Renewal& renewal) {
+  ByteWriter out;
+  out.u8(kFormat).fixed(renewal.curve).fixed(renewal.signing);
+  out.instant(renewal.valid_until).u64(renewal.serial);
   return out;
 }
 
@@ -54,12 +64,20 @@ Result<void> check_node_name(const std::string& name) {
                                                      " characters of A-Z a-z 0-9 . _ -");
 }
 
-const char* name_of(Role role) { return role == Role::kOperator ? "operator" : "client"; }
+const char* name_of(Role role) {
+  switch (role) {
+    case Role::kClient: return "client";
+    case Role::kOperator: return "operator";
+    case Role::kAggregator: return "aggregator";
+  }
+  return "unknown";
+}
 
 Result<Role> role_from(std::string_view name) {
-  if (name == "client") return Role::kClient;
-  if (name == "operator") return Role::kOperator;
-  return unexpected(ErrorCode::kInvalidArgument, "role " + setting_text(name) + R"(: must be "client" or "operator")");
+  for (const Role role : {Role::kClient, Role::kOperator, Role::kAggregator})
+    if (name == name_of(role)) return role;
+  return unexpected(ErrorCode::kInvalidArgument,
+                    "role " + setting_text(name) + R"(: must be "client", "operator" or "aggregator")");
 }
 
 Bytes encode(const Delegation& delegation) {
@@ -68,16 +86,18 @@ Bytes encode(const Delegation& delegation) {
 
 Result<Delegation> decode_delegation(ByteSpan bytes) {
   ByteReader in(bytes);
-  COVEY_TRY_VOID(check_format(in.u8(), "delegation"));
+  COVEY_TRY_VOID(check_format(in.u8(), "delegation", kDelegationFormat));
   Delegation delegation;
   delegation.token = in.fixed<TokenId>();
   const std::uint8_t role = in.u8();
   delegation.expires = in.instant();
+  delegation.members_until = in.instant();
   delegation.one_time_curve = in.fixed<PeerKey>();
   delegation.one_time_signing = in.fixed<VerifyKey>();
   delegation.signature = in.fixed<Signature>();
+  if (unix_nanos(delegation.members_until) < 0) in.refuse();
   COVEY_TRY_VOID(in.finish("delegation"));
-  if (role != static_cast<std::uint8_t>(Role::kClient) && role != static_cast<std::uint8_t>(Role::kOperator))
+  if (role == 0 || role > static_cast<std::uint8_t>(kRoleLast))
     return unexpected(ErrorCode::kInvalidMessage, "delegation: role " + std::to_string(role) + " does not exist");
   delegation.role = static_cast<Role>(role);
   return delegation;
@@ -126,6 +146,42 @@ Result<void> verify(const Certificate& certificate, const VerifyKey& authority) 
   return unexpected(ErrorCode::kPermissionDenied,
                     "the certificate of " + setting_text(certificate.name) + " is not signed by its join token");
 }
+
+Bytes encode(const Renewal& renewal) { return signed_part(renewal).fixed(renewal.signature).take(); }
+
+Result<Renewal> decode_renewal(ByteSpan bytes) {
+  ByteReader in(bytes);
+  COVEY_TRY_VOID(check_format(in.u8(), "renewal"));
+  Renewal renewal;
+  renewal.curve = in.fixed<PeerKey>();
+  renewal.signing = in.fixed<VerifyKey>();
+  renewal.valid_until = in.instant();
+  renewal.serial = in.u64();
+  renewal.signature = in.fixed<Signature>();
+  if (unix_nanos(renewal.valid_until) < 0 || renewal.serial == 0 || renewal.serial > kRenewalSerialMax) in.refuse();
+  COVEY_TRY_VOID(in.finish("renewal"));
+  return renewal;
+}
+
+void sign(Renewal& renewal, const SigningKey& authority) {
+  renewal.signature = authority.sign(kRenewalDomain, signed_part(renewal).bytes());
+}
+
+Result<void> verify(const Renewal& renewal, const Certificate& node, const VerifyKey& authority) {
+  if (renewal.curve != node.curve || renewal.signing != node.signing)
+    return unexpected(ErrorCode::kPermissionDenied,
+                      "the renewal is for the key " + short_hex(renewal.curve) + ", not for those of " +
+                          setting_text(node.name) + " (" + short_hex(node.curve) + ")");
+  if (verify(authority, kRenewalDomain, signed_part(renewal).bytes(), renewal.signature)) return {};
+  return unexpected(ErrorCode::kPermissionDenied,
+                    "the renewal of " + setting_text(node.name) + " was not made by the authority of this coordinator");
+}
+
+Instant membership_end(const Certificate& node, const std::optional<Renewal>& newest) {
+  return newest ? newest->valid_until : node.delegation.members_until;
+}
+
+bool ends_soon(Instant end, Instant now) { return now + kMembershipWarning >= end; }
 
 Bytes encode(const CoordinatorAddress& address) {
   ByteWriter out;

@@ -1,7 +1,9 @@
 // Who may take part. authority -> token -> node: the authority (an offline key) signs a Delegation
 // to a one-time key that travels in a join token; the node makes its own keys and the one-time key
-// signs the Certificate. docs/identity.md has the bytes.
+// signs the Certificate. A membership ends on the day that its delegation says, or the newest
+// Renewal, which the authority signs for the node itself. docs/identity.md has the bytes.
 #pragma once
+#include <optional>
 #include <string>
 
 #include "core/base/bytes.h"
@@ -11,9 +13,18 @@
 
 namespace covey {
 
-enum class Role : std::uint8_t { kClient = 1, kOperator = 2 };
+// An aggregator may enrol and join; no job selects it (docs/architecture.md, section 9).
+enum class Role : std::uint8_t { kClient = 1, kOperator = 2, kAggregator = 3 };
+inline constexpr Role kRoleLast = Role::kAggregator;
 const char* name_of(Role role);
 Result<Role> role_from(std::string_view name);
+
+// How long memberships last from the day their token or renewal is made.
+inline constexpr Duration kMembershipMin = std::chrono::hours(1);
+inline constexpr Duration kMembershipMax = std::chrono::hours(24 * 3653);  // ten years
+inline constexpr Duration kMembershipDefault = std::chrono::hours(24 * 365);
+inline constexpr Duration kMembershipWarning = std::chrono::hours(24 * 30);  // before the end
+inline constexpr std::uint64_t kRenewalSerialMax = std::uint64_t{1} << 48;
 
 using TokenId = FixedBytes<16, struct TokenIdTag>;
 
@@ -21,7 +32,8 @@ using TokenId = FixedBytes<16, struct TokenIdTag>;
 struct Delegation {
   TokenId token;
   Role role = Role::kClient;
-  Instant expires;
+  Instant expires;             // of the token: no enrolment from then on
+  Instant members_until;       // of the membership made with it, unless it is renewed
   PeerKey one_time_curve;      // admitted by the coordinator for the enrolment message only
   VerifyKey one_time_signing;
   Signature signature;         // by the authority, over everything above
@@ -48,8 +60,30 @@ struct Certificate {
 Bytes encode(const Certificate& certificate);
 Result<Certificate> decode_certificate(ByteSpan bytes);
 void sign(Certificate& certificate, const SigningKey& one_time);
-// The whole chain but for the delegation's expiry, which counts only at enrolment.
+// The whole chain but for the delegation's expiry, which counts only at enrolment, and the end of
+// the membership.
 Result<void> verify(const Certificate& certificate, const VerifyKey& authority);
+
+// Lets a member stay (or come back) until another day. Of several the highest serial counts.
+struct Renewal {
+  PeerKey curve;               // whose it is
+  VerifyKey signing;
+  Instant valid_until;
+  std::uint64_t serial = 0;    // 1 to kRenewalSerialMax
+  Signature signature;         // by the authority, over everything above
+  bool operator==(const Renewal&) const = default;
+};
+Bytes encode(const Renewal& renewal);
+Result<Renewal> decode_renewal(ByteSpan bytes);
+void sign(Renewal& renewal, const SigningKey& authority);
+// Whether it is `node`'s own and the authority's. Whether it is newer than another is the caller's.
+// Errors: kPermissionDenied.
+Result<void> verify(const Renewal& renewal, const Certificate& node, const VerifyKey& authority);
+
+// The first moment at which the membership is over.
+Instant membership_end(const Certificate& node, const std::optional<Renewal>& newest);
+// Said before it ends: from kMembershipWarning on. Safe for every `end`, however far.
+bool ends_soon(Instant end, Instant now);
 
 // What a client needs to reach and trust its coordinator.
 struct CoordinatorAddress {

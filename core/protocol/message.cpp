@@ -9,7 +9,8 @@ constexpr std::array kMessageNames = {
     "Enrol", "EnrolAccepted", "EnrolRefused", "Join", "JoinAccepted", "JoinRefused", "Heartbeat",
     "HeartbeatAck", "Ping", "RejoinRequired", "Leave", "RoundOffer", "RoundAccept", "RoundDecline",
     "UpdateReady", "RoundFailed", "UpdateAccepted", "UpdateRefused", "RoundClosed", "ChunkListWant",
-    "ChunkList", "ChunkWant", "Chunk", "BlobRefused", "BulkHello", "OperatorRequest", "OperatorReply"};
+    "ChunkList", "ChunkWant", "Chunk", "BlobRefused", "BulkHello", "OperatorRequest", "OperatorReply",
+    "MembershipRenewed"};
 static_assert(kMessageNames.size() == std::variant_size_v<Message>);
 
 }  // namespace

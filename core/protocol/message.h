@@ -60,6 +60,10 @@ struct JoinAccepted {
   Duration reconnect_window{}; // after losing the coordinator: come back at a random moment of it
   bool operator==(const JoinAccepted&) const = default;
 };
+struct MembershipRenewed {     // coordinator -> client: after each join, and when it is registered
+  Renewal renewal;
+  bool operator==(const MembershipRenewed&) const = default;
+};
 struct JoinRefused {
   Error error;
   Duration retry_after{};      // zero: do not try again
@@ -240,6 +244,9 @@ struct NodeSummary {
   Capability capability;
   Instant enrolled;
   Instant last_seen;
+  VerifyKey signing{};         // these three from its certificate and newest renewal
+  Instant members_until{};
+  std::uint64_t renewal = 0;   // serial, 0: never renewed
   bool operator==(const NodeSummary&) const = default;
 };
 struct JournalEntry {          // what `covey log` shows: administrative acts and a job's milestones
@@ -303,9 +310,13 @@ struct ListLedger {            // the same of the release ledger
   std::uint64_t after = 0;
   bool operator==(const ListLedger&) const = default;
 };
+struct RegisterRenewal {
+  Renewal renewal;
+  bool operator==(const RegisterRenewal&) const = default;
+};
 using OperatorVerb =
     std::variant<SubmitJob, ListJobs, ShowJob, ShowClients, ShowConfig, StopJob, ListNodes, RegisterToken,
-                 RevokeNode, ReadJournal, ListAudit, ListLedger>;
+                 RevokeNode, ReadJournal, ListAudit, ListLedger, RegisterRenewal>;
 struct OperatorRequest {
   std::uint64_t id = 0;        // echoed in the reply
   OperatorVerb verb;
@@ -358,7 +369,8 @@ using Message =
     std::variant<Enrol, EnrolAccepted, EnrolRefused, Join, JoinAccepted, JoinRefused, Heartbeat,
                  HeartbeatAck, Ping, RejoinRequired, Leave, RoundOffer, RoundAccept, RoundDecline,
                  UpdateReady, RoundFailed, UpdateAccepted, UpdateRefused, RoundClosed, ChunkListWant,
-                 ChunkList, ChunkWant, Chunk, BlobRefused, BulkHello, OperatorRequest, OperatorReply>;
+                 ChunkList, ChunkWant, Chunk, BlobRefused, BulkHello, OperatorRequest, OperatorReply,
+                 MembershipRenewed>;
 const char* name_of(const Message& message);  // "RoundOffer"
 bool is_bulk(const Message& message);         // travels on the bulk port
 

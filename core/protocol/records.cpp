@@ -165,6 +165,7 @@ Result<JournalEntry> decode_journal_entry(ByteSpan bytes) {
   });
 }
 
+// What certificate and renewal say is in their own rows.
 Bytes encode(const NodeSummary& node) {
   ByteWriter out;
   out.u8(kVersion).fixed(node.key).text(node.name).u8(static_cast<std::uint8_t>(node.role));
@@ -179,7 +180,7 @@ Result<NodeSummary> decode_node_summary(ByteSpan bytes) {
     NodeSummary node;
     node.key = in.fixed<PeerKey>();
     node.name = in.text();
-    node.role = get_enum(in, Role::kOperator);
+    node.role = get_enum(in, kRoleLast);
     node.revoked = in.boolean();
     node.connected = in.boolean();
     node.capability = get_capability(in);

@@ -47,4 +47,13 @@ struct Delegation {
   oneTimeCurve @3 :Data;    # 32 bytes
   oneTimeSigning @4 :Data;  # 32 bytes
   signature @5 :Data;       # 64 bytes
+  membersUntil @6 :Int64;
+}
+
+struct Renewal {
+  curve @0 :Data;           # 32 bytes
+  signing @1 :Data;         # 32 bytes
+  validUntil @2 :Int64;
+  serial @3 :UInt64;        # from 1
+  signature @4 :Data;       # 64 bytes
 }

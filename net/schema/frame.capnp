@@ -37,5 +37,6 @@ struct Frame {
     bulkHello @24 :Void;
     operatorRequest @25 :Operator.OperatorRequest;
     operatorReply @26 :Operator.OperatorReply;
+    membershipRenewed @27 :Common.Renewal;
   }
 }

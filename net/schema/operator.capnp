@@ -19,6 +19,7 @@ struct OperatorRequest {
     readJournal @10 :ReadJournal;
     listAudit @11 :UInt64;      # after
     listLedger @12 :UInt64;     # after
+    registerRenewal @13 :Common.Renewal;
   }
 }
 
@@ -105,6 +106,9 @@ struct NodeSummary {
   capability @5 :Common.Capability;
   enrolled @6 :Int64;
   lastSeen @7 :Int64;
+  signing @8 :Data;           # 32 bytes
+  membersUntil @9 :Int64;
+  renewal @10 :UInt64;        # serial, 0: never renewed
 }
 
 struct JournalEntry {

@@ -43,12 +43,14 @@ struct Identity {
 };
 inline SigningKey authority() { return key_of<SigningKey>(20, 0); }
 inline Identity identity(std::uint8_t n, std::string name, Role role = Role::kClient,
-                         Instant expires = kStart + std::chrono::hours(24)) {
+                         Instant expires = kStart + std::chrono::hours(24),
+                         Instant members_until = kStart + kMembershipDefault) {
   Identity id;
   const SigningKey one_time = key_of<SigningKey>(2, n);
   id.delegation.token.bytes[0] = n;
   id.delegation.role = role;
   id.delegation.expires = expires;
+  id.delegation.members_until = members_until;
   id.delegation.one_time_curve = key_of<CurveKey>(1, n).public_key();
   id.delegation.one_time_signing = one_time.public_key();
   sign(id.delegation, authority());
@@ -59,7 +61,14 @@ inline Identity identity(std::uint8_t n, std::string name, Role role = Role::kCl
   sign(id.certificate, one_time);
   return id;
 }
-inline Identity boss() { return identity(250, "boss", Role::kOperator); }
+inline Identity boss() {
+  return identity(250, "boss", Role::kOperator, kStart + std::chrono::hours(24), kStart + kMembershipMax);
+}
+inline Renewal renewal_of(const Identity& id, Instant until, std::uint64_t serial, const SigningKey& by = authority()) {
+  Renewal renewal{id.certificate.curve, id.certificate.signing, until, serial, {}};
+  sign(renewal, by);
+  return renewal;
+}
 
 inline std::string job_text(const std::string& more = "", std::uint32_t rounds = 2) {
   return "name = \"line\"\nrounds = " + std::to_string(rounds) +

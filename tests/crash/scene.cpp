@@ -41,6 +41,8 @@ ClientConfig Scene::client_config(std::size_t client, std::uint64_t instance) co
   config.coordinator = {coordinator.key, 1};
   config.capability = population->capability(static_cast<std::uint32_t>(client));
   config.instance = instance;
+  config.certificate = clients.at(client).certificate;
+  config.authority = sim_authority(kSeed).public_key();
   return config;
 }
 

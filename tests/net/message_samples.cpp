@@ -15,9 +15,11 @@ BlobRef blob(std::uint8_t start, std::uint64_t size) { return {filled<Digest>(st
 Instant at(int second) { return Instant(std::chrono::seconds(1'700'000'000 + second)); }
 
 Delegation delegation() {
-  return {filled<TokenId>(1), Role::kOperator,      at(3600),
+  return {filled<TokenId>(1), Role::kAggregator,    at(3600),             at(7200),
           filled<PeerKey>(2), filled<VerifyKey>(3), filled<Signature>(4)};
 }
+
+Renewal renewal() { return {filled<PeerKey>(5), filled<VerifyKey>(6), at(9000), 17, filled<Signature>(7)}; }
 
 constexpr RoundKey kKey{7, 3, 2};
 const Error kError{ErrorCode::kResourceExhausted, "disk full: 3 MiB are missing, \xc3\xa4"};
@@ -45,7 +47,8 @@ void add_operator_messages(std::vector<Message>& all) {
                                         RevokeNode{"node-1"},
                                         ReadJournal{7, 11},
                                         ListAudit{12},
-                                        ListLedger{13}};
+                                        ListLedger{13},
+                                        RegisterRenewal{renewal()}};
   const std::vector<OperatorAnswer> answers{
       Done{"stopped"},
       kError,
@@ -53,7 +56,8 @@ void add_operator_messages(std::vector<Message>& all) {
       JobRows{{job(), job()}},
       JobDetail{job(), blob(4, 700), {round_metrics(), round_metrics()}},
       ClientRows{{{3, "node-1", 320, kTrain, kEval}}},
-      NodeRows{{{filled<PeerKey>(5), "node-1", Role::kClient, true, true, kCapability, at(1), at(2)}}},
+      NodeRows{{{filled<PeerKey>(5), "node-1", Role::kClient, true, true, kCapability, at(1), at(2),
+                 filled<VerifyKey>(6), at(9000), 17}}},
       JournalRows{{{11, at(3), 7, "job 7 submitted"}}},
       ChainRows{{{12, filled<Digest>(6), Bytes{1, 2, 3}, filled<Signature>(7)}}}};
   for (const auto& verb : verbs) all.push_back(OperatorRequest{5, verb});
@@ -89,7 +93,8 @@ std::vector<Message> message_samples() {
       ChunkWant{filled<Digest>(5), {0, 3, 70000}},
       Chunk{filled<Digest>(5), 3, Bytes{1, 2, 3, 4, 5}},
       BlobRefused{filled<Digest>(5), kError},
-      BulkHello{}};
+      BulkHello{},
+      MembershipRenewed{renewal()}};
   add_operator_messages(all);
   return all;
 }

@@ -56,6 +56,7 @@ JoinToken forged(const std::string& home, Instant expires) {
   JoinToken token{(*membership)->coordinator, {}, SigningKey::generate(random), CurveKey::generate(random)};
   random.fill(token.delegation.token.bytes);
   token.delegation.expires = expires;
+  token.delegation.members_until = SystemClock().now() + kMembershipDefault;
   token.delegation.one_time_curve = token.one_time_curve.public_key();
   token.delegation.one_time_signing = token.one_time_signing.public_key();
   sign(token.delegation, *authority);

@@ -51,7 +51,7 @@ TEST_CASE("records: what no encoder writes is corrupted") {
   Bytes node = encode(NodeSummary{{}, "n", Role::kOperator, true, true, {"cpu", 2, 3, 4.5}, {}, {}});
   const std::size_t role = 1 + 32 + 4 + 1;  // version, key, name
   REQUIRE(node[role] == static_cast<std::uint8_t>(Role::kOperator));
-  node[role] = 3;
+  node[role] = static_cast<std::uint8_t>(kRoleLast) + 1;
   CHECK_FALSE(decode_node_summary(node).has_value());
   node[role] = static_cast<std::uint8_t>(Role::kClient);
   CHECK(decode_node_summary(node).has_value());

@@ -27,6 +27,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto delegation = covey::decode_delegation(input);
   written_the_same(delegation, input);
   if (delegation) COVEY_CHECK(!covey::verify(*delegation, stranger, covey::Instant{}));
+  const auto renewal = covey::decode_renewal(input);
+  written_the_same(renewal, input);
+  if (renewal) COVEY_CHECK(!covey::verify(*renewal, covey::Certificate{"x", renewal->signing, renewal->curve, {}, {}}, stranger));
   written_the_same(covey::decode_address(input), input);
 
   const auto token = covey::join_token_from(std::string_view(reinterpret_cast<const char*>(data), size));

@@ -1,0 +1,145 @@
+// Memberships of real nodes: how long they last, their end, renewals that outlive restarts.
+#include <doctest/doctest.h>
+
+#include <csignal>
+#include <sstream>
+
+#include "coordinator/service/home.h"
+#include "core/base/clock.h"
+#include "core/service/identity.h"
+#include "tests/system/federation.h"
+
+using namespace covey;
+using namespace covey::system_test;
+
+namespace {
+
+nlohmann::json node_of(Federation& federation, const std::string& name) {
+  const Process& nodes = federation.covey({"nodes", "--json"});
+  INFO(nodes.errors());
+  REQUIRE(nodes.code() == 0);
+  std::istringstream in(nodes.out());
+  for (std::string line; std::getline(in, line);) {
+    const auto row = nlohmann::json::parse(line);
+    if (row.at("name") == name) return row;
+  }
+  return {};
+}
+
+std::string day_after(Duration days) { return iso8601(SystemClock().now() + days).substr(0, 10); }
+
+void check_refused(const Process& process, int code, const char* words) {
+  INFO(process.out() << process.errors());
+  CHECK(process.code() == code);
+  CHECK(process.says(words));
+}
+
+void stop(Federation& federation) {
+  federation.coordinator().signal(SIGTERM);
+  REQUIRE(federation.until([&] { return federation.coordinator().ended(); }));
+}
+
+// A token whose memberships end sooner than `covey token` allows, made with the authority's key.
+std::string brief_token(const std::string& home, Duration lasts) {
+  const auto authority = load_authority(home);
+  const auto membership = load_membership(operator_folder(home));
+  REQUIRE(authority.has_value());
+  REQUIRE(membership->has_value());
+  SystemRandom random;
+  JoinToken token{(*membership)->coordinator, {}, SigningKey::generate(random), CurveKey::generate(random)};
+  random.fill(token.delegation.token.bytes);
+  token.delegation.expires = token.delegation.members_until = SystemClock().now() + lasts;
+  token.delegation.one_time_curve = token.one_time_curve.public_key();
+  token.delegation.one_time_signing = token.one_time_signing.public_key();
+  sign(token.delegation, *authority);
+  Desk desk(home);
+  REQUIRE(desk.ask(RegisterToken{token.delegation}).has_value());
+  return to_text(token);
+}
+
+}  // namespace
+
+TEST_CASE("membership: renewals are told, kept by both sides over restarts, and audited") {
+  Federation federation(1);
+  federation.start_all();
+  CHECK(node_of(federation, "site0").at("members_until").get<std::string>().starts_with(day_after(24h * 365)));
+  CHECK(node_of(federation, "operator").at("members_until").get<std::string>().starts_with(day_after(kMembershipMax)));
+  CHECK(federation.covey({"doctor"}).says("none ends within 30 days"));
+
+  const Process& renewed = federation.covey({"renew", "site0", "--for", "700d"});
+  INFO(renewed.errors());
+  REQUIRE(renewed.code() == 0);
+  CHECK(federation.until([&] { return federation.client(0).has("membership_renewed"); }));
+  const auto before = node_of(federation, "site0");
+  CHECK(before.at("members_until").get<std::string>().starts_with(day_after(24h * 700)));
+  CHECK(before.at("renewal").get<std::uint64_t>() > 0);
+  check_refused(federation.covey({"renew", "site0", "--for", "2h"}), 2, "before its present end");
+  check_refused(federation.covey({"renew", "nobody"}), 2, "no node is called");
+  check_refused(federation.covey({"renew"}), 2, "--all");
+  check_refused(federation.covey({"renew", "site0", "--for", "59m"}), 2, "--for");
+  check_refused(federation.covey({"token", "--valid", "59m"}), 2, "--valid");
+  check_refused(federation.covey({"token", "--valid", "3654d"}), 2, "--valid");
+  const Process& all = federation.covey({"renew", "--all", "--for", "800d", "--json"});
+  CHECK(all.code() == 0);
+  CHECK(all.says("\"kept\""));  // the operator
+  CHECK(all.says("\"renewed\""));
+
+  const std::size_t told = 2;
+  REQUIRE(federation.until([&] { return federation.client(0).count("membership_renewed") == told; }));
+  stop(federation);
+  CHECK(federation.covey({"renew", "--offline", "--for", "3653d"}).code() == 0);
+  federation.start_coordinator();
+  REQUIRE(federation.until([&] { return federation.client(0).count("client_joined") == 2; }));
+  CHECK(federation.client(0).count("membership_renewed") == told);  // it has it
+  CHECK(node_of(federation, "site0").at("members_until").get<std::string>().starts_with(day_after(24h * 800)));
+  CHECK(node_of(federation, "operator").at("renewal").get<std::uint64_t>() > 0);
+  federation.nursery().kill(federation.client(0));
+  Process& again = federation.start_client(0);
+  CHECK_FALSE(again.has("membership_renewed"));
+  CHECK_FALSE(again.has("renewal_refused"));
+  const Process& audit = federation.covey({"audit"});
+  CHECK(audit.code() == 0);
+  CHECK(audit.says("renewed"));
+}
+
+TEST_CASE("membership: a node whose day has come is let go of, and comes back with its old keys once renewed") {
+  Federation federation(1);
+  federation.start_coordinator();
+  Launch launch = federation.client_launch(0);
+  launch.arguments.insert(launch.arguments.end(), {"--token", brief_token(federation.home(), 20s), "--name", "site0"});
+  Process& client = federation.start_client(0, launch);
+  CHECK(client.has("membership_ends_soon"));
+  const Process& nodes = federation.covey({"nodes"});
+  CHECK(nodes.says("covey renew site0"));
+  CHECK(federation.covey({"doctor"}).says("1 end within 30 days: site0"));
+
+  REQUIRE(federation.until([&] { return client.ended(); }, 60));
+  CHECK(client.code() == 5);
+  CHECK(client.says("covey renew site0"));
+  CHECK(federation.coordinator().has("membership_ended"));
+  CHECK(node_of(federation, "site0").at("state") == "ended");
+  Process& refused = federation.nursery().start(federation.client_launch(0));
+  REQUIRE(federation.until([&] { return refused.says("its membership ended"); }));
+  CHECK_FALSE(refused.has("client_joined"));
+  federation.nursery().kill(refused);
+
+  REQUIRE(federation.covey({"renew", "site0"}).code() == 0);
+  Process& back = federation.start_client(0);
+  CHECK(federation.until([&] { return back.has("membership_renewed"); }));
+  stop(federation);
+  federation.start_coordinator();
+  CHECK(federation.until([&] { return back.count("client_joined") == 2; }));
+}
+
+TEST_CASE("membership: an aggregator enrols and joins, and gives no orders") {
+  Federation federation(1);
+  federation.start_coordinator();
+  const std::string token = federation.folder() + "/tree.token";
+  REQUIRE(federation.covey({"token", "--role", "aggregator", "-o", token}).code() == 0);
+  Launch launch = federation.client_launch(0);
+  launch.arguments.insert(launch.arguments.end(), {"--token", "@" + token, "--name", "tree-1"});
+  federation.start_client(0, launch);
+  const auto node = node_of(federation, "tree-1");
+  CHECK(node.at("role") == "aggregator");
+  CHECK(node.at("state") == "connected");
+}
