@@ -41,6 +41,7 @@ void SecAggClient::forget_own_keys() {
   sealing_key_.reset();
   masking_key_.reset();
   self_mask_ = Secret<32>();
+  agreed_.clear();
 }
 
 Result<ClientStep> SecAggClient::handle(ByteSpan bytes, Instant now) {
@@ -118,9 +119,10 @@ SharesMessage SecAggClient::deal_shares() {
   held_.emplace(place_, DealtShares{std::move(of_key[0]), std::move(of_mask[0])});
   for (std::size_t i = 0; i < neighbours.size(); ++i) {
     const RosterEntry& to = cohort_->entries()[neighbours[i]];
-    const auto shared = sealing_key_->shared_point(to.sealing_key);
+    auto shared = sealing_key_->shared_point(to.sealing_key);
     // A neighbour whose key is no point gets noise: it cannot open it, and cannot blame anyone for it.
-    const Secret<32> point = shared ? shared->clone() : Secret<32>::random(random_);
+    const Secret<32>& point =
+        agreed_.emplace(neighbours[i], shared ? std::move(*shared) : Secret<32>::random(random_)).first->second;
     message.sealed.push_back(seal_shares({cohort_->id(), entry_, to, place_, neighbours[i]},
                                          {std::move(of_key[i + 1]), std::move(of_mask[i + 1])}, point, random_));
   }
@@ -139,8 +141,7 @@ Result<ClientStep> SecAggClient::on(const DeliveryMessage& m, Instant) {
   for (const DeliveredShares& delivered : m.shares) {
     if (!cohort_->are_neighbours(place_, delivered.dealer)) return refused(named(delivered.dealer) + " is no neighbour");
     const Channel channel = channel_from(delivered.dealer);
-    COVEY_TRY(const Secret<32> shared, sealing_key_->shared_point(channel.dealer.sealing_key));
-    auto shares = open_shares(channel, delivered.sealed, shared);
+    auto shares = open_shares(channel, delivered.sealed, agreed_.at(delivered.dealer));
     if (shares) {
       opened.emplace(delivered.dealer, std::move(*shares));
     } else {
@@ -149,6 +150,7 @@ Result<ClientStep> SecAggClient::on(const DeliveryMessage& m, Instant) {
     }
   }
   held_.merge(opened);
+  agreed_.clear();
   confirm.signature = member_.key.sign(kConfirmDomain, confirm_statement(confirm));
   phase_ = Phase::kConfirmed;
   return sending(confirm);

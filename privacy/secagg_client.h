@@ -102,6 +102,7 @@ class SecAggClient {
   std::optional<RistrettoKey> sealing_key_;
   std::optional<AgreementKey> masking_key_;
   Secret<32> self_mask_;
+  std::map<std::uint32_t, Secret<32>> agreed_;  // by neighbour, from dealing to delivery
   std::map<std::uint32_t, DealtShares> held_;  // by dealer, this member among them
   MemberSet maskers_;
   Digest masked_;

@@ -51,6 +51,7 @@ class SecAggCohort {
   std::vector<std::uint32_t> neighbours(std::uint32_t member) const;  // by place, ascending
   bool are_neighbours(std::uint32_t a, std::uint32_t b) const;
   bool in_committee(std::uint32_t member) const;
+  const std::vector<std::uint32_t>& ring() const { return ring_; }  // members by position; empty when complete
   const std::vector<std::uint32_t>& committee() const { return committee_; }  // by place, ascending
   // Every k/2 positions of the ring in a row hold at least w of `set`. True when the graph is complete.
   bool every_window_holds(const MemberSet& set) const;
