@@ -176,7 +176,8 @@ Result<MaskPlan> SecAggClient::plan_masks(const MemberSet& maskers) const {
     if (!maskers.contains(neighbour)) continue;
     const auto shared = masking_key_->shared_secret(cohort_->entries()[neighbour].masking_key);
     if (!shared) return refused("the masking key of " + named(neighbour) + " is a point of small order");
-    plan.seeds.push_back({mask_seed({*cohort_, place_, neighbour}, *shared, set), pair_sign(place_, neighbour)});
+    plan.seeds.push_back({mask_seed(cohort_->id(), entry_, cohort_->entries()[neighbour], *shared, set),
+                          pair_sign(place_, neighbour)});
   }
   return plan;
 }

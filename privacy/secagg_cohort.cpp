@@ -120,6 +120,20 @@ Result<void> SecAggCohort::check_entries(const SecAggConfig& config, const Verif
 }
 
 // A seed that is dear to compute keeps the coordinator from trying many rosters for a ring it likes.
+Result<std::vector<std::uint32_t>> ring_order(const AttemptId& id, std::uint32_t members) {
+  MemoryHardSalt salt;
+  std::copy_n(id.sid.bytes.begin(), salt.bytes.size(), salt.bytes.begin());
+  COVEY_TRY(const Digest hard, memory_hard_hash(id.root.span(), salt));
+  ByteWriter in;
+  in.text("covey secagg ring v1").fixed(id.sid).fixed(hard);
+  const Digest seed = blake2b_256(in.bytes());
+  RingChance chance{Secret<32>(seed.bytes)};
+  std::vector<std::uint32_t> ring;
+  for (std::uint32_t i = 0; i < members; ++i) ring.push_back(i);
+  for (std::uint32_t i = members; i > 1; --i) std::swap(ring[i - 1], ring[chance.below(i)]);
+  return ring;
+}
+
 Result<void> SecAggCohort::lay_ring() {
   const std::uint32_t n = graph_.members;
   position_.resize(n);
@@ -127,15 +141,7 @@ Result<void> SecAggCohort::lay_ring() {
     for (std::uint32_t i = 0; i < n; ++i) committee_.push_back(i), position_[i] = i;
     return {};
   }
-  MemoryHardSalt salt;
-  std::copy_n(id_.sid.bytes.begin(), salt.bytes.size(), salt.bytes.begin());
-  COVEY_TRY(const Digest hard, memory_hard_hash(id_.root.span(), salt));
-  ByteWriter in;
-  in.text("covey secagg ring v1").fixed(id_.sid).fixed(hard);
-  const Digest seed = blake2b_256(in.bytes());
-  RingChance chance{Secret<32>(seed.bytes)};
-  for (std::uint32_t i = 0; i < n; ++i) ring_.push_back(i);
-  for (std::uint32_t i = n; i > 1; --i) std::swap(ring_[i - 1], ring_[chance.below(i)]);
+  COVEY_TRY(ring_, ring_order(id_, n));
   for (std::uint32_t at = 0; at < n; ++at) position_[ring_[at]] = at;
   committee_.assign(ring_.begin(), ring_.begin() + graph_.committee);
   std::sort(committee_.begin(), committee_.end());
@@ -211,15 +217,16 @@ Result<void> check_signatures(const OutcomeMessage& outcome, ByteSpan statement,
   return {};
 }
 
-Secret<32> mask_seed(const PairKeys& pair, const Secret<32>& shared, const Digest& maskers) {
-  const auto low = std::min(pair.from, pair.to), high = std::max(pair.from, pair.to);
-  const RosterEntry& a = pair.cohort.entries()[low];
-  const RosterEntry& b = pair.cohort.entries()[high];
+Secret<32> mask_seed(const AttemptId& id, const RosterEntry& one, const RosterEntry& other, const Secret<32>& shared,
+                     const Digest& maskers) {
+  const bool ordered = one.credential.subject < other.credential.subject;
+  const RosterEntry& a = ordered ? one : other;
+  const RosterEntry& b = ordered ? other : one;
   ByteWriter info;  // H(model) is within H(config), which is within the root
   info.text("covey secagg mask v1").fixed(a.credential.subject).fixed(b.credential.subject);
-  info.fixed(a.masking_key).fixed(b.masking_key).fixed(pair.cohort.id().root).fixed(maskers);
+  info.fixed(a.masking_key).fixed(b.masking_key).fixed(id.root).fixed(maskers);
   Secret<32> seed;
-  hkdf_sha256({shared.expose(), pair.cohort.id().sid.span(), info.bytes()}, seed.expose());
+  hkdf_sha256({shared.expose(), id.sid.span(), info.bytes()}, seed.expose());
   return seed;
 }
 

@@ -80,14 +80,14 @@ RosterRoot root_of(const Digest& sid, const Digest& config_hash, const RosterMes
 Result<void> check_signatures(const OutcomeMessage& outcome, ByteSpan statement, std::uint32_t quorum,
                               const std::vector<std::pair<std::uint32_t, VerifyKey>>& committee, PublicWork& work);
 
+// The members by ring position, of a roster of `members`. Errors: kResourceExhausted.
+Result<std::vector<std::uint32_t>> ring_order(const AttemptId& id, std::uint32_t members);
+
 // One seed per pair for masks, one key per direction for sealed shares.
-struct PairKeys {
-  const SecAggCohort& cohort;
-  std::uint32_t from = 0;
-  std::uint32_t to = 0;
-};
-// `shared` is the X25519 secret of both masking keys; the same both ways. `model` and H(U2) bind it.
-Secret<32> mask_seed(const PairKeys& pair, const Secret<32>& shared, const Digest& maskers);
+// `shared` is the X25519 secret of both masking keys; the same both ways. The root binds the model, H(U2)
+// the set of maskers.
+Secret<32> mask_seed(const AttemptId& id, const RosterEntry& one, const RosterEntry& other, const Secret<32>& shared,
+                     const Digest& maskers);
 // `shared` is the agreement of both sealing keys; the key for what `from` seals for `to`.
 Secret<32> sealing_key(const AttemptId& id, const RosterEntry& from, const RosterEntry& to, const Secret<32>& shared);
 Bytes sealing_context(const AttemptId& id, std::uint32_t from, std::uint32_t to);

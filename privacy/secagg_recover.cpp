@@ -55,7 +55,7 @@ OpenedItem seeds_of(const Recovery& r, const Recovery::Item& item) {
       return result;
     }
     const Sign added = pair_sign(n, item.dealer);
-    result.seeds.push_back({mask_seed({*r.cohort, n, item.dealer}, *shared, set),
+    result.seeds.push_back({mask_seed(r.cohort->id(), r.cohort->entries()[n], r.cohort->entries()[item.dealer], *shared, set),
                             added == Sign::kPlus ? Sign::kMinus : Sign::kPlus});
   }
   return result;
