@@ -131,6 +131,7 @@ Result<Batch> AttemptBook::unmask(const Digest& sid) {
   if (record.state != AttemptState::kMasked && record.state != AttemptState::kVotedCommit)
     return refused("attempt " + short_hex(sid) + ": its shares left already, or it was voted to be aborted");
   record.state = AttemptState::kUnmasked;
+  record.committee.clear();  // no ABORT can follow: both would need a common honest signer
   return write(record);
 }
 
@@ -143,6 +144,7 @@ Result<Batch> AttemptBook::abort(const OutcomeMessage& outcome, PublicWork& work
     return unexpected(ErrorCode::kInvalidMessage, "this is no ABORT of attempt " + short_hex(record.id.sid));
   COVEY_TRY_VOID(check_signatures(outcome, abort_statement(record.id), record.quorum, record.committee, work));
   record.state = AttemptState::kAborted;
+  record.committee.clear();
   close(record.id.sid);
   return write(record);
 }

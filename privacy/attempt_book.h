@@ -36,7 +36,7 @@ struct AttemptRecord {
   Digest model;
   Digest voted;                  // hash of the statement that was signed; zero before
   std::uint32_t quorum = 0;
-  std::vector<std::pair<std::uint32_t, VerifyKey>> committee;  // to verify an ABORT after a restart
+  std::vector<std::pair<std::uint32_t, VerifyKey>> committee;  // while an ABORT may still come
   bool operator==(const AttemptRecord&) const = default;
 };
 Bytes encode(const AttemptRecord& record);

@@ -1,8 +1,8 @@
 // A thousand members and their coordinator, all real state machines with real keys, in one process on two
 // threads. What is the same for all of them (the roster's signatures, the ring's order, a committee
 // member's signature) each thread computes once, as PublicWork says; everything else a thousand times.
-#include <atomic>
 #include <cstdio>
+#include <ctime>
 #include <latch>
 #include <string>
 
@@ -161,13 +161,15 @@ std::vector<Figure> secagg_cohort() {
   const std::string bytes = "cohort: control bytes per client, n = 1,000";
   std::unique_ptr<CohortRun> cohort;
   bool exact = false;
+  const std::clock_t cpu = std::clock();
   const double seconds = seconds_of([&] {
     cohort = std::make_unique<CohortRun>();
     exact = cohort->run();
   });
   if (!exact)
     return {not_measured(timed, "s", Bound::kAtMost, 60, "the sum was not exact"), not_measured(bytes, "MB", Bound::kAtMost, 0.4, "the round failed")};
-  return {at_most(timed, seconds, "s", 60, "2 threads, " + cohort->graph() + ", sum of 900 exact; public work shared per thread"),
+  return {at_most(timed, seconds, "s", 60, "2 threads, " + std::to_string((std::clock() - cpu) / CLOCKS_PER_SEC) + " s of processor time, " + cohort->graph() +
+                      ", sum of 900 exact; public work shared per thread"),
           at_most(bytes, static_cast<double>(cohort->control_bytes()) / 1e6, "MB", 0.4, "the most of any member, both ways, " + cohort->graph())};
 }
 
