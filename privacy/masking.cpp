@@ -13,13 +13,13 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "words are hashed and masked as little-endian bytes");
 
-// Keystream and sum of one piece stay in the first-level cache together.
-constexpr std::size_t kPieceWords = 16 * 1024 / 8;
+// The sum of one piece and two keystreams of it (16 KiB of them) stay in the first-level cache together.
+constexpr std::size_t kPieceWords = 8 * 1024 / 8;
 // Ciphers kept ready at once: a part is walked once per so many terms.
 constexpr std::size_t kTermsAtOnce = 128;
 // What one thread takes at a time: long enough that setting up the ciphers does not count.
 constexpr std::uint64_t kShareWordsMax = 1024 * 1024 / 8;
-constexpr std::uint64_t kShareWordsMin = 4 * kPieceWords;
+constexpr std::uint64_t kShareWordsMin = 8 * kPieceWords;
 
 void apply_some(const VectorPart& part, std::span<const MaskTerm> terms, const Ring& ring, PrgCipher cipher) {
   std::vector<Prg> streams;
@@ -28,13 +28,23 @@ void apply_some(const VectorPart& part, std::span<const MaskTerm> terms, const R
     streams.emplace_back(term.key, cipher);
     if (part.first_word != 0) streams.back().seek(part.first_word * 8);
   }
-  alignas(64) std::array<std::uint64_t, kPieceWords> keystream;
+  alignas(64) std::array<std::uint64_t, 2 * kPieceWords> keystream;
+  const auto expand = [](Prg& stream, std::span<std::uint64_t> into) {
+    stream.fill({reinterpret_cast<std::uint8_t*>(into.data()), into.size_bytes()});
+  };
   for (auto rest = part.words; !rest.empty();) {
     const auto piece = rest.first(std::min(rest.size(), kPieceWords));
-    const auto mask = std::span(keystream).first(piece.size());
-    for (std::size_t i = 0; i < terms.size(); ++i) {
-      streams[i].fill({reinterpret_cast<std::uint8_t*>(mask.data()), mask.size_bytes()});
-      combine(piece, mask, terms[i].sign, ring);
+    const auto one = std::span(keystream).first(piece.size());
+    const auto two = std::span(keystream).subspan(kPieceWords, piece.size());
+    std::size_t i = 0;
+    for (; i + 2 <= terms.size(); i += 2) {
+      expand(streams[i], one);
+      expand(streams[i + 1], two);
+      combine_two(piece, {one, terms[i].sign}, {two, terms[i + 1].sign}, ring);
+    }
+    if (i < terms.size()) {
+      expand(streams[i], one);
+      combine(piece, one, terms[i].sign, ring);
     }
     rest = rest.subspan(piece.size());
   }

@@ -51,4 +51,11 @@ enum class Sign : std::uint8_t { kPlus, kMinus };
 // into +- other, lane by lane; bits of `other` outside the lanes do not count. Of the same length.
 void combine(std::span<std::uint64_t> into, std::span<const std::uint64_t> other, Sign sign, const Ring& ring);
 
+struct SignedWords {
+  std::span<const std::uint64_t> words;
+  Sign sign = Sign::kPlus;
+};
+// into +- one +- two, in one pass.
+void combine_two(std::span<std::uint64_t> into, const SignedWords& one, const SignedWords& two, const Ring& ring);
+
 }  // namespace covey

@@ -92,22 +92,58 @@ COVEY_INLINE void combine_with(const Operands& o, unsigned width) {
                                     : in_word_difference(o.into[i], o.other[i], o.used, o.top);
 }
 
-using Kernel = void (*)(const Operands&, unsigned width, Sign sign);
-
-COVEY_INLINE void either(const Operands& o, unsigned width, Sign sign) {
-  if (sign == Sign::kPlus)
-    combine_with<Sign::kPlus>(o, width);
-  else
-    combine_with<Sign::kMinus>(o, width);
+// Two at once read and write `into` once: in the cache, that is what an addition costs.
+template <class Vector, Sign first, Sign second>
+COVEY_INLINE std::size_t whole_lanes_of_two(const Operands& o, const std::uint64_t* second_words) {
+  std::size_t i = 0;
+  for (; i + kVectorWords <= o.words; i += kVectorWords) {
+    Vector into, one, two;
+    load(into, o.into + i);
+    load(one, o.other + i);
+    load(two, second_words + i);
+    into = first == Sign::kPlus ? into + one : into - one;
+    into = second == Sign::kPlus ? into + two : into - two;
+    store(o.into + i, into);
+  }
+  return i;
 }
-void plain(const Operands& o, unsigned width, Sign sign) { either(o, width, sign); }
+
+template <Sign first, Sign second>
+COVEY_INLINE void combine_two_with(const Operands& o, const std::uint64_t* second_words, unsigned width) {
+  std::size_t done = 0;
+  switch (width) {
+    case 8: done = whole_lanes_of_two<Vector8, first, second>(o, second_words); break;
+    case 16: done = whole_lanes_of_two<Vector16, first, second>(o, second_words); break;
+    case 32: done = whole_lanes_of_two<Vector32, first, second>(o, second_words); break;
+    default: break;
+  }
+  const std::size_t rest = o.words - done;
+  combine_with<first>({o.into + done, o.other + done, rest, o.used, o.top}, width);
+  combine_with<second>({o.into + done, second_words + done, rest, o.used, o.top}, width);
+}
+
+struct Task {
+  Operands operands;
+  unsigned width;
+  Sign sign;
+  const std::uint64_t* second;  // or none
+  Sign second_sign;
+};
+using Kernel = void (*)(const Task&);
+
+COVEY_INLINE void any(const Task& t) {
+  constexpr Sign kP = Sign::kPlus, kM = Sign::kMinus;
+  if (t.second == nullptr) return t.sign == kP ? combine_with<kP>(t.operands, t.width) : combine_with<kM>(t.operands, t.width);
+  if (t.sign == kP && t.second_sign == kP) return combine_two_with<kP, kP>(t.operands, t.second, t.width);
+  if (t.sign == kP) return combine_two_with<kP, kM>(t.operands, t.second, t.width);
+  if (t.second_sign == kP) return combine_two_with<kM, kP>(t.operands, t.second, t.width);
+  combine_two_with<kM, kM>(t.operands, t.second, t.width);
+}
+void plain(const Task& t) { any(t); }
 
 #if defined(__x86_64__)
-__attribute__((target("avx2"))) void with_avx2(const Operands& o, unsigned width, Sign sign) { either(o, width, sign); }
-__attribute__((target("avx512f,avx512bw,prefer-vector-width=512"))) void with_avx512(const Operands& o, unsigned width,
-                                                                                      Sign sign) {
-  either(o, width, sign);
-}
+__attribute__((target("avx2"))) void with_avx2(const Task& t) { any(t); }
+__attribute__((target("avx512f,avx512bw,prefer-vector-width=512"))) void with_avx512(const Task& t) { any(t); }
 Kernel choose() {
   if (__builtin_cpu_supports("avx512bw")) return with_avx512;
   if (__builtin_cpu_supports("avx2")) return with_avx2;
@@ -117,12 +153,22 @@ Kernel choose() {
 Kernel choose() { return plain; }
 #endif
 
+Kernel kernel() {
+  static const Kernel chosen = choose();
+  return chosen;
+}
+
 }  // namespace
 
 void combine(std::span<std::uint64_t> into, std::span<const std::uint64_t> other, Sign sign, const Ring& ring) {
   COVEY_CHECK(into.size() == other.size());
-  static const Kernel kernel = choose();
-  kernel({into.data(), other.data(), into.size(), ring.used_bits(), ring.top_bits()}, ring.width(), sign);
+  kernel()({{into.data(), other.data(), into.size(), ring.used_bits(), ring.top_bits()}, ring.width(), sign, nullptr, sign});
+}
+
+void combine_two(std::span<std::uint64_t> into, const SignedWords& one, const SignedWords& two, const Ring& ring) {
+  COVEY_CHECK(into.size() == one.words.size() && into.size() == two.words.size());
+  kernel()({{into.data(), one.words.data(), into.size(), ring.used_bits(), ring.top_bits()}, ring.width(), one.sign,
+            two.words.data(), two.sign});
 }
 
 }  // namespace covey

@@ -6,8 +6,8 @@ namespace covey::bench {
 Table secagg_table() {
   return {"secagg",
           {
+              {"masking memory", secagg_memory},  // first: in a process that has not masked yet
               {"client masking", secagg_masking},
-              {"masking memory", secagg_memory},
               {"server unmask", secagg_unmask},
               {"cohort", secagg_cohort},
           }};

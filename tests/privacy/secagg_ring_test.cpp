@@ -56,6 +56,23 @@ TEST_CASE("ring: lanes add and subtract apart from each other, whatever lies out
   }
 }
 
+TEST_CASE("ring: two at once are one after the other, with any signs") {
+  for (const unsigned width : kWidths)
+    for (const std::size_t words : {1U, 8U, 21U})
+      for (const Sign first : {Sign::kPlus, Sign::kMinus})
+        for (const Sign second : {Sign::kPlus, Sign::kMinus}) {
+          const Ring ring = *Ring::of_width(width);
+          auto x = noise(words, 1);
+          for (auto& word : x) word &= ring.used_bits();
+          const auto y = noise(words, 2), z = noise(words, 3);
+          auto expected = x;
+          combine(expected, y, first, ring);
+          combine(expected, z, second, ring);
+          combine_two(x, {y, first}, {z, second}, ring);
+          CHECK(x == expected);
+        }
+}
+
 TEST_CASE("ring: width from cohort and magnitude holds the sum and costs no space") {
   CHECK(Ring::for_sum(1000, 32)->width() == 16);       // 64001 of 65536
   CHECK(Ring::for_sum(1000, 33)->width() == 21);       // 17 bits; three lanes anyway
