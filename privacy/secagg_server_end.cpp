@@ -37,6 +37,7 @@ Result<std::vector<Outgoing>> SecAggServer::close_masks(const Digest& reservatio
 }
 
 Result<std::vector<Outgoing>> SecAggServer::abort() {
+  if (phase_ == Phase::kAborted) return std::vector<Outgoing>{};
   if (cohort_ == nullptr) {  // nobody has masked, nobody needs an ABORT
     phase_ = Phase::kAborted;
     return std::vector<Outgoing>{};
