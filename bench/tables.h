@@ -6,5 +6,6 @@
 namespace covey::bench {
 
 Table reliability_table();
+Table secagg_table();
 
 }  // namespace covey::bench

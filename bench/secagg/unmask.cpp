@@ -1,0 +1,108 @@
+#include <cstdio>
+#include <string>
+#include <thread>
+
+#include "bench/secagg/rows.h"
+#include "privacy/secagg_server.h"
+
+namespace covey::bench {
+namespace {
+
+constexpr std::uint32_t kMembers = 1000;
+constexpr std::uint32_t kDropped = 100;
+constexpr std::size_t kValues = 1'000'000;
+
+SecAggConfig terms_of_round() {
+  SecAggConfig c;
+  c.stage = c.data_scope = "bench";
+  c.members_min = c.members_max = kMembers;
+  c.survivors_min = 700;
+  c.corrupt_max = 100;
+  c.gamma_millionths = c.dropout_millionths = 100'000;
+  c.vectors = {{"update", 32, kValues}};
+  return c;
+}
+
+struct People {
+  RosterMessage roster;
+  std::map<SubjectId, AgreementKey> keys;
+};
+People people_of(const SecAggConfig& config, const SigningKey& authority, SecureRandom& random) {
+  People people;
+  people.roster.sid = sid_of(config);
+  for (std::uint32_t i = 0; i < kMembers; ++i) {
+    const SigningKey key = SigningKey::generate(random);
+    AgreementKey masking = AgreementKey::generate(random);
+    RosterEntry e;
+    e.credential.subject.bytes = {static_cast<std::uint8_t>(i >> 8), static_cast<std::uint8_t>(i)};
+    e.credential.key = key.public_key();
+    sign(e.credential, authority);
+    e.sealing_key = RistrettoKey::generate(random).public_key();
+    e.masking_key = masking.public_key();
+    e.has_aes = true;
+    e.signature = key.sign(kJoinDomain, join_statement(e, people.roster.sid, hash_of(config)));
+    people.keys.emplace(e.credential.subject, std::move(masking));
+    people.roster.entries.push_back(e);
+  }
+  return people;
+}
+
+// What the server holds after R4: of every member that masked, the shares of those who answered.
+Recovery recovery_of(const SecAggConfig& config, const std::shared_ptr<const SecAggCohort>& cohort, const People& people,
+                     SecureRandom& random) {
+  Recovery r{cohort, config.vectors, MemberSet(kMembers), MemberSet(kMembers), std::vector<Digest>(kMembers), {}};
+  for (std::uint32_t i = 0; i < kMembers; ++i) {
+    r.maskers.insert(i);
+    if (i % (kMembers / kDropped) != 0) r.survivors.insert(i);
+  }
+  for (std::uint32_t i = 0; i < kMembers; ++i) {
+    Recovery::Item item{i, r.survivors.contains(i) ? ShareKind::kSelfMask : ShareKind::kMaskingKey, {}};
+    const Secret<32> secret = item.kind == ShareKind::kSelfMask ? Secret<32>::random(random)
+                                                                : people.keys.at(cohort->entries()[i].credential.subject).secret().clone();
+    r.commitments[i] = self_mask_commitment(cohort->id(), i, secret);
+    std::vector<std::uint32_t> xs{i + 1};
+    for (const std::uint32_t n : cohort->neighbours(i)) xs.push_back(n + 1);
+    for (Share& share : deal(secret, cohort->graph().threshold, xs, random))
+      if (r.survivors.contains(share.x - 1)) item.shares.push_back(std::move(share));
+    r.items.push_back(std::move(item));
+  }
+  return r;
+}
+
+}  // namespace
+
+std::vector<Figure> secagg_unmask() {
+  SystemRandom random;
+  const SigningKey authority = SigningKey::generate(random);
+  const SecAggConfig config = terms_of_round();
+  const People people = people_of(config, authority, random);
+  PublicWork work;
+  std::shared_ptr<const SecAggCohort> cohort;
+  const double verifying = seconds_of([&] { cohort = *work.cohort(config, authority.public_key(), people.roster); });
+  const Recovery recovery = recovery_of(config, cohort, people, random);
+  const std::size_t threads = std::max(1U, std::thread::hardware_concurrency());
+  WorkerPool pool(threads);
+  MaskedSum sum(config.vectors);
+  Result<Recovered> recovered = recover(recovery, pool);
+  const double opening = seconds_of([&] { recovered = recover(recovery, pool); });
+  const MaskWork masks{kValues / 2, recovered->plan.seeds.size(), threads};
+  std::vector<double> ratios, times, floors;
+  for (int run = 0; run < 3; ++run) {
+    floors.push_back(cipher_seconds(masks) + addition_seconds(masks));
+    times.push_back(seconds_of([&] { sum.unmask(recovered->plan, pool); }));
+    ratios.push_back((times.back() + opening) / floors.back());
+  }
+  const double expanding = median(times);
+  const auto percent = [&](double scale) { return 100 * (opening + verifying) / (opening + verifying + expanding * scale); };
+  char beside[256], shares[256];
+  std::snprintf(beside, sizeof beside, "opening %.2f s + %zu masks %.2f s, cipher + add %.2f s, %zu threads", opening,
+                recovered->plan.seeds.size(), expanding, median(floors), threads);
+  std::snprintf(shares, sizeof shares,
+                "verifying the roster and its ring %.2f s, opening 1000 secrets and their keys %.2f s, masks %.2f s", verifying,
+                opening, expanding);
+  return {at_most("server unmask: 1,000 clients, 10 % dropped, 1M", median(ratios), "times", 1.2, beside),
+          at_most("server unmask: Shamir, signatures, keys at 1M", percent(1), "%", 5, shares),
+          at_most("server unmask: Shamir, signatures, keys at 10M", percent(10), "%", 5, "masks scaled from 1M")};
+}
+
+}  // namespace covey::bench

@@ -1,0 +1,138 @@
+// The coordinator's last phases: one outcome, and the shares under it. See secagg_server.h.
+#include <algorithm>
+#include <string>
+
+#include "privacy/secagg_server.h"
+
+namespace covey {
+namespace {
+
+Unexpected refused(const std::string& why) {
+  return unexpected(ErrorCode::kInvalidMessage, "secure aggregation refused: " + why);
+}
+std::string named(std::uint32_t member) { return "member " + std::to_string(member); }
+Unexpected out_of_turn() { return unexpected(ErrorCode::kInvalidArgument, "secure aggregation: this phase is not open"); }
+
+}  // namespace
+
+Result<std::vector<Outgoing>> SecAggServer::close_masks(const Digest& reservation) {
+  if (phase_ != Phase::kMasking) return out_of_turn();
+  MemberSet survivors(cohort_->members());
+  for (std::uint32_t i = 0; i < members_.size(); ++i)
+    if (members_[i].arrived) survivors.insert(i);
+  if (survivors.count() < cohort_->survivors_needed() || !cohort_->every_window_holds(survivors))
+    return too_few("survived, or all too far apart on the ring", survivors.count(), cohort_->survivors_needed());
+  survivors_ = survivors;
+  commit_ = commit_statement(cohort_->id(), {hash_of(maskers_), hash_of(survivors_), reservation});
+  std::vector<Outgoing> out;
+  for (std::uint32_t i = 0; i < members_.size(); ++i) {
+    if (!survivors_.contains(i)) continue;
+    SurvivorsMessage message{cohort_->id(), survivors_, reservation, {}};
+    for (const std::uint32_t n : members_[i].neighbours)
+      if (survivors_.contains(n)) message.neighbours.push_back({n, members_[n].masked->masked, members_[n].masked->signature});
+    out.push_back({{i}, encode(SecAggMessage(message))});
+  }
+  phase_ = Phase::kAgreeing;
+  return out;
+}
+
+Result<std::vector<Outgoing>> SecAggServer::abort() {
+  if (phase_ == Phase::kAborted) return std::vector<Outgoing>{};
+  if (cohort_ == nullptr) {  // nobody has masked, nobody needs an ABORT
+    phase_ = Phase::kAborted;
+    return std::vector<Outgoing>{};
+  }
+  if (phase_ == Phase::kUnmasking || phase_ == Phase::kCommitted) return out_of_turn();
+  phase_ = Phase::kAborting;
+  return std::vector<Outgoing>{{cohort_->committee(), encode(SecAggMessage(AbortRequestMessage{cohort_->id()}))}};
+}
+
+SecAggServer::Sent SecAggServer::on(const VoteMessage& m) {
+  const bool decided = cohort_ != nullptr && m.id == cohort_->id() && certificate_ && certificate_->verdict == m.verdict;
+  if (decided) return std::vector<Outgoing>{};  // a quorum was enough; the rest come later
+  COVEY_TRY_VOID(expect(m.verdict == Verdict::kCommit ? Phase::kAgreeing : Phase::kAborting, m.id, m.member));
+  if (!cohort_->in_committee(m.member)) return refused(named(m.member) + " is not in the committee");
+  const Bytes statement = m.verdict == Verdict::kCommit ? commit_ : abort_statement(m.id);
+  COVEY_TRY_VOID(expect_signed(kOutcomeDomain, m.member, statement, m.signature));
+  auto& votes = m.verdict == Verdict::kCommit ? commits_ : aborts_;
+  votes.emplace(m.member, m.signature);
+  if (votes.size() < cohort_->graph().quorum) return std::vector<Outgoing>{};
+  OutcomeMessage outcome{m.id, m.verdict, {}};
+  for (const auto& [member, signature] : votes) outcome.signatures.push_back({member, signature});
+  certificate_ = outcome;
+  Outgoing out{{}, encode(SecAggMessage(outcome))};
+  if (m.verdict == Verdict::kAbort) {
+    phase_ = Phase::kAborted;
+    out.to = everyone();
+  } else {
+    phase_ = Phase::kUnmasking;
+    for (std::uint32_t i = 0; i < members_.size(); ++i)
+      if (survivors_.contains(i)) out.to.push_back(i);
+  }
+  return std::vector<Outgoing>{std::move(out)};
+}
+
+// Exactly one share for itself and each neighbour that masked, of the kind that the outcome calls for.
+Result<void> SecAggServer::check_revealed(const UnmaskMessage& m) const {
+  const auto due = [&](std::uint32_t dealer) {
+    return maskers_.contains(dealer) && (dealer == m.member || cohort_->are_neighbours(m.member, dealer));
+  };
+  std::size_t expected = due(m.member) ? 1 : 0;
+  for (const std::uint32_t n : members_[m.member].neighbours) expected += due(n) ? 1 : 0;
+  if (m.shares.size() != expected) return refused(named(m.member) + " revealed another number of shares than is due");
+  for (const RevealedShare& s : m.shares) {
+    if (!due(s.dealer)) return refused(named(m.member) + " revealed a share of " + named(s.dealer) + ", which is not due");
+    if ((s.kind == ShareKind::kSelfMask) != survivors_.contains(s.dealer))
+      return refused(named(m.member) + " revealed the wrong kind of share of " + named(s.dealer));
+    COVEY_TRY_VOID(check_share({m.member + 1, Secret<kShareBytes>(s.value.bytes)}));
+  }
+  return {};
+}
+
+SecAggServer::Sent SecAggServer::on(const UnmaskMessage& m) {
+  COVEY_TRY_VOID(expect(Phase::kUnmasking, m.id, m.member));
+  if (!survivors_.contains(m.member)) return refused(named(m.member) + " did not survive");
+  Member& member = members_[m.member];
+  if (member.unmask) return unexpected(ErrorCode::kAlreadyExists, named(m.member) + " revealed its shares already");
+  COVEY_TRY_VOID(expect_signed(kUnmaskDomain, m.member, unmask_statement(m), m.signature));
+  if (const auto fine = check_revealed(m); !fine) {
+    blame_.push_back({m.member, fine.error().message});
+    return unexpected(fine.error());
+  }
+  member.unmask = m;
+  return std::vector<Outgoing>{};
+}
+
+bool SecAggServer::can_recover() const {
+  if (phase_ != Phase::kUnmasking) return false;
+  for (std::uint32_t dealer = 0; dealer < members_.size(); ++dealer) {
+    if (!maskers_.contains(dealer)) continue;
+    std::uint32_t shares = members_[dealer].unmask ? 1 : 0;
+    for (const std::uint32_t n : members_[dealer].neighbours) shares += members_[n].unmask ? 1 : 0;
+    if (shares < cohort_->graph().threshold) return false;
+  }
+  return true;
+}
+
+Result<Recovery> SecAggServer::close_unmasking() {
+  if (phase_ != Phase::kUnmasking) return out_of_turn();
+  if (!can_recover())
+    return unexpected(ErrorCode::kUnavailable, "too few members revealed their shares: the sum stays closed, and its release is spent");
+  Recovery recovery{cohort_, config_.vectors, maskers_, survivors_, std::vector<Digest>(members_.size()), {}};
+  std::vector<std::size_t> item_of(members_.size());
+  for (std::uint32_t i = 0; i < members_.size(); ++i) {
+    if (!maskers_.contains(i)) continue;
+    recovery.commitments[i] = members_[i].shares->commitment;
+    item_of[i] = recovery.items.size();
+    recovery.items.push_back({i, survivors_.contains(i) ? ShareKind::kSelfMask : ShareKind::kMaskingKey, {}});
+  }
+  for (std::uint32_t holder = 0; holder < members_.size(); ++holder) {
+    if (!members_[holder].unmask) continue;
+    for (const RevealedShare& s : members_[holder].unmask->shares)
+      recovery.items[item_of[s.dealer]].shares.push_back({holder + 1, Secret<kShareBytes>(s.value.bytes)});
+  }
+  phase_ = Phase::kCommitted;
+  return recovery;
+}
+
+}  // namespace covey
