@@ -17,8 +17,9 @@ static_assert(std::endian::native == std::endian::little, "words are hashed and 
 constexpr std::size_t kPieceWords = 8 * 1024 / 8;
 // Ciphers kept ready at once: a part is walked once per so many terms.
 constexpr std::size_t kTermsAtOnce = 128;
-// What one thread takes at a time: long enough that setting up the ciphers does not count.
-constexpr std::uint64_t kShareWordsMax = 1024 * 1024 / 8;
+// What one thread takes at a time: long enough that setting up the ciphers does not count, short enough
+// that no thread waits long for the last.
+constexpr std::uint64_t kShareWordsMax = 512 * 1024 / 8;
 constexpr std::uint64_t kShareWordsMin = 8 * kPieceWords;
 
 void apply_some(const VectorPart& part, std::span<const MaskTerm> terms, const Ring& ring, PrgCipher cipher) {
@@ -70,8 +71,9 @@ void apply_masks(const VectorPart& part, std::span<const MaskTerm> terms, const 
 void apply_masks(const VectorPart& part, std::span<const MaskTerm> terms, const Ring& ring, PrgCipher cipher,
                  WorkerPool& pool) {
   const std::uint64_t all = part.words.size();
-  const std::uint64_t even = (all + 4 * pool.size() - 1) / (4 * pool.size());
-  const std::uint64_t each = std::clamp(even, kShareWordsMin, kShareWordsMax);
+  const std::uint64_t turn = pool.size() * kShareWordsMax;  // all threads together, so that shares come out even
+  const std::uint64_t shares = pool.size() * std::max<std::uint64_t>(1, (all + turn - 1) / turn);
+  const std::uint64_t each = std::max((all + shares - 1) / shares, kShareWordsMin);
   std::atomic<std::uint64_t> next{0};
   std::latch done(static_cast<std::ptrdiff_t>(pool.size()));
   for (std::size_t i = 0; i < pool.size(); ++i)

@@ -364,6 +364,34 @@ TEST_CASE("an ABORT shown after a restart is verified from the book alone; a for
   CHECK(before->join(again).has_value());
 }
 
+TEST_CASE("sign-once: the first outcome stands, through restarts and whatever the coordinator asks") {
+  SecAggWorld world(seven());
+  REQUIRE(world.run(nobody, Stop::kMask).has_value());
+  const SecAggCohort& cohort = *world.server_->cohort();
+  const Bytes one = commit_statement(cohort.id(), {hash_of(world.server_->maskers()), {}, {}});
+  const Bytes other = commit_statement(cohort.id(), {hash_of(world.server_->maskers()), sha256({}), {}});
+  const Bytes abort = abort_statement(cohort.id());
+  for (const bool committed : {true, false}) {
+    auto book = *AttemptBook::load(world.people_[0]->disk);
+    const Verdict verdict = committed ? Verdict::kCommit : Verdict::kAbort;
+    const auto batch = book.vote(cohort, verdict, committed ? one : abort);
+    REQUIRE(batch.has_value());
+    REQUIRE(batch->puts.size() == 1);
+    auto restarted = *AttemptBook::load({{batch->puts[0].key, batch->puts[0].value}});
+    for (AttemptBook* b : {&book, &restarted}) {
+      CHECK(b->vote(cohort, verdict, committed ? one : abort)->empty());  // again the same: nothing new
+      CHECK_FALSE(b->vote(cohort, Verdict::kCommit, other).has_value());
+      CHECK_FALSE(b->vote(cohort, committed ? Verdict::kAbort : Verdict::kCommit, committed ? abort : one).has_value());
+      CHECK_FALSE(b->mask(cohort).has_value());
+      CHECK(b->unmask(cohort.id().sid).has_value() == committed);
+    }
+  }
+  // The machine asks its book: who voted for the survivors signs no ABORT.
+  const auto survivors = world.server_->close_masks({});
+  REQUIRE(world.act(0, (*survivors)[0].message).has_value());
+  CHECK_FALSE(world.act(0, wire(AbortRequestMessage{cohort.id()})).has_value());
+}
+
 TEST_CASE("key reuse across attempts; crash-restart: fresh keys asserted; spent sid refused") {
   for (const Stop at : {Stop::kShare, Stop::kConfirm, Stop::kMask}) {
     SecAggWorld world(seven());
