@@ -43,4 +43,8 @@ std::vector<Figure> ingest_updates();        // 64 updates of 10M f32: rate and 
 std::vector<Figure> ingest_models_scaled();  // 6 clients, ten rounds, a tenth of GPT-2 Large
 std::vector<Figure> ingest_models_large();   // one round of the whole
 
+std::vector<Figure> chaos();         // the demo, killed at random
+std::vector<Figure> key_rotation();  // row 28
+std::vector<Figure> soak();          // row 31
+
 }  // namespace covey::bench

@@ -4,6 +4,7 @@
 #include <numbers>
 #include <optional>
 
+#include "coordinator/cli/audit_log.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/demo_alone.h"
 #include "coordinator/cli/demo_federation.h"
@@ -83,6 +84,17 @@ Result<Stage> prepare(const DemoOptions& options, Console& console) {
   return stage;
 }
 
+// What the coordinator has signed of all this, held against what it was pinned to.
+Result<void> verify_records(Session& session, Console& console) {
+  AuditLog log;
+  COVEY_TRY(log.audit, session.chain<ListAudit>());
+  COVEY_TRY(log.ledger, session.chain<ListLedger>());
+  COVEY_TRY_VOID(verify_log(log, session.membership().coordinator.record));
+  console.note("   the coordinator's audit log verifies: " + text_of_count(log.audit.size()) + " acts, " +
+               text_of_count(log.ledger.size()) + " releases");
+  return {};
+}
+
 Result<Trained> train_federated(const DemoOptions& options, const Stage& stage, Console& console) {
   COVEY_TRY(const Programs programs, find_programs());
   MemoryBlobs blobs;
@@ -111,6 +123,7 @@ Result<Trained> train_federated(const DemoOptions& options, const Stage& stage, 
     return unexpected(ErrorCode::kInternal,
                       "the job did not finish: " + state_line(followed.summary, followed.summary.ended) +
                           "; see " + options.folder + "/*.log");
+  COVEY_TRY_VOID(verify_records(session, console));
   COVEY_TRY(PulledModel pulled,
             pull_model(session, blobs, followed.summary, options.folder + "/model", console));
   COVEY_TRY(const ReportData report, report_data(session, job));
