@@ -12,6 +12,24 @@ TEST_CASE("fault seeds: 1500 worlds of every kind of fault keep every promise") 
   CHECK(campaign.calm_seconds < 600);       // liveness: far from the bound at which a world would have failed
 }
 
+TEST_CASE("fault seeds: a job that keeps no updates, and one that combines by median, keep every promise too") {
+  TinyCampaign attempt;
+  attempt.request.seeds = 200;
+  attempt.request.job.durability = Durability::kAttempt;
+  const Campaign summed = attempt.run();
+  CHECK_MESSAGE(summed.failures.empty(), attempt.failures(summed));
+  CHECK(summed.done == 200);
+
+  TinyCampaign median;
+  median.request.seeds = 200;
+  median.request.job.server.combine = CombineKind::kMedian;
+  median.request.job.round.quorum = 0.75;
+  REQUIRE(median.request.job.validate());
+  const Campaign sorted = median.run();
+  CHECK_MESSAGE(sorted.failures.empty(), median.failures(sorted));
+  CHECK(sorted.done == 200);
+}
+
 TEST_CASE("fault seeds: the same seeds leave the same trace, whatever the threads") {
   TinyCampaign tiny;
   tiny.request.seeds = 40;
