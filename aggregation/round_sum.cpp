@@ -8,6 +8,7 @@ namespace covey {
 namespace {
 
 constexpr std::size_t kElements = kChunkBytes / sizeof(float);
+constexpr std::size_t kAddersMax = 1024;  // threads that may be adding at once
 
 }  // namespace
 
@@ -21,6 +22,21 @@ Result<UpdateChecked> RoundSum::add(const CheckUpdate& work, std::int64_t weight
     weight_ += weight;
   }
   std::size_t added = 0;  // elements
+  try {
+    return add_reserved(work, weight, blobs, added);
+  } catch (...) {  // no memory: what was added in part cannot be told from what was not
+    const std::lock_guard lock(mutex_);
+    weight_ -= weight;
+    if (added != 0) spoilt_ = true;
+    throw;
+  }
+}
+
+Result<UpdateChecked> RoundSum::add_reserved(const CheckUpdate& work, std::int64_t weight, BlobStore& blobs, std::size_t& added) {
+  {
+    const std::lock_guard lock(mutex_);
+    parts_.reserve(parts_.size() + kAddersMax);  // so that nothing can fail once all is added
+  }
   auto checked = check_ranges(work, blobs, [&](std::size_t first, std::span<const float> values) {
     const auto lock = ranges_.hold(first / kElements);
     const Added result = add_checked(std::span(sum_).subspan(first, values.size()), values, weight, scale_);

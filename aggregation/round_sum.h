@@ -37,6 +37,7 @@ class RoundSum {
   static std::uint64_t memory_bytes(std::uint64_t parameters) { return parameters * sizeof(std::int64_t); }
 
  private:
+  Result<UpdateChecked> add_reserved(const CheckUpdate& work, std::int64_t weight, BlobStore& blobs, std::size_t& added);
   void take_out(const BlobRef& update, std::size_t elements, std::int64_t weight, BlobStore& blobs);
 
   const SumScale scale_;

@@ -120,11 +120,11 @@ Result<int> serve(const Options& options) {
   const Supervisor supervisor = Supervisor::from_environment();
   WatchedMachine machine(guard, supervisor, clock);
   COVEY_TRY(const auto reactor, make_dialer({membership.coordinator}, {machine, executor, *blobs, clock, *log, keys.curve}));
+  const StopSignals signals([&reactor] { reactor->request_shutdown(); });
   log->info("client_started", {{"name", membership.certificate.name},
                                {"coordinator", membership.coordinator.host + ":" + std::to_string(membership.coordinator.control_port)},
                                {"data", options.data}, {"cores", config.capability.cores},
                                {"memory_mib", config.capability.memory_bytes >> 20U}, {"gflops", config.capability.gflops}});
-  const StopSignals signals([&reactor] { reactor->request_shutdown(); });
   supervisor.ready("training for " + membership.coordinator.host + " as " + membership.certificate.name);
   return reactor->run();
 }

@@ -1,7 +1,5 @@
 #include "coordinator/blob_keeper.h"
 
-#include <utility>
-
 namespace covey {
 
 BlobKeeper::BlobKeeper(Outbox& out) : out_(out) {
@@ -11,15 +9,22 @@ BlobKeeper::BlobKeeper(Outbox& out) : out_(out) {
 bool BlobKeeper::needed(const Digest& blob) {
   if (held(blob)) return true;
   if (makers_.empty()) return false;
-  waiting_.insert(blob);
+  waiting_[blob].insert(makers_.begin(), makers_.end());
   return true;
 }
 
 void BlobKeeper::made(JobId job) {
-  makers_.erase(job);
-  if (!makers_.empty()) return;
-  for (const Digest& blob : std::exchange(waiting_, {}))
+  if (makers_.erase(job) == 0) return;
+  for (auto at = waiting_.begin(); at != waiting_.end();) {
+    at->second.erase(job);
+    if (!at->second.empty()) {
+      ++at;
+      continue;
+    }
+    const Digest blob = at->first;
+    at = waiting_.erase(at);
     if (!held(blob)) out_.after(EraseBlob{blob});
+  }
 }
 
 void BlobKeeper::drop(const Digest& blob) {

@@ -30,7 +30,7 @@ class BlobKeeper {
 
   Outbox& out_;
   std::set<JobId> makers_;
-  std::set<Digest> waiting_;         // to be erased when nobody makes anything
+  std::map<Digest, std::set<JobId>> waiting_;  // to be erased when these, who were making then, have made
   std::map<Digest, std::uint64_t> holders_;
   std::map<Digest, std::uint64_t> shown_;
 };

@@ -154,6 +154,7 @@ void JobRunner::offer(const PeerKey& peer, Instant now) {
 void JobRunner::tick(Instant now) {
   open_round(now);
   offer_again(now);
+  rotate_fetches(now);
 }
 
 // An offer or its answer may be lost with a connection. Clients answer a repeated offer with what
@@ -381,7 +382,7 @@ void JobRunner::node_left(const PeerKey& peer, Instant now) {
     case MemberState::kLost: at->second.state = MemberState::kLeft; break;
     default: return;
   }
-  fetch_queued();
+  fetch_queued(now);
   consider(now);
 }
 
@@ -419,7 +420,7 @@ void JobRunner::node_revoked(const PeerKey& peer, Instant now) {
     services_.out.persist(std::move(batch));
     release(member);
   }
-  fetch_queued();
+  fetch_queued(now);
   consider(now);
 }
 

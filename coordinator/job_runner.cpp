@@ -355,7 +355,7 @@ void JobRunner::update_failed(const PeerKey& peer, Member& member, const Error& 
   services_.out.log(LogLevel::kWarning, "update_not_fetched",
                     {{"job", job_.id}, {"round", round_->key.round}, {"node", services_.registry.name_of(peer)},
                      {"reason", error.message}});
-  fetch_queued();
+  fetch_queued(now);
   consider(now);
 }
 

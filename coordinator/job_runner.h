@@ -129,7 +129,8 @@ class JobRunner {
   std::uint64_t weight(const Member& member) const;  // of its update in the sum
   Member* member_of(const RoundKey& key, const PeerKey& peer);
   Result<void> judge_update(const UpdateReady& message) const;
-  void fetch_queued();
+  void fetch_queued(Instant now);
+  void rotate_fetches(Instant now);
   void accept_update(const PeerKey& peer, Member& member, Instant now);
   void refuse_update(const PeerKey& peer, Member& member, Error error, Instant now);
   void update_failed(const PeerKey& peer, Member& member, const Error& error, Instant now);

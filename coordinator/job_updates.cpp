@@ -1,5 +1,7 @@
 // One member of a round: its answers and its update.
 #include "aggregation/fixed_sum.h"
+#include <algorithm>
+
 #include "coordinator/job_runner.h"
 #include "core/protocol/limits.h"
 
@@ -19,6 +21,7 @@ Duration patience(DeclineReason reason) {
   return Duration::max();
 }
 
+constexpr Duration kFetchTurn = std::chrono::seconds(30);  // of one update, at least, while others wait
 constexpr std::size_t kDeclineTextBytes = 256;  // kept of a client's reason
 
 Instant later(Instant now, Duration wait) { return wait == Duration::max() ? Instant::max() : now + wait; }
@@ -155,24 +158,42 @@ void JobRunner::update_ready(const Node& from, const UpdateReady& message, Insta
   }
   if (!message.update) return accept_update(peer, *member, now);
   member->state = MemberState::kQueued;
-  fetch_queued();
+  fetch_queued(now);
 }
 
-void JobRunner::fetch_queued() {
+void JobRunner::fetch_queued(Instant now) {
   if (!round_ || round_->frozen) return;
   if (round_->closing) return;
   const std::uint32_t share = std::max(1U, kFetchesMax / services_.load.running);
-  std::uint32_t running = round_->tally().fetching;
-  for (auto& [peer, member] : round_->members) {
-    if (running >= share) return;
-    if (member.state != MemberState::kQueued) continue;
+  for (std::uint32_t running = round_->tally().fetching; running < share; ++running) {
+    std::pair<const PeerKey, Member>* next = nullptr;
+    for (auto& entry : round_->members)
+      if (entry.second.state == MemberState::kQueued && (next == nullptr || entry.second.turn < next->second.turn)) next = &entry;
+    if (next == nullptr) return;
+    auto& [peer, member] = *next;
     services_.blobs.hold(member.update.update->id);
     member.holds_blob = true;
     member.state = MemberState::kFetching;
+    member.fetching_since = now;
     member.ticket = services_.out.next_ticket();
     services_.out.now(FetchBlob{member.ticket, peer, *member.update.update, sums() ? Keep::kUnfinished : Keep::kDurably});
-    ++running;
   }
+}
+
+// A sender that is slow, by its link or by intent, keeps its place only while nobody waits for it. What
+// has come is kept for its next turn.
+void JobRunner::rotate_fetches(Instant now) {
+  if (!round_ || round_->frozen || round_->closing) return;
+  const auto queued = [](const auto& entry) { return entry.second.state == MemberState::kQueued; };
+  if (std::none_of(round_->members.begin(), round_->members.end(), queued)) return;
+  const Duration patience = std::max<Duration>(kFetchTurn, job_.spec.round.deadline / 8);
+  for (auto& [peer, member] : round_->members) {
+    if (member.state != MemberState::kFetching || now - member.fetching_since < patience) continue;
+    interrupt(member);
+    member.state = MemberState::kQueued;
+    ++member.turn;
+  }
+  fetch_queued(now);
 }
 
 void JobRunner::accept_update(const PeerKey& peer, Member& member, Instant now) {
@@ -193,7 +214,7 @@ void JobRunner::accept_update(const PeerKey& peer, Member& member, Instant now) 
                     {{"job", job_.id}, {"round", round_->key.round}, {"attempt", round_->key.attempt},
                      {"node", node->summary.name}, {"examples", member.update.examples}, {"norm", member.norm},
                      {"delivered", round_->tally().delivered}, {"target", round_->row.target}});
-  fetch_queued();
+  fetch_queued(now);
   consider(now);
 }
 
@@ -226,7 +247,7 @@ void JobRunner::refuse_update(const PeerKey& peer, Member& member, Error error, 
                     {{"job", job_.id}, {"round", round_->key.round}, {"attempt", round_->key.attempt},
                      {"node", node->summary.name}, {"reason", error.message}});
   if (node->link) services_.out.send(*node->link, UpdateRefused{round_->key, std::move(error)});
-  fetch_queued();
+  fetch_queued(now);
   consider(now);
 }
 

@@ -123,8 +123,8 @@ int run(int argc, char** argv) {
   app.add_option("--jobs", options.jobs, "Jobs that run at the same time; others wait")->capture_default_str()->check(CLI::Range(1, 64));
   app.add_option("--ledger-mark", options.mark, "File that tells a store which lost records; best on another disk. Default: ledger.mark beside data/");
   app.add_option("--recover", options.recover, "strict: refuse a damaged log; point-in-time: keep what lies before the damage")
-      ->capture_default_str()->check(CLI::IsMember({"strict", "point-in-time"}));
-  app.add_flag("--accept-missing-mark", options.accept_missing_mark, "Start although the ledger mark is lost, and make a new one");
+      ->capture_default_str()->check(CLI::IsMember({"strict", "point-in-time"}))->configurable(false);
+  app.add_flag("--accept-missing-mark", options.accept_missing_mark, "Start although the ledger mark is lost, and make a new one")->configurable(false);
   app.add_option("--backups", options.backups, "Folder for this coordinator's own backups. Default: backups/ beside data/");
   app.add_option("--backups-keep", options.backups_keep, "How many of its own backups to keep")->capture_default_str()->check(CLI::Range(1, 100000));
   app.add_option("--nodes-max", options.nodes_max, "Nodes that may enrol")->capture_default_str()->check(CLI::Range(1, 1000000));
@@ -139,7 +139,9 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
     const std::string config = coordinator_folder(options.home) + "/coordinator.toml";
-    if (app.count("--config") == 0 && read_file(config, 64 * 1024).has_value()) {
+    const auto settings = read_file(config, 64 * 1024);
+    if (app.count("--config") == 0 && !settings && settings.error().code != ErrorCode::kNotFound) return report(settings.error());
+    if (app.count("--config") == 0 && settings) {
       app.get_config_ptr()->default_val(config);
       app.clear();
       app.parse(argc, argv);

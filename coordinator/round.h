@@ -30,6 +30,8 @@ struct Member {
   double norm = 0;        // kDelivered
   Instant offered;        // when it was last asked
   bool holds_blob = false;
+  Instant fetching_since; // kFetching
+  std::uint64_t turn = 0; // the least is fetched first; higher after each time that it had to let others in
   std::uint32_t conflicts = 0;  // other updates under the key of an accepted one, so far audited
 };
 

@@ -3,6 +3,7 @@
 // duplication, reordering and reconnection: whatever is not here is asked for again. The next chunk is
 // asked for when one has been written, so that a slow disk slows its senders and fills no memory.
 #pragma once
+#include <algorithm>
 #include <cstddef>
 #include <deque>
 #include <functional>
@@ -79,6 +80,8 @@ class BlobTransfer {
   Step tick(Instant now);
   std::optional<Instant> next_tick() const;
 
+  // Whether it keeps an unfinished value for a later fetch.
+  bool keeps(const Digest& blob) const { return std::find(abandoned_.begin(), abandoned_.end(), blob) != abandoned_.end(); }
   std::uint64_t wrong_chunks() const { return wrong_chunks_; }  // dropped because the hash differed
 
  private:

@@ -121,8 +121,16 @@ class ReactorLoop final : public Reactor {
   }
   void on(WithdrawBlob command) { transfer_.withdraw(command.blob); }
   void on(EraseBlob command);
-  void on(StartWork command) { parts_.executor.start(std::move(command), completion()); }
-  void on(CancelWork command) { parts_.executor.cancel(command.ticket); }
+  void on(StartWork command) {
+    if (erasing_ != 0) return deferred_.push_back(std::move(command));
+    parts_.executor.start(std::move(command), completion());
+  }
+  void on(CancelWork command) {
+    const auto same = [&](const StartWork& work) { return work.ticket == command.ticket; };
+    if (std::erase_if(deferred_, same) == 0) return parts_.executor.cancel(command.ticket);
+    mailbox_->put(Event(WorkFailed{command.ticket, Error{ErrorCode::kUnavailable, "cancelled"}}));
+  }
+  void erased();
   void on(AdmitPeer command) { transport_->admit(command.peer, command.admission); }
   void on(ExpelPeer command) { transport_->expel(command.peer); }
   void on(WriteLog command) { parts_.log.write(command.entry); }
@@ -132,6 +140,8 @@ class ReactorLoop final : public Reactor {
   ReactorParts parts_;
   BlobTransfer transfer_;
   ServeLimit serve_limit_;
+  std::size_t erasing_ = 0;         // erasures under way
+  std::deque<StartWork> deferred_;  // until there are none
   LimitedLog limited_;
   std::uint16_t control_port_;
   std::uint16_t bulk_port_;
@@ -261,14 +271,22 @@ void ReactorLoop::carry(BlobTransfer::Step step) {
 // In line behind what the transfer does with the blob, and before what it is asked to do with it next.
 void ReactorLoop::on(EraseBlob command) {
   transfer_.withdraw(command.blob);
-  io_.submit(command.blob, [this, mailbox = mailbox_, blob = command.blob] {
-    parts_.blobs.drop_partial(blob);
-    const Result<void> erased = parts_.blobs.erase(blob);
-    if (erased) return;
-    mailbox->put([this, blob, reason = erased.error().message](BlobTransfer&, Instant) {
-      parts_.log.warning("erase_failed", {{"blob", short_hex(blob)}, {"reason", reason}});
+  const bool resumed_later = transfer_.keeps(command.blob);  // of an unfinished value: what has come stays
+  ++erasing_;
+  io_.submit(command.blob, [this, mailbox = mailbox_, blob = command.blob, resumed_later] {
+    if (!resumed_later) parts_.blobs.drop_partial(blob);
+    const Result<void> outcome = parts_.blobs.erase(blob);
+    mailbox->put([this, blob, outcome](BlobTransfer&, Instant) {
+      if (!outcome) parts_.log.warning("erase_failed", {{"blob", short_hex(blob)}, {"reason", outcome.error().message}});
+      erased();
     });
   });
+}
+
+// Work may make the very value that is being erased: it begins when nothing is.
+void ReactorLoop::erased() {
+  if (--erasing_ != 0) return;
+  for (StartWork& work : std::exchange(deferred_, {})) parts_.executor.start(std::move(work), completion());
 }
 
 void ReactorLoop::on(Halt command) {

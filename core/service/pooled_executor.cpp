@@ -57,6 +57,10 @@ void PooledExecutor::start(StartWork command, Completion done) {
   const Ticket ticket = command.ticket;
   auto task = [this, flag, command = std::move(command), done = std::move(done)] {
     fault_point("executor.work.begin");
+    if (*flag) {  // cancelled before its turn came
+      forget(command.ticket);
+      return done(WorkFailed{command.ticket, Error{ErrorCode::kUnavailable, "cancelled"}});
+    }
     auto result = guarded(function_, command.work, *flag);
     fault_point("executor.work.computed");
     forget(command.ticket);
