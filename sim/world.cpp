@@ -128,7 +128,8 @@ void World::boot(Node& node) {
   if (node.parts.keep) {
     const auto keep = node.parts.keep(rows);
     if (!keep) return fail(in_context(name_of_node(node.index) + " does not start", keep.error()));
-    for (const Digest& blob : node.blobs.list().value())
+    const std::vector<Digest> blobs = node.blobs.list().value();
+    for (const Digest& blob : blobs)
       if (!keep->contains(blob)) COVEY_CHECK(node.blobs.erase(blob).has_value());
   }
   auto machine = node.parts.boot(rows, node.start);
