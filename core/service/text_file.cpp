@@ -5,13 +5,31 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <thread>
 
 #include "core/base/fault_point.h"
 
 namespace covey {
 namespace {
+
+// Strangers can hold every descriptor for as long as a handshake may take: what must be written waits
+// for them to be thrown out.
+int open_patiently(const char* path, int flags) {
+  constexpr auto kPatience = std::chrono::seconds(30), kPause = std::chrono::milliseconds(50);
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  while (true) {
+    const int fd = ::open(path, flags, 0644);
+    const int error = errno;
+    if (fd >= 0 || (error != EMFILE && error != ENFILE) || std::chrono::steady_clock::now() > end) {
+      errno = error;
+      return fd;
+    }
+    std::this_thread::sleep_for(kPause);
+  }
+}
 
 Unexpected failed(const std::string& what, const std::string& path, int code) {
   const std::string message = "cannot " + what + " " + path + ": " + std::strerror(code);
@@ -70,7 +88,7 @@ Result<Bytes> read_file(const std::string& path, std::size_t bytes_max) {
 Result<void> write_file(const std::string& path, ByteSpan content) {
   const std::string temporary = path + ".tmp";
   {
-    const Descriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+    const Descriptor file(open_patiently(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC));
     if (!file.valid()) return failed("create", temporary, errno);
     if (const auto written = write_all(file.get(), content, temporary); !written) {
       ::unlink(temporary.c_str());
@@ -81,7 +99,7 @@ Result<void> write_file(const std::string& path, ByteSpan content) {
   if (::rename(temporary.c_str(), path.c_str()) != 0) return failed("rename", temporary, errno);
   fault_point("text_file.renamed");
   const std::string folder = std::filesystem::path(path).parent_path().string();
-  const Descriptor parent(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const Descriptor parent(open_patiently(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!parent.valid() || ::fsync(parent.get()) != 0) return failed("sync", folder, errno);
   fault_point("text_file.end");
   return {};
