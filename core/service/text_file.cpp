@@ -18,7 +18,8 @@ namespace {
 // Strangers can hold every descriptor for as long as a handshake may take: what must be written waits
 // for them to be thrown out.
 int open_patiently(const char* path, int flags) {
-  constexpr auto kPatience = std::chrono::seconds(30), kPause = std::chrono::milliseconds(50);
+  constexpr std::chrono::seconds kPatience(30);
+  constexpr std::chrono::milliseconds kPause(50);
   const auto end = std::chrono::steady_clock::now() + kPatience;
   while (true) {
     const int fd = ::open(path, flags, 0644);
