@@ -17,7 +17,6 @@
 #include "core/base/random.h"
 
 namespace covey::load {
-namespace {
 
 sockaddr_in loopback(std::uint16_t port) {
   sockaddr_in address{};
@@ -26,8 +25,6 @@ sockaddr_in loopback(std::uint16_t port) {
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   return address;
 }
-
-}  // namespace
 
 std::uint16_t listening_port() {
   static unsigned next = static_cast<unsigned>(::getpid()) * 131;

@@ -1,5 +1,7 @@
 // A plain TCP connection to the loopback interface, for what no client of ours would send.
 #pragma once
+#include <netinet/in.h>
+
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -11,6 +13,8 @@ namespace covey::load {
 // A port below those that the kernel gives to outgoing connections, free a moment ago: a service that was
 // killed must find it free again.
 std::uint16_t listening_port();
+
+sockaddr_in loopback(std::uint16_t port);
 
 class RawSocket {
  public:

@@ -6,18 +6,9 @@
 #include "core/base/check.h"
 #include "core/protocol/audit.h"
 #include "core/protocol/ledger.h"
+#include "tests/fuzz/protocol/written_the_same.h"
 
-namespace {
-
-template <class Value>
-void written_the_same(const covey::Result<Value>& value, covey::ByteSpan input) {
-  if (value)
-    COVEY_CHECK(covey::encode(*value) == covey::Bytes(input.begin(), input.end()));
-  else
-    COVEY_CHECK(value.error().code == covey::ErrorCode::kCorrupted);
-}
-
-}  // namespace
+using covey::fuzz::written_the_same;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const covey::ByteSpan input(data, size);
