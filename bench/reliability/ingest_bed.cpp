@@ -8,7 +8,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <filesystem>
 #include <memory>
 
 #include "bench/reliability/ingest_parts.h"
@@ -17,6 +16,7 @@
 #include "core/store/blobs.h"
 #include "core/store/store.h"
 #include "net/reactor.h"
+#include "tests/core/base/temporary_folder.h"
 
 namespace covey::bench {
 namespace {
@@ -84,7 +84,7 @@ void take_in(const IngestPlan& plan, const std::string& folder, int pipe) {
 }
 
 void give(const IngestPlan& plan, std::uint8_t number, Ports ports) {
-  SyntheticBlobs blobs(number, plan.updates, plan.parameters);
+  SyntheticBlobs blobs(number, plan.updates * plan.rounds, plan.parameters);
   GivingMachine machine(bed_key(0).public_key(), plan, blobs.updates());
   MemoryStore store;
   PooledExecutor executor(store, 1, [](const Work&, const std::atomic<bool>&) -> Result<WorkValue> {
@@ -124,10 +124,10 @@ pid_t in_child(unsigned limit_s, Act act) {
 
 Ingested ingest(const IngestPlan& plan) {
   Ingested result;
-  std::string folder = (std::filesystem::temp_directory_path() / "covey-ingest-XXXXXX").string();
+  const TemporaryFolder folder;
   int ends[2];
-  if (::mkdtemp(folder.data()) == nullptr || ::pipe(ends) != 0) return {{}, "no temporary folder or pipe"};
-  const pid_t taker = in_child(plan.limit_s, [&] { take_in(plan, folder, ends[1]); });
+  if (::pipe(ends) != 0) return {{}, "no pipe"};
+  const pid_t taker = in_child(plan.limit_s, [&] { take_in(plan, folder / "blobs", ends[1]); });
   ::close(ends[1]);
   std::vector<pid_t> givers;
   Ports ports;
@@ -144,8 +144,6 @@ Ingested ingest(const IngestPlan& plan) {
   ::kill(taker, SIGKILL);
   for (const pid_t giver : givers) ::waitpid(giver, nullptr, 0);
   ::waitpid(taker, nullptr, 0);
-  std::error_code ignored;
-  std::filesystem::remove_all(folder, ignored);
   result.error = report.error;
   result.rounds.assign(report.rounds, report.rounds + report.count);
   return result;

@@ -116,10 +116,12 @@ Result<void> SyntheticBlobs::erase(const Digest&) { return {}; }
 
 Commands GivingMachine::announce() const {
   Commands out;
-  for (std::size_t i = 0; i < updates_.size(); ++i) {
+  // Every round has updates of its own, as in a job: one blob is served to one peer a few times only.
+  const std::size_t first = (offer_->key.round - 1) % plan_.rounds * plan_.updates;
+  for (std::size_t i = 0; i < plan_.updates; ++i) {
     RoundKey key = offer_->key;
     key.attempt = static_cast<std::uint32_t>(i + 1);
-    out.push_back(Send{{receiver_, 1}, UpdateReady{key, offer_->model.id, updates_[i], 100, {}, {}}});
+    out.push_back(Send{{receiver_, 1}, UpdateReady{key, offer_->model.id, updates_[first + i], 100, {}, {}}});
   }
   return out;
 }
