@@ -10,7 +10,6 @@ namespace covey {
 namespace {
 
 constexpr std::string_view kHead = "covey-ledger-mark-v1\n";
-constexpr std::size_t kMarkBytesMax = 1024;
 
 Unexpected torn(const std::string& what) {
   return unexpected(ErrorCode::kCorrupted, "the ledger mark does not verify (" + what + ")");
@@ -84,17 +83,22 @@ Result<LedgerMark> mark_from_text(std::string_view text) {
   return mark;
 }
 
-Result<std::optional<LedgerMark>> load_mark(const std::string& path) {
-  const auto bytes = read_file(path, kMarkBytesMax);
-  if (!bytes && bytes.error().code == ErrorCode::kNotFound) return std::optional<LedgerMark>();
+Result<std::optional<SavedMark>> load_mark(const std::string& path) {
+  const auto bytes = read_file(path, 2 * kSlotBytes);
+  if (!bytes && bytes.error().code == ErrorCode::kNotFound) return std::optional<SavedMark>();
   if (!bytes) return unexpected(bytes.error());
-  auto mark = mark_from_text(text_of(*bytes));
+  SlotText saved{std::string(text_of(*bytes)), true};
+  if (!saved.text.starts_with(kHead)) {
+    COVEY_TRY(saved, read_slots(path));
+  }
+  const auto mark = mark_from_text(saved.text);
   if (!mark) return unexpected(in_context(path, mark.error()));
-  return std::optional<LedgerMark>(*mark);
+  return std::optional<SavedMark>({*mark, saved.whole});
 }
 
 Result<void> save_mark(const std::string& path, const LedgerMark& mark) {
-  return write_file(path, bytes_of(text_of(mark)));
+  COVEY_TRY_VOID(SlotFile::create(path, text_of(mark)));
+  return {};
 }
 
 Result<MarkedRows> mark_of_rows(const std::vector<Row>& rows, std::uint64_t store_sequence,
@@ -117,10 +121,11 @@ Result<MarkedRows> mark_of_rows(const std::vector<Row>& rows, std::uint64_t stor
 
 Result<LedgerMark> judge_rows(const std::vector<Row>& rows, std::uint64_t store_sequence, const std::string& path,
                               MissingMark missing) {
-  COVEY_TRY(const auto mark, load_mark(path));
-  COVEY_TRY(const MarkedRows found, mark_of_rows(rows, store_sequence, mark ? mark->ledger.sequence : 0));
+  COVEY_TRY(const auto saved, load_mark(path));
+  const LedgerMark mark = saved ? saved->mark : LedgerMark();
+  COVEY_TRY(const MarkedRows found, mark_of_rows(rows, store_sequence, mark.ledger.sequence));
   const LedgerMark& now = found.now;
-  if (!mark) {
+  if (!saved) {
     if (now.ledger.sequence == 0 || missing == MissingMark::kAccept) return now;
     return unexpected(ErrorCode::kCorrupted,
                       path + " is missing, but the release ledger has " + std::to_string(now.ledger.sequence) +
@@ -132,20 +137,25 @@ Result<LedgerMark> judge_rows(const std::vector<Row>& rows, std::uint64_t store_
                                                  std::to_string(here) + ", the mark says " + std::to_string(marked) +
                                                  remedy(path));
   };
-  if (now.ledger.sequence < mark->ledger.sequence)
-    return behind("its release ledger ends with record", now.ledger.sequence, mark->ledger.sequence);
-  if (mark->ledger.sequence != 0 && found.ledger_hash_at_wanted != mark->ledger.hash)
-    return unexpected(ErrorCode::kCorrupted, "the release ledger's record " + std::to_string(mark->ledger.sequence) +
+  if (now.ledger.sequence < mark.ledger.sequence)
+    return behind("its release ledger ends with record", now.ledger.sequence, mark.ledger.sequence);
+  if (mark.ledger.sequence != 0 && found.ledger_hash_at_wanted != mark.ledger.hash)
+    return unexpected(ErrorCode::kCorrupted, "the release ledger's record " + std::to_string(mark.ledger.sequence) +
                                                  " is another than the mark's" + remedy(path));
-  if (now.epoch < mark->epoch) return behind("its epoch is", now.epoch, mark->epoch);
-  if (now.sequence < mark->sequence) return behind("its last write is number", now.sequence, mark->sequence);
+  if (now.epoch < mark.epoch) return behind("its epoch is", now.epoch, mark.epoch);
+  if (now.sequence < mark.sequence) return behind("its last write is number", now.sequence, mark.sequence);
+  if (!saved->whole && now.sequence == mark.sequence)
+    return unexpected(ErrorCode::kCorrupted, path + ": one of its two slots does not verify, and the store is no newer "
+                                                    "than the other: a write that was torn would have left it newer. "
+                                                    "Compare `covey audit --since` with a saved log, then move the mark "
+                                                    "away and start once with --accept-missing-mark");
   return now;
 }
 
-Result<std::unique_ptr<MarkedStore>> MarkedStore::open(std::unique_ptr<DurableStore> store, std::string path,
+Result<std::unique_ptr<MarkedStore>> MarkedStore::open(std::unique_ptr<DurableStore> store, const std::string& path,
                                                        const LedgerMark& now) {
-  COVEY_TRY_VOID(save_mark(path, now));
-  return std::unique_ptr<MarkedStore>(new MarkedStore(std::move(store), std::move(path), now));
+  COVEY_TRY(SlotFile file, SlotFile::create(path, text_of(now)));
+  return std::unique_ptr<MarkedStore>(new MarkedStore(std::move(store), std::move(file), now));
 }
 
 Result<void> MarkedStore::write(const Batch& batch) {
@@ -171,7 +181,7 @@ Result<void> MarkedStore::write(const Batch& batch) {
   if (!promised) return {};
   next.ledger = ledger.head();
   next.sequence = store_->sequence();
-  COVEY_TRY_VOID(save_mark(path_, next));
+  COVEY_TRY_VOID(file_.write(text_of(next)));
   mark_ = next;
   return {};
 }

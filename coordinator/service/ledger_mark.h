@@ -3,7 +3,8 @@
 // sound, shorter store, and only a second file can tell. Best on another disk (--ledger-mark).
 //
 // As text: "covey-ledger-mark-v1", "ledger SEQUENCE HASH", "epoch N", "store N", "sum SHA-256 of the
-// lines before", each line ended by a newline.
+// lines before", each line ended by a newline; twice, in the two slots of a SlotFile. Older files hold the
+// text alone, once; they are read too.
 #pragma once
 #include <functional>
 #include <memory>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "core/protocol/chain.h"
+#include "core/service/slot_file.h"
 #include "core/store/store.h"
 
 namespace covey {
@@ -26,9 +28,14 @@ struct LedgerMark {
 
 std::string text_of(const LedgerMark& mark);
 Result<LedgerMark> mark_from_text(std::string_view text);  // errors: kCorrupted
+
+struct SavedMark {
+  LedgerMark mark;
+  bool whole = true;  // false: one slot does not verify; what it held is at most one promise newer
+};
 // Nothing when there is no such file. Errors: kCorrupted naming it.
-Result<std::optional<LedgerMark>> load_mark(const std::string& path);
-// tmp, fsync, rename, fsync of the folder. Errors: kDiskFull, kPermissionDenied.
+Result<std::optional<SavedMark>> load_mark(const std::string& path);
+// A new file in its place, durable. Errors: kDiskFull, kPermissionDenied.
 Result<void> save_mark(const std::string& path, const LedgerMark& mark);
 
 // What a store holds, and the hash of the ledger's record `sequence_wanted` (zeros where it has none).
@@ -43,7 +50,9 @@ Result<MarkedRows> mark_of_rows(const std::vector<Row>& rows, std::uint64_t stor
 enum class MissingMark { kRefuse, kAccept };
 // Whether the rows are at least as new as the mark in `path`: gives what they hold. Errors: kCorrupted
 // with the remedy where the ledger is shorter or another, or epoch or sequence lie behind; where the
-// mark is missing although the ledger is not empty, unless that is accepted.
+// mark is missing although the ledger is not empty, unless that is accepted; where one slot of the mark
+// is damaged and the store is not newer than the other: then it was no torn write, which comes after a
+// newer batch is durable.
 Result<LedgerMark> judge_rows(const std::vector<Row>& rows, std::uint64_t store_sequence,
                               const std::string& path, MissingMark missing);
 
@@ -54,7 +63,7 @@ Result<LedgerMark> judge_rows(const std::vector<Row>& rows, std::uint64_t store_
 class MarkedStore final : public Store {
  public:
   // `now`: what judge_rows() gave. Errors: those of save_mark().
-  static Result<std::unique_ptr<MarkedStore>> open(std::unique_ptr<DurableStore> store, std::string path,
+  static Result<std::unique_ptr<MarkedStore>> open(std::unique_ptr<DurableStore> store, const std::string& path,
                                                    const LedgerMark& now);
 
   Result<void> write(const Batch& batch) override;
@@ -65,12 +74,12 @@ class MarkedStore final : public Store {
   Result<void> while_still(const std::function<Result<void>(DurableStore&, const LedgerMark&)>& work);
 
  private:
-  MarkedStore(std::unique_ptr<DurableStore> store, std::string path, const LedgerMark& now)
-      : store_(std::move(store)), path_(std::move(path)), mark_(now) {}
+  MarkedStore(std::unique_ptr<DurableStore> store, SlotFile file, const LedgerMark& now)
+      : store_(std::move(store)), file_(std::move(file)), mark_(now) {}
 
   std::unique_ptr<DurableStore> store_;
-  std::string path_;
   std::mutex mutex_;  // of the mark, and over every write
+  SlotFile file_;
   LedgerMark mark_;
 };
 

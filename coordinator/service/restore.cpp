@@ -24,17 +24,21 @@ struct Judged {
 };
 
 Result<Judged> judge(const RestoreRequest& request, const std::vector<Row>& rows, const LedgerMark& saved) {
-  COVEY_TRY(const auto mark, load_mark(request.mark));
-  if (!mark)
+  COVEY_TRY(const auto found_mark, load_mark(request.mark));
+  if (!found_mark)
     return Judged{true, {}, request.mark + " is missing, so nothing can tell whether more was released after this backup"};
-  COVEY_TRY(const MarkedRows found, mark_of_rows(rows, saved.sequence, mark->ledger.sequence));
-  const std::uint64_t marked = mark->ledger.sequence;
+  const LedgerMark& mark = found_mark->mark;
+  COVEY_TRY(const MarkedRows found, mark_of_rows(rows, saved.sequence, mark.ledger.sequence));
+  const std::uint64_t marked = mark.ledger.sequence;
   if (marked > saved.ledger.sequence)
-    return Judged{true, *mark, "the mark says that the release ledger had " + std::to_string(marked) +
+    return Judged{true, mark, "the mark says that the release ledger had " + std::to_string(marked) +
                                    " records, the backup has " + std::to_string(saved.ledger.sequence)};
-  if (marked != 0 && found.ledger_hash_at_wanted != mark->ledger.hash)
-    return Judged{true, *mark, "the backup's ledger record " + std::to_string(marked) + " is another than the mark's"};
-  return Judged{false, *mark, ""};
+  if (marked != 0 && found.ledger_hash_at_wanted != mark.ledger.hash)
+    return Judged{true, mark, "the backup's ledger record " + std::to_string(marked) + " is another than the mark's"};
+  if (!found_mark->whole)
+    return Judged{true, mark, "one of the two slots of " + request.mark +
+                                  " does not verify, so nothing can tell whether one more was released after this backup"};
+  return Judged{false, mark, ""};
 }
 
 Result<void> check_place(const RestoreRequest& request) {
