@@ -7,7 +7,7 @@
 #include "client/eligibility.h"
 #include "core/base/batch.h"
 #include "core/base/random.h"
-#include "core/protocol/certificate.h"
+#include "core/protocol/key_change.h"
 #include "core/protocol/machine.h"
 #include "core/protocol/version.h"
 
@@ -22,6 +22,7 @@ struct ClientConfig {
   // and refuses every renewal.
   std::optional<Certificate> certificate = {};
   VerifyKey authority = {};
+  VerifyKey record = {};       // pinned too: of which coordinator a key change must be
   ProtocolRange protocol = {};  // what it speaks; a coordinator that speaks none of it is refused
   Duration rejoin_min = std::chrono::milliseconds(500);  // doubles up to rejoin_max, with jitter from `instance`
   Duration rejoin_max = std::chrono::seconds(30);
@@ -40,6 +41,11 @@ class Client final : public Machine {
   explicit Client(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
+
+// The newest change of the coordinator's key among `rows`, not verified; and as a row, for one that came by
+// another way than the network. Errors: kCorrupted.
+Result<std::optional<KeyChange>> key_change_in(const std::vector<Row>& rows);
+Row key_change_row(const KeyChange& change);
 
 // The blobs that `rows` need: after a crash, everything else in a client's blob store is garbage.
 // Errors: kCorrupted naming the row.

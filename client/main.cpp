@@ -30,6 +30,7 @@ struct Options {
   std::string name;
   std::string data;
   std::string hours;
+  std::string key_change;
   std::vector<std::string> jobs;
   std::uint32_t threads = 0;
   double memory_gib = 0;
@@ -71,9 +72,24 @@ Result<Membership> become_member(const Options& options, BlobStore& blobs, Log& 
   COVEY_TRY_VOID(check_data(options.data));
   SystemRandom random;
   log.info("enrolling", {{"name", options.name}});
-  COVEY_TRY(Membership membership, enrol({options.home, options.token, options.name}, blobs, random));
+  COVEY_TRY(Membership membership, enrol({options.home, options.token, options.name, options.key_change}, blobs, random));
   log.info("enrolled", {{"name", membership.certificate.name}, {"node", short_hex(membership.certificate.curve)}});
   return membership;
+}
+
+// The newest change of the coordinator's key: of the store, or of the file that the operator gave.
+Result<std::optional<KeyChange>> newest_key_change(const Options& options, const Membership& membership, Store& store, Log& log) {
+  COVEY_TRY(const auto rows, store.scan(""));
+  COVEY_TRY(std::optional<KeyChange> known, key_change_in(rows));
+  if (options.key_change.empty()) return known;
+  COVEY_TRY(const KeyChange given, read_key_change(options.key_change, membership.coordinator));
+  if (known && known->serial >= given.serial) return known;
+  Row row = key_change_row(given);
+  Batch batch;
+  batch.put(std::move(row.key), std::move(row.value));
+  COVEY_TRY_VOID(store.write(batch));
+  log.info("key_change_kept", {{"key", short_hex(given.after.key)}, {"serial", given.serial}, {"before_until", iso8601(given.old_until)}});
+  return std::optional(given);
 }
 
 Result<Policy> policy_of(const Options& options) {
@@ -96,6 +112,7 @@ Result<int> serve(const Options& options) {
   COVEY_TRY(const auto blobs, open_blob_files(options.home + "/data/blobs"));
   COVEY_TRY(const Membership membership, become_member(options, *blobs, *log));
   COVEY_TRY(const NodeKeys keys, load_keys(options.home));
+  COVEY_TRY(const std::optional<KeyChange> change, newest_key_change(options, membership, *store, *log));
   COVEY_TRY(const auto rows, store->scan(""));
   COVEY_TRY(const std::vector<Digest> referenced, referenced_blobs(rows));
   COVEY_TRY(const std::size_t orphans, erase_orphans(*blobs, {referenced.begin(), referenced.end()}));
@@ -110,6 +127,7 @@ Result<int> serve(const Options& options) {
   config.policy = policy;
   config.certificate = membership.certificate;
   config.authority = membership.coordinator.authority;
+  config.record = membership.coordinator.record;
   random.fill({reinterpret_cast<std::uint8_t*>(&config.instance), sizeof config.instance});
   COVEY_TRY(const auto client, Client::create(config, rows));
 
@@ -119,7 +137,7 @@ Result<int> serve(const Options& options) {
   DiskGuard guard(*client);
   const Supervisor supervisor = Supervisor::from_environment();
   WatchedMachine machine(guard, supervisor, clock);
-  COVEY_TRY(const auto reactor, make_dialer({membership.coordinator}, {machine, executor, *blobs, clock, *log, keys.curve}));
+  COVEY_TRY(const auto reactor, make_dialer({membership.coordinator, change}, {machine, executor, *blobs, clock, *log, keys.curve}));
   const StopSignals signals([&reactor] { reactor->request_shutdown(); });
   log->info("client_started", {{"name", membership.certificate.name},
                                {"coordinator", membership.coordinator.host + ":" + std::to_string(membership.coordinator.control_port)},
@@ -138,6 +156,7 @@ int run(int argc, char** argv) {
   app.add_option("--token", options.token, "Join token, or @FILE; needed once. @FILE is safer: other users see a token in the list of processes until it is read");
   app.add_option("--name", options.name, "This node's name; needed once");
   app.add_option("--data", options.data, "Local data: a file or a folder")->required();
+  app.add_option("--key-change", options.key_change, "File with the newest change of the coordinator's key, as its operator saved it; after a long absence");
   app.add_option("--threads", options.threads, "Cores to lend (0: all)")->capture_default_str()->check(CLI::Range(0, 1024));
   app.add_option("--memory", options.memory_gib, "Memory to lend, GiB (0: all)")->capture_default_str()->check(CLI::Range(0.0, 65536.0));
   app.add_option("--hours", options.hours, "Train only in these hours, UTC, e.g. 22-6");

@@ -20,8 +20,9 @@ class Coordinator::State {
         blobs_(out_),
         records_(out_, config_.record_key),
         registry_({config_.authority, config_.nodes_max, config_.protocol}, out_, journal_, records_),
+        keys_({config_.authority, config_.record_key ? config_.record_key->public_key() : VerifyKey{}, config_.keys}, out_, journal_, records_, registry_),
         services_{out_, registry_, journal_, records_, blobs_, config_.memory_bytes_max, load_},
-        desk_(services_, jobs_) {}
+        desk_(services_, jobs_, keys_) {}
 
   Result<void> load(const Row& row);
   Result<void> check_loaded() const;
@@ -71,6 +72,7 @@ class Coordinator::State {
   Journal journal_;
   RecordBook records_;
   Registry registry_;
+  KeyKeeper keys_;
   Services services_;
   Jobs jobs_;
   OperatorDesk desk_;
@@ -131,6 +133,7 @@ Result<void> Coordinator::State::load(const Row& row) {
     COVEY_TRY(const PeerKey peer, fixed_from_hex<PeerKey>(parts[1]));
     return registry_.load_renewal(peer, row.value);
   }
+  if (row.key == kKeyChangeRow) return keys_.load(row.value);
   if (is("token", 2)) return registry_.load_token(row.value);
   if (is("cert", 2) || is("node", 2)) {
     COVEY_TRY(const PeerKey peer, fixed_from_hex<PeerKey>(parts[1]));
@@ -150,6 +153,7 @@ Result<void> Coordinator::State::load(const Row& row) {
 Result<void> Coordinator::State::check_loaded() const {
   COVEY_TRY_VOID(records_.check_loaded());
   COVEY_TRY_VOID(registry_.check_loaded());
+  COVEY_TRY_VOID(keys_.check_loaded());
   for (const auto& [id, job] : jobs_) COVEY_TRY_VOID(job->check_loaded());
   return {};
 }
@@ -171,6 +175,7 @@ void Coordinator::State::on(const Started&, Instant now) {
   records_.start(now);
   for (const Certificate& certificate : config_.operators) registry_.enrol_given(certificate, now);
   for (const Renewal& renewal : config_.renewals) registry_.renew_given(renewal, now);
+  keys_.start(now);
   for (auto& [id, job] : jobs_) job->start(now);
   out_.now(SetTimer{kTick, kHeartbeatInterval});
   out_.log(LogLevel::kInfo, "machine_started", {{"nodes", registry_.nodes().size()}, {"jobs", jobs_.size()}, {"epoch", records_.epoch()}});
@@ -233,6 +238,7 @@ void Coordinator::State::in_job(Node& node, const UpdateReady& message, Instant 
 void Coordinator::State::on(const TimerFired& event, Instant now) {
   if (event.name == kTick) {
     registry_.tick(now);
+    keys_.tick(now);
     tell_news(now);
     each_active([&](JobRunner& job) { job.tick(now); });
     out_.now(SetTimer{kTick, kHeartbeatInterval});
@@ -253,12 +259,12 @@ void Coordinator::State::on(const BlobFailed& event, Instant now) {
 }
 
 void Coordinator::State::on(const WorkDone& event, Instant now) {
-  if (desk_.work_done(event, now)) return;
+  if (desk_.work_done(event, now) || keys_.work_done(event, now)) return;
   any_job([&](JobRunner& job) { return job.work_done(event, now); });
 }
 
 void Coordinator::State::on(const WorkFailed& event, Instant now) {
-  if (desk_.work_failed(event)) return;
+  if (desk_.work_failed(event) || keys_.work_failed(event)) return;
   any_job([&](JobRunner& job) { return job.work_failed(event, now); });
 }
 
@@ -274,6 +280,8 @@ void Coordinator::State::tell_news(Instant now) {
   for (const PeerKey& peer : news.left) each_active([&](JobRunner& job) { job.node_left(peer, now); });
   for (const PeerKey& peer : news.lost) each_active([&](JobRunner& job) { job.node_lost(peer, now); });
   for (const PeerKey& peer : news.relinked) each_active([&](JobRunner& job) { job.node_relinked(peer, now); });
+  for (const auto* told : {&news.relinked, &news.joined})
+    for (const PeerKey& peer : *told) keys_.tell(peer);
   for (const PeerKey& peer : news.joined) each_active([&](JobRunner& job) { job.node_joined(peer, now); });
 }
 

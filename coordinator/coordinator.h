@@ -3,6 +3,7 @@
 #include <memory>
 #include <vector>
 
+#include "coordinator/key_keeper.h"
 #include "core/base/batch.h"
 #include "core/protocol/certificate.h"
 #include "core/protocol/machine.h"
@@ -23,6 +24,7 @@ struct CoordinatorConfig {
   // Renewals that `covey renew --offline` laid there: the way back of an operator whose membership
   // ended, for nobody else could register one.
   std::vector<Renewal> renewals;
+  std::optional<TransportKeys> keys = {};  // none: its CURVE key cannot be changed
 };
 
 class Coordinator final : public Machine {

@@ -11,6 +11,7 @@
 #include "coordinator/service/backup_desk.h"
 #include "coordinator/service/durable_state.h"
 #include "coordinator/service/home.h"
+#include "coordinator/service/key_folder.h"
 #include "coordinator/work.h"
 #include "core/service/disk_guard.h"
 #include "core/service/exit_code.h"
@@ -70,6 +71,18 @@ void check_file_limit(std::uint32_t nodes_max, Log& log) {
                                               "(LimitNOFILE=, ulimit -Hn), or lower --nodes-max"}});
 }
 
+// Where the key that is served came with a change, its ports did too, and the flags are of the first key.
+ListenConfig listen_config(ListenConfig listen, const CoordinatorHome& home, const std::string& folder) {
+  for (const KeyChange& change : home.changes)
+    if (change.after.key == home.curve.public_key()) {
+      listen.control_port = change.after.control_port;
+      listen.bulk_port = change.after.bulk_port;
+    }
+  if (const KeyChange* lasts = change_under_way(home)) listen.also = lasts->after;
+  listen.key_of = [folder](const PeerKey& key) { return load_key(folder, key); };
+  return listen;
+}
+
 Result<int> serve(const Options& options) {
   const std::string folder = coordinator_folder(options.home);
   COVEY_TRY(CoordinatorHome home, load_coordinator_home(folder));
@@ -77,6 +90,8 @@ Result<int> serve(const Options& options) {
                              options.verbose ? LogLevel::kDebug : LogLevel::kInfo, ""});
   check_file_limit(options.nodes_max, *log);
   COVEY_TRY(const DurableState state, open_state(state_options(options, folder), *log));
+  COVEY_TRY_VOID(settle_keys(folder, home.changes, SystemClock().now()));  // under the lock of the state
+  COVEY_TRY(home, load_coordinator_home(folder));
 
   CoordinatorConfig config;
   config.authority = home.address.authority;
@@ -86,17 +101,20 @@ Result<int> serve(const Options& options) {
   config.nodes_max = options.nodes_max;
   config.operators = home.operators;
   config.renewals = home.renewals;
+  config.keys = TransportKeys{home.curve.public_key(), home.changes.empty() ? std::nullopt : std::optional(home.changes.back())};
   COVEY_TRY(const auto coordinator, Coordinator::create(config, state.rows));
   DiskGuard guard(*coordinator);
+  SystemRandom random;
   CoordinatorWork work({options.threads, config.memory_bytes_max,
-                        [&state](std::string_view key) { return state.store->get(key); }});
+                        [&state](std::string_view key) { return state.store->get(key); },
+                        [&folder, &random](const RotateKey& rotate) { return rotate_key(folder, rotate, random); }});
   PooledExecutor executor(*state.store, options.threads, [&](const Work& one, const std::atomic<bool>&) {
     return work.compute(one, *state.blobs);
   });
   SystemClock clock;
   const Supervisor supervisor = Supervisor::from_environment();
   WatchedMachine machine(guard, supervisor, clock);
-  ListenConfig listen = options.listen;
+  ListenConfig listen = listen_config(options.listen, home, folder);
   listen.send_bytes_max = options.send_mib << 20U;
   COVEY_TRY(const auto reactor, make_listener(listen, {machine, executor, *state.blobs, clock, *log, home.curve}));
   const std::string backups = options.backups.empty() ? folder + "/backups" : options.backups;

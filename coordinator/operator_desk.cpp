@@ -16,7 +16,7 @@ OperatorAnswer text_answer(Result<std::string> result) {
 
 }  // namespace
 
-OperatorDesk::OperatorDesk(Services services, Jobs& jobs) : services_(services), jobs_(jobs) {}
+OperatorDesk::OperatorDesk(Services services, Jobs& jobs, KeyKeeper& keys) : services_(services), jobs_(jobs), keys_(keys) {}
 
 void OperatorDesk::know(const Job& job) { nonces_[{job.row.submitter, job.row.nonce}] = job.id; }
 
@@ -43,6 +43,10 @@ void OperatorDesk::request(const Link& from, const OperatorRequest& request, Ins
   const auto answer_now = [&](Answer answer) {
     if (answer) reply(from, request.id, std::move(*answer));
   };
+  keys_.tell_operator(from);
+  if (const auto* prepare = std::get_if<PrepareKey>(&request.verb)) return keys_.prepare(from, request.id, *prepare);
+  if (const auto* change = std::get_if<RegisterKeyChange>(&request.verb))
+    return keys_.register_change(from, request.id, change->change, now);
   if (const auto* submit = std::get_if<SubmitJob>(&request.verb))
     return answer_now(on(*who, from, request.id, *submit));
   if (const auto* list = std::get_if<ListAudit>(&request.verb))

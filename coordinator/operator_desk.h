@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "coordinator/job_runner.h"
+#include "coordinator/key_keeper.h"
 
 namespace covey {
 
@@ -17,7 +18,7 @@ inline constexpr std::size_t kReadingsMax = 16;     // pages of records being re
 
 class OperatorDesk {
  public:
-  OperatorDesk(Services services, Jobs& jobs);  // both outlive this
+  OperatorDesk(Services services, Jobs& jobs, KeyKeeper& keys);  // all outlive this
 
   void know(const Job& job);             // a job from rows: its nonce is taken
 
@@ -52,6 +53,7 @@ class OperatorDesk {
 
   Services services_;
   Jobs& jobs_;
+  KeyKeeper& keys_;
   std::map<Nonce, JobId> nonces_;
   std::map<Ticket, Submission> submissions_;
   struct Reading {

@@ -118,6 +118,12 @@ Result<WorkValue> CoordinatorWork::run(const ReadChain& work, BlobStore&) {
   return WorkValue(std::move(page));
 }
 
+Result<WorkValue> CoordinatorWork::run(const RotateKey& work, BlobStore&) {
+  if (!config_.keys) return unexpected(ErrorCode::kUnsupported, "this process keeps no keys that could be changed");
+  COVEY_TRY(const KeyRotated rotated, config_.keys(work));
+  return WorkValue(rotated);
+}
+
 template <class Other>
 Result<WorkValue> CoordinatorWork::run(const Other&, BlobStore&) {
   COVEY_CHECK(!"a client's work reached the coordinator's executor");

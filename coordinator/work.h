@@ -22,6 +22,7 @@ struct CoordinatorWorkConfig {
   std::size_t threads = 1;                  // that share one piece of work
   std::uint64_t sums_bytes_max = ~std::uint64_t{0};
   RowReader rows;                           // for ReadChain, which is refused without
+  std::function<Result<KeyRotated>(const RotateKey& work)> keys = {};  // for RotateKey, the same
 };
 
 // Holds the sums of attempts under way, which end with the process. Thread-safe: several pieces of
@@ -30,7 +31,7 @@ class CoordinatorWork {
  public:
   explicit CoordinatorWork(CoordinatorWorkConfig config = {});
 
-  // InitModel, CheckUpdate, Aggregate, DropSum, ReadChain; anything else is our bug. Errors: also
+  // InitModel, CheckUpdate, Aggregate, DropSum, ReadChain, RotateKey; anything else is our bug. Errors: also
   // kResourceExhausted for a sum beyond the budget, kUnavailable for one that a restart has lost.
   Result<WorkValue> compute(const Work& work, BlobStore& blobs);
 
@@ -44,6 +45,7 @@ class CoordinatorWork {
   Result<WorkValue> run(const Aggregate& work, BlobStore& blobs);
   Result<WorkValue> run(const DropSum& work, BlobStore& blobs);
   Result<WorkValue> run(const ReadChain& work, BlobStore& blobs);
+  Result<WorkValue> run(const RotateKey& work, BlobStore& blobs);
   template <class Other>
   Result<WorkValue> run(const Other& work, BlobStore& blobs);
   Result<Sum> sum_for(const CheckUpdate& work);

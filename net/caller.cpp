@@ -81,6 +81,8 @@ class DialledCaller final : public Caller {
     return blobs_.get(blob.id);
   }
 
+  std::optional<KeyChange> key_change() const override { return change_; }
+
   void publish(const BlobRef& blob) override {
     transfer_.publish({blob.id, config_.coordinator.curve});
     transport_->greet();
@@ -107,6 +109,7 @@ class DialledCaller final : public Caller {
       zmq_wait(transport_->sockets(), -1, until - now);
       for (Incoming& incoming : transport_->receive()) {
         BlobTransfer::Step step;
+        if (const auto* changed = std::get_if<KeyChanged>(&incoming.message)) change_ = changed->change;
         if (std::holds_alternative<BulkHello>(incoming.message))
           step = transfer_.reconnected(incoming.from.peer, clock_.now());
         else if (is_bulk(incoming.message))
@@ -137,6 +140,7 @@ class DialledCaller final : public Caller {
   NullLog log_;  // the caller's errors say it all
   BlobTransfer transfer_;
   std::unique_ptr<DialTransport> transport_;
+  std::optional<KeyChange> change_;
   Ticket tickets_ = 0;
 };
 

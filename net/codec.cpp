@@ -54,6 +54,7 @@ void write_frame(Frame::Builder to, const Message& message) {
     void operator()(const BulkHello&) { to.setBulkHello(); }
     void operator()(const OperatorRequest& m) { write(to.initOperatorRequest(), m); }
     void operator()(const OperatorReply& m) { write(to.initOperatorReply(), m); }
+    void operator()(const KeyChanged& m) { to.setKeyChanged(codec::wire_data(encode(m.change))); }
     void operator()(const MembershipRenewed& m) { codec::write_renewal(to.initMembershipRenewed(), m.renewal); }
   };
   std::visit(Writer{to}, message);
@@ -121,6 +122,8 @@ Message read_frame(Frame::Reader from, std::optional<Error>& refusal) {
       return read(at("OperatorReply"), from.getOperatorReply());
     case Frame::MEMBERSHIP_RENEWED:
       return MembershipRenewed{at("MembershipRenewed").renewal("renewal", from.getMembershipRenewed())};
+    case Frame::KEY_CHANGED:
+      return KeyChanged{at("KeyChanged").key_change("change", from.getKeyChanged())};
   }
   at("Frame").refuse("message", std::to_string(static_cast<unsigned>(from.which())),
                      "is no message of this version: use the same version of Covey on both sides");

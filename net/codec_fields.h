@@ -139,6 +139,13 @@ class Fields {
             f.within("serial", value.getSerial(), 1, kRenewalSerialMax),
             f.fixed<Signature>("signature", value.getSignature())};
   }
+  template <class Data>
+  KeyChange key_change(const char* field, Data value) const {
+    Result<KeyChange> change = decode_key_change(span_of(value));
+    if (change) return *std::move(change);
+    refuse(field, std::to_string(span_of(value).size()) + " bytes", change.error().message);
+    return {};
+  }
 
  private:
   Fields(const Fields* outer, const char* name, int index)

@@ -42,6 +42,14 @@ void write_verb(Verb::Builder to, const ListLedger& verb) { to.setListLedger(ver
 void write_verb(Verb::Builder to, const RegisterRenewal& verb) {
   write_renewal(to.initRegisterRenewal(), verb.renewal);
 }
+void write_verb(Verb::Builder to, const PrepareKey& verb) {
+  auto prepare = to.initPrepareKey();
+  prepare.setControlPort(verb.control_port);
+  prepare.setBulkPort(verb.bulk_port);
+}
+void write_verb(Verb::Builder to, const RegisterKeyChange& verb) {
+  to.setRegisterKeyChange(wire_data(encode(verb.change)));
+}
 
 SubmitJob submit_job(const Fields& fields, schema::SubmitJob::Reader from) {
   return {from.getNonce(), fields.blob("job", from.getJob(), kJobTomlBytesMax)};
@@ -81,6 +89,10 @@ OperatorVerb read_verb(const Fields& fields, Verb::Reader from) {
       return ListLedger{from.getListLedger()};
     case Verb::REGISTER_RENEWAL:
       return RegisterRenewal{fields.renewal("register_renewal", from.getRegisterRenewal())};
+    case Verb::PREPARE_KEY:
+      return PrepareKey{from.getPrepareKey().getControlPort(), from.getPrepareKey().getBulkPort()};
+    case Verb::REGISTER_KEY_CHANGE:
+      return RegisterKeyChange{fields.key_change("register_key_change", from.getRegisterKeyChange())};
   }
   fields.refuse("verb", std::to_string(static_cast<unsigned>(from.which())),
                 "is no verb of this version: use the same version of Covey on both sides");

@@ -182,6 +182,17 @@ void write_answer(Answer::Builder to, const ChainRows& answer) {
   auto chain = to.initChain(static_cast<unsigned>(answer.rows.size()));
   for (unsigned i = 0; i < chain.size(); ++i) chain.set(i, wire_data(encode(answer.rows[i])));
 }
+void write_answer(Answer::Builder to, const KeyPrepared& answer) {
+  auto prepared = to.initKeyPrepared();
+  prepared.setBefore(wire_data(answer.before.span()));
+  prepared.setAfter(wire_data(answer.after.span()));
+  prepared.setSerial(answer.serial);
+}
+
+KeyPrepared read_prepared(const Fields& fields, schema::KeyPrepared::Reader from) {
+  return {fields.fixed<PeerKey>("before", from.getBefore()), fields.fixed<PeerKey>("after", from.getAfter()),
+          fields.within("serial", from.getSerial(), 0, kKeyChangeSerialMax)};
+}
 
 ChainRows read_chain(const Fields& fields, capnp::List<capnp::Data>::Reader from) {
   fields.within("chain", from.size(), 0, static_cast<std::uint32_t>(kChainPageRowsMax));
@@ -223,6 +234,8 @@ OperatorAnswer read_answer(const Fields& fields, Answer::Reader from) {
       return JournalRows{read_rows<JournalEntry>(fields, "journal", from.getJournal())};
     case Answer::CHAIN:
       return read_chain(fields, from.getChain());
+    case Answer::KEY_PREPARED:
+      return read_prepared(fields.in("key_prepared"), from.getKeyPrepared());
   }
   fields.refuse("answer", std::to_string(static_cast<unsigned>(from.which())),
                 "is no answer of this version: use the same version of Covey on both sides");

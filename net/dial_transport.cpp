@@ -26,6 +26,9 @@ constexpr Duration kRefusedRedialMax = std::chrono::seconds(30);
 // handshake that is under way only makes one more of them.
 constexpr int kHandshakeMs = 20'000;
 constexpr Duration kDialMax = std::chrono::seconds(30);
+constexpr Duration kQuiet = std::chrono::seconds(3);      // nothing came on a link that was left: it may close
+constexpr Duration kLeavingMax = std::chrono::seconds(60);
+constexpr Duration kPreferAgain = std::chrono::minutes(10);  // after the other place had to do
 
 std::uint64_t random_seed() {
   SystemRandom random;
@@ -102,7 +105,7 @@ Result<std::unique_ptr<DialTransport>> DialTransport::dial(const DialConfig& con
                       "the coordinator's ports " + std::to_string(to.control_port) + " and " +
                           std::to_string(to.bulk_port) + " must lie in [1, 65535]");
   std::unique_ptr<DialTransport> transport(new DialTransport(config, identity, clock, log, shared));
-  COVEY_TRY(transport->control_, transport->open(false));
+  COVEY_TRY(transport->control_, transport->open(false, transport->place_));
   transport->control_->dial(clock.now());
   return transport;
 }
@@ -113,24 +116,116 @@ DialTransport::DialTransport(const DialConfig& config, const CurveKey& identity,
       identity_(identity),
       pace_(random_seed()),
       bulk_pace_(random_seed()),
+      rising_pace_(random_seed()),
       own_context_(shared == nullptr ? std::make_unique<ZmqContext>(1) : nullptr),
       context_(shared == nullptr ? own_context_.get() : shared),
       clock_(clock),
       log_(log),
       limited_(log, clock),
-      hello_at_(clock.now() + kHeartbeatInterval) {}
-
-Result<std::unique_ptr<DialledPort>> DialTransport::open(bool bulk) {
-  static std::atomic<std::uint64_t> opened = 0;  // watches are named, and a context may be shared
+      hello_at_(clock.now() + kHeartbeatInterval) {
   const CoordinatorAddress& to = config_.coordinator;
-  COVEY_TRY(std::string endpoint, tcp_endpoint(to.host, std::to_string(bulk ? to.bulk_port : to.control_port)));
-  return DialledPort::open(*context_, {identity_, to.curve, std::move(endpoint), bulk}, std::to_string(++opened),
-                           bulk ? bulk_pace_ : pace_);
+  place_ = {to.curve, to.control_port, to.bulk_port};
+  const Instant now = clock_.now();
+  linkless_since_ = now;
+  if (!config_.change) return;
+  const KeyChange& change = *config_.change;
+  const bool begun = now >= change.not_before;
+  place_ = begun ? change.after : change.before;
+  other_ = begun ? Other{change.before, false, now, change.old_until} : Other{change.after, true, change.not_before, kForEver};
+}
+
+Result<std::unique_ptr<DialledPort>> DialTransport::open(bool bulk, const KeyPlace& place) {
+  static std::atomic<std::uint64_t> opened = 0;  // watches are named, and a context may be shared
+  COVEY_TRY(std::string endpoint,
+            tcp_endpoint(config_.coordinator.host, std::to_string(bulk ? place.bulk_port : place.control_port)));
+  const bool other = !bulk && control_ != nullptr;
+  return DialledPort::open(*context_, {identity_, place.key, std::move(endpoint), bulk}, std::to_string(++opened),
+                           bulk ? bulk_pace_ : other ? rising_pace_ : pace_);
+}
+
+// ---- the change of the coordinator's key
+void DialTransport::follow(const KeyChange& change) {
+  const Instant now = clock_.now();
+  if (config_.change == change) return;
+  config_.change = change;
+  rising_.reset();
+  if (place_.key == change.after.key) {
+    other_ = Other{change.before, false, now, change.old_until};
+    return;
+  }
+  const Instant at = std::max(now, change.not_before) + pace_.after_loss();
+  other_ = Other{change.after, true, at, kForEver};
+  log_.info("key_change_ahead", {{"serial", change.serial}, {"in_s", seconds(at - now)}});
+}
+
+// Beside the link that is there, or in vain sought.
+void DialTransport::look_elsewhere(Instant now) {
+  if (!other_) return;
+  if (now >= other_->until) {
+    rising_.reset();
+    other_.reset();
+    return;
+  }
+  const bool lost = !control_->up() && now - linkless_since_ >= config_.other_after;
+  const bool wanted = lost || (other_->preferred && now >= other_->at);
+  if (!wanted && rising_ && control_->up()) rising_.reset();
+  if (!wanted || rising_) return;
+  auto port = open(false, other_->place);
+  if (!port) {  // for want of descriptors
+    other_->at = now + kRefusedMin;
+    linkless_since_ = now;
+    return limited_.warning("key_change_waits", {{"reason", port.error().message}});
+  }
+  rising_ = *std::move(port);
+  rising_->dial(now);
+}
+
+void DialTransport::watch_rising(Instant now, std::vector<Incoming>& out) {
+  for (const LinkState state : rising_->changes(now)) {
+    if (state == LinkState::kUp) return move_over(now, out);
+    other_->refused = state == LinkState::kRefused || state == LinkState::kForeign;
+    limited_.warning("key_change_waits",
+                     {{"address", rising_->endpoint()}, {"reason", describe(state, rising_->endpoint())}});
+  }
+}
+
+void DialTransport::move_over(Instant now, std::vector<Incoming>& out) {
+  breaks_ += control_->redials() + 1;  // what was sent on the old link may be lost
+  part(std::exchange(control_, std::move(rising_)), false, now);
+  const bool moves = bulk_ != nullptr;
+  if (moves) part(std::move(bulk_), true, now);
+  const KeyPlace left = std::exchange(place_, other_->place);
+  other_ = other_->preferred ? Other{left, false, now, config_.change->old_until}
+                             : Other{left, true, now + kPreferAgain, kForEver};
+  state_ = LinkState::kUp;
+  rejections_ = 0;
+  refused_since_.reset();
+  log_.info("link_moved", {{"address", control_->endpoint()}, {"key", short_hex(place_.key)}});
+  out.push_back({{config_.coordinator.curve, 1}, Ping{}});  // as for a link that is up again
+  if (moves) dial_bulk();
+}
+
+// What was asked for on it may still come.
+void DialTransport::part(std::unique_ptr<DialledPort> port, bool bulk, Instant now) {
+  if (!port->up()) return port->close(Duration::zero());
+  leaving_.push_back({std::move(port), bulk, now, now});
+}
+
+void DialTransport::close_quiet(Instant now) {
+  const std::size_t before = leaving_.size();
+  std::erase_if(leaving_, [&](Leaving& leaving) {
+    if (now - leaving.heard < kQuiet && now - leaving.since < kLeavingMax) return false;
+    leaving.port->close(kQuiet);
+    return true;
+  });
+  if (leaving_.size() != before) hello(now);  // our blobs are to be asked for at the new bulk link
 }
 
 std::vector<const ZmqSocket*> DialTransport::sockets() const {
   std::vector<const ZmqSocket*> all{&control_->socket(), &control_->watch()};
   if (bulk_) all.insert(all.end(), {&bulk_->socket(), &bulk_->watch()});
+  if (rising_) all.push_back(&rising_->watch());
+  for (const Leaving& leaving : leaving_) all.push_back(&leaving.port->socket());
   return all;
 }
 
@@ -139,8 +234,11 @@ std::vector<Incoming> DialTransport::receive() {
   std::vector<Incoming> messages;
   watch(*control_, now, messages);
   if (bulk_) watch(*bulk_, now, messages);
-  receive_from(*control_, messages);
-  if (bulk_) receive_from(*bulk_, messages);
+  if (rising_) watch_rising(now, messages);
+  for (Leaving& leaving : leaving_)
+    if (receive_from(*leaving.port, leaving.bulk, messages)) leaving.heard = now;
+  receive_from(*control_, false, messages);
+  if (bulk_) receive_from(*bulk_, true, messages);
   return messages;
 }
 
@@ -156,7 +254,10 @@ void DialTransport::watch(DialledPort& port, Instant now, std::vector<Incoming>&
     if (!bulk && state == LinkState::kUp && breaks() > 0) out.push_back({{config_.coordinator.curve, 1}, Ping{}});
     if (!bulk) {
       state_ = state;
-      if (state == LinkState::kDown) ++breaks_;
+      if (state == LinkState::kDown) {
+        ++breaks_;
+        linkless_since_ = now;
+      }
       const bool rejected = state == LinkState::kRefused || state == LinkState::kForeign;
       rejections_ = rejected ? rejections_ + 1 : 0;
       if (!rejected) refused_since_.reset();
@@ -172,11 +273,10 @@ void DialTransport::watch(DialledPort& port, Instant now, std::vector<Incoming>&
   }
 }
 
-void DialTransport::receive_from(DialledPort& port, std::vector<Incoming>& out) {
-  const bool bulk = &port == bulk_.get();
+bool DialTransport::receive_from(DialledPort& port, bool bulk, std::vector<Incoming>& out) {
   for (std::size_t i = 0; i < kMessagesAtOnce; ++i) {
     const std::optional<ZmqMessage> raw = port.socket().receive();
-    if (!raw) return;
+    if (!raw) return i > 0;
     Result<Message> message =
         raw->frames.size() == 1
             ? decode_frame(raw->frames[0])
@@ -192,6 +292,7 @@ void DialTransport::receive_from(DialledPort& port, std::vector<Incoming>& out) 
     else
       limited_.warning("message_dropped", {{"peer", "coordinator"}, {"reason", message.error().message}});
   }
+  return true;
 }
 
 // The window is the transport's to keep: the machine knows nothing of connections.
@@ -200,6 +301,7 @@ void DialTransport::note(const Message& message) {
   if (accepted == nullptr) return;
   pace_.set_window(accepted->reconnect_window);
   bulk_pace_.set_window(accepted->reconnect_window);
+  rising_pace_.set_window(accepted->reconnect_window);
 }
 
 void DialTransport::send(const Link& to, const Message& message) {
@@ -225,7 +327,7 @@ void DialTransport::send_bulk(PeerKey to, const Message& message) {
 // Only when there is something to move: an idle client costs the coordinator one connection, not two.
 void DialTransport::dial_bulk() {
   if (bulk_) return;
-  Result<std::unique_ptr<DialledPort>> port = open(true);
+  Result<std::unique_ptr<DialledPort>> port = open(true, place_);
   if (!port) return limited_.warning("bulk_link_failed", {{"reason", port.error().message}});  // the next message asks again
   bulk_ = *std::move(port);
   bulk_->dial(clock_.now());
@@ -245,6 +347,7 @@ void DialTransport::greet() {
 
 std::optional<Error> DialTransport::hopeless(Instant now) const {
   if (!refused_since_ || now - *refused_since_ < kRefusedMax) return std::nullopt;
+  if (other_ && !other_->refused && now < other_->until) return std::nullopt;  // it is tried as well
   return Error{ErrorCode::kPermissionDenied, describe(state_, control_->endpoint()) + ", for " +
                                                  std::to_string(static_cast<int>(seconds(kRefusedMax))) +
                                                  " s now; to enrol again, ask for a new token and use a new --home"};
@@ -253,6 +356,9 @@ std::optional<Error> DialTransport::hopeless(Instant now) const {
 void DialTransport::tick(Instant now) {
   control_->tick(now);
   if (bulk_) bulk_->tick(now);
+  if (rising_) rising_->tick(now);
+  look_elsewhere(now);
+  close_quiet(now);
   if (hello_at_ <= now) hello(now);
   send_waiting();
   send_again_at_ = now + kSendAgain;
@@ -261,7 +367,12 @@ void DialTransport::tick(Instant now) {
 Instant DialTransport::next_tick() const {
   Instant next = hello_at_;
   if (!unsent_.empty() && control_->up()) next = std::min(next, send_again_at_);
-  for (const DialledPort* port : {control_.get(), bulk_.get()})
+  if (other_ && !rising_) {
+    if (other_->preferred) next = std::min(next, other_->at);
+    if (!control_->up()) next = std::min(next, linkless_since_ + config_.other_after);
+  }
+  for (const Leaving& leaving : leaving_) next = std::min({next, leaving.heard + kQuiet, leaving.since + kLeavingMax});
+  for (const DialledPort* port : {control_.get(), bulk_.get(), rising_.get()})
     if (port != nullptr && port->redial_at()) next = std::min(next, *port->redial_at());
   return next;
 }
@@ -271,6 +382,8 @@ void DialTransport::close(Duration linger) {
   if (linger > Duration::zero() && control_) send_waiting();
   if (control_) control_->close(linger);
   if (bulk_) bulk_->close(Duration::zero());
+  leaving_.clear();
+  rising_.reset();
   control_.reset();
   bulk_.reset();
   own_context_.reset();

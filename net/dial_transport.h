@@ -51,6 +51,10 @@ class DialledPort {
   Duration refused_for_{};
 };
 
+// While the coordinator's key changes it is served in two places. A dialler that learns of a change goes
+// over at a moment of its reconnect window: it dials the new place, keeps the old link until the new one
+// is up, and closes it when nothing has come on it for a while. A dialler that gets no link where it is
+// tries the other place too.
 class DialTransport final : public Transport {
  public:
   // `identity` outlives this. With `shared`, which then outlives this too, many diallers of one process
@@ -66,11 +70,12 @@ class DialTransport final : public Transport {
   void offer_blobs() override { greet(); }
   void admit(PeerKey, Admission) override {}  // a dialler talks to nobody else
   void expel(PeerKey) override {}
+  void follow(const KeyChange& change) override;
   bool admitted(PeerKey) const override { return true; }
   void tick(Instant now) override;
   Instant next_tick() const override;
-  std::uint16_t control_port() const override { return config_.coordinator.control_port; }
-  std::uint16_t bulk_port() const override { return config_.coordinator.bulk_port; }
+  std::uint16_t control_port() const override { return place_.control_port; }
+  std::uint16_t bulk_port() const override { return place_.bulk_port; }
   void close(Duration linger) override;
   // kPermissionDenied once the coordinator has refused this key for kRefusedMax without a break.
   std::optional<Error> hopeless(Instant now) const override;
@@ -87,10 +92,30 @@ class DialTransport final : public Transport {
 
  private:
   DialTransport(const DialConfig& config, const CurveKey& identity, Clock& clock, Log& log, ZmqContext* shared);
-  Result<std::unique_ptr<DialledPort>> open(bool bulk);
+  struct Other {              // the place where the other key is served
+    KeyPlace place;
+    bool preferred = false;   // go there at `at`; otherwise only for want of a link
+    Instant at;
+    Instant until;            // it is served
+    bool refused = false;     // it has refused our key, or has another one itself
+  };
+  struct Leaving {            // a port whose place was taken
+    std::unique_ptr<DialledPort> port;
+    bool bulk = false;
+    Instant heard;
+    Instant since;
+  };
+  static constexpr Instant kForEver = Instant::max();
+  KeyPlace place_before(const KeyChange& change, Instant now);
+  void look_elsewhere(Instant now);
+  void watch_rising(Instant now, std::vector<Incoming>& out);
+  void move_over(Instant now, std::vector<Incoming>& out);
+  void part(std::unique_ptr<DialledPort> port, bool bulk, Instant now);
+  void close_quiet(Instant now);
+  Result<std::unique_ptr<DialledPort>> open(bool bulk, const KeyPlace& place);
   bool bulk_up() const { return bulk_ && bulk_->up(); }
   void watch(DialledPort& port, Instant now, std::vector<Incoming>& out);
-  void receive_from(DialledPort& port, std::vector<Incoming>& out);
+  bool receive_from(DialledPort& port, bool bulk, std::vector<Incoming>& out);  // true: something came
   void note(const Message& message);
   void dial_bulk();
   void send_waiting();
@@ -100,14 +125,20 @@ class DialTransport final : public Transport {
   const CurveKey& identity_;
   ReconnectPace pace_;
   ReconnectPace bulk_pace_;
+  ReconnectPace rising_pace_;
   std::unique_ptr<ZmqContext> own_context_;
   ZmqContext* context_;
   std::unique_ptr<DialledPort> control_;
   std::unique_ptr<DialledPort> bulk_;  // null until there is something to move
+  KeyPlace place_;                     // of both
+  std::optional<Other> other_;
+  std::unique_ptr<DialledPort> rising_;  // a control link to `other_`, tried beside control_
+  std::vector<Leaving> leaving_;
   Clock& clock_;
   Log& log_;
   LimitedLog limited_;
   LinkState state_ = LinkState::kUnreachable;
+  Instant linkless_since_;
   int rejections_ = 0;
   std::optional<Instant> refused_since_;
   bool greets_ = false;

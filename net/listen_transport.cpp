@@ -21,6 +21,13 @@ constexpr int kBulkQueueMax = 2 * kChunkCreditsMax + 4;  // what two blobs may a
 constexpr Duration kConnectionIdleMax = std::chrono::minutes(5);
 constexpr Duration kSweep = std::chrono::minutes(1);
 
+// Where one key is listened with: both ports' endpoints, as ZeroMQ names them.
+struct Served {
+  std::string control;
+  std::string bulk;
+  KeyPlace place;
+};
+
 struct Connection {
   Bytes routing;
   PeerKey peer;
@@ -49,8 +56,7 @@ struct Port {
   }
 };
 
-std::uint16_t port_of(const ZmqSocket& socket) {
-  const std::string endpoint = socket.last_endpoint();
+std::uint16_t port_of(const std::string& endpoint) {
   const std::size_t colon = endpoint.rfind(':');
   COVEY_CHECK(colon != std::string::npos);
   std::uint16_t port = 0;
@@ -60,17 +66,21 @@ std::uint16_t port_of(const ZmqSocket& socket) {
 
 class ListenTransport final : public Transport {
  public:
-  ListenTransport(std::unique_ptr<ZmqContext> context, std::unique_ptr<ZapDoor> door, ZmqSocket control,
-                  ZmqSocket bulk, std::uint64_t send_bytes_max, Clock& clock, Log& log)
-      : context_(std::move(context)),
+  ListenTransport(const ListenConfig& config, const PeerKey& key, std::unique_ptr<ZmqContext> context,
+                  std::unique_ptr<ZapDoor> door, ZmqSocket control, ZmqSocket bulk, Clock& clock, Log& log)
+      : config_(config),
+        context_(std::move(context)),
         door_(std::move(door)),
-        control_(std::move(control), limits_of_peer(kControlFrameBytesMax, kControlQueueMax, send_bytes_max / 4)),
-        bulk_(std::move(bulk), limits_of_peer(kBulkFrameBytesMax, kBulkQueueMax, send_bytes_max / 4 * 3)),
-        control_port_(port_of(control_.socket)),
-        bulk_port_(port_of(bulk_.socket)),
+        control_(std::move(control), limits_of_peer(kControlFrameBytesMax, kControlQueueMax, config.send_bytes_max / 4)),
+        bulk_(std::move(bulk), limits_of_peer(kBulkFrameBytesMax, kBulkQueueMax, config.send_bytes_max / 4 * 3)),
+        control_port_(port_of(control_.socket.last_endpoint())),
+        bulk_port_(port_of(bulk_.socket.last_endpoint())),
         clock_(clock),
+        events_(log),
         log_(log, clock),
-        next_sweep_(clock.now() + kSweep) {}
+        next_sweep_(clock.now() + kSweep) {
+    served_[key] = {control_.socket.last_endpoint(), bulk_.socket.last_endpoint(), {key, control_port_, bulk_port_}};
+  }
   ~ListenTransport() override { close(Duration::zero()); }
 
   std::vector<const ZmqSocket*> sockets() const override {
@@ -101,6 +111,8 @@ class ListenTransport final : public Transport {
     bulk_routes_.erase(peer);
   }
   bool admitted(PeerKey peer) const override { return door_->admission(peer).has_value(); }
+  Result<void> serve_key(const KeyPlace& place) override;
+  void drop_key(const PeerKey& key) override;
   void tick(Instant now) override {
     if (now < next_sweep_) return;
     next_sweep_ = now + kSweep;
@@ -219,6 +231,9 @@ class ListenTransport final : public Transport {
     for (const std::uint64_t number : idle) port.forget(number);
   }
 
+  Result<std::string> listen_too(ZmqSocket& socket, const CurveKey& key, std::uint16_t port);
+
+  ListenConfig config_;
   std::unique_ptr<ZmqContext> context_;
   std::unique_ptr<ZapDoor> door_;
   Port control_;
@@ -226,8 +241,10 @@ class ListenTransport final : public Transport {
   std::uint16_t control_port_;
   std::uint16_t bulk_port_;
   Clock& clock_;
+  Log& events_;
   LimitedLog log_;
   std::map<PeerKey, std::uint64_t> bulk_routes_;  // where each peer's blobs go
+  std::map<PeerKey, Served> served_;
   std::uint64_t connections_made_ = 0;
   Instant next_sweep_;
 };
@@ -246,11 +263,54 @@ Result<ZmqSocket> bound(ZmqContext& context, const CurveKey& identity, const std
 }
 
 // Where to knock at our own door.
-std::string own_endpoint(const ListenConfig& config, const ZmqSocket& socket) {
+std::string own_endpoint(const ListenConfig& config, std::uint16_t port) {
   std::string host = config.address;
   if (host == "0.0.0.0" || host == "*") host = "127.0.0.1";
   if (host == "::") host = "::1";
-  return tcp_endpoint(host, std::to_string(port_of(socket))).value();
+  return tcp_endpoint(host, std::to_string(port)).value();
+}
+
+// A socket takes over its options with each bind: what is bound already keeps the key it has.
+Result<std::string> ListenTransport::listen_too(ZmqSocket& socket, const CurveKey& key, std::uint16_t port) {
+  COVEY_TRY(const std::string endpoint, tcp_endpoint(config_.address, std::to_string(port)));
+  ZapDoor::guard(socket, key);
+  COVEY_TRY_VOID(socket.bind(endpoint));
+  return socket.last_endpoint();
+}
+
+Result<void> ListenTransport::serve_key(const KeyPlace& place) {
+  if (const auto at = served_.find(place.key); at != served_.end()) {
+    if (at->second.place == place) return {};
+    return unexpected(ErrorCode::kAlreadyExists, "the key " + short_hex(place.key) + " is served on other ports");
+  }
+  if (!config_.key_of) return unexpected(ErrorCode::kUnsupported, "this listener has no source of further keys");
+  COVEY_TRY(const CurveKey key, config_.key_of(place.key));
+  Served served{"", "", place};
+  COVEY_TRY(served.control, listen_too(control_.socket, key, place.control_port));
+  auto bulk = listen_too(bulk_.socket, key, place.bulk_port);
+  if (!bulk) {
+    control_.socket.unbind(served.control);
+    return unexpected(bulk.error());
+  }
+  served.bulk = *std::move(bulk);
+  for (const std::uint16_t port : {place.control_port, place.bulk_port})
+    if (const auto shut = door_->prove_shut(*context_, own_endpoint(config_, port), place.key); !shut) {
+      control_.socket.unbind(served.control);
+      bulk_.socket.unbind(served.bulk);
+      return shut;
+    }
+  served_[place.key] = std::move(served);
+  events_.info("key_served", {{"key", short_hex(place.key)}, {"control_port", place.control_port}, {"bulk_port", place.bulk_port}});
+  return {};
+}
+
+void ListenTransport::drop_key(const PeerKey& key) {
+  const auto at = served_.find(key);
+  if (at == served_.end()) return;
+  control_.socket.unbind(at->second.control);
+  bulk_.socket.unbind(at->second.bulk);
+  events_.info("key_dropped", {{"key", short_hex(key)}});
+  served_.erase(at);
 }
 
 }  // namespace
@@ -264,9 +324,11 @@ Result<std::unique_ptr<Transport>> listen_transport(const ListenConfig& config, 
   COVEY_TRY(ZmqSocket bulk,
             bound(*context, identity, config.address, config.bulk_port, kBulkFrameBytesMax, kBulkQueueMax));
   for (const ZmqSocket* socket : {&control, &bulk})
-    COVEY_TRY_VOID(door->prove_shut(*context, own_endpoint(config, *socket), identity.public_key()));
-  return std::unique_ptr<Transport>(std::make_unique<ListenTransport>(
-      std::move(context), std::move(door), std::move(control), std::move(bulk), config.send_bytes_max, clock, log));
+    COVEY_TRY_VOID(door->prove_shut(*context, own_endpoint(config, port_of(socket->last_endpoint())), identity.public_key()));
+  auto transport = std::make_unique<ListenTransport>(config, identity.public_key(), std::move(context), std::move(door),
+                                                     std::move(control), std::move(bulk), clock, log);
+  if (config.also) COVEY_TRY_VOID(transport->serve_key(*config.also));
+  return std::unique_ptr<Transport>(std::move(transport));
 }
 
 }  // namespace covey

@@ -133,6 +133,12 @@ class ReactorLoop final : public Reactor {
   void erased();
   void on(AdmitPeer command) { transport_->admit(command.peer, command.admission); }
   void on(ExpelPeer command) { transport_->expel(command.peer); }
+  void on(ServeKey command) {
+    const Result<void> served = transport_->serve_key(command.place);
+    mailbox_->put(served ? Event(WorkDone{command.ticket, KeyRotated{command.place.key}}) : Event(WorkFailed{command.ticket, served.error()}));
+  }
+  void on(DropKey command) { transport_->drop_key(command.key); }
+  void on(FollowKey command) { transport_->follow(command.change); }
   void on(WriteLog command) { parts_.log.write(command.entry); }
   void on(Halt command);
 

@@ -24,10 +24,15 @@ struct ListenConfig {
   std::uint16_t bulk_port = 7701;
   int io_threads = 2;                                       // ZeroMQ's; each takes a share of the connections
   std::uint64_t send_bytes_max = std::uint64_t{256} << 20;  // queued for all peers together; one peer: 5 MiB
+  // While the key changes: the second key, served from the start, and where the secrets of such keys are.
+  std::optional<KeyPlace> also = {};
+  std::function<Result<CurveKey>(const PeerKey& key)> key_of = {};
 };
 // Client or operator: DEALER sockets that only dial out.
 struct DialConfig {
   CoordinatorAddress coordinator;
+  std::optional<KeyChange> change = {};  // verified: where its keys are served now; `coordinator` may be older
+  Duration other_after = std::chrono::seconds(15);  // without a link: try where the other key is served
 };
 
 struct ReactorParts {  // everything outlives the reactor
@@ -66,6 +71,8 @@ class Caller {
   // Blobs by hash from the coordinator, and one of ours offered while it is fetched.
   virtual Result<Bytes> fetch(const BlobRef& blob, Duration timeout,
                               std::function<void(std::uint64_t bytes)> progress) = 0;
+  // The latest that the coordinator told meanwhile, not verified.
+  virtual std::optional<KeyChange> key_change() const = 0;
   virtual void publish(const BlobRef& blob) = 0;  // served from `blobs` during the calls that follow
 };
 Result<std::unique_ptr<Caller>> make_caller(const DialConfig& config, const CurveKey& identity,

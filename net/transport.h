@@ -33,6 +33,13 @@ class Transport {
   virtual void admit(PeerKey peer, Admission admission) = 0;
   virtual void expel(PeerKey peer) = 0;
   virtual bool admitted(PeerKey peer) const = 0;
+  // A listener: with this key too, or no longer. Errors: kUnavailable for a port that is taken,
+  // kUnsupported where nothing listens; those of the source of keys.
+  virtual Result<void> serve_key(const KeyPlace&) {
+    return unexpected(ErrorCode::kUnsupported, "only a coordinator serves keys");
+  }
+  virtual void drop_key(const PeerKey&) {}
+  virtual void follow(const KeyChange&) {}  // a dialler
   // Redials, greets, forgets; call at next_tick().
   virtual void tick(Instant now) = 0;
   virtual Instant next_tick() const = 0;

@@ -107,6 +107,8 @@ Result<void> ZmqSocket::connect(const std::string& endpoint) {
 
 void ZmqSocket::disconnect(const std::string& endpoint) { zmq_disconnect(handle_, endpoint.c_str()); }
 
+void ZmqSocket::unbind(const std::string& endpoint) { zmq_unbind(handle_, endpoint.c_str()); }
+
 std::string ZmqSocket::last_endpoint() const {
   std::array<char, 256> text{};
   std::size_t size = text.size();

@@ -45,6 +45,7 @@ class ZmqSocket {
   Result<void> bind(const std::string& endpoint);
   Result<void> connect(const std::string& endpoint);
   void disconnect(const std::string& endpoint);  // of none: nothing
+  void unbind(const std::string& endpoint);      // and ends the connections that came that way; of none: nothing
   std::string last_endpoint() const;
   void monitor(const std::string& endpoint, int events);
   ZmqSent send(std::initializer_list<ByteSpan> frames);  // all or none

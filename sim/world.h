@@ -107,6 +107,9 @@ class World {
   void on(Node& node, const CancelWork& command);
   void on(Node& node, const AdmitPeer& command);
   void on(Node& node, const ExpelPeer& command);
+  void on(Node&, const ServeKey&) {}   // there are no sockets whose key could change
+  void on(Node&, const DropKey&) {}
+  void on(Node&, const FollowKey&) {}
   void on(Node& node, const WriteLog& command);
   void on(Node& node, const Halt& command);
 

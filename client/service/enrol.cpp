@@ -19,10 +19,14 @@ Result<JoinToken> read_token(const std::string& text) {
 
 Result<Membership> enrol(const EnrolRequest& request, BlobStore& blobs, SecureRandom& random) {
   COVEY_TRY(JoinToken token, read_token(request.token));
+  DialConfig to{token.coordinator};
+  if (!request.key_change.empty()) {
+    COVEY_TRY(to.change, read_key_change(request.key_change, token.coordinator));
+  }
   COVEY_TRY(NodeKeys keys, load_or_make_keys(request.folder, random));
   const Certificate certificate = certificate_for(token, keys, request.name);
   COVEY_TRY(Certificate checked, decode_certificate(encode(certificate)));  // refuses a bad name
-  COVEY_TRY(const auto caller, make_caller({token.coordinator}, token.one_time_curve, blobs));
+  COVEY_TRY(const auto caller, make_caller(to, token.one_time_curve, blobs));
   COVEY_TRY(Message reply, caller->call(Enrol{checked}, kEnrolTimeout));
   if (const auto* refused = std::get_if<EnrolRefused>(&reply)) return unexpected(refused->error);
   if (!std::holds_alternative<EnrolAccepted>(reply))

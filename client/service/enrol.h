@@ -12,6 +12,7 @@ struct EnrolRequest {
   std::string folder;   // of the node's identity
   std::string token;    // the text, or "@file"
   std::string name;     // as the operator will see it
+  std::string key_change = {};  // a file: the coordinator's key has changed since the token was made
 };
 // Makes the node's keys, has the token's one-time key sign them, and waits for the coordinator to
 // accept; then saves the membership. Repeating it after a lost answer is safe.

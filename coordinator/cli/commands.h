@@ -111,6 +111,17 @@ struct RenewOptions {
 };
 Result<int> renew_command(const RenewOptions& options, Console& console);
 
+// ---- rotate_command.cpp
+struct RotateOptions {
+  std::string home;
+  std::string overlap = "14d";      // how long the key before is served, from now
+  std::string start_in = "0s";      // when nodes begin to move
+  std::uint16_t control_port = 0;   // of the new key; 0: the other pair
+  std::uint16_t bulk_port = 0;
+  std::string save;                 // write the latest change into this file, and change nothing
+};
+Result<int> rotate_command(const RotateOptions& options, Console& console);
+
 // ---- audit_command.cpp
 struct AuditOptions {
   std::string home;

@@ -31,6 +31,7 @@ struct Chosen {
   GenerateOptions generate;
   RevokeOptions revoke;
   RenewOptions renew;
+  RotateOptions rotate;
   AuditOptions audit;
   DemoOptions demo;
 };
@@ -280,6 +281,27 @@ void add_nodes(CLI::App& app, Chosen& chosen) {
       [&chosen] { chosen.run = [&chosen](Console& console) { return demo_command(chosen.demo, console); }; });
 }
 
+void add_keys(CLI::App& app, Chosen& chosen) {
+  CLI::App* rotate = add_with_home(app, chosen, "rotate-key",
+                                   "Give the coordinator a new network key while it serves; clients follow by themselves",
+                                   "covey rotate-key --overlap 14d");
+  rotate->add_option("--overlap", chosen.rotate.overlap,
+                     "How long the key before is served too, from now: a number and s, m, h or d, 1 minute to 90 days")
+      ->capture_default_str();
+  rotate->add_option("--start-in", chosen.rotate.start_in, "When clients begin to move to the new key")->capture_default_str();
+  rotate->add_option("--control-port", chosen.rotate.control_port,
+                     "The new key's port for messages; left out: the pair before this one, the first time two above")
+      ->check(CLI::Range(1, 65535));
+  rotate->add_option("--bulk-port", chosen.rotate.bulk_port, "The new key's port for models and updates; the same")
+      ->check(CLI::Range(1, 65535));
+  rotate->add_option("--save", chosen.rotate.save,
+                     "Change nothing; write the latest change into this new file, for clients that were away");
+  rotate->callback([&chosen] {
+    chosen.rotate.home = chosen.home;
+    chosen.run = [&chosen](Console& console) { return rotate_command(chosen.rotate, console); };
+  });
+}
+
 void add_audit(CLI::App& app, Chosen& chosen) {
   CLI::App* audit = add_with_home(app, chosen, "audit",
                                   "Verify and show the coordinator's signed log: every act, roster, round and release",
@@ -326,6 +348,7 @@ int run(int argc, char** argv) {
   add_jobs(app, chosen);
   add_models(app, chosen);
   add_nodes(app, chosen);
+  add_keys(app, chosen);
   add_audit(app, chosen);
   const auto is_named = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
   if (argc > 1 && argv[1][0] != '-' && app.get_subcommands(is_named).empty())

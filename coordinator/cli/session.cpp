@@ -10,6 +10,7 @@ namespace {
 
 constexpr Duration kAnswerTimeout = std::chrono::seconds(10);
 constexpr int kSubmitTries = 4;
+constexpr Duration kOtherAfter = std::chrono::seconds(3);  // of a key that changes: then its other place
 constexpr Duration kFetchTimeout = std::chrono::seconds(60);  // and a second for every 100 kB
 constexpr std::uint64_t kFetchBytesPerSecond = 100'000;
 
@@ -36,20 +37,22 @@ Result<std::vector<Row>> all_pages(Ask ask) {
 
 }  // namespace
 
-Session::Session(Membership membership, CurveKey key, BlobStore& blobs)
-    : blobs_(blobs), membership_(std::move(membership)), key_(std::move(key)) {}
+Session::Session(std::string folder, Membership membership, CurveKey key, BlobStore& blobs)
+    : folder_(std::move(folder)), blobs_(blobs), membership_(std::move(membership)), key_(std::move(key)) {}
 
 Result<std::unique_ptr<Session>> Session::open(const std::string& home, BlobStore& blobs) {
   COVEY_TRY(Membership membership, operator_of(home));
   COVEY_TRY(NodeKeys keys, load_keys(operator_folder(home)));
-  std::unique_ptr<Session> session(new Session(std::move(membership), std::move(keys.curve), blobs));
+  std::unique_ptr<Session> session(new Session(operator_folder(home), std::move(membership), std::move(keys.curve), blobs));
+  COVEY_TRY(session->change_, load_key_change(session->folder_, session->membership_));
+  if (session->change_) session->membership_.coordinator = moved_to(session->membership_.coordinator, session->change_->after);
   COVEY_TRY_VOID(session->reconnect());
   return session;
 }
 
 Result<void> Session::reconnect() {
   caller_.reset();
-  COVEY_TRY(caller_, make_caller({membership_.coordinator}, key_, blobs_));
+  COVEY_TRY(caller_, make_caller({membership_.coordinator, change_, kOtherAfter}, key_, blobs_));
   return {};
 }
 
@@ -65,6 +68,7 @@ Error Session::explained(Error error) const {
 Result<OperatorAnswer> Session::ask(OperatorVerb verb) {
   const std::uint64_t id = next_request_++;
   auto said = caller_->call(OperatorRequest{id, std::move(verb)}, kAnswerTimeout);
+  take_note();
   if (!said) return unexpected(explained(said.error()));
   Message reply = std::move(*said);
   auto* const answer = std::get_if<OperatorReply>(&reply);
@@ -74,6 +78,20 @@ Result<OperatorAnswer> Session::ask(OperatorVerb verb) {
                                                 "; install the same version of Covey on both sides");
   if (const auto* error = std::get_if<Error>(&answer->answer)) return unexpected(*error);
   return std::move(answer->answer);
+}
+
+Result<void> Session::follow(const KeyChange& change) {
+  if (change_ && change_->serial >= change.serial) return {};
+  COVEY_TRY([[maybe_unused]] const bool kept, save_key_change(folder_, membership_, change));
+  change_ = change;
+  membership_.coordinator = moved_to(membership_.coordinator, change.after);
+  return {};
+}
+
+// Of a change that another operator made. The connection that there is stays; the next command dials the
+// new key. One that cannot be kept is told again with the next answer.
+void Session::take_note() {
+  if (const auto told = caller_->key_change()) (void)follow(*told);
 }
 
 Result<std::vector<JobSummary>> Session::jobs() {

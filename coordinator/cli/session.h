@@ -56,16 +56,23 @@ class Session {
   Result<Bytes> fetch(const BlobRef& blob, std::function<void(std::uint64_t)> progress);
 
   const Membership& membership() const { return membership_; }
+  // The newest change of the coordinator's key that this home keeps.
+  const std::optional<KeyChange>& key_change() const { return change_; }
+  // Keeps it, if it is newer, for this session and the next.
+  Result<void> follow(const KeyChange& change);
   // Drops the connection and dials again, for use after kUnavailable.
   Result<void> reconnect();
 
  private:
   Error explained(Error error) const;
   static Result<void> add_page(std::vector<ChainRecord>& all, ChainRows page);
-  Session(Membership membership, CurveKey key, BlobStore& blobs);
+  Session(std::string folder, Membership membership, CurveKey key, BlobStore& blobs);
+  void take_note();
+  std::string folder_;
   BlobStore& blobs_;
   Membership membership_;
   CurveKey key_;
+  std::optional<KeyChange> change_;
   std::unique_ptr<Caller> caller_;
   std::uint64_t next_request_ = 1;
 };

@@ -67,7 +67,7 @@ Result<int> restore_command(const RestoreOptions& options, Console& console) {
   const std::string mark = options.mark.empty() ? default_mark_path(folder) : options.mark;
   COVEY_TRY(const RestoreReport report,
             restore_backup({options.backup, folder, mark, home.curve.public_key(),
-                            options.accept_rollback ? Rollback::kAccept : Rollback::kRefuse, SystemClock().now()},
+                            options.accept_rollback ? Rollback::kAccept : Rollback::kRefuse, SystemClock().now(), known_keys(home)},
                            *home.record));
   console.object(JsonObject()
                      .add("event", "restored")

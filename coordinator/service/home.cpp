@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "coordinator/service/key_folder.h"
 #include "core/base/clock.h"
 #include "core/crypto/key_file.h"
 #include "core/service/identity.h"
@@ -63,6 +64,15 @@ Result<std::vector<T>> read_all(const std::string& folder, const char* ending, R
   return all;
 }
 
+// address.bin is written after curve.key took its new place, so it may lag behind by one change.
+bool fits_address(const CoordinatorHome& home) {
+  const PeerKey key = home.curve.public_key();
+  if (home.changes.empty()) return key == home.address.curve;
+  const KeyChange& newest = home.changes.back();
+  return (key == newest.before.key || key == newest.after.key) &&
+         (home.address.curve == key || home.address.curve == newest.before.key);
+}
+
 }  // namespace
 
 std::string default_home() {
@@ -112,11 +122,22 @@ Result<SigningKey> load_authority(const std::string& home) {
   return SigningKey::from_seed(std::move(*seed));
 }
 
+std::vector<PeerKey> known_keys(const CoordinatorHome& home) {
+  std::vector<PeerKey> keys{home.curve.public_key()};
+  for (const KeyChange& change : home.changes) keys.insert(keys.end(), {change.before.key, change.after.key});
+  return keys;
+}
+
+const KeyChange* change_under_way(const CoordinatorHome& home) {
+  const bool lasts = !home.changes.empty() && home.changes.back().before.key == home.curve.public_key();
+  return lasts ? &home.changes.back() : nullptr;
+}
+
 Result<CoordinatorHome> load_coordinator_home(const std::string& folder) {
-  auto secret = load_secret<32>(folder + "/curve.key", "covey-curve-key-v1");
-  if (!secret && secret.error().code == ErrorCode::kNotFound)
+  auto curve = load_current_key(folder);
+  if (!curve && curve.error().code == ErrorCode::kNotFound)
     return unexpected(ErrorCode::kNotFound, folder + " holds no coordinator (no curve.key); run `covey init` first, or name the folder with --home");
-  if (!secret) return unexpected(secret.error());
+  if (!curve) return unexpected(curve.error());
   COVEY_TRY(Bytes bytes, read_file(folder + "/address.bin", kSmallFileBytesMax));
   auto address = decode_address(bytes);
   if (!address) return unexpected(in_context(folder + "/address.bin", address.error()));
@@ -125,12 +146,14 @@ Result<CoordinatorHome> load_coordinator_home(const std::string& folder) {
     return unexpected(ErrorCode::kNotFound, folder + " holds no record.key, which signs the audit log; restore it from a backup of this folder (a home of "
                                                      "a version without it is made anew with `covey init`)");
   if (!record) return unexpected(record.error());
-  CoordinatorHome home{CurveKey::from_secret(std::move(*secret)),
-                       std::make_shared<const SigningKey>(SigningKey::from_seed(std::move(*record))), std::move(*address), {}, {}};
-  for (const auto& [fits, name] : {std::pair(home.curve.public_key() == home.address.curve, "curve.key"),
+  COVEY_TRY(std::vector<KeyChange> changes, load_key_changes(folder, *address));
+  CoordinatorHome home{std::move(*curve),
+                       std::make_shared<const SigningKey>(SigningKey::from_seed(std::move(*record))), std::move(*address), std::move(changes), {}, {}};
+  for (const auto& [fits, name] : {std::pair(fits_address(home), "curve.key"),
                                    std::pair(home.record->public_key() == home.address.record, "record.key")})
     if (!fits)
       return unexpected(ErrorCode::kCorrupted, folder + ": " + name + " does not fit address.bin; restore both from one backup");
+  if (!home.changes.empty()) home.address = moved_to(home.address, home.changes.back().after);
 
   COVEY_TRY(home.operators, read_all<Certificate>(folder + "/operators", ".cert", decode_certificate));
   COVEY_TRY(home.renewals, read_all<Renewal>(folder + "/operators", ".renewal", decode_renewal));

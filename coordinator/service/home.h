@@ -1,13 +1,14 @@
 // The folders that `covey init` makes, and what lies in them (docs/identity.md):
 //   authority/    authority.key (0600): signs tokens. Keep it away from the coordinator's machine.
-//   coordinator/  curve.key, record.key, address.bin, operators/*.cert and *.renewal, coordinator.toml, data/
+//   coordinator/  curve.key (key_folder.h has the others), record.key, address.bin, operators/*.cert and
+//                 *.renewal, coordinator.toml, data/
 //   operator/     the operator's own node: signing.key, curve.key, membership.bin
 #pragma once
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "core/protocol/certificate.h"
+#include "core/protocol/key_change.h"
 
 namespace covey {
 
@@ -32,12 +33,17 @@ Result<SigningKey> load_authority(const std::string& home);
 
 // What the coordinator process reads from its folder.
 struct CoordinatorHome {
-  CurveKey curve;
+  CurveKey curve;                            // served; while a change lasts, the key before it
   std::shared_ptr<const SigningKey> record;  // shared: as CoordinatorConfig::record_key
-  CoordinatorAddress address;
+  CoordinatorAddress address;                // as tokens carry it: after the newest change
+  std::vector<KeyChange> changes;            // of the CURVE key, ascending
   std::vector<Certificate> operators;  // of operators/*.cert
   std::vector<Renewal> renewals;       // of operators/*.renewal
 };
+// Every CURVE key that this coordinator has or had: its own and those of its changes.
+std::vector<PeerKey> known_keys(const CoordinatorHome& home);
+// The change that lasts, if one does: its key before is `home.curve`.
+const KeyChange* change_under_way(const CoordinatorHome& home);
 Result<CoordinatorHome> load_coordinator_home(const std::string& folder);
 
 }  // namespace covey

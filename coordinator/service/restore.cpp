@@ -101,7 +101,8 @@ Result<RestoreReport> restore_backup(const RestoreRequest& request, const Signin
   RestoreReport report;
   COVEY_TRY(report.backup, verify_backup(request.backup));
   const LedgerMark& saved = report.backup.mark;
-  if (report.backup.coordinator != request.coordinator)
+  const bool had = std::find(request.earlier.begin(), request.earlier.end(), report.backup.coordinator) != request.earlier.end();
+  if (report.backup.coordinator != request.coordinator && !had)
     return unexpected(ErrorCode::kPermissionDenied,
                       request.backup + " is of another coordinator (" + short_hex(report.backup.coordinator) + ") than " +
                           request.folder + " (" + short_hex(request.coordinator) + "); put its own keys there first");

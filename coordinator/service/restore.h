@@ -1,6 +1,7 @@
 // Puts a backup in the place of a coordinator's lost state.
 #pragma once
 #include <string>
+#include <vector>
 
 #include "coordinator/service/backup_manifest.h"
 #include "core/crypto/signing_key.h"
@@ -16,6 +17,7 @@ struct RestoreRequest {
   PeerKey coordinator;      // its CURVE key
   Rollback rollback = Rollback::kRefuse;
   Instant now;
+  std::vector<PeerKey> earlier = {};  // CURVE keys that it had before: backups may name them
 };
 
 struct RestoreReport {

@@ -10,7 +10,7 @@ namespace covey {
 namespace {
 
 constexpr std::uint8_t kVersion = 1;
-constexpr AuditKind kLast = AuditKind::kRenewed;
+constexpr AuditKind kLast = AuditKind::kKeyRetired;
 
 }  // namespace
 
@@ -30,6 +30,8 @@ const char* name_of(AuditKind kind) {
     case AuditKind::kUpdateRefused: return "update refused";
     case AuditKind::kRestored: return "restored";
     case AuditKind::kRenewed: return "renewed";
+    case AuditKind::kKeyChanged: return "key changed";
+    case AuditKind::kKeyRetired: return "key retired";
   }
   return "unknown";
 }

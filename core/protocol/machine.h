@@ -75,6 +75,19 @@ struct ReadChain {             // coordinator: a page of a chain's durable recor
   std::string table;           // "audit/" or "ledger/"
   std::uint64_t after = 0;     // sequence
 };
+// coordinator: the files of its CURVE keys (coordinator/service/key_folder.h)
+enum class KeyStep : std::uint8_t {
+  kMake,                       // the next key, unless it is there already
+  kKeep,                       // `change`, so that a restart serves both keys
+  kRetire,                     // erase the key before `change`
+};
+struct RotateKey {
+  KeyStep step = KeyStep::kMake;
+  KeyChange change;            // not of kMake
+};
+struct KeyRotated {
+  PeerKey key;                 // of kMake: the next one
+};
 struct PrepareData {           // client: load and check the local data for this job
   JobSpec job;
 };
@@ -92,8 +105,8 @@ struct Trained {
   TrainStats train;
   EvalStats evaluation;
 };
-using Work = std::variant<InitModel, CheckUpdate, Aggregate, DropSum, ReadChain, PrepareData, Train>;
-using WorkValue = std::variant<ModelReady, UpdateChecked, Aggregated, SumDropped, ChainRows, DataPrepared, Trained>;
+using Work = std::variant<InitModel, CheckUpdate, Aggregate, DropSum, ReadChain, RotateKey, PrepareData, Train>;
+using WorkValue = std::variant<ModelReady, UpdateChecked, Aggregated, SumDropped, ChainRows, KeyRotated, DataPrepared, Trained>;
 
 // ---- commands
 struct Send {
@@ -149,6 +162,16 @@ struct AdmitPeer {
 struct ExpelPeer {             // no new handshake, and the live connection is not listened to
   PeerKey peer;
 };
+struct ServeKey {              // coordinator: listen with this key too; WorkDone{KeyRotated} or WorkFailed
+  Ticket ticket = 0;
+  KeyPlace place;
+};
+struct DropKey {               // coordinator: no longer; ends the connections made with it
+  PeerKey key;
+};
+struct FollowKey {             // client: move to the new key at a moment of the reconnect window, old link first
+  KeyChange change;
+};
 struct WriteLog {
   LogEntry entry;
 };
@@ -158,7 +181,7 @@ struct Halt {                  // end the process: refused for good, or asked to
 };
 using Command = std::variant<Send, SetTimer, CancelTimer, Persist, FetchBlob, CancelFetch, PublishBlob,
                              WithdrawBlob, EraseBlob, StartWork, CancelWork, AdmitPeer, ExpelPeer,
-                             WriteLog, Halt>;
+                             ServeKey, DropKey, FollowKey, WriteLog, Halt>;
 using Commands = std::vector<Command>;
 
 // ---- events

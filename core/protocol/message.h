@@ -12,6 +12,7 @@
 #include "core/base/time.h"
 #include "core/protocol/certificate.h"
 #include "core/protocol/chain.h"
+#include "core/protocol/key_change.h"
 
 namespace covey {
 
@@ -63,6 +64,10 @@ struct JoinAccepted {
 struct MembershipRenewed {     // coordinator -> client: after each join, and when it is registered
   Renewal renewal;
   bool operator==(const MembershipRenewed&) const = default;
+};
+struct KeyChanged {            // coordinator -> node, while both keys are served: after each join, at times, before a reply
+  KeyChange change;
+  bool operator==(const KeyChanged&) const = default;
 };
 struct JoinRefused {
   Error error;
@@ -314,9 +319,19 @@ struct RegisterRenewal {
   Renewal renewal;
   bool operator==(const RegisterRenewal&) const = default;
 };
+struct PrepareKey {            // make the key that shall follow, and serve it on these ports
+  std::uint16_t control_port = 0;
+  std::uint16_t bulk_port = 0;
+  bool operator==(const PrepareKey&) const = default;
+};
+struct RegisterKeyChange {
+  KeyChange change;
+  bool operator==(const RegisterKeyChange&) const = default;
+};
 using OperatorVerb =
     std::variant<SubmitJob, ListJobs, ShowJob, ShowClients, ShowConfig, StopJob, ListNodes, RegisterToken,
-                 RevokeNode, ReadJournal, ListAudit, ListLedger, RegisterRenewal>;
+                 RevokeNode, ReadJournal, ListAudit, ListLedger, RegisterRenewal,
+                 PrepareKey, RegisterKeyChange>;
 struct OperatorRequest {
   std::uint64_t id = 0;        // echoed in the reply
   OperatorVerb verb;
@@ -357,8 +372,14 @@ struct ChainRows {             // as they lie on the disk; none: the end
   std::vector<ChainRecord> rows;  // at most kChainPageRowsMax, encoded at most kChainPageBytesMax
   bool operator==(const ChainRows&) const = default;
 };
+struct KeyPrepared {           // what the authority is to sign
+  PeerKey before;
+  PeerKey after;
+  std::uint64_t serial = 0;    // of the latest change, 0: none yet
+  bool operator==(const KeyPrepared&) const = default;
+};
 using OperatorAnswer = std::variant<Done, Error, Submitted, JobRows, JobDetail, ClientRows, NodeRows,
-                                    JournalRows, ChainRows>;
+                                    JournalRows, ChainRows, KeyPrepared>;
 struct OperatorReply {
   std::uint64_t id = 0;
   OperatorAnswer answer;
@@ -370,7 +391,7 @@ using Message =
                  HeartbeatAck, Ping, RejoinRequired, Leave, RoundOffer, RoundAccept, RoundDecline,
                  UpdateReady, RoundFailed, UpdateAccepted, UpdateRefused, RoundClosed, ChunkListWant,
                  ChunkList, ChunkWant, Chunk, BlobRefused, BulkHello, OperatorRequest, OperatorReply,
-                 MembershipRenewed>;
+                 MembershipRenewed, KeyChanged>;
 const char* name_of(const Message& message);  // "RoundOffer"
 bool is_bulk(const Message& message);         // travels on the bulk port
 

@@ -51,6 +51,30 @@ Result<std::optional<Membership>> load_membership(const std::string& folder) {
   return std::optional<Membership>(Membership{std::move(*made), std::move(*coordinator)});
 }
 
+Result<KeyChange> read_key_change(const std::string& path, const CoordinatorAddress& coordinator) {
+  COVEY_TRY(const Bytes bytes, read_file(path, kMembershipBytesMax));
+  auto change = decode_key_change(bytes);
+  if (!change) return unexpected(in_context(path, change.error()));
+  if (const auto ours = verify(*change, coordinator.authority, coordinator.record); !ours)
+    return unexpected(in_context(path, ours.error()));
+  return change;
+}
+
+Result<std::optional<KeyChange>> load_key_change(const std::string& folder, const Membership& membership) {
+  auto change = read_key_change(folder + "/key-change.bin", membership.coordinator);
+  if (!change && change.error().code == ErrorCode::kNotFound) return std::optional<KeyChange>();
+  if (!change) return unexpected(change.error());
+  return std::optional<KeyChange>(*std::move(change));
+}
+
+Result<bool> save_key_change(const std::string& folder, const Membership& membership, const KeyChange& change) {
+  COVEY_TRY_VOID(verify(change, membership.coordinator.authority, membership.coordinator.record));
+  COVEY_TRY(const auto known, load_key_change(folder, membership));
+  if (known && known->serial >= change.serial) return false;
+  COVEY_TRY_VOID(write_file(folder + "/key-change.bin", encode(change)));
+  return true;
+}
+
 Result<void> save_membership(const std::string& folder, const Membership& membership) {
   ByteWriter out;
   out.blob(encode(membership.certificate)).blob(encode(membership.coordinator));

@@ -20,7 +20,14 @@ struct OperatorRequest {
     listAudit @11 :UInt64;      # after
     listLedger @12 :UInt64;     # after
     registerRenewal @13 :Common.Renewal;
+    prepareKey @14 :PrepareKey;
+    registerKeyChange @15 :Data;  # an encoded KeyChange (core/protocol/key_change.h)
   }
+}
+
+struct PrepareKey {
+  controlPort @0 :UInt16;
+  bulkPort @1 :UInt16;
 }
 
 struct SubmitJob {
@@ -56,7 +63,14 @@ struct OperatorReply {
     nodes @7 :List(NodeSummary);
     journal @8 :List(JournalEntry);
     chain @9 :List(Data);       # encoded chain records (core/protocol/chain.h)
+    keyPrepared @10 :KeyPrepared;
   }
+}
+
+struct KeyPrepared {
+  before @0 :Data;            # 32 bytes
+  after @1 :Data;             # 32 bytes
+  serial @2 :UInt64;
 }
 
 struct JobSummary {

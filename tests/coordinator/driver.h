@@ -234,6 +234,9 @@ class Driver {
   std::map<std::string, Instant> timers;
   std::map<PeerKey, Admission> admitted;
   std::set<Digest> published;
+  std::map<PeerKey, KeyPlace> serving;          // further keys
+  std::set<std::uint16_t> taken_ports;
+  std::function<Result<KeyRotated>(const RotateKey&)> keys;
   std::map<PeerKey, std::map<Digest, Bytes>> served;
   CoordinatorWork executor;
   std::vector<StartWork> held_work;       // with hold_work
@@ -284,6 +287,10 @@ class Driver {
     }
     if (std::holds_alternative<ReadChain>(work))
       return coordinator_work(work, blobs, [this](std::string_view key) { return store.get(key); });
+    if (const auto* rotate = std::get_if<RotateKey>(&work); rotate != nullptr && keys) {
+      COVEY_TRY(const KeyRotated rotated, keys(*rotate));
+      return WorkValue(rotated);
+    }
     return executor.compute(work, blobs);
   }
   void execute(const Send& command) { sent.push_back(command); }
@@ -332,6 +339,16 @@ class Driver {
   }
   void execute(const AdmitPeer& command) { admitted[command.peer] = command.admission; }
   void execute(const ExpelPeer& command) { admitted.erase(command.peer); }
+  void execute(const ServeKey& command) {
+    if (taken_ports.contains(command.place.control_port)) {
+      events.push_back(WorkFailed{command.ticket, Error{ErrorCode::kUnavailable, "cannot listen: taken"}});
+      return;
+    }
+    serving[command.place.key] = command.place;
+    events.push_back(WorkDone{command.ticket, KeyRotated{command.place.key}});
+  }
+  void execute(const DropKey& command) { serving.erase(command.key); }
+  void execute(const FollowKey&) { FAIL("a client's command"); }
   void execute(const WriteLog& command) { log.push_back(command.entry); }
   void execute(const Halt& command) { halted = command; }
 

@@ -48,6 +48,9 @@ class NodeLoop {
   void on(const CancelWork& command) { parts_.executor.cancel(command.ticket); }
   void on(const AdmitPeer&) {}       // every node of these scenes is a member
   void on(const ExpelPeer&) {}
+  void on(const ServeKey&) {}        // nobody changes a key here
+  void on(const DropKey&) {}
+  void on(const FollowKey&) {}
   void on(const WriteLog&) {}
   void on(const Halt&) { halted_ = true; }
   Executor::Completion completion();

@@ -21,6 +21,10 @@ Delegation delegation() {
 
 Renewal renewal() { return {filled<PeerKey>(5), filled<VerifyKey>(6), at(9000), 17, filled<Signature>(7)}; }
 
+KeyChange key_change() {
+  return {filled<VerifyKey>(8), {filled<PeerKey>(9), 7700, 7701}, {filled<PeerKey>(10), 7702, 7703}, 18, at(10), at(9000), filled<Signature>(11)};
+}
+
 constexpr RoundKey kKey{7, 3, 2};
 const Error kError{ErrorCode::kResourceExhausted, "disk full: 3 MiB are missing, \xc3\xa4"};
 const Capability kCapability{"cpu (4 cores)", 4, std::uint64_t{8} << 30, 123.5};
@@ -48,7 +52,9 @@ void add_operator_messages(std::vector<Message>& all) {
                                         ReadJournal{7, 11},
                                         ListAudit{12},
                                         ListLedger{13},
-                                        RegisterRenewal{renewal()}};
+                                        RegisterRenewal{renewal()},
+                                        PrepareKey{7702, 7703},
+                                        RegisterKeyChange{key_change()}};
   const std::vector<OperatorAnswer> answers{
       Done{"stopped"},
       kError,
@@ -59,7 +65,8 @@ void add_operator_messages(std::vector<Message>& all) {
       NodeRows{{{filled<PeerKey>(5), "node-1", Role::kClient, true, true, kCapability, at(1), at(2),
                  filled<VerifyKey>(6), at(9000), 17}}},
       JournalRows{{{11, at(3), 7, "job 7 submitted"}}},
-      ChainRows{{{12, filled<Digest>(6), Bytes{1, 2, 3}, filled<Signature>(7)}}}};
+      ChainRows{{{12, filled<Digest>(6), Bytes{1, 2, 3}, filled<Signature>(7)}}},
+      KeyPrepared{filled<PeerKey>(9), filled<PeerKey>(10), 17}};
   for (const auto& verb : verbs) all.push_back(OperatorRequest{5, verb});
   for (const auto& answer : answers) all.push_back(OperatorReply{5, answer});
 }
@@ -94,7 +101,8 @@ std::vector<Message> message_samples() {
       Chunk{filled<Digest>(5), 3, Bytes{1, 2, 3, 4, 5}},
       BlobRefused{filled<Digest>(5), kError},
       BulkHello{},
-      MembershipRenewed{renewal()}};
+      MembershipRenewed{renewal()},
+      KeyChanged{key_change()}};
   add_operator_messages(all);
   return all;
 }
