@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "coordinator/operator_desk.h"
+#include "coordinator/turns.h"
 #include "core/protocol/limits.h"
 #include "core/protocol/records.h"
 
@@ -21,7 +22,7 @@ class Coordinator::State {
         records_(out_, config_.record_key),
         registry_({config_.authority, config_.nodes_max, config_.protocol}, out_, journal_, records_),
         keys_({config_.authority, config_.record_key ? config_.record_key->public_key() : VerifyKey{}, config_.keys}, out_, journal_, records_, registry_),
-        services_{out_, registry_, journal_, records_, blobs_, config_.memory_bytes_max, load_},
+        services_{out_, registry_, journal_, records_, blobs_, config_.memory_bytes_max, config_.job_caps, load_},
         desk_(services_, jobs_, keys_) {}
 
   Result<void> load(const Row& row);
@@ -54,6 +55,8 @@ class Coordinator::State {
 
   void tell_news(Instant now);
   void begin_jobs(Instant now);
+  void open_rounds(Instant now);
+  std::uint32_t share_of(const JobRunner& job, Instant now);
   template <class Visit>
   void any_job(Visit visit) {  // until one says that the event was its own
     for (auto& [id, job] : jobs_)
@@ -163,6 +166,7 @@ Result<void> Coordinator::State::check_loaded() const {
 Commands Coordinator::State::handle(const Event& event, Instant now) {
   std::visit([&](const auto& happened) { on(happened, now); }, event);
   tell_news(now);
+  open_rounds(now);
   begin_jobs(now);
   return out_.take();
 }
@@ -305,6 +309,36 @@ void Coordinator::State::begin_jobs(Instant now) {
     taken += bytes;
     load_.running = ++running;
   }
+}
+
+// Jobs that want a round are served in the order of their waiting. One that lacks only nodes that work for
+// others is left those that become free, by each of the others for as long as its own round may take: so
+// nobody waits for ever, neither for jobs with shorter rounds nor for one that needs many nodes.
+void Coordinator::State::open_rounds(Instant now) {
+  if (!std::exchange(load_.turn_due, false)) return;
+  std::vector<JobRunner*> waiting;
+  each_active([&](JobRunner& job) {
+    if (job.waits()) waiting.push_back(&job);
+  });
+  std::sort(waiting.begin(), waiting.end(),
+            [](const JobRunner* a, const JobRunner* b) { return a->waits()->order < b->waits()->order; });
+  const JobRunner* starved = nullptr;
+  for (JobRunner* job : waiting) {
+    if (starved != nullptr && now - job->waits()->since < job->gives_way_for()) {
+      job->give_way(*starved);
+      continue;
+    }
+    if (job->take_turn(now, share_of(*job, now)) == Turn::kStarved && starved == nullptr) starved = job;
+  }
+}
+
+// Of all nodes as if all were free: whoever is asked too many now gives them back when its round closes.
+std::uint32_t Coordinator::State::share_of(const JobRunner& job, Instant now) {
+  std::vector<std::uint32_t> others;
+  each_active([&](JobRunner& other) {
+    if (const std::uint32_t asks = &other == &job ? 0 : other.demand(now); asks > 0) others.push_back(asks);
+  });
+  return others.empty() ? ~std::uint32_t{0} : fair_share(job.there(now), std::move(others));
 }
 
 // ---- Coordinator

@@ -18,6 +18,7 @@ struct CoordinatorConfig {
   std::uint32_t nodes_max = 100'000;
   ProtocolRange protocol = {};   // nodes that speak none of these are refused
   std::uint64_t memory_bytes_max = ~std::uint64_t{0};  // for the sums of all running jobs together
+  QuotaSpec job_caps = {};       // of any one job; 0: none
   // Certificates that `covey init` laid beside the coordinator: enrolled at Started when unknown
   // (their chain is verified; their delegation's expiry does not count).
   std::vector<Certificate> operators;

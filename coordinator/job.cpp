@@ -31,6 +31,31 @@ Result<void> check_memory(const JobSpec& spec, std::uint64_t most) {
                         "; use durability = \"update\", a smaller model or more memory");
 }
 
+QuotaSpec quota_of(const JobSpec& spec, const QuotaSpec& caps) {
+  const auto less = [](auto a, auto b) { return a == 0 ? b : b == 0 ? a : std::min(a, b); };
+  return {less(spec.quota.nodes_max, caps.nodes_max), less(spec.quota.update_bytes_max, caps.update_bytes_max)};
+}
+
+Result<void> check_caps(const JobSpec& spec, const QuotaSpec& caps) {
+  const auto refuse = [](const std::string& what, const std::string& rule) {
+    return unexpected(ErrorCode::kResourceExhausted, what + ": this coordinator gives one job at most " + rule);
+  };
+  if (caps.nodes_max != 0) {
+    const std::string rule = std::to_string(caps.nodes_max) + " clients at once (--job-nodes-max); lower it";
+    if (spec.quota.nodes_max > caps.nodes_max) return refuse("quota.nodes_max = " + std::to_string(spec.quota.nodes_max), rule);
+    if (spec.selection.min_clients > caps.nodes_max)
+      return refuse("selection.min_clients = " + std::to_string(spec.selection.min_clients), rule);
+  }
+  if (caps.update_bytes_max == 0) return {};
+  const std::string rule = size_text(caps.update_bytes_max) + " of updates at once (--job-updates-max); ";
+  if (spec.quota.update_bytes_max > caps.update_bytes_max)
+    return refuse("quota.update_bytes_max = \"" + size_text(spec.quota.update_bytes_max) + "\"", rule + "lower it");
+  const std::uint64_t held = updates_held_min(spec), each = update_bytes_of(spec);
+  if (caps.update_bytes_max / held >= each) return {};
+  return refuse(std::to_string(held) + " updates of " + std::to_string(each) + " bytes",
+                rule + (held > 1 ? "use fewer selection.min_clients, durability = \"attempt\" or a smaller model" : "use a smaller model"));
+}
+
 Result<Job> make_job(JobId id, JobSpecRow row) {
   Job job;
   job.id = id;

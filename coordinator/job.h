@@ -39,6 +39,12 @@ std::uint64_t memory_bytes_of(const JobSpec& spec);
 // kResourceExhausted with both figures and the remedy when that is more than `most`.
 Result<void> check_memory(const JobSpec& spec, std::uint64_t most);
 
+// Whether a job asks for more than the coordinator gives any of them, or cannot get on with it.
+// kResourceExhausted naming the setting, the bound and its flag.
+Result<void> check_caps(const JobSpec& spec, const QuotaSpec& caps);
+// What bounds the job: the less of its own and `caps`; 0: nothing does.
+QuotaSpec quota_of(const JobSpec& spec, const QuotaSpec& caps);
+
 // ---- rows of one job, for Coordinator::create. Errors: kCorrupted.
 Result<void> load_model(Job& job, std::uint32_t version, ByteSpan value);
 Result<void> load_metrics(Job& job, ByteSpan value);

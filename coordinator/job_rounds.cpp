@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "coordinator/job_runner.h"
-#include "coordinator/selector.h"
 #include "core/protocol/limits.h"
 #include "core/protocol/manifest.h"
 
@@ -22,17 +21,6 @@ Duration pause_after(std::uint32_t attempt) {
 }  // namespace
 
 // ---- opening
-
-std::vector<PeerKey> JobRunner::available(Instant now) const {
-  std::vector<PeerKey> peers;
-  for (const auto& [key, node] : services_.registry.nodes()) {
-    if (node.summary.revoked || !node.link || node.summary.role != Role::kClient || node.engaged != 0) continue;
-    const auto declined = not_before_.find(key);
-    if (declined != not_before_.end() && now < declined->second.until) continue;
-    if (planner_.plan(node.summary.capability)) peers.push_back(key);
-  }
-  return peers;
-}
 
 std::string JobRunner::declined_text() const {
   std::map<DeclineReason, std::pair<std::size_t, std::string>> reasons;  // how often, and one of them
@@ -94,21 +82,14 @@ void JobRunner::wait_for_clients(std::size_t there, std::size_t wanted, Instant 
   waiting_ = true;
 }
 
-void JobRunner::open_round(Instant now) {
-  if (job_.summary.state != JobState::kRunning || round_ || paused_ || job_.models.empty()) return;
-  SelectionSpec selection = job_.spec.selection;
-  if (job_.evaluating()) selection.min_clients = 1;
+void JobRunner::begin_round(Selection selected, Instant now) {
   const RoundKey key{job_.id, job_.next_round(), job_.summary.attempt + 1};
-  std::vector<PeerKey> peers = available(now);
-  const std::size_t there = peers.size();
-  auto selected = select_cohort(selection, job_.spec.seed, key.round, key.attempt, std::move(peers));
-  if (!selected) return wait_for_clients(there, selection.min_clients, now);
   waiting_ = false;
   stuck_since_.reset();
   Round round;
   round.key = key;
-  round.row = RoundRow{job_.evaluating() ? RoundKind::kEvaluate : RoundKind::kTrain, selected->target, now,
-                       job_.summary.model, std::move(selected->cohort), 0, {}};
+  round.row = RoundRow{job_.evaluating() ? RoundKind::kEvaluate : RoundKind::kTrain, selected.target, now,
+                       job_.summary.model, std::move(selected.cohort), 0, {}};
   round.deadline = now + job_.spec.round.deadline;
   job_.summary.attempt = key.attempt;
   job_.summary.text.clear();

@@ -135,6 +135,7 @@ void JobRunner::begin(Instant now) {
   COVEY_CHECK(job_.summary.state == JobState::kPending);
   if (const auto fits = check_memory(job_.spec, services_.memory_bytes_max); !fits)
     return end(JobState::kFailed, now, fits.error().message);  // it was submitted to a larger coordinator
+  if (const auto fits = check_caps(job_.spec, services_.job_caps); !fits) return end(JobState::kFailed, now, fits.error().message);
   job_.summary.text.clear();
   job_.summary.state = JobState::kRunning;
   Batch batch;
@@ -212,6 +213,7 @@ void JobRunner::model_ready(const BlobFetched& event, Instant now) {
 
 void JobRunner::drop_round(Batch& batch) {
   if (!round_) return;
+  services_.load.turn_due = true;
   batch.erase(round_key(round_->key));
   if (round_->work != 0) services_.out.now(CancelWork{round_->work});
   if (round_->manifest != 0) services_.out.now(CancelFetch{round_->manifest});
@@ -255,6 +257,7 @@ void JobRunner::end(JobState state, Instant now, const std::string& text, Batch 
     round_.reset();
   }
   not_before_.clear();
+  wants_.reset();
   const char* event = state == JobState::kFinished ? "job_finished" : state == JobState::kFailed ? "job_failed" : "job_stopped";
   services_.out.log(state == JobState::kFailed ? LogLevel::kError : LogLevel::kInfo, event,
                     {{"job", job_.id}, {"name", job_.spec.name}, {"rounds", job_.summary.round}, {"text", job_.summary.text}});

@@ -19,6 +19,7 @@
 #include "coordinator/job.h"
 #include "coordinator/registry.h"
 #include "coordinator/round.h"
+#include "coordinator/selector.h"
 #include "coordinator/shard_planner.h"
 
 namespace covey {
@@ -26,6 +27,8 @@ namespace covey {
 // What every part of the coordinator works with; all outlive the parts.
 struct Load {
   std::uint32_t running = 1;  // jobs
+  bool turn_due = false;      // a job asks for a round, or gave back nodes that others may wait for
+  std::uint64_t asked = 0;    // rounds so far: the order of those who wait
 };
 
 struct Services {
@@ -35,7 +38,15 @@ struct Services {
   RecordBook& records;
   BlobKeeper& blobs;
   std::uint64_t memory_bytes_max;  // for all running jobs together: memory_bytes_of
-  const Load& load;
+  QuotaSpec job_caps;              // of any one job; 0: none
+  Load& load;
+};
+
+// What became of a job's turn to open a round.
+enum class Turn : std::uint8_t {
+  kTaken,
+  kWaits,    // too few clients are there for it
+  kStarved,  // enough are there, but some work for other jobs, or say that they are busy
 };
 
 inline constexpr std::uint64_t kExamplesMax = std::uint64_t{1} << 40;  // one client's weight
@@ -60,7 +71,19 @@ class JobRunner {
   void wait(const std::string& text);    // it has not: why
   Result<std::string> stop(Instant now, const Node& by);
 
-  void tick(Instant now);                // opens a round when enough nodes are there
+  // ---- job_turns.cpp: whose turn it is; see Coordinator::State::open_rounds
+  struct Waiting {
+    Instant since;
+    std::uint64_t order = 0;             // lower: asked earlier
+  };
+  const std::optional<Waiting>& waits() const { return wants_; }  // for a round; else nothing
+  Duration gives_way_for() const { return job_.spec.round.deadline; }  // how long it leaves nodes to a starved job
+  std::size_t there(Instant now) const { return reach(now).there; }  // nodes that it could use, working or not
+  std::uint32_t demand(Instant now) const;  // nodes that its round has, or would ask if none worked for others
+  Turn take_turn(Instant now, std::uint32_t share);  // opens a round of at most so many nodes, or of min_clients
+  void give_way(const JobRunner& to);
+
+  void tick(Instant now);                // asks for a round when there is none
   void node_joined(const PeerKey& peer, Instant now);
   void node_relinked(const PeerKey& peer, Instant now);  // the same process, a new connection
   void node_left(const PeerKey& peer, Instant now);
@@ -99,9 +122,20 @@ class JobRunner {
   void drop_round(Batch& batch);         // its rows, blobs, work and timers
   std::string timer(const char* what) const;
 
+  // job_turns.cpp
+  struct Reach {
+    std::vector<PeerKey> free;           // that may be asked now
+    std::size_t engaged = 0;             // that work for other jobs
+    std::size_t there = 0;               // and with those that are busy, for other jobs or by their own word
+  };
+  Reach reach(Instant now) const;
+  SelectionSpec selection() const;       // of the next round
+  CohortBounds bounds(std::size_t there) const;  // without other jobs
+  std::uint64_t updates_max() const;     // on their way or held at once
+  void open_round(Instant now);          // asks for a turn
+
   // job_rounds.cpp: one round as a whole
-  void open_round(Instant now);
-  std::vector<PeerKey> available(Instant now) const;
+  void begin_round(Selection selected, Instant now);
   void wait_for_clients(std::size_t there, std::size_t wanted, Instant now);
   std::string declined_text() const;     // "" when nobody declined for good
   bool fails_for_declines(std::size_t wanted, const std::string& text, Instant now);
@@ -148,6 +182,7 @@ class JobRunner {
   std::uint32_t init_failures_ = 0;      // for lack of memory, since this start
   bool paused_ = false;
   bool waiting_ = false;
+  std::optional<Waiting> wants_;         // a round
   struct Refusal {
     Instant until;                       // when it may be asked again; Instant::max(): when it rejoins
     DeclineReason reason = DeclineReason::kInternal;

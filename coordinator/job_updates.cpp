@@ -165,7 +165,10 @@ void JobRunner::fetch_queued(Instant now) {
   if (!round_ || round_->frozen) return;
   if (round_->closing) return;
   const std::uint32_t share = std::max(1U, kFetchesMax / services_.load.running);
-  for (std::uint32_t running = round_->tally().fetching; running < share; ++running) {
+  const RoundTally tally = round_->tally();
+  const std::uint64_t most = updates_max();
+  std::uint64_t held = tally.fetching + (sums() ? 0 : tally.delivered);
+  for (std::uint32_t running = tally.fetching; running < share && held < most; ++running, ++held) {
     std::pair<const PeerKey, Member>* next = nullptr;
     for (auto& entry : round_->members)
       if (entry.second.state == MemberState::kQueued && (next == nullptr || entry.second.turn < next->second.turn)) next = &entry;

@@ -45,6 +45,7 @@ struct Options {
   std::size_t backups_keep = 7;
   std::uint32_t nodes_max = 10'000;
   std::uint64_t send_mib = 256;
+  QuotaSpec job_caps;
   std::uint64_t memory_mib = memory_default_mib();
   bool json = false;
   bool verbose = false;
@@ -98,6 +99,7 @@ Result<int> serve(const Options& options) {
   config.record_key = home.record;
   config.jobs_running_max = options.jobs;
   config.memory_bytes_max = options.memory_mib << 20U;
+  config.job_caps = options.job_caps;
   config.nodes_max = options.nodes_max;
   config.operators = home.operators;
   config.renewals = home.renewals;
@@ -131,6 +133,7 @@ Result<int> serve(const Options& options) {
 int run(int argc, char** argv) {
   if (const auto safe = forbid_core_dumps(); !safe) return report(safe.error());
   Options options;
+  std::string updates_max = "0 B";
   CLI::App app{"The coordinator of a Covey federation. `covey init` makes the folder it reads."};
   app.footer(exit_code_help());
   app.add_option("--home", options.home, "Folder that `covey init` made")->capture_default_str();
@@ -150,6 +153,9 @@ int run(int argc, char** argv) {
   app.add_option("--send-budget", options.send_mib, "MiB that may wait to be sent, all nodes together")->capture_default_str()->check(CLI::Range(16, 65536));
   app.add_option("--memory", options.memory_mib, "MiB for the sums of running jobs with durability = \"attempt\"; a job that never fits is refused, one that does not fit now waits")
       ->capture_default_str()->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 30));
+  app.add_option("--job-nodes-max", options.job_caps.nodes_max, "Clients that any one job may engage at once; a job that asks for more is refused (0: no bound)")->capture_default_str();
+  app.add_option("--job-updates-max", updates_max, "Updates that any one job may have on their way or held at once, as \"4 GiB\"; a job that asks for more is refused (\"0 B\": no bound)")
+      ->capture_default_str();
   app.add_flag("--json", options.json, "Log as JSON lines");
   app.add_flag("--verbose", options.verbose, "Log details");
   app.set_version_flag("--version", COVEY_VERSION);
@@ -168,6 +174,9 @@ int run(int argc, char** argv) {
     const int code = app.exit(failure);
     return code == 0 ? kExitOk : kExitUsage;
   }
+  const auto updates = size_from(updates_max);
+  if (!updates) return report(in_context("--job-updates-max", updates.error()));
+  options.job_caps.update_bytes_max = *updates;
   const auto code = serve(options);
   return code ? *code : report(code.error());
 }

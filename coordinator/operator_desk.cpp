@@ -204,6 +204,7 @@ OperatorAnswer OperatorDesk::submit(const Submission& submission, const Bytes& t
   auto job = make_job(id, std::move(row));
   if (!job) return job.error();
   if (const auto fits = check_memory(job->spec, services_.memory_bytes_max); !fits) return fits.error();
+  if (const auto fits = check_caps(job->spec, services_.job_caps); !fits) return fits.error();
   auto runner = std::make_unique<JobRunner>(services_, std::move(*job));
   runner->submit(now);
   know(runner->job());

@@ -149,6 +149,7 @@ Result<void> JobSpec::validate() const {
   COVEY_TRY_VOID(setting_within("round.deadline_s", seconds(round.deadline), 0.1, 30.0 * 24 * 3600));
   COVEY_TRY_VOID(above_zero("round.quorum", round.quorum, 1.0));
   COVEY_TRY_VOID(setting_within("round.attempts_max", std::uint64_t{round.attempts_max}, 1, 1000));
+  COVEY_TRY_VOID(check_quota(*this));
   COVEY_TRY_VOID(check_server(server));
   COVEY_TRY_VOID(check_combine(*this));
   COVEY_TRY_VOID(setting_within("update.clip_norm", update.clip_norm, 0.0, 1e6));

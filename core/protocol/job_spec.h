@@ -6,6 +6,7 @@
 
 #include "core/base/result.h"
 #include "core/base/time.h"
+#include "core/protocol/quota.h"
 #include "core/spec/data_spec.h"
 #include "core/spec/model_spec.h"
 #include "core/spec/train_spec.h"
@@ -82,6 +83,7 @@ struct JobSpec {
   TrainSpec train;
   SelectionSpec selection;
   RoundSpec round;
+  QuotaSpec quota;
   ServerSpec server;
   UpdateSpec update;
   SimulationSpec simulation;

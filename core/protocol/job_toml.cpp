@@ -131,6 +131,11 @@ void read_small(TomlSection& top, JobSpec& spec, Failure& error) {
   selection.read("over_selection", spec.selection.over_selection);
   selection.finish();
 
+  TomlSection quota(top.child("quota"), "quota", error);
+  quota.read("nodes_max", spec.quota.nodes_max);
+  quota.read("update_bytes_max", spec.quota.update_bytes_max, &size_from);
+  quota.finish();
+
   TomlSection update(top.child("update"), "update", error);
   update.read("clip_norm", spec.update.clip_norm);
   update.read("value_max", spec.update.value_max);
@@ -243,6 +248,8 @@ void write_rest(TomlWriter& out, const JobSpec& spec) {
   out.whole("min_clients", spec.selection.min_clients).number("over_selection", spec.selection.over_selection);
   out.section("round").number("deadline_s", seconds(spec.round.deadline)).number("quorum", spec.round.quorum);
   out.whole("attempts_max", spec.round.attempts_max);
+  if (spec.quota != QuotaSpec{})  // so that jobs without one keep the configuration, and its hash, that they had
+    out.section("quota").whole("nodes_max", spec.quota.nodes_max).text("update_bytes_max", size_text(spec.quota.update_bytes_max));
   out.section("server").text("combine", name_of(spec.server.combine)).number("trim", spec.server.trim);
   out.number("norm_factor", spec.server.norm_factor).text("optimizer", name_of(spec.server.optimizer));
   out.number("learning_rate", spec.server.learning_rate).number("momentum", spec.server.momentum);

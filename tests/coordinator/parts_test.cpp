@@ -41,6 +41,21 @@ TEST_CASE("selector: target and cohort follow the formula") {
   CHECK(select_cohort(spec, 1, 1, 1, peers(5))->cohort.size() == 5);
 }
 
+TEST_CASE("selector: bounds cut the cohort, over-selection keeps its share, and those at work count as there") {
+  SelectionSpec spec;
+  spec.over_selection = 0.5;
+  CHECK(cohort_size(spec, 100) == CohortSize{100, 100});
+  CHECK(cohort_size(spec, 100, {0, 30}) == CohortSize{20, 30});
+  CHECK(cohort_size(spec, 100, {0, 1000, 30}) == CohortSize{30, 45});
+  CHECK(cohort_size(spec, 100, {0, 40, 30}) == CohortSize{26, 40});
+  CHECK(cohort_size(spec, 100, {0, 2, 2}) == CohortSize{2, 2});
+  CHECK(cohort_size(spec, 3, {100, 50}) == CohortSize{3, 3});
+  CHECK_FALSE(cohort_size(spec, 1, {100, 50}));
+  spec.fraction = 0.1;
+  CHECK(cohort_size(spec, 50, {100}) == CohortSize{10, 15});
+  CHECK(cohort_size(spec, 4, {100}) == CohortSize{4, 4});
+}
+
 TEST_CASE("selector: seeded, ascending, whatever the order of the candidates") {
   SelectionSpec spec;
   spec.fraction = 0.2;

@@ -162,3 +162,38 @@ TEST_CASE("job: any prefix and any changed byte of a job file parse or fail clea
     CHECK((other.has_value() || !other.error().message.empty()));
   }
 }
+
+TEST_CASE("job: sizes are whole numbers with a unit, and read back as the same number") {
+  CHECK(size_from("4 GiB").value() == std::uint64_t{4} << 30);
+  CHECK(size_from("512KiB").value() == 512 * 1024);
+  CHECK(size_from("0 B").value() == 0);
+  for (const std::uint64_t bytes : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{1023}, std::uint64_t{1} << 20, (std::uint64_t{3} << 40) + 7})
+    CHECK(size_from(size_text(bytes)).value() == bytes);
+  CHECK(size_text(std::uint64_t{5} << 20) == "5 MiB");
+  for (const std::string_view bad : {"", "4", "4 GB", "-1 B", "+1 B", "1.5 GiB", "GiB", "4  GiB", "99999999999999999999 B", "99999999999 TiB", "4 GiB "}) {
+    CAPTURE(bad);
+    const auto size = size_from(bad);
+    REQUIRE(!size);
+    CHECK(mentions(size.error().message, "as \"4 GiB\""));
+  }
+}
+
+TEST_CASE("job: a quota reads back, and one under which no round can commit is refused with the least that would do") {
+  const auto job = parse_job(with("[quota]\nnodes_max = 8\nupdate_bytes_max = \"1 GiB\""));
+  REQUIRE(job.has_value());
+  CHECK(job->quota == QuotaSpec{8, std::uint64_t{1} << 30});
+  CHECK(parse_job(public_toml(*job))->quota == job->quota);
+  CHECK(public_toml(*parse_job(kTenLines)).find("quota") == std::string::npos);
+  CHECK(mentions(error_of(with("[quota]\nnodes_max = 1")), "quota.nodes_max = 1: must be at least selection.min_clients = 2"));
+  CHECK(mentions(error_of(with("[quota]\nupdate_bytes_max = 5")), "must be text in quotes"));
+  CHECK(mentions(error_of(with("[quota]\nupdate_bytes_max = \"5\"")), "quota.update_bytes_max = \"5\""));
+  CHECK(mentions(error_of(with("[quota]\nupdate_bytes_max = \"2000 TiB\"")), "at most \"1024 TiB\""));
+  CHECK(mentions(error_of(with("[quota]\nnode_max = 1")), "did you mean \"quota.nodes_max\"?"));
+  const std::uint64_t each = update_bytes_of(*job);
+  const std::string least = "use at least \"" + size_text(2 * each) + "\"";
+  CHECK(mentions(error_of(with("[quota]\nupdate_bytes_max = \"" + std::to_string(2 * each - 1) + " B\"")), least));
+  CHECK(parse_job(with("[quota]\nupdate_bytes_max = \"" + std::to_string(2 * each) + " B\"")).has_value());
+  const std::string attempt = "durability = \"attempt\"\n";
+  CHECK(parse_job(attempt + with("[quota]\nupdate_bytes_max = \"" + std::to_string(each) + " B\"")).has_value());
+  CHECK(mentions(error_of(attempt + with("[quota]\nupdate_bytes_max = \"1 B\"")), "one update has"));
+}

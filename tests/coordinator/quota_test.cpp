@@ -1,0 +1,235 @@
+// What one job may take, and how several that run at once share nodes.
+#include <algorithm>
+
+#include "coordinator/turns.h"
+#include "tests/coordinator/driver.h"
+
+namespace covey {
+namespace {
+
+const std::string kTwo = "[selection]\nmin_clients = 2\n";
+
+std::string refusal(Driver& d, const std::string& toml, std::uint64_t nonce) {
+  const OperatorAnswer answer = d.submit(toml, nonce);
+  const auto* error = std::get_if<Error>(&answer);
+  return error == nullptr ? "" : error->message;
+}
+
+// Nodes that were offered the latest round of `job`.
+std::vector<std::size_t> cohort(Driver& d, JobId job, std::size_t clients) {
+  std::optional<RoundKey> latest;
+  for (std::size_t n = 0; n < clients; ++n)
+    for (const RoundOffer& offer : d.all<RoundOffer>(d.client(n).key()))
+      if (offer.key.job == job) latest = latest ? std::max(*latest, offer.key) : offer.key;
+  std::vector<std::size_t> members;
+  for (std::size_t n = 0; n < clients; ++n) {
+    const auto offers = d.all<RoundOffer>(d.client(n).key());
+    if (std::any_of(offers.begin(), offers.end(), [&](const RoundOffer& offer) { return offer.key == latest; }))
+      members.push_back(n);
+  }
+  return members;
+}
+
+// Everyone who works delivers, in the order of the clients' numbers.
+void deliver_all(Driver& d, std::size_t clients) {
+  for (std::size_t n = 0; n < clients; ++n)
+    if (d.offer_to(d.client(n))) d.deliver_update(d.client(n));
+}
+
+void fetched(Driver& d, std::size_t at) {
+  const FetchBlob fetch = d.held_fetches.at(at);
+  d.held_fetches.erase(d.held_fetches.begin() + static_cast<std::ptrdiff_t>(at));
+  REQUIRE(d.blobs.put(d.served[fetch.from][fetch.blob.id]));
+  d.deliver(BlobFetched{fetch.ticket, fetch.blob, {}});
+}
+
+}  // namespace
+
+TEST_CASE("quota: a round asks no more nodes than the job may engage, and over-selection keeps its share") {
+  Driver d(12);
+  d.join_all();
+  d.submit(job_text("[selection]\nmin_clients = 2\nover_selection = 0.5\n[quota]\nnodes_max = 6\n"));
+  CHECK(d.count<RoundOffer>() == 6);
+  const std::vector<std::size_t> asked = cohort(d, 1, 12);
+  for (std::size_t i = 0; i < 4; ++i) d.deliver_update(d.client(asked[i]));  // 4 are wanted, half as many more are asked
+  CHECK(d.job().round == 1);
+}
+
+TEST_CASE("quota: what the coordinator gives any job bounds one that says nothing, and refuses one that asks for more") {
+  Driver d(12);
+  d.config().job_caps = {5, 256};  // eight updates of 32 bytes
+  d.restart();
+  d.join_all();
+  CHECK(refusal(d, job_text("[quota]\nnodes_max = 6\n"), 1) ==
+        "quota.nodes_max = 6: this coordinator gives one job at most 5 clients at once (--job-nodes-max); lower it");
+  CHECK(refusal(d, job_text("[selection]\nmin_clients = 6\n"), 2).find("selection.min_clients = 6: this coordinator") == 0);
+  CHECK(refusal(d, job_text("[quota]\nupdate_bytes_max = \"1 KiB\"\n"), 3) ==
+        "quota.update_bytes_max = \"1 KiB\": this coordinator gives one job at most 256 B of updates at once "
+        "(--job-updates-max); lower it");
+  CHECK(d.count<RoundOffer>() == 0);
+  REQUIRE(refusal(d, job_text(kTwo), 4).empty());
+  CHECK(d.count<RoundOffer>() == 5);
+  d.config().job_caps = {1, 0};
+  d.restart();
+  CHECK(d.job(1).state == JobState::kRunning);  // what runs is bounded, as far as its min_clients allow, not ended
+  d.sent.clear();
+  d.config().job_caps = {0, 63};  // two updates of 32 bytes do not fit any more
+  d.restart();
+  CHECK(refusal(d, job_text(kTwo), 5).find("2 updates of 32 bytes: this coordinator gives one job at most 63 B") == 0);
+  CHECK(refusal(d, "durability = \"attempt\"\n" + job_text(kTwo), 6).empty());
+}
+
+TEST_CASE("quota: a job that was submitted to a more generous coordinator fails by name when its turn comes") {
+  Driver d(3);
+  d.join_all();
+  d.submit(job_text(kTwo), 1);
+  d.submit(job_text("[selection]\nmin_clients = 3\n"), 2);
+  d.config().job_caps.nodes_max = 2;
+  d.restart();
+  d.ask(StopJob{1});
+  CHECK(d.job(2).state == JobState::kFailed);
+  CHECK(d.job(2).text.find("--job-nodes-max") != std::string::npos);
+}
+
+TEST_CASE("quota: updates beyond the bytes wait, and none fails") {
+  Driver d(8);
+  d.join_all();
+  d.submit(job_text("[selection]\nmin_clients = 2\nover_selection = 1\n[quota]\nupdate_bytes_max = \"128 B\"\n"));
+  d.hold_fetches = true;
+  CHECK(d.count<RoundOffer>() == 8);  // 4 updates have room, twice as many are asked
+  for (std::size_t n = 0; n < 8; ++n) d.deliver_update(d.client(n));
+  REQUIRE(d.held_fetches.size() == 4);
+  fetched(d, 0);
+  fetched(d, 0);
+  CHECK(d.count<UpdateAccepted>() == 2);
+  CHECK(d.held_fetches.size() == 2);  // what was accepted is held until the commit
+  const FetchBlob failing = d.held_fetches.front();
+  d.held_fetches.erase(d.held_fetches.begin());
+  d.deliver(BlobFailed{failing.ticket, Error{ErrorCode::kUnavailable, "its sender is away"}});
+  REQUIRE(d.held_fetches.size() == 2);  // another took its room
+  fetched(d, 0);
+  fetched(d, 0);
+  CHECK(d.job().round == 1);
+  CHECK(d.count<UpdateRefused>() == 0);
+  CHECK(std::get<JobDetail>(d.ask(ShowJob{1, 0})).metrics.at(0).delivered == 4);
+  CHECK(d.logged("attempt_abandoned") == 0);
+}
+
+TEST_CASE("quota: updates that are summed as they come make room at once") {
+  Driver d(5);
+  d.join_all();
+  d.submit("durability = \"attempt\"\n" + job_text(kTwo + "[quota]\nupdate_bytes_max = \"64 B\"\n"));
+  d.hold_fetches = true;
+  CHECK(d.count<RoundOffer>() == 5);
+  for (std::size_t n = 0; n < 5; ++n) d.deliver_update(d.client(n));
+  for (std::size_t n = 0; n < 5; ++n) {
+    CHECK(d.held_fetches.size() == std::min<std::size_t>(2, 5 - n));
+    fetched(d, 0);
+  }
+  CHECK(d.job().round == 1);
+}
+
+TEST_CASE("quota: a round that a restart takes up keeps its room, with less from then on") {
+  Driver d(6);
+  d.join_all();
+  d.submit(job_text(kTwo));
+  for (std::size_t n = 0; n < 3; ++n) d.deliver_update(d.client(n));
+  d.config().job_caps.update_bytes_max = 64;
+  d.restart();
+  d.join_all();
+  for (std::size_t n = 3; n < 6; ++n) d.deliver_update(d.client(n));
+  CHECK(d.job().round == 1);
+  CHECK(std::get<JobDetail>(d.ask(ShowJob{1, 0})).metrics.at(0).delivered == 6);
+  CHECK(cohort(d, 1, 6).size() == 2);
+}
+
+TEST_CASE("shares: nobody gets more than it asks for, and what the modest leave is shared by the rest") {
+  CHECK(fair_share(10, {10}) == 5);
+  CHECK(fair_share(11, {11}) == 6);
+  CHECK(fair_share(10, {2}) == 8);
+  CHECK(fair_share(10, {2, 10}) == 4);
+  CHECK(fair_share(10, {10, 10, 10, 10}) == 2);
+  CHECK(fair_share(0, {3}) == 0);
+}
+
+TEST_CASE("shares: jobs that run at once divide the nodes evenly") {
+  Driver d(10, 2);
+  d.join_all();
+  d.submit(job_text(kTwo, 20), 1);
+  CHECK(cohort(d, 1, 10).size() == 10);  // alone it takes all
+  d.submit(job_text(kTwo, 20), 2);
+  CHECK(d.job(2).text == "waiting for its turn: 0 of 2 clients are free, the others are busy");
+  CHECK(d.logged("waiting_for_clients") == 0);
+  deliver_all(d, 10);
+  CHECK(cohort(d, 2, 10).size() == 5);
+  CHECK(cohort(d, 1, 10).size() == 5);
+  d.ask(StopJob{2});
+  deliver_all(d, 10);
+  CHECK(cohort(d, 1, 10).size() == 10);
+}
+
+TEST_CASE("shares: a job that cannot use its share leaves it to the other") {
+  Driver d(10, 3);
+  d.join_all();
+  d.submit(job_text(kTwo + "[quota]\nnodes_max = 2\n", 20), 1);
+  d.submit(job_text("[selection]\nmin_clients = 11\n", 20), 2);  // so many are not there
+  d.submit(job_text(kTwo, 20), 3);
+  CHECK(cohort(d, 1, 10).size() == 2);
+  CHECK(cohort(d, 3, 10).size() == 8);
+  CHECK(d.job(2).text.find("waiting for clients: 10 of 11 there") == 0);
+}
+
+TEST_CASE("shares: two jobs that each need all nodes take turns") {
+  Driver d(2, 2);
+  d.join_all();
+  d.submit(job_text(kTwo, 4), 1);
+  d.submit(job_text(kTwo, 4), 2);
+  std::uint32_t apart = 0;
+  for (int step = 0; step < 40; ++step) {
+    deliver_all(d, 2);
+    const std::uint32_t one = d.job(1).round, two = d.job(2).round;
+    apart = std::max(apart, one > two ? one - two : two - one);
+  }
+  CHECK(apart == 1);
+  CHECK(d.job(1).state == JobState::kFinished);
+  CHECK(d.job(2).state == JobState::kFinished);
+}
+
+TEST_CASE("shares: a job that needs many nodes is left those that become free, and holds nobody up for ever") {
+  Driver d(6, 3);
+  d.join_all();
+  const std::string small = "[selection]\nmin_clients = 1\n[quota]\nnodes_max = 3\n[round]\ndeadline_s = 100\n";
+  d.submit(job_text(small, 50), 1);
+  d.submit(job_text(small, 50), 2);
+  d.submit(job_text("[selection]\nmin_clients = 6\n", 50), 3);
+  CHECK(d.job(3).text.find("waiting for its turn: 0 of 6") == 0);
+  const auto live = [&](int seconds) {
+    for (int i = 0; i < seconds; ++i) {
+      d.advance(1s);
+      for (std::size_t n = 0; n < 6; ++n) d.from(d.client(n), Heartbeat{1});
+    }
+  };
+  const std::vector<std::size_t> first = cohort(d, 1, 6), second = cohort(d, 2, 6);
+  REQUIRE((first.size() == 3 && second.size() == 3));
+  for (const std::size_t n : first) d.deliver_update(d.client(n));
+  CHECK(d.job(1).round == 1);
+  CHECK(d.job(1).text == "waiting for its turn: job 3 has waited longer");
+  live(20);
+  CHECK(d.job(1).text == "waiting for its turn: job 3 has waited longer");
+  for (const std::size_t n : second) d.deliver_update(d.client(n));
+  CHECK(cohort(d, 3, 6).size() == 6);
+  CHECK(d.job(1).text.find("waiting for its turn: 0 of 1") == 0);
+  deliver_all(d, 6);
+  CHECK(d.job(3).round == 1);
+  CHECK(cohort(d, 1, 6).size() == 2);  // a third, for job 3 competes
+  // Now job 2 works on and on: job 1 leaves its nodes to job 3 as long as a round of its own may take.
+  for (const std::size_t n : cohort(d, 1, 6)) d.deliver_update(d.client(n));
+  CHECK(d.job(1).round == 2);
+  const auto offers = d.count<RoundOffer>();
+  live(95);
+  CHECK(d.job(1).round == 2);
+  live(30);
+  CHECK(d.count<RoundOffer>() > offers);
+}
+
+}  // namespace covey
