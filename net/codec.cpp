@@ -55,6 +55,7 @@ void write_frame(Frame::Builder to, const Message& message) {
     void operator()(const OperatorRequest& m) { write(to.initOperatorRequest(), m); }
     void operator()(const OperatorReply& m) { write(to.initOperatorReply(), m); }
     void operator()(const MembershipRenewed& m) { codec::write_renewal(to.initMembershipRenewed(), m.renewal); }
+    void operator()(const CredentialIssued& m) { codec::write_credential(to.initCredentialIssued(), m.credential); }
   };
   std::visit(Writer{to}, message);
 }
@@ -121,6 +122,8 @@ Message read_frame(Frame::Reader from, std::optional<Error>& refusal) {
       return read(at("OperatorReply"), from.getOperatorReply());
     case Frame::MEMBERSHIP_RENEWED:
       return MembershipRenewed{at("MembershipRenewed").renewal("renewal", from.getMembershipRenewed())};
+    case Frame::CREDENTIAL_ISSUED:
+      return CredentialIssued{at("CredentialIssued").credential("credential", from.getCredentialIssued())};
   }
   at("Frame").refuse("message", std::to_string(static_cast<unsigned>(from.which())),
                      "is no message of this version: use the same version of Covey on both sides");

@@ -38,5 +38,6 @@ struct Frame {
     operatorRequest @25 :Operator.OperatorRequest;
     operatorReply @26 :Operator.OperatorReply;
     membershipRenewed @27 :Common.Renewal;
+    credentialIssued @28 :Common.Credential;
   }
 }
