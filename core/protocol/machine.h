@@ -15,6 +15,7 @@
 #include "core/base/log.h"
 #include "core/base/time.h"
 #include "core/protocol/job_spec.h"
+#include "core/protocol/limits.h"
 #include "core/protocol/message.h"
 
 namespace covey {
@@ -141,6 +142,7 @@ struct FetchBlob {             // answered by BlobFetched or BlobFailed; at once
   PeerKey from;
   BlobRef blob;
   Keep keep = Keep::kDurably;
+  std::uint64_t content_bytes_max = kSmallBlobBytes;  // a value up to this comes along with BlobFetched
 };
 struct CancelFetch {
   Ticket ticket = 0;
@@ -197,7 +199,7 @@ struct Persisted {
 struct BlobFetched {
   Ticket ticket = 0;
   BlobRef blob;
-  Bytes content;               // the whole value when at most kSmallBlobBytes, else empty
+  Bytes content;               // the whole value when at most FetchBlob's content_bytes_max, else empty
 };
 struct BlobFailed {
   Ticket ticket = 0;

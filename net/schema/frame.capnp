@@ -38,5 +38,8 @@ struct Frame {
     operatorRequest @25 :Operator.OperatorRequest;
     operatorReply @26 :Operator.OperatorReply;
     membershipRenewed @27 :Common.Renewal;
+    secAggNote @28 :Round.SecAggNote;
+    secAggLetter @29 :Round.SecAggLetter;
+    maskedReady @30 :Round.MaskedReady;
   }
 }

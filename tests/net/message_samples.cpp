@@ -28,7 +28,8 @@ const TrainStats kTrain{12.5, 640, 20, 1.25};
 const EvalStats kEval{3.5, 100, 77};
 
 JobSummary job() {
-  return {7, "digits", JobState::kRunning, 3, 10, 2, 8, 5, at(1), at(2), "waits for 2 nodes", blob(9, 1000)};
+  return {7, "digits", JobState::kRunning, 3, 10, 2, 8, 5, at(1), at(2), "waits for 2 nodes", blob(9, 1000),
+          "confirming", 8, 7, 6, true};
 }
 
 RoundMetrics round_metrics() {
@@ -94,7 +95,10 @@ std::vector<Message> message_samples() {
       Chunk{filled<Digest>(5), 3, Bytes{1, 2, 3, 4, 5}},
       BlobRefused{filled<Digest>(5), kError},
       BulkHello{},
-      MembershipRenewed{renewal()}};
+      MembershipRenewed{renewal()},
+      SecAggNote{kKey, Bytes{1, 2, 3}},
+      SecAggLetter{kKey, blob(3, 300'000)},
+      MaskedReady{kKey, filled<Digest>(3), blob(4, 4096), Bytes{1, 8, 9}, 1.5}};
   add_operator_messages(all);
   return all;
 }
