@@ -202,6 +202,9 @@ OperatorAnswer OperatorDesk::submit(const Submission& submission, const Bytes& t
   const JobId id = jobs_.empty() ? 1 : jobs_.rbegin()->first + 1;
   auto job = make_job(id, std::move(row));
   if (!job) return job.error();
+  if (job->spec.privacy.secure_aggregation && !kSecureAggregationWired)
+    return Error{ErrorCode::kUnsupported, "privacy.secure_aggregation = true is not built yet in the coordinator; use "
+                                          "privacy.secure_aggregation = false"};
   if (const auto fits = check_memory(job->spec, services_.memory_bytes_max); !fits) return fits.error();
   auto runner = std::make_unique<JobRunner>(services_, std::move(*job));
   runner->submit(now);

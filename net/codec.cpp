@@ -55,6 +55,9 @@ void write_frame(Frame::Builder to, const Message& message) {
     void operator()(const OperatorRequest& m) { write(to.initOperatorRequest(), m); }
     void operator()(const OperatorReply& m) { write(to.initOperatorReply(), m); }
     void operator()(const MembershipRenewed& m) { codec::write_renewal(to.initMembershipRenewed(), m.renewal); }
+    void operator()(const SecAggNote& m) { write(to.initSecAggNote(), m); }
+    void operator()(const SecAggLetter& m) { write(to.initSecAggLetter(), m); }
+    void operator()(const MaskedReady& m) { write(to.initMaskedReady(), m); }
     void operator()(const CredentialIssued& m) { codec::write_credential(to.initCredentialIssued(), m.credential); }
   };
   std::visit(Writer{to}, message);
@@ -122,6 +125,12 @@ Message read_frame(Frame::Reader from, std::optional<Error>& refusal) {
       return read(at("OperatorReply"), from.getOperatorReply());
     case Frame::MEMBERSHIP_RENEWED:
       return MembershipRenewed{at("MembershipRenewed").renewal("renewal", from.getMembershipRenewed())};
+    case Frame::SEC_AGG_NOTE:
+      return read(at("SecAggNote"), from.getSecAggNote());
+    case Frame::SEC_AGG_LETTER:
+      return read(at("SecAggLetter"), from.getSecAggLetter());
+    case Frame::MASKED_READY:
+      return read(at("MaskedReady"), from.getMaskedReady());
     case Frame::CREDENTIAL_ISSUED:
       return CredentialIssued{at("CredentialIssued").credential("credential", from.getCredentialIssued())};
   }

@@ -80,6 +80,14 @@ class Fields {
     return {};
   }
 
+  template <class Data>
+  Bytes bytes(const char* field, Data value, std::size_t bytes_max) const {  // at least one
+    const ByteSpan all = span_of(value);
+    if (!all.empty() && all.size() <= bytes_max) return Bytes(all.begin(), all.end());
+    refuse(field, std::to_string(all.size()) + " bytes", "must be 1 to " + std::to_string(bytes_max) + " bytes");
+    return {};
+  }
+
   template <class Reader>
   BlobRef blob(const char* field, Reader value, std::uint64_t bytes_max = kBlobBytesMax) const {
     const Fields f = in(field);

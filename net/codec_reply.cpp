@@ -1,3 +1,7 @@
+#include <algorithm>
+#include <array>
+
+#include "core/base/check.h"
 #include "net/codec.h"
 #include "net/codec_families.h"
 
@@ -5,6 +9,15 @@ namespace covey::codec {
 namespace {
 
 using Answer = schema::OperatorReply::Answer;
+
+// The position is the number on the wire: only ever append.
+constexpr std::array kPhases{"", "joining", "sharing", "confirming", "masking", "agreeing", "unmasking", "aborting"};
+
+std::uint8_t phase_number(const std::string& phase) {
+  const auto found = std::find(kPhases.begin(), kPhases.end(), phase);
+  COVEY_CHECK(found != kPhases.end());
+  return static_cast<std::uint8_t>(found - kPhases.begin());
+}
 
 // ---- rows
 void write_row(schema::JobSummary::Builder to, const JobSummary& job,
@@ -21,6 +34,11 @@ void write_row(schema::JobSummary::Builder to, const JobSummary& job,
   to.setEnded(unix_nanos(job.ended));
   to.setText(wire_text(job.text, text_bytes_max));
   write_blob(to.initModel(), job.model);
+  to.setPhase(phase_number(job.phase));
+  to.setMembers(job.members);
+  to.setMaskers(job.maskers);
+  to.setSurvivors(job.survivors);
+  to.setSecure(job.secure);
 }
 
 JobSummary read_row(const Fields& fields, schema::JobSummary::Reader from) {
@@ -37,6 +55,11 @@ JobSummary read_row(const Fields& fields, schema::JobSummary::Reader from) {
   job.ended = fields.instant("ended", from.getEnded());
   job.text = fields.text("text", from.getText());
   job.model = fields.blob("model", from.getModel());
+  job.phase = kPhases[fields.within("phase", from.getPhase(), 0, static_cast<std::uint8_t>(kPhases.size() - 1))];
+  job.members = from.getMembers();
+  job.maskers = from.getMaskers();
+  job.survivors = from.getSurvivors();
+  job.secure = from.getSecure();
   return job;
 }
 

@@ -145,6 +145,25 @@ struct UpdateReady {           // the update itself is fetched by the coordinato
   EvalStats evaluation;
   bool operator==(const UpdateReady&) const = default;
 };
+// ---- secure aggregation (docs/secure_aggregation.md): one message of privacy/secagg_messages.h each
+struct SecAggNote {            // either direction
+  RoundKey key;
+  Bytes content;               // 1 to kSecAggNoteBytesMax
+  bool operator==(const SecAggNote&) const = default;
+};
+struct SecAggLetter {          // either direction: a longer one, published to the receiver, who fetches it
+  RoundKey key;
+  BlobRef content;             // at most kSecAggLetterBytesMax
+  bool operator==(const SecAggLetter&) const = default;
+};
+struct MaskedReady {           // in place of UpdateReady; answered by UpdateAccepted or UpdateRefused
+  RoundKey key;
+  Digest model;                // hash of the manifest it started from
+  BlobRef vectors;             // all masked vectors: words of 8 bytes, little-endian, no header
+  Bytes note;                  // the signed Masked message, at most kMaskedNoteBytesMax
+  double seconds = 0;          // that training took
+  bool operator==(const MaskedReady&) const = default;
+};
 struct RoundFailed {           // client -> coordinator: accepted, but could not
   RoundKey key;
   Error error;
@@ -215,6 +234,12 @@ struct JobSummary {
   Instant ended;               // epoch: not yet
   std::string text;            // why it failed or waits
   BlobRef model;               // latest manifest
+  // Of the round in progress under secure aggregation; not kept in the job's row.
+  std::string phase{};         // "", "joining", "sharing", "confirming", "masking", "agreeing", "unmasking", "aborting"
+  std::uint32_t members = 0;   // of the roster; 0: not fixed yet
+  std::uint32_t maskers = 0;
+  std::uint32_t survivors = 0;
+  bool secure = false;         // the job aggregates securely
   bool operator==(const JobSummary&) const = default;
 };
 struct RoundMetrics {          // one committed round; `evaluation` is of the model it started from
@@ -393,7 +418,7 @@ using Message =
                  HeartbeatAck, Ping, RejoinRequired, Leave, RoundOffer, RoundAccept, RoundDecline,
                  UpdateReady, RoundFailed, UpdateAccepted, UpdateRefused, RoundClosed, ChunkListWant,
                  ChunkList, ChunkWant, Chunk, BlobRefused, BulkHello, OperatorRequest, OperatorReply,
-                 MembershipRenewed, CredentialIssued>;
+                 MembershipRenewed, SecAggNote, SecAggLetter, MaskedReady, CredentialIssued>;
 const char* name_of(const Message& message);  // "RoundOffer"
 bool is_bulk(const Message& message);         // travels on the bulk port
 

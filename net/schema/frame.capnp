@@ -38,6 +38,9 @@ struct Frame {
     operatorRequest @25 :Operator.OperatorRequest;
     operatorReply @26 :Operator.OperatorReply;
     membershipRenewed @27 :Common.Renewal;
-    credentialIssued @28 :Common.Credential;
+    secAggNote @28 :Round.SecAggNote;
+    secAggLetter @29 :Round.SecAggLetter;
+    maskedReady @30 :Round.MaskedReady;
+    credentialIssued @31 :Common.Credential;
   }
 }

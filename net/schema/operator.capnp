@@ -80,6 +80,11 @@ struct JobSummary {
   ended @9 :Int64;
   text @10 :Text;
   model @11 :Common.BlobRef;
+  phase @12 :UInt8;           # of secure aggregation, index into kPhases (net/codec_reply.cpp)
+  members @13 :UInt32;
+  maskers @14 :UInt32;
+  survivors @15 :UInt32;
+  secure @16 :Bool;
 }
 
 struct RoundMetrics {

@@ -34,7 +34,8 @@ const TrainStats kTrain{12.5, 640, 20, 1.25};
 const EvalStats kEval{3.5, 100, 77};
 
 JobSummary job() {
-  return {7, "digits", JobState::kRunning, 3, 10, 2, 8, 5, at(1), at(2), "waits for 2 nodes", blob(9, 1000)};
+  return {7, "digits", JobState::kRunning, 3, 10, 2, 8, 5, at(1), at(2), "waits for 2 nodes", blob(9, 1000),
+          "confirming", 8, 7, 6, true};
 }
 
 RoundMetrics round_metrics() {
@@ -104,6 +105,9 @@ std::vector<Message> message_samples() {
       BlobRefused{filled<Digest>(5), kError},
       BulkHello{},
       MembershipRenewed{renewal()},
+      SecAggNote{kKey, Bytes{1, 2, 3}},
+      SecAggLetter{kKey, blob(3, 300'000)},
+      MaskedReady{kKey, filled<Digest>(3), blob(4, 4096), Bytes{1, 8, 9}, 1.5},
       CredentialIssued{credential()}};
   add_operator_messages(all);
   return all;
