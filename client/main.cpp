@@ -128,7 +128,7 @@ Result<int> serve(const Options& options) {
   const StopSignals signals([&reactor] { reactor->request_shutdown(); });
   log->info("client_started", {{"name", membership.certificate.name},
                                {"coordinator", membership.coordinator.host + ":" + std::to_string(membership.coordinator.control_port)},
-                               {"data", options.data}, {"cores", config.capability.cores},
+                               {"signing", hex(membership.certificate.signing.span())}, {"data", options.data}, {"cores", config.capability.cores},
                                {"memory_mib", config.capability.memory_bytes >> 20U}, {"gflops", config.capability.gflops}});
   supervisor.ready("training for " + membership.coordinator.host + " as " + membership.certificate.name);
   return reactor->run();
