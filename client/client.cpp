@@ -8,22 +8,24 @@
 #include "client/participation.h"
 #include "client/presence.h"
 #include "client/tenure.h"
+#include "client/vouched.h"
 
 namespace covey {
 
 class Client::State {
  public:
   explicit State(ClientConfig config)
-      : config_(std::move(config)), out_(config_.coordinator), presence_(config_, out_), tenure_(config_, out_), keys_(config_, out_), participation_(config_, out_, presence_) {}
+      : config_(std::move(config)), out_(config_.coordinator), presence_(config_, out_), tenure_(config_, out_), keys_(config_, out_), vouched_(config_, out_), participation_(config_, out_, presence_) {}
   State(const State&) = delete;  // the parts point at each other
   State& operator=(const State&) = delete;
 
   Result<void> load(const std::vector<Row>& rows) {
     for (const Row& row : rows)
-      COVEY_TRY_VOID(row.key == client::Presence::kRow ? presence_.load(row)
-                     : row.key == client::Tenure::kRow ? tenure_.load(row)
+      COVEY_TRY_VOID(row.key == client::Presence::kRow  ? presence_.load(row)
+                     : row.key == client::Tenure::kRow  ? tenure_.load(row)
                      : row.key == client::KeyBook::kRow ? keys_.load(row)
-                                                       : participation_.load(row));
+                     : row.key == client::Vouched::kRow ? vouched_.load(row)
+                                                        : participation_.load(row));
     return {};
   }
 
@@ -53,7 +55,7 @@ class Client::State {
   }
   void on(const Persisted& event, Instant now) {
     if (presence_.on(event, now)) return participation_.rejoined();
-    if (!tenure_.on(event) && !keys_.on(event)) participation_.on(event);
+    if (!tenure_.on(event) && !keys_.on(event) && !vouched_.on(event)) participation_.on(event);
   }
   void on(const BlobFetched& event, Instant now) { participation_.on(event, now); }
   void on(const BlobFailed& event, Instant) { participation_.on(event); }
@@ -76,6 +78,7 @@ class Client::State {
   }
   void receive(const MembershipRenewed& message, Instant) { tenure_.on(message); }
   void receive(const KeyChanged& message, Instant) { keys_.on(message); }
+  void receive(const CredentialIssued& message, Instant) { vouched_.on(message); }
   void receive(const HeartbeatAck& message, Instant now) { presence_.on(message, now); }
   void receive(const Ping& message, Instant) { presence_.on(message); }
   void receive(const RejoinRequired& message, Instant) {
@@ -115,6 +118,7 @@ class Client::State {
   client::Presence presence_;
   client::Tenure tenure_;
   client::KeyBook keys_;
+  client::Vouched vouched_;
   client::Participation participation_;
 };
 
@@ -123,6 +127,10 @@ Result<std::unique_ptr<Client>> Client::create(ClientConfig config, const std::v
     return unexpected(ErrorCode::kInvalidArgument,
                       "rejoin_min = " + std::to_string(seconds(config.rejoin_min)) + " s, rejoin_max = " +
                           std::to_string(seconds(config.rejoin_max)) + " s: must be positive and in order");
+  if (config.signing && config.certificate && config.signing->public_key() != config.certificate->signing)
+    return unexpected(ErrorCode::kInvalidArgument, "the signing key is not the one in this node's certificate (" +
+                                                       short_hex(config.certificate->signing) + "); its folder is mixed up");
+  config.secure.authority = config.authority;
   auto state = std::make_unique<State>(std::move(config));
   COVEY_TRY_VOID(state->load(rows));
   return std::unique_ptr<Client>(new Client(std::move(state)));

@@ -42,6 +42,12 @@ Keep BlobTransfer::Pull::keep() const {
   return durably ? Keep::kDurably : Keep::kUnfinished;
 }
 
+std::uint64_t BlobTransfer::Pull::content_bytes_max() const {
+  std::uint64_t most = 0;
+  for (const Waiter& waiter : waiters) most = std::max(most, waiter.content_bytes_max);
+  return most;
+}
+
 // ---- work on the store
 template <class Run, class Then>
 void BlobTransfer::io(const Digest& blob, Run run, Then then) {
@@ -97,19 +103,19 @@ BlobTransfer::Step BlobTransfer::fetch(const FetchBlob& command, Instant now) {
   }
   looking_.insert(command.ticket);
   io(
-      blob.id, [blob](BlobStore& blobs) { return look_up(blobs, blob); },
+      blob.id, [blob, most = command.content_bytes_max](BlobStore& blobs) { return look_up(blobs, blob, most); },
       [command](BlobTransfer& self, const Local& local, Instant then) { self.looked_up(command, local, then); });
   return settled(std::move(step), now);
 }
 
 // What is here already answers a fetch. A damaged copy is erased, and so fetched anew.
-BlobTransfer::Local BlobTransfer::look_up(BlobStore& blobs, const BlobRef& blob) {
+BlobTransfer::Local BlobTransfer::look_up(BlobStore& blobs, const BlobRef& blob, std::uint64_t content_bytes_max) {
   if (!blobs.has(blob.id)) return {};
   const Result<std::uint64_t> size = blobs.size(blob.id);
   if (size && *size != blob.size)
     return {true, Error{ErrorCode::kInvalidMessage, name_of_blob(blob) + " has " + std::to_string(*size)}, {}};
   Result<Bytes> content = Bytes{};
-  if (size && blob.size <= kSmallBlobBytes) content = blobs.get(blob.id);
+  if (size && blob.size <= content_bytes_max) content = blobs.get(blob.id);
   const std::optional<Error> error = !size      ? std::optional(size.error())
                                      : !content ? std::optional(content.error())
                                                 : std::nullopt;
@@ -124,7 +130,7 @@ void BlobTransfer::looked_up(const FetchBlob& command, Local local, Instant now)
   if (local.here)
     return proceeding_.events.push_back(BlobFetched{command.ticket, command.blob, std::move(local.content)});
   const auto [place, fresh] = pulls_.try_emplace(command.blob);
-  place->second.waiters.push_back({command.ticket, command.from, command.keep});
+  place->second.waiters.push_back({command.ticket, command.from, command.keep, command.content_bytes_max});
   if (fresh) {
     place->second.number = ++pulls_begun_;
     waiting_.push_back(command.blob);
@@ -460,31 +466,34 @@ void BlobTransfer::finish(Pulls::iterator place) {
   pull.busy = true;
   io(
       blob.id,
-      [blob = blob, keep = pull.keep()](BlobStore& blobs) -> Result<Bytes> {
-        if (keep == Keep::kDurably) COVEY_TRY_VOID(blobs.finish_partial(blob.id));
-        if (blob.size > kSmallBlobBytes) return Bytes{};
+      [blob = blob, keep = pull.keep(), most = pull.content_bytes_max()](BlobStore& blobs) -> Result<Bytes> {
+        if (keep == Keep::kDurably && !blobs.has(blob.id)) COVEY_TRY_VOID(blobs.finish_partial(blob.id));
+        if (blob.size > most) return Bytes{};
         if (keep == Keep::kDurably) return blobs.get(blob.id);
         Bytes content(static_cast<std::size_t>(blob.size));
         COVEY_TRY_VOID(blobs.read_written(blob.id, 0, content));
         return content;
       },
-      [blob = blob, number = pull.number, keep = pull.keep()](BlobTransfer& self, const Result<Bytes>& content,
-                                                              Instant then) {
-        self.finished(blob, number, keep, content, then);
+      [blob = blob, number = pull.number, keep = pull.keep(), most = pull.content_bytes_max()](
+          BlobTransfer& self, const Result<Bytes>& content, Instant then) {
+        self.finished(blob, {number, keep, most}, content, then);
       });
 }
 
-void BlobTransfer::finished(const BlobRef& blob, std::uint64_t number, Keep keep, Result<Bytes> content, Instant) {
-  const auto place = find(blob, number);
+void BlobTransfer::finished(const BlobRef& blob, const Finish& finish_of, Result<Bytes> content, Instant) {
+  const auto place = find(blob, finish_of.number);
   if (place == pulls_.end()) return;
   if (!content) {
     drop(blob.id);
     return fail(place, content.error(), proceeding_);
   }
-  if (keep != place->second.keep()) return finish(place);  // one came who wants more
+  if (finish_of.keep != place->second.keep() || finish_of.content_bytes_max < place->second.content_bytes_max())
+    return finish(place);  // one came who wants more
   const std::vector<Waiter> waiters = std::move(place->second.waiters);
   forget(place);
-  for (const Waiter& waiter : waiters) proceeding_.events.push_back(BlobFetched{waiter.ticket, blob, *content});
+  for (const Waiter& waiter : waiters)
+    proceeding_.events.push_back(
+        BlobFetched{waiter.ticket, blob, blob.size <= waiter.content_bytes_max ? *content : Bytes{}});
 }
 
 void BlobTransfer::fail(Pulls::iterator place, const Error& error, Step& step) {

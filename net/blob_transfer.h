@@ -95,6 +95,7 @@ class BlobTransfer {
     Ticket ticket = 0;
     PeerKey from;
     Keep keep = Keep::kDurably;
+    std::uint64_t content_bytes_max = 0;
   };
   struct Pull {                   // one blob on its way here
     std::uint64_t number = 0;     // tells it from an earlier one of the same blob
@@ -117,6 +118,7 @@ class BlobTransfer {
     bool has_source(PeerKey peer) const;
     bool waits_for_disk() const;
     Keep keep() const;  // the most that a waiter wants
+    std::uint64_t content_bytes_max() const;  // the same
   };
   struct Published {  // one blob that peers may have
     bool anyone = false;
@@ -130,7 +132,7 @@ class BlobTransfer {
     std::optional<Error> error;
     Bytes content;
   };
-  static Local look_up(BlobStore& blobs, const BlobRef& blob);
+  static Local look_up(BlobStore& blobs, const BlobRef& blob, std::uint64_t content_bytes_max);
   template <class Run, class Then>
   void io(const Digest& blob, Run run, Then then);
   void drop(const Digest& blob);
@@ -140,7 +142,12 @@ class BlobTransfer {
   void begun(const BlobRef& blob, std::uint64_t number, Result<std::vector<bool>> have, Instant now);
   void written(const BlobRef& blob, std::uint64_t number, PeerKey from, std::uint32_t index,
                const Result<void>& result, Instant now);
-  void finished(const BlobRef& blob, std::uint64_t number, Keep keep, Result<Bytes> content, Instant now);
+  struct Finish {  // of which pull, and what its waiters wanted when it was finished
+    std::uint64_t number = 0;
+    Keep keep = Keep::kDurably;
+    std::uint64_t content_bytes_max = 0;
+  };
+  void finished(const BlobRef& blob, const Finish& finish_of, Result<Bytes> content, Instant now);
   std::uint32_t credits() const;
   void activate(Pulls::iterator place, Instant now, Step& step);
   std::size_t active_count() const { return pulls_.size() - waiting_.size(); }

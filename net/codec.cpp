@@ -56,6 +56,10 @@ void write_frame(Frame::Builder to, const Message& message) {
     void operator()(const OperatorReply& m) { write(to.initOperatorReply(), m); }
     void operator()(const KeyChanged& m) { to.setKeyChanged(codec::wire_data(encode(m.change))); }
     void operator()(const MembershipRenewed& m) { codec::write_renewal(to.initMembershipRenewed(), m.renewal); }
+    void operator()(const SecAggNote& m) { write(to.initSecAggNote(), m); }
+    void operator()(const SecAggLetter& m) { write(to.initSecAggLetter(), m); }
+    void operator()(const MaskedReady& m) { write(to.initMaskedReady(), m); }
+    void operator()(const CredentialIssued& m) { codec::write_credential(to.initCredentialIssued(), m.credential); }
   };
   std::visit(Writer{to}, message);
 }
@@ -124,6 +128,14 @@ Message read_frame(Frame::Reader from, std::optional<Error>& refusal) {
       return MembershipRenewed{at("MembershipRenewed").renewal("renewal", from.getMembershipRenewed())};
     case Frame::KEY_CHANGED:
       return KeyChanged{at("KeyChanged").key_change("change", from.getKeyChanged())};
+    case Frame::SEC_AGG_NOTE:
+      return read(at("SecAggNote"), from.getSecAggNote());
+    case Frame::SEC_AGG_LETTER:
+      return read(at("SecAggLetter"), from.getSecAggLetter());
+    case Frame::MASKED_READY:
+      return read(at("MaskedReady"), from.getMaskedReady());
+    case Frame::CREDENTIAL_ISSUED:
+      return CredentialIssued{at("CredentialIssued").credential("credential", from.getCredentialIssued())};
   }
   at("Frame").refuse("message", std::to_string(static_cast<unsigned>(from.which())),
                      "is no message of this version: use the same version of Covey on both sides");

@@ -28,10 +28,16 @@ void write(schema::UpdateReady::Builder to, const UpdateReady& message);
 void write(schema::RoundError::Builder to, const RoundFailed& message);
 void write(schema::RoundError::Builder to, const UpdateRefused& message);
 void write(schema::RoundClosed::Builder to, const RoundClosed& message);
+void write(schema::SecAggNote::Builder to, const SecAggNote& message);
+void write(schema::SecAggLetter::Builder to, const SecAggLetter& message);
+void write(schema::MaskedReady::Builder to, const MaskedReady& message);
 RoundOffer read(const Fields& fields, schema::RoundOffer::Reader from);
 RoundDecline read(const Fields& fields, schema::RoundDecline::Reader from);
 UpdateReady read(const Fields& fields, schema::UpdateReady::Reader from);
 RoundClosed read(const Fields& fields, schema::RoundClosed::Reader from);
+SecAggNote read(const Fields& fields, schema::SecAggNote::Reader from);
+SecAggLetter read(const Fields& fields, schema::SecAggLetter::Reader from);
+MaskedReady read(const Fields& fields, schema::MaskedReady::Reader from);
 
 // codec_bulk.cpp
 void write(schema::ChunkListWant::Builder to, const ChunkListWant& message);
@@ -61,6 +67,9 @@ inline void write_delegation(schema::Delegation::Builder to, const Delegation& d
 
 inline void write_renewal(schema::Renewal::Builder to, const Renewal& renewal) {
   write<capnp::Data::Reader>(to, renewal);
+}
+inline void write_credential(schema::Credential::Builder to, const MemberCredential& credential) {
+  write<capnp::Data::Reader>(to, credential);
 }
 
 }  // namespace covey::codec

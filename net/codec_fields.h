@@ -80,6 +80,14 @@ class Fields {
     return {};
   }
 
+  template <class Data>
+  Bytes bytes(const char* field, Data value, std::size_t bytes_max) const {  // at least one
+    const ByteSpan all = span_of(value);
+    if (!all.empty() && all.size() <= bytes_max) return Bytes(all.begin(), all.end());
+    refuse(field, std::to_string(all.size()) + " bytes", "must be 1 to " + std::to_string(bytes_max) + " bytes");
+    return {};
+  }
+
   template <class Reader>
   BlobRef blob(const char* field, Reader value, std::uint64_t bytes_max = kBlobBytesMax) const {
     const Fields f = in(field);
@@ -145,6 +153,12 @@ class Fields {
     if (change) return *std::move(change);
     refuse(field, std::to_string(span_of(value).size()) + " bytes", change.error().message);
     return {};
+  }
+  template <class Reader>
+  MemberCredential credential(const char* field, Reader value) const {
+    const Fields f = in(field);
+    return {f.fixed<SubjectId>("subject", value.getSubject()), f.within("epoch", value.getEpoch(), 1, kU32Max),
+            f.fixed<VerifyKey>("key", value.getKey()), f.fixed<Signature>("signature", value.getSignature())};
   }
 
  private:
@@ -221,6 +235,13 @@ void write(Builder to, const Renewal& renewal) {
   to.setValidUntil(unix_nanos(renewal.valid_until));
   to.setSerial(renewal.serial);
   to.setSignature(data_of<Data>(renewal.signature.span()));
+}
+template <class Data, class Builder>
+void write(Builder to, const MemberCredential& credential) {
+  to.setSubject(data_of<Data>(credential.subject.span()));
+  to.setEpoch(credential.epoch);
+  to.setKey(data_of<Data>(credential.key.span()));
+  to.setSignature(data_of<Data>(credential.signature.span()));
 }
 
 }  // namespace covey::codec

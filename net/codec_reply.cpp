@@ -1,3 +1,7 @@
+#include <algorithm>
+#include <array>
+
+#include "core/base/check.h"
 #include "net/codec.h"
 #include "net/codec_families.h"
 
@@ -5,6 +9,15 @@ namespace covey::codec {
 namespace {
 
 using Answer = schema::OperatorReply::Answer;
+
+// The position is the number on the wire: only ever append.
+constexpr std::array kPhases{"", "joining", "sharing", "confirming", "masking", "agreeing", "unmasking", "aborting"};
+
+std::uint8_t phase_number(const std::string& phase) {
+  const auto found = std::find(kPhases.begin(), kPhases.end(), phase);
+  COVEY_CHECK(found != kPhases.end());
+  return static_cast<std::uint8_t>(found - kPhases.begin());
+}
 
 // ---- rows
 void write_row(schema::JobSummary::Builder to, const JobSummary& job,
@@ -21,6 +34,11 @@ void write_row(schema::JobSummary::Builder to, const JobSummary& job,
   to.setEnded(unix_nanos(job.ended));
   to.setText(wire_text(job.text, text_bytes_max));
   write_blob(to.initModel(), job.model);
+  to.setPhase(phase_number(job.phase));
+  to.setMembers(job.members);
+  to.setMaskers(job.maskers);
+  to.setSurvivors(job.survivors);
+  to.setSecure(job.secure);
 }
 
 JobSummary read_row(const Fields& fields, schema::JobSummary::Reader from) {
@@ -37,6 +55,11 @@ JobSummary read_row(const Fields& fields, schema::JobSummary::Reader from) {
   job.ended = fields.instant("ended", from.getEnded());
   job.text = fields.text("text", from.getText());
   job.model = fields.blob("model", from.getModel());
+  job.phase = kPhases[fields.within("phase", from.getPhase(), 0, static_cast<std::uint8_t>(kPhases.size() - 1))];
+  job.members = from.getMembers();
+  job.maskers = from.getMaskers();
+  job.survivors = from.getSurvivors();
+  job.secure = from.getSecure();
   return job;
 }
 
@@ -103,6 +126,7 @@ void write_row(schema::NodeSummary::Builder to, const NodeSummary& node) {
   to.setSigning(wire_data(node.signing.span()));
   to.setMembersUntil(unix_nanos(node.members_until));
   to.setRenewal(node.renewal);
+  to.setCredentialEpoch(node.credential_epoch);
 }
 
 NodeSummary read_row(const Fields& fields, schema::NodeSummary::Reader from) {
@@ -118,6 +142,7 @@ NodeSummary read_row(const Fields& fields, schema::NodeSummary::Reader from) {
   node.signing = fields.fixed<VerifyKey>("signing", from.getSigning());
   node.members_until = fields.instant("members_until", from.getMembersUntil());
   node.renewal = fields.within("renewal", from.getRenewal(), 0, kRenewalSerialMax);
+  node.credential_epoch = from.getCredentialEpoch();
   return node;
 }
 
@@ -194,6 +219,26 @@ KeyPrepared read_prepared(const Fields& fields, schema::KeyPrepared::Reader from
           fields.within("serial", from.getSerial(), 0, kKeyChangeSerialMax)};
 }
 
+void write_answer(Answer::Builder to, const CertificateRows& answer) {
+  COVEY_CHECK(answer.rows.size() <= kVouchPageRowsMax);
+  auto rows = to.initCertificates(static_cast<unsigned>(answer.rows.size()));
+  for (unsigned i = 0; i < rows.size(); ++i) rows.set(i, wire_data(encode(answer.rows[i])));
+}
+
+CertificateRows read_certificates(const Fields& fields, capnp::List<capnp::Data>::Reader from) {
+  fields.within("certificates", from.size(), 0, static_cast<std::uint32_t>(kVouchPageRowsMax));
+  CertificateRows rows;
+  for (std::uint32_t i = 0; i < from.size() && !fields.refused(); ++i) {
+    auto certificate = decode_certificate(span_of(from[i]));
+    if (!certificate) {
+      fields.refuse("certificates", "certificate " + std::to_string(i), certificate.error().message);
+      break;
+    }
+    rows.rows.push_back(std::move(*certificate));
+  }
+  return rows;
+}
+
 ChainRows read_chain(const Fields& fields, capnp::List<capnp::Data>::Reader from) {
   fields.within("chain", from.size(), 0, static_cast<std::uint32_t>(kChainPageRowsMax));
   ChainRows rows;
@@ -236,6 +281,8 @@ OperatorAnswer read_answer(const Fields& fields, Answer::Reader from) {
       return read_chain(fields, from.getChain());
     case Answer::KEY_PREPARED:
       return read_prepared(fields.in("key_prepared"), from.getKeyPrepared());
+    case Answer::CERTIFICATES:
+      return read_certificates(fields, from.getCertificates());
   }
   fields.refuse("answer", std::to_string(static_cast<unsigned>(from.which())),
                 "is no answer of this version: use the same version of Covey on both sides");

@@ -83,4 +83,46 @@ RoundClosed read(const Fields& fields, schema::RoundClosed::Reader from) {
   return {fields.round_key("key", from.getKey()), from.getCommitted(), fields.text("text", from.getText())};
 }
 
+void write(schema::SecAggNote::Builder to, const SecAggNote& message) {
+  write(to.initKey(), message.key);
+  to.setContent(wire_data(message.content));
+}
+
+SecAggNote read(const Fields& fields, schema::SecAggNote::Reader from) {
+  return {fields.round_key("key", from.getKey()), fields.bytes("content", from.getContent(), kSecAggNoteBytesMax)};
+}
+
+void write(schema::SecAggLetter::Builder to, const SecAggLetter& message) {
+  write(to.initKey(), message.key);
+  write_blob(to.initContent(), message.content);
+}
+
+SecAggLetter read(const Fields& fields, schema::SecAggLetter::Reader from) {
+  SecAggLetter message{fields.round_key("key", from.getKey()),
+                       fields.blob("content", from.getContent(), kSecAggLetterBytesMax)};
+  if (message.content.size == 0) fields.refuse("content.size", "0", "must be at least 1 byte");
+  return message;
+}
+
+void write(schema::MaskedReady::Builder to, const MaskedReady& message) {
+  write(to.initKey(), message.key);
+  to.setModel(wire_data(message.model.span()));
+  write_blob(to.initVectors(), message.vectors);
+  to.setNote(wire_data(message.note));
+  to.setSeconds(message.seconds);
+}
+
+MaskedReady read(const Fields& fields, schema::MaskedReady::Reader from) {
+  MaskedReady message;
+  message.key = fields.round_key("key", from.getKey());
+  message.model = fields.fixed<Digest>("model", from.getModel());
+  message.vectors = fields.blob("vectors", from.getVectors());
+  const std::uint64_t size = message.vectors.size;
+  if (size == 0 || size % 8 != 0)
+    fields.refuse("vectors.size", std::to_string(size), "must be a positive multiple of 8 bytes");
+  message.note = fields.bytes("note", from.getNote(), kMaskedNoteBytesMax);
+  message.seconds = fields.within("seconds", from.getSeconds(), 0, kSecondsMax);
+  return message;
+}
+
 }  // namespace covey::codec

@@ -60,6 +60,7 @@ class SecAggClient {
 
   Phase phase() const { return phase_; }
   const Digest& sid() const { return sid_; }
+  const SecAggConfig& config() const { return config_; }  // as invited
   const SecAggCohort* cohort() const { return cohort_.get(); }
   std::uint32_t place() const { return place_; }
 
@@ -108,6 +109,7 @@ class SecAggClient {
   Digest masked_;
   std::optional<MemberSet> survivors_;
   Bytes commit_;  // the one statement this member would reveal its shares under
+  Bytes revealed_;  // what it said then: said again to whoever shows such a certificate again
 };
 
 }  // namespace covey

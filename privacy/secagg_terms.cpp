@@ -62,15 +62,6 @@ Result<void> at_most(const char* what, std::uint64_t value, std::uint64_t bound)
 
 }  // namespace
 
-Bytes signed_bytes(const MemberCredential& c) {
-  ByteWriter out;
-  out.fixed(c.subject).u32(c.epoch).fixed(c.key);
-  return out.take();
-}
-void sign(MemberCredential& credential, const SigningKey& authority) {
-  credential.signature = authority.sign(kCredentialDomain, signed_bytes(credential));
-}
-
 Bytes encode(const SecAggConfig& c) {
   ByteWriter out;
   out.u8(kSecAggVersion).fixed(c.task).u64(c.round).u32(c.attempt).text(c.stage).text(c.data_scope);

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/base/time.h"
-#include "core/crypto/signing_key.h"
+#include "core/protocol/credential.h"
 #include "privacy/masking.h"
 #include "privacy/secagg_params.h"
 
@@ -17,21 +17,7 @@ inline constexpr std::uint8_t kSecAggVersion = 1;
 inline constexpr std::size_t kStageBytesMax = 64;
 inline constexpr std::size_t kDataScopeBytesMax = 64;
 
-using SubjectId = FixedBytes<16, struct SubjectIdTag>;        // who is counted: a person, a device, a site
 using AttemptNonce = FixedBytes<32, struct AttemptNonceTag>;
-
-// The authority's word that one subject signs with one key, for one epoch.
-struct MemberCredential {
-  SubjectId subject;
-  std::uint32_t epoch = 0;
-  VerifyKey key;
-  Signature signature;  // by the authority, over everything above
-  bool operator==(const MemberCredential&) const = default;
-};
-inline constexpr std::size_t kCredentialBytes = 16 + 4 + 32 + 64;
-void sign(MemberCredential& credential, const SigningKey& authority);
-Bytes signed_bytes(const MemberCredential& credential);
-inline constexpr std::string_view kCredentialDomain = "covey secagg member v1";
 
 // The privacy terms of what is summed; zero noise is mechanism 0. They bind everyone through H(config).
 struct NoiseTerms {

@@ -10,7 +10,7 @@ namespace covey {
 namespace {
 
 constexpr std::uint8_t kVersion = 1;
-constexpr AuditKind kLast = AuditKind::kKeyRetired;
+constexpr AuditKind kLast = AuditKind::kVouched;
 
 }  // namespace
 
@@ -32,6 +32,7 @@ const char* name_of(AuditKind kind) {
     case AuditKind::kRenewed: return "renewed";
     case AuditKind::kKeyChanged: return "key changed";
     case AuditKind::kKeyRetired: return "key retired";
+    case AuditKind::kVouched: return "vouched";
   }
   return "unknown";
 }

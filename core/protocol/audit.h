@@ -24,6 +24,7 @@ enum class AuditKind : std::uint8_t {
   kRenewed,        // who: the node; actor: the operator; number: serial; text: role, name and until when
   kKeyChanged,     // who: the coordinator's next CURVE key; actor; number: serial; text: ports, and until when the key before is served
   kKeyRetired,     // who: the CURVE key that is no longer served; number: serial of the change
+  kVouched,        // who: the node; actor: the operator; number: the credential's epoch; text: name
 };
 const char* name_of(AuditKind kind);  // "started", "enrolled", ...
 

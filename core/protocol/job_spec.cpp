@@ -45,6 +45,43 @@ Result<void> check_combine(const JobSpec& spec) {
                          " commit; raise min_clients or quorum, or use \"mean\"");
 }
 
+Result<void> check_secure_fits(const JobSpec& spec) {
+  const std::string off = ", or privacy.secure_aggregation = false";
+  if (spec.server.combine != CombineKind::kMean)
+    return bad_setting("server.combine", setting_text(name_of(spec.server.combine)),
+                       "needs each update by itself, and privacy.secure_aggregation shows their sum alone: set "
+                       "server.combine = \"mean\"" + off);
+  if (spec.durability != Durability::kUpdate)
+    return bad_setting("durability", setting_text(name_of(spec.durability)),
+                       "privacy.secure_aggregation keeps each masked update until the round ends: set durability = "
+                       "\"update\"" + off);
+  const std::uint32_t clients = spec.selection.min_clients;
+  if (clients < kSecureClientsMin)
+    return bad_setting("selection.min_clients", std::to_string(clients),
+                       "privacy.secure_aggregation needs at least " + std::to_string(kSecureClientsMin) +
+                           ", so that no sum is of few: set selection.min_clients = " +
+                           std::to_string(kSecureClientsMin) + off);
+  const double asked = std::ceil(clients * (1 + spec.selection.over_selection) - 1e-9);
+  const auto members = static_cast<std::uint32_t>(std::min(asked, 65536.0));
+  const double range = secure_range(spec);
+  if (range * secure_scale(range, spec.privacy.ring_bits, members) >= kSecureStepsMin) return {};
+  std::uint32_t bits = spec.privacy.ring_bits;
+  while (bits < 62 && range * secure_scale(range, bits, members) < kSecureStepsMin) ++bits;
+  return bad_setting("privacy.ring_bits", std::to_string(spec.privacy.ring_bits),
+                     "is too coarse for a sum over " + std::to_string(members) + " clients; set privacy.ring_bits = " +
+                         std::to_string(bits));
+}
+
+Result<void> check_privacy(const JobSpec& spec) {
+  const PrivacySpec& privacy = spec.privacy;
+  COVEY_TRY_VOID(setting_within("privacy.corrupt_fraction", privacy.corrupt_fraction, 0.0, 0.3));
+  COVEY_TRY_VOID(setting_within("privacy.dropout", privacy.dropout, 0.0, 0.3));
+  COVEY_TRY_VOID(setting_within("privacy.value_range", privacy.value_range, 1e-6, 1e6));
+  COVEY_TRY_VOID(setting_within("privacy.ring_bits", std::uint64_t{privacy.ring_bits}, 16, 62));
+  COVEY_TRY_VOID(setting_within("privacy.examples_max", privacy.examples_max, 1, std::uint64_t{1} << 30));
+  return privacy.secure_aggregation ? check_secure_fits(spec) : Result<void>{};
+}
+
 Result<void> check_server(const ServerSpec& server) {
   COVEY_TRY_VOID(above_zero("server.learning_rate", server.learning_rate, 1e3));
   COVEY_TRY_VOID(setting_within("server.momentum", server.momentum, 0.0, 0.9999));
@@ -134,6 +171,22 @@ Result<CombineKind> combine_from(std::string_view name) {
                      R"(must be "mean", "median", "trimmed_mean", "norm_filter" or "geometric_median")");
 }
 
+double secure_range(const JobSpec& spec) {
+  const double range = spec.privacy.value_range;
+  return spec.update.clip_norm > 0 ? std::min(range, spec.update.clip_norm) : range;
+}
+
+double secure_scale(double range, std::uint32_t bits, std::uint32_t members) {
+  if (!(range > 0) || bits < 2 || bits > 62 || members == 0) return 0;
+  const std::uint64_t bound = ((std::uint64_t{1} << (bits - 1)) - 1) / members;  // B: what one member may add
+  if (bound < 2) return 0;
+  const double room = static_cast<double>(bound - 1) / range;
+  double scale = std::exp2(std::floor(std::log2(room)));
+  // Neither the logarithm nor the conversion of B to a double may take it past the bound.
+  while (range * scale + 1 > static_cast<double>(bound)) scale /= 2;
+  return scale;
+}
+
 Result<void> JobSpec::validate() const {
   COVEY_TRY_VOID(check_name(name));
   COVEY_TRY_VOID(setting_within("rounds", std::uint64_t{rounds}, 1, kRoundsMax));
@@ -154,6 +207,7 @@ Result<void> JobSpec::validate() const {
   COVEY_TRY_VOID(check_combine(*this));
   COVEY_TRY_VOID(setting_within("update.clip_norm", update.clip_norm, 0.0, 1e6));
   COVEY_TRY_VOID(setting_within("update.value_max", update.value_max, 1e-6, 1e6));
+  COVEY_TRY_VOID(check_privacy(*this));
   COVEY_TRY_VOID(setting_within("simulation.clients", std::uint64_t{simulation.clients}, 1, kClientsMax));
   return simulation.partition.validate();
 }

@@ -65,6 +65,20 @@ struct UpdateSpec {
   bool operator==(const UpdateSpec&) const = default;
 };
 
+// [privacy]. A JobSpec made in code is plain; a job file without this section is what
+// kSecureAggregationDefault says.
+inline constexpr bool kSecureAggregationDefault = false;
+inline constexpr std::uint32_t kSecureClientsMin = 4;  // of selection.min_clients, under secure aggregation
+struct PrivacySpec {
+  bool secure_aggregation = false;       // the coordinator learns the sum of the updates only
+  double corrupt_fraction = 0.1;         // of those asked, who may work with the coordinator, [0, 0.3]
+  double dropout = 0.1;                  // of the others, who may fall silent, [0, 0.3]
+  double value_range = 4.0;              // an update's elements are clamped to +-this
+  std::uint32_t ring_bits = 32;          // of one element in the sum, 16 to 62
+  std::uint64_t examples_max = 65536;    // a client's examples beyond this weigh no more
+  bool operator==(const PrivacySpec&) const = default;
+};
+
 // [simulation]: read by covey-sim alone; never sent to a client.
 struct SimulationSpec {
   std::string data;                // path, relative to the job file
@@ -86,6 +100,7 @@ struct JobSpec {
   QuotaSpec quota;
   ServerSpec server;
   UpdateSpec update;
+  PrivacySpec privacy;
   SimulationSpec simulation;
   bool operator==(const JobSpec&) const = default;
 
@@ -93,8 +108,16 @@ struct JobSpec {
   Result<void> validate() const;
 };
 
+// R: the bound on |element| under secure aggregation, privacy.value_range or update.clip_norm, if that is less.
+double secure_range(const JobSpec& spec);
+// S: the largest power of two by which elements within +-range are scaled so that the sum of `members`
+// of them, each rounded up, fits `bits` bits with a sign. 0 where not even one step fits.
+double secure_scale(double range, std::uint32_t bits, std::uint32_t members);
+// Steps from 0 to R below which a sum is too coarse.
+inline constexpr double kSecureStepsMin = 256;
+
 // Unknown keys fail and suggest the nearest; known features that are not built yet
-// (privacy.secure_aggregation = true, privacy.epsilon, update.compress, train.precision = "bf16",
+// (privacy.epsilon, update.compress, train.precision = "bf16",
 // ...) fail with kUnsupported. The result is validated. For csv, model.inputs and model.classes
 // default to what the columns give. Errors name file position (line) and key.
 Result<JobSpec> parse_job(std::string_view toml);

@@ -143,12 +143,19 @@ void read_small(TomlSection& top, JobSpec& spec, Failure& error) {
   update.finish();
 
   TomlSection privacy(top.child("privacy"), "privacy", error);
-  privacy.only("secure_aggregation", "false", "secure aggregation");
+  spec.privacy.secure_aggregation = kSecureAggregationDefault;
+  privacy.read("secure_aggregation", spec.privacy.secure_aggregation);
+  privacy.read("corrupt_fraction", spec.privacy.corrupt_fraction);
+  privacy.read("dropout", spec.privacy.dropout);
+  privacy.read("value_range", spec.privacy.value_range);
+  privacy.read("ring_bits", spec.privacy.ring_bits);
+  privacy.read("examples_max", spec.privacy.examples_max);
   privacy.only("epsilon", "", "differential privacy");
   privacy.only("delta", "", "differential privacy");
   privacy.only("noise_multiplier", "", "differential privacy");
   privacy.only("mechanism", "none", "differential privacy");
   privacy.finish();
+  if (spec.privacy.secure_aggregation && !selection.has("min_clients")) spec.selection.min_clients = kSecureClientsMin;
 
   TomlSection simulation(top.child("simulation"), "simulation", error);
   simulation.read("data", spec.simulation.data);
@@ -255,6 +262,11 @@ void write_rest(TomlWriter& out, const JobSpec& spec) {
   out.number("learning_rate", spec.server.learning_rate).number("momentum", spec.server.momentum);
   out.number("beta1", spec.server.beta1).number("beta2", spec.server.beta2).number("tau", spec.server.tau);
   out.section("update").number("clip_norm", spec.update.clip_norm).number("value_max", spec.update.value_max);
+  const PrivacySpec& privacy = spec.privacy;
+  out.section("privacy").set("secure_aggregation", privacy.secure_aggregation ? "true" : "false");
+  out.number("corrupt_fraction", privacy.corrupt_fraction).number("dropout", privacy.dropout);
+  out.number("value_range", privacy.value_range).whole("ring_bits", privacy.ring_bits);
+  out.whole("examples_max", privacy.examples_max);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 // Persisted.
 #pragma once
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -14,9 +15,12 @@
 #include "core/base/log.h"
 #include "core/base/time.h"
 #include "core/protocol/job_spec.h"
+#include "core/protocol/limits.h"
 #include "core/protocol/message.h"
 
 namespace covey {
+
+struct MaskPlan;  // privacy/secagg_client.h
 
 // A peer as it is connected now: the CURVE key that the transport has proved, and a number that
 // differs between connections (0 never occurs). A client's link to its coordinator is {key, 1}.
@@ -105,8 +109,26 @@ struct Trained {
   TrainStats train;
   EvalStats evaluation;
 };
-using Work = std::variant<InitModel, CheckUpdate, Aggregate, DropSum, ReadChain, RotateKey, PrepareData, Train>;
-using WorkValue = std::variant<ModelReady, UpdateChecked, Aggregated, SumDropped, ChainRows, KeyRotated, DataPrepared, Trained>;
+struct MaskUpdate {            // client: encodes what training made, masks it, makes it a blob
+  JobSpec job;
+  RoundOffer offer;
+  Trained trained;             // its update's blob is read, and left where it is
+  std::uint32_t members_max = 0;          // of the attempt: fixes the encoding
+  std::shared_ptr<const MaskPlan> plan;   // shared: work is copied, its secrets are not
+};
+struct UpdateMasked {
+  BlobRef vectors;             // all vectors' words in order, little-endian
+  Digest masked;               // MaskedHash of them
+};
+struct PutBlob {               // either: a value that the machine itself made, too long for a message
+  Bytes content;
+};
+struct BlobPut {
+  BlobRef blob;
+};
+using Work = std::variant<InitModel, CheckUpdate, Aggregate, DropSum, ReadChain, RotateKey, PrepareData, Train, MaskUpdate, PutBlob>;
+using WorkValue = std::variant<ModelReady, UpdateChecked, Aggregated, SumDropped, ChainRows, KeyRotated, DataPrepared, Trained,
+                               UpdateMasked, BlobPut>;
 
 // ---- commands
 struct Send {
@@ -133,6 +155,7 @@ struct FetchBlob {             // answered by BlobFetched or BlobFailed; at once
   PeerKey from;
   BlobRef blob;
   Keep keep = Keep::kDurably;
+  std::uint64_t content_bytes_max = kSmallBlobBytes;  // a value up to this comes along with BlobFetched
 };
 struct CancelFetch {
   Ticket ticket = 0;
@@ -199,7 +222,7 @@ struct Persisted {
 struct BlobFetched {
   Ticket ticket = 0;
   BlobRef blob;
-  Bytes content;               // the whole value when at most kSmallBlobBytes, else empty
+  Bytes content;               // the whole value when at most FetchBlob's content_bytes_max, else empty
 };
 struct BlobFailed {
   Ticket ticket = 0;

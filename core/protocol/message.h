@@ -13,6 +13,7 @@
 #include "core/protocol/certificate.h"
 #include "core/protocol/chain.h"
 #include "core/protocol/key_change.h"
+#include "core/protocol/credential.h"
 
 namespace covey {
 
@@ -68,6 +69,10 @@ struct MembershipRenewed {     // coordinator -> client: after each join, and wh
 struct KeyChanged {            // coordinator -> node, while both keys are served: after each join, at times, before a reply
   KeyChange change;
   bool operator==(const KeyChanged&) const = default;
+};
+struct CredentialIssued {      // coordinator -> client: after each join, and when the operator has issued it
+  MemberCredential credential;
+  bool operator==(const CredentialIssued&) const = default;
 };
 struct JoinRefused {
   Error error;
@@ -145,6 +150,25 @@ struct UpdateReady {           // the update itself is fetched by the coordinato
   EvalStats evaluation;
   bool operator==(const UpdateReady&) const = default;
 };
+// ---- secure aggregation (docs/secure_aggregation.md): one message of privacy/secagg_messages.h each
+struct SecAggNote {            // either direction
+  RoundKey key;
+  Bytes content;               // 1 to kSecAggNoteBytesMax
+  bool operator==(const SecAggNote&) const = default;
+};
+struct SecAggLetter {          // either direction: a longer one, published to the receiver, who fetches it
+  RoundKey key;
+  BlobRef content;             // at most kSecAggLetterBytesMax
+  bool operator==(const SecAggLetter&) const = default;
+};
+struct MaskedReady {           // in place of UpdateReady; answered by UpdateAccepted or UpdateRefused
+  RoundKey key;
+  Digest model;                // hash of the manifest it started from
+  BlobRef vectors;             // all masked vectors: words of 8 bytes, little-endian, no header
+  Bytes note;                  // the signed Masked message, at most kMaskedNoteBytesMax
+  double seconds = 0;          // that training took
+  bool operator==(const MaskedReady&) const = default;
+};
 struct RoundFailed {           // client -> coordinator: accepted, but could not
   RoundKey key;
   Error error;
@@ -215,6 +239,12 @@ struct JobSummary {
   Instant ended;               // epoch: not yet
   std::string text;            // why it failed or waits
   BlobRef model;               // latest manifest
+  // Of the round in progress under secure aggregation; not kept in the job's row.
+  std::string phase{};         // "", "joining", "sharing", "confirming", "masking", "agreeing", "unmasking", "aborting"
+  std::uint32_t members = 0;   // of the roster; 0: not fixed yet
+  std::uint32_t maskers = 0;
+  std::uint32_t survivors = 0;
+  bool secure = false;         // the job aggregates securely
   bool operator==(const JobSummary&) const = default;
 };
 struct RoundMetrics {          // one committed round; `evaluation` is of the model it started from
@@ -252,6 +282,7 @@ struct NodeSummary {
   VerifyKey signing{};         // these three from its certificate and newest renewal
   Instant members_until{};
   std::uint64_t renewal = 0;   // serial, 0: never renewed
+  std::uint32_t credential_epoch = 0;  // of its live credential for secure aggregation, 0: none
   bool operator==(const NodeSummary&) const = default;
 };
 struct JournalEntry {          // what `covey log` shows: administrative acts and a job's milestones
@@ -328,9 +359,22 @@ struct RegisterKeyChange {
   KeyChange change;
   bool operator==(const RegisterKeyChange&) const = default;
 };
+struct ListUnvouched {         // certificates of the clients that have no live credential, by key, after this one
+  PeerKey after;
+  bool operator==(const ListUnvouched&) const = default;
+};
+struct NodeCredential {
+  PeerKey node;
+  MemberCredential credential;
+  bool operator==(const NodeCredential&) const = default;
+};
+struct IssueCredentials {      // all of them or, after an error, none
+  std::vector<NodeCredential> credentials;  // 1 to kVouchPageRowsMax
+  bool operator==(const IssueCredentials&) const = default;
+};
 using OperatorVerb =
     std::variant<SubmitJob, ListJobs, ShowJob, ShowClients, ShowConfig, StopJob, ListNodes, RegisterToken,
-                 RevokeNode, ReadJournal, ListAudit, ListLedger, RegisterRenewal,
+                 RevokeNode, ReadJournal, ListAudit, ListLedger, RegisterRenewal, ListUnvouched, IssueCredentials,
                  PrepareKey, RegisterKeyChange>;
 struct OperatorRequest {
   std::uint64_t id = 0;        // echoed in the reply
@@ -378,8 +422,12 @@ struct KeyPrepared {           // what the authority is to sign
   std::uint64_t serial = 0;    // of the latest change, 0: none yet
   bool operator==(const KeyPrepared&) const = default;
 };
+struct CertificateRows {       // whole, so that whoever signs for them can verify each chain
+  std::vector<Certificate> rows;  // at most kVouchPageRowsMax; fewer: the end
+  bool operator==(const CertificateRows&) const = default;
+};
 using OperatorAnswer = std::variant<Done, Error, Submitted, JobRows, JobDetail, ClientRows, NodeRows,
-                                    JournalRows, ChainRows, KeyPrepared>;
+                                    JournalRows, ChainRows, CertificateRows, KeyPrepared>;
 struct OperatorReply {
   std::uint64_t id = 0;
   OperatorAnswer answer;
@@ -391,7 +439,7 @@ using Message =
                  HeartbeatAck, Ping, RejoinRequired, Leave, RoundOffer, RoundAccept, RoundDecline,
                  UpdateReady, RoundFailed, UpdateAccepted, UpdateRefused, RoundClosed, ChunkListWant,
                  ChunkList, ChunkWant, Chunk, BlobRefused, BulkHello, OperatorRequest, OperatorReply,
-                 MembershipRenewed, KeyChanged>;
+                 MembershipRenewed, SecAggNote, SecAggLetter, MaskedReady, CredentialIssued, KeyChanged>;
 const char* name_of(const Message& message);  // "RoundOffer"
 bool is_bulk(const Message& message);         // travels on the bulk port
 

@@ -38,6 +38,10 @@ struct Frame {
     operatorRequest @25 :Operator.OperatorRequest;
     operatorReply @26 :Operator.OperatorReply;
     membershipRenewed @27 :Common.Renewal;
-    keyChanged @28 :Data;       # an encoded KeyChange (core/protocol/key_change.h)
+    secAggNote @28 :Round.SecAggNote;
+    secAggLetter @29 :Round.SecAggLetter;
+    maskedReady @30 :Round.MaskedReady;
+    credentialIssued @31 :Common.Credential;
+    keyChanged @32 :Data;       # an encoded KeyChange (core/protocol/key_change.h)
   }
 }

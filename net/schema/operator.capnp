@@ -20,14 +20,21 @@ struct OperatorRequest {
     listAudit @11 :UInt64;      # after
     listLedger @12 :UInt64;     # after
     registerRenewal @13 :Common.Renewal;
-    prepareKey @14 :PrepareKey;
-    registerKeyChange @15 :Data;  # an encoded KeyChange (core/protocol/key_change.h)
+    listUnvouched @14 :Data;    # after: 32 bytes
+    issueCredentials @15 :List(NodeCredential);
+    prepareKey @16 :PrepareKey;
+    registerKeyChange @17 :Data;  # an encoded KeyChange (core/protocol/key_change.h)
   }
 }
 
 struct PrepareKey {
   controlPort @0 :UInt16;
   bulkPort @1 :UInt16;
+}
+
+struct NodeCredential {
+  node @0 :Data;              # 32 bytes
+  credential @1 :Common.Credential;
 }
 
 struct SubmitJob {
@@ -63,7 +70,8 @@ struct OperatorReply {
     nodes @7 :List(NodeSummary);
     journal @8 :List(JournalEntry);
     chain @9 :List(Data);       # encoded chain records (core/protocol/chain.h)
-    keyPrepared @10 :KeyPrepared;
+    certificates @10 :List(Data);  # encoded certificates (core/protocol/certificate.h)
+    keyPrepared @11 :KeyPrepared;
   }
 }
 
@@ -86,6 +94,11 @@ struct JobSummary {
   ended @9 :Int64;
   text @10 :Text;
   model @11 :Common.BlobRef;
+  phase @12 :UInt8;           # of secure aggregation, index into kPhases (net/codec_reply.cpp)
+  members @13 :UInt32;
+  maskers @14 :UInt32;
+  survivors @15 :UInt32;
+  secure @16 :Bool;
 }
 
 struct RoundMetrics {
@@ -123,6 +136,7 @@ struct NodeSummary {
   signing @8 :Data;           # 32 bytes
   membersUntil @9 :Int64;
   renewal @10 :UInt64;        # serial, 0: never renewed
+  credentialEpoch @11 :UInt32;  # 0: no live credential
 }
 
 struct JournalEntry {

@@ -39,3 +39,21 @@ struct RoundClosed {
   committed @1 :Bool;
   text @2 :Text;
 }
+
+struct SecAggNote {
+  key @0 :Common.RoundKey;
+  content @1 :Data;           # 1 to 12,288 bytes
+}
+
+struct SecAggLetter {
+  key @0 :Common.RoundKey;
+  content @1 :Common.BlobRef;
+}
+
+struct MaskedReady {
+  key @0 :Common.RoundKey;
+  model @1 :Data;             # 32 bytes
+  vectors @2 :Common.BlobRef;
+  note @3 :Data;              # 1 to 1,024 bytes
+  seconds @4 :Float64;
+}

@@ -41,6 +41,8 @@ std::vector<OperatorVerb> every_verb() {
                                   ListAudit{},
                                   ListLedger{},
                                   RegisterRenewal{renewal_of(other, kStart + 1000h, 1)},
+                                  ListUnvouched{},
+                                  IssueCredentials{{{other.key(), credential_for(other.certificate, authority())}}},
                                   PrepareKey{7702, 7703},
                                   RegisterKeyChange{}};
   REQUIRE(verbs.size() == std::variant_size_v<OperatorVerb>);

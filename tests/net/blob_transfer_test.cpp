@@ -151,6 +151,27 @@ TEST_CASE("blob transfer: values of every size arrive, small ones with their con
   }
 }
 
+TEST_CASE("blob transfer: who asks for a longer value gets it along, and only who asks") {
+  const Bytes content = content_of(3 * kChunkBytes + 5);
+  Pair pair(1, 0, 0, 0s);
+  const BlobRef blob = pair.offer(content);
+  pair.channel.take(kBob, pair.bob.transfer.fetch({1, kAlice, blob}, pair.channel.now()));
+  FetchBlob whole{2, kAlice, blob};
+  whole.content_bytes_max = content.size();
+  pair.channel.take(kBob, pair.bob.transfer.fetch(whole, pair.channel.now()));
+  pair.channel.run(kStart + 10s);
+  REQUIRE(pair.bob.events.size() == 2);
+  CHECK(std::get<BlobFetched>(pair.bob.events[0]).content.empty());
+  CHECK(std::get<BlobFetched>(pair.bob.events[1]).content == content);
+  pair.bob.events.clear();
+  whole.ticket = 3;  // it is here already now
+  pair.channel.take(kBob, pair.bob.transfer.fetch(whole, pair.channel.now()));
+  CHECK(std::get<BlobFetched>(pair.bob.events.at(0)).content == content);
+  whole.content_bytes_max = content.size() - 1;
+  pair.channel.take(kBob, pair.bob.transfer.fetch(whole, pair.channel.now()));
+  CHECK(std::get<BlobFetched>(pair.bob.events.at(1)).content.empty());
+}
+
 TEST_CASE("blob transfer: survives loss, duplication and reordering") {
   const Bytes content = content_of(30 * kChunkBytes + 99);
   for (std::uint64_t seed = 1; seed <= 10; ++seed) {

@@ -203,6 +203,30 @@ TEST_CASE("codec: numbers of an update that are no numbers are refused") {
   CHECK(contains(refusal(update), "UpdateReady.examples"));
 }
 
+TEST_CASE("codec: notes and letters of secure aggregation have bounds") {
+  const SecAggNote longest{sample<SecAggNote>().key, Bytes(kSecAggNoteBytesMax, 7)};
+  CHECK(decode_frame(encode_frame(longest)).value() == Message(longest));
+  SecAggNote note = longest;
+  note.content.push_back(7);
+  CHECK(contains(refusal(note), "SecAggNote.content = 12289 bytes: must be 1 to 12288"));
+  note.content.clear();
+  CHECK(contains(refusal(note), "SecAggNote.content = 0 bytes"));
+  SecAggLetter letter = sample<SecAggLetter>();
+  letter.content.size = kSecAggLetterBytesMax + 1;
+  CHECK(contains(refusal(letter), "SecAggLetter.content.size = 8388609"));
+  letter.content.size = 0;
+  CHECK(contains(refusal(letter), "SecAggLetter.content.size = 0"));
+  MaskedReady masked = sample<MaskedReady>();
+  masked.vectors.size = 12;
+  CHECK(contains(refusal(masked), "MaskedReady.vectors.size = 12"));
+  masked = sample<MaskedReady>();
+  masked.note = Bytes(kMaskedNoteBytesMax + 1);
+  CHECK(contains(refusal(masked), "MaskedReady.note = 1025 bytes"));
+  masked = sample<MaskedReady>();
+  masked.seconds = -1;
+  CHECK(contains(refusal(masked), "MaskedReady.seconds"));
+}
+
 TEST_CASE("codec: lists, pages and indices beyond a blob are refused") {
   ChunkListWant want = sample<ChunkListWant>();
   want.page = 3;  // 3 GiB: 12,288 chunks on 3 pages
@@ -257,6 +281,7 @@ TEST_CASE("codec: full pages of the longest rows fit a control frame") {
     if (auto* jobs = std::get_if<JobRows>(&full.answer)) {
       jobs->rows[0].name = name;
       jobs->rows[0].text = text;
+      jobs->rows[0].phase = "unmasking";
       jobs->rows.assign(kPageRowsMax, JobSummary(jobs->rows[0]));
     } else if (auto* detail = std::get_if<JobDetail>(&full.answer)) {
       detail->summary.name = name;

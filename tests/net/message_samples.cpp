@@ -24,6 +24,11 @@ Renewal renewal() { return {filled<PeerKey>(5), filled<VerifyKey>(6), at(9000), 
 KeyChange key_change() {
   return {filled<VerifyKey>(8), {filled<PeerKey>(9), 7700, 7701}, {filled<PeerKey>(10), 7702, 7703}, 18, at(10), at(9000), filled<Signature>(11)};
 }
+MemberCredential credential() { return {filled<SubjectId>(8), 3, filled<VerifyKey>(9), filled<Signature>(10)}; }
+
+Certificate certificate() {
+  return {"node-1", filled<VerifyKey>(7), filled<PeerKey>(8), delegation(), filled<Signature>(9)};
+}
 
 constexpr RoundKey kKey{7, 3, 2};
 const Error kError{ErrorCode::kResourceExhausted, "disk full: 3 MiB are missing, \xc3\xa4"};
@@ -32,7 +37,8 @@ const TrainStats kTrain{12.5, 640, 20, 1.25};
 const EvalStats kEval{3.5, 100, 77};
 
 JobSummary job() {
-  return {7, "digits", JobState::kRunning, 3, 10, 2, 8, 5, at(1), at(2), "waits for 2 nodes", blob(9, 1000)};
+  return {7, "digits", JobState::kRunning, 3, 10, 2, 8, 5, at(1), at(2), "waits for 2 nodes", blob(9, 1000),
+          "confirming", 8, 7, 6, true};
 }
 
 RoundMetrics round_metrics() {
@@ -53,6 +59,8 @@ void add_operator_messages(std::vector<Message>& all) {
                                         ListAudit{12},
                                         ListLedger{13},
                                         RegisterRenewal{renewal()},
+                                        ListUnvouched{filled<PeerKey>(14)},
+                                        IssueCredentials{{{filled<PeerKey>(15), credential()}}},
                                         PrepareKey{7702, 7703},
                                         RegisterKeyChange{key_change()}};
   const std::vector<OperatorAnswer> answers{
@@ -63,9 +71,10 @@ void add_operator_messages(std::vector<Message>& all) {
       JobDetail{job(), blob(4, 700), {round_metrics(), round_metrics()}},
       ClientRows{{{3, "node-1", 320, kTrain, kEval}}},
       NodeRows{{{filled<PeerKey>(5), "node-1", Role::kClient, true, true, kCapability, at(1), at(2),
-                 filled<VerifyKey>(6), at(9000), 17}}},
+                 filled<VerifyKey>(6), at(9000), 17, 3}}},
       JournalRows{{{11, at(3), 7, "job 7 submitted"}}},
       ChainRows{{{12, filled<Digest>(6), Bytes{1, 2, 3}, filled<Signature>(7)}}},
+      CertificateRows{{certificate(), certificate()}},
       KeyPrepared{filled<PeerKey>(9), filled<PeerKey>(10), 17}};
   for (const auto& verb : verbs) all.push_back(OperatorRequest{5, verb});
   for (const auto& answer : answers) all.push_back(OperatorReply{5, answer});
@@ -75,7 +84,7 @@ void add_operator_messages(std::vector<Message>& all) {
 
 std::vector<Message> message_samples() {
   std::vector<Message> all{
-      Enrol{{"node-1", filled<VerifyKey>(7), filled<PeerKey>(8), delegation(), filled<Signature>(9)}},
+      Enrol{certificate()},
       EnrolAccepted{},
       EnrolRefused{kError},
       Join{3, 0xabcdef0123456789, kCapability, 2},
@@ -102,6 +111,10 @@ std::vector<Message> message_samples() {
       BlobRefused{filled<Digest>(5), kError},
       BulkHello{},
       MembershipRenewed{renewal()},
+      SecAggNote{kKey, Bytes{1, 2, 3}},
+      SecAggLetter{kKey, blob(3, 300'000)},
+      MaskedReady{kKey, filled<Digest>(3), blob(4, 4096), Bytes{1, 8, 9}, 1.5},
+      CredentialIssued{credential()},
       KeyChanged{key_change()}};
   add_operator_messages(all);
   return all;

@@ -113,7 +113,7 @@ TEST_CASE("bad input: a job file is refused by the name of what is wrong with it
   const std::string good = job_toml({});
   check_fails(run_job(federation, "name = \"x\"\nrounds = = 3\n"), 2, {"bad.toml", "line 2"});
   check_fails(run_job(federation, "rouns = 3\n" + good), 2, {"rouns", "rounds"});
-  check_fails(run_job(federation, good + "[privacy]\nsecure_aggregation = true\n"), 4, {"privacy.secure_aggregation", "not built"});
+  check_fails(run_job(federation, good + "[privacy]\nsecure_aggregation = true\ncorrupt_fraction = 0.5\n"), 2, {"privacy.corrupt_fraction", "0.5"});
   check_fails(run_job(federation, good + "[privacy]\nepsilon = 3.0\n"), 4, {"privacy.epsilon"});
   check_fails(run_job(federation, job_toml({.round = "quorum = 1.5\n"})), 2, {"round.quorum", "1.5"});
   check_fails(run_job(federation, job_toml({.train = "learning_rate = -1\nlocal_epochs = 1\n"})), 2, {"train.learning_rate", "-1"});

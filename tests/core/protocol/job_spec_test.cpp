@@ -103,14 +103,75 @@ TEST_CASE("job: an unknown setting is refused with its line and the nearest one"
 }
 
 TEST_CASE("job: a feature that is not built is refused by name") {
-  const auto refused = parse_job(with("[privacy]\nsecure_aggregation = true"));
+  const auto refused = parse_job(with("[privacy]\nepsilon = 8.0"));
   REQUIRE_FALSE(refused.has_value());
   CHECK(refused.error().code == ErrorCode::kUnsupported);
-  CHECK(mentions(refused.error().message, "privacy.secure_aggregation"));
-  CHECK(mentions(error_of(with("[privacy]\nepsilon = 8.0")), "privacy.epsilon"));
+  CHECK(mentions(refused.error().message, "privacy.epsilon"));
   CHECK(mentions(error_of(with("[update]\ncompress = \"int8\"")), "update.compress"));
   CHECK(mentions(error_of(with("precision = \"bf16\"")), "train.precision"));
   CHECK(parse_job(with("precision = \"f32\"\n[privacy]\nsecure_aggregation = false\n[update]\ncompress = \"none\"")).has_value());
+}
+
+TEST_CASE("job: secure aggregation has its own least number of clients, and reads back") {
+  const auto job = parse_job(with("[privacy]\nsecure_aggregation = true\ncorrupt_fraction = 0.2\ndropout = 0.05\n"
+                                  "value_range = 2.0\nring_bits = 40\nexamples_max = 1000"));
+  REQUIRE(job.has_value());
+  CHECK(job->selection.min_clients == kSecureClientsMin);
+  CHECK(job->privacy == PrivacySpec{true, 0.2, 0.05, 2.0, 40, 1000});
+  CHECK(parse_job(to_toml(*job)).value() == *job);
+  CHECK(mentions(public_toml(*job), "secure_aggregation = true"));
+  const auto plain = parse_job(with("[privacy]\nsecure_aggregation = false"));
+  REQUIRE(plain.has_value());
+  CHECK(plain->selection.min_clients == 2);
+  CHECK_FALSE(plain->privacy.secure_aggregation);
+}
+
+TEST_CASE("job: what secure aggregation cannot run with is refused with the nearest possible job") {
+  const std::string on = "[privacy]\nsecure_aggregation = true\n";
+  const std::string few = error_of(with(on + "[selection]\nmin_clients = 3"));
+  CHECK(mentions(few, "selection.min_clients = 3"));
+  CHECK(mentions(few, "selection.min_clients = 4"));
+  CHECK(mentions(few, "privacy.secure_aggregation = false"));
+  const std::string robust = error_of(with(on + "[selection]\nmin_clients = 6\n[server]\ncombine = \"median\""));
+  CHECK(mentions(robust, "server.combine = \"median\""));
+  CHECK(mentions(robust, "privacy.secure_aggregation = false"));
+  const std::string kept = error_of("durability = \"attempt\"\n" + with(on));
+  CHECK(mentions(kept, "durability = \"attempt\""));
+  CHECK(mentions(kept, "durability = \"update\""));
+  CHECK(mentions(error_of(with(on + "corrupt_fraction = 0.31")), "privacy.corrupt_fraction = 0.31"));
+  CHECK(mentions(error_of(with(on + "dropout = -0.1")), "privacy.dropout"));
+  CHECK(mentions(error_of(with(on + "value_range = 0")), "privacy.value_range = 0"));
+  CHECK(mentions(error_of(with(on + "ring_bits = 63")), "privacy.ring_bits = 63"));
+  CHECK(mentions(error_of(with(on + "examples_max = 0")), "privacy.examples_max = 0"));
+  // (2^15 - 1) / 1,000 is 32 steps; 19 bits give 262, and 4.0 scaled by 64 takes 257.
+  const std::string coarse = error_of(with(on + "ring_bits = 16\n[selection]\nmin_clients = 1000"));
+  CHECK(mentions(coarse, "privacy.ring_bits = 16"));
+  CHECK(mentions(coarse, "set privacy.ring_bits = 19"));
+  CHECK(parse_job(with(on + "ring_bits = 19\n[selection]\nmin_clients = 1000")).has_value());
+}
+
+TEST_CASE("job: the scale of a secure sum is the largest that cannot wrap") {
+  for (const double range : {1e-6, 0.3, 4.0, 1e6})
+    for (const std::uint32_t bits : {16U, 32U, 62U})
+      for (const std::uint32_t members : {4U, 100U, 1000U}) {
+        const double scale = secure_scale(range, bits, members);
+        const double bound = static_cast<double>(((std::uint64_t{1} << (bits - 1)) - 1) / members);
+        CAPTURE(range);
+        CAPTURE(bits);
+        CAPTURE(members);
+        CHECK(scale > 0);
+        CHECK(range * scale + 1 <= bound);
+        CHECK(range * scale * 2 + 1 > bound);
+      }
+  CHECK(secure_scale(4, 32, 0) == 0);
+  CHECK(secure_scale(4, 16, 40'000) == 0);
+  JobSpec spec;
+  spec.privacy.value_range = 4;
+  CHECK(secure_range(spec) == 4);
+  spec.update.clip_norm = 0.5;
+  CHECK(secure_range(spec) == 0.5);
+  spec.update.clip_norm = 9;
+  CHECK(secure_range(spec) == 4);
 }
 
 TEST_CASE("job: wrong types and ranges name the setting and the bound") {

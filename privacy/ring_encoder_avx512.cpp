@@ -1,0 +1,12 @@
+// The inner loop compiled for avx512; see ring_encoder_kernels.h for why nothing else may be included.
+#include "privacy/ring_encoder_kernels.h"
+
+namespace covey::ring_encoder {
+namespace {
+#define COVEY_KERNELS_NAME "avx512"
+#include "privacy/ring_encoder_kernels.inc"
+}  // namespace
+
+const Kernels& avx512_kernels() { return kTable; }
+
+}  // namespace covey::ring_encoder
