@@ -70,6 +70,21 @@ TEST_CASE("serve limit: a blob may be had a few times, not for ever, and again i
   CHECK(limit.allows(peer, blob, at(601)));
 }
 
+TEST_CASE("serve limit: a blob that is withdrawn leaves no trace, and the others stay") {
+  ServeLimit limit;
+  for (int peer = 1; peer <= 5; ++peer)
+    for (int blob = 1; blob <= 3; ++blob)
+      limit.served(key_of<PeerKey>(static_cast<std::uint8_t>(peer)), key_of<Digest>(static_cast<std::uint8_t>(blob)), 0, 100);
+  limit.withdrawn(key_of<Digest>(2));
+  CHECK(limit.size() == 10);
+  limit.withdrawn(key_of<Digest>(2));
+  limit.withdrawn(key_of<Digest>(9));
+  CHECK(limit.size() == 10);
+  limit.withdrawn(key_of<Digest>(1));
+  limit.withdrawn(key_of<Digest>(3));
+  CHECK(limit.size() == 0);
+}
+
 TEST_CASE("serve limit: an honest download of any size is never held up") {
   ServeLimit limit;
   for (std::uint32_t index = 0; index < 4096; ++index) {  // 1 GiB
