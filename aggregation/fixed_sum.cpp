@@ -29,7 +29,7 @@ namespace {
 
 constexpr int kTermBits = 32;              // |round(x * 2^shift)| <= 2^32
 constexpr double kNormTolerance = 1 + 1e-5;  // a clipped update is rounded to f32
-constexpr std::size_t kBlock = 4096;       // elements checked, then added while they are in the L1 cache
+constexpr std::size_t kBlock = 1 << 16;    // elements added before it is looked whether one of them was bad
 
 const fixed_sum::Kernels& kernels() {
   static const fixed_sum::Kernels& best = *fixed_sum::usable_kernels().sets[0];
@@ -84,11 +84,12 @@ Added add_checked(std::span<std::int64_t> sum, std::span<const float> x, std::in
   double lanes[fixed_sum::kLanes] = {};
   for (std::size_t at = 0; at < x.size(); at += kBlock) {
     const std::span<const float> block = x.subspan(at, std::min(kBlock, x.size() - at));
-    if (!kernels().check(block.data(), block.size(), bits_of(scale.bound), lanes)) {
-      subtract(sum.first(at), x.first(at), weight, scale);
-      return {0, at + first_refused(block, scale.bound)};
-    }
-    kernels().add(sum.data() + at, block.data(), block.size(), factor, weight);
+    if (kernels().check_and_add(sum.data() + at, block.data(), block.size(), {bits_of(scale.bound), factor, weight}, lanes))
+      continue;
+    // What was made of a bad element is taken out by the same loop that made it.
+    kernels().check_and_add(sum.data() + at, block.data(), block.size(), {bits_of(scale.bound), factor, -weight}, lanes);
+    subtract(sum.first(at), x.first(at), weight, scale);
+    return {0, at + first_refused(block, scale.bound)};
   }
   return {total(lanes), std::nullopt};
 }

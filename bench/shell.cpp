@@ -4,6 +4,8 @@
 
 #include <array>
 #include <cstdio>
+#include <cstdlib>
+#include <string_view>
 
 namespace covey::bench {
 
@@ -17,6 +19,11 @@ Ran run(const std::string& command) {
   const int status = ::pclose(pipe);
   if (WIFEXITED(status)) ran.code = WEXITSTATUS(status);
   return ran;
+}
+
+bool slow_rows() {
+  const char* const asked = std::getenv("COVEY_FIGURES_SLOW");
+  return asked != nullptr && std::string_view(asked) != "" && std::string_view(asked) != "0";
 }
 
 }  // namespace covey::bench

@@ -11,4 +11,7 @@ struct Ran {
 
 Ran run(const std::string& command);
 
+// Whether rows that take many minutes are to run: COVEY_FIGURES_SLOW is set, and neither empty nor 0.
+bool slow_rows();
+
 }  // namespace covey::bench

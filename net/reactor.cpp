@@ -119,7 +119,10 @@ class ReactorLoop final : public Reactor {
     transfer_.publish(command);
     transport_->offer_blobs();
   }
-  void on(WithdrawBlob command) { transfer_.withdraw(command.blob); }
+  void on(WithdrawBlob command) {
+    transfer_.withdraw(command.blob);
+    serve_limit_.withdrawn(command.blob);
+  }
   void on(EraseBlob command);
   void on(StartWork command) {
     if (erasing_ != 0) return deferred_.push_back(std::move(command));

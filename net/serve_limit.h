@@ -23,14 +23,22 @@ class ServeLimit {
       since_ = now;
       served_.clear();
     }
-    const auto found = served_.find({peer, blob});
+    const auto found = served_.find({blob, peer});
     return found == served_.end() || found->second.bytes <= kTimes * found->second.extent + kBytesFree;
   }
   // After it was read: only what is really offered is counted, so nobody fills this table with names.
   void served(const PeerKey& peer, const Digest& blob, std::uint32_t index, std::uint64_t bytes) {
-    Served& entry = served_[{peer, blob}];
+    Served& entry = served_[{blob, peer}];
     entry.bytes += bytes;
     entry.extent = std::max(entry.extent, std::uint64_t{index} * kChunkBytes + bytes);
+  }
+  // It is offered to nobody any more. So the table holds what is offered, times the peers, and not every
+  // model of the window.
+  void withdrawn(const Digest& blob) {
+    const auto begin = served_.lower_bound({blob, PeerKey{}});
+    auto end = begin;
+    while (end != served_.end() && end->first.first == blob) ++end;
+    served_.erase(begin, end);
   }
   std::size_t size() const { return served_.size(); }
 
@@ -39,7 +47,7 @@ class ServeLimit {
     std::uint64_t bytes = 0;
     std::uint64_t extent = 0;
   };
-  std::map<std::pair<PeerKey, Digest>, Served> served_;
+  std::map<std::pair<Digest, PeerKey>, Served> served_;
   Instant since_;
 };
 

@@ -126,19 +126,19 @@ void Child::kill() {
   wait(30);
 }
 
-std::uint64_t Child::status_kib(const char* field) const {
+std::uint64_t Child::status_field(const char* field) const {
   std::ifstream status("/proc/" + std::to_string(pid_) + "/status");
   for (std::string word; status >> word;) {
     if (word != field) continue;
-    std::uint64_t kib = 0;
-    status >> kib;
-    return kib;
+    std::uint64_t value = 0;
+    status >> value;
+    return value;
   }
   return 0;
 }
 
-std::uint64_t Child::rss_bytes() const { return 1024 * status_kib("VmRSS:"); }
-std::uint64_t Child::peak_rss_bytes() const { return 1024 * status_kib("VmHWM:"); }
+std::uint64_t Child::rss_bytes() const { return 1024 * status_field("VmRSS:"); }
+std::uint64_t Child::peak_rss_bytes() const { return 1024 * status_field("VmHWM:"); }
 
 double Child::cpu_seconds() const {
   std::ifstream stat("/proc/" + std::to_string(pid_) + "/stat");
@@ -153,14 +153,31 @@ double Child::cpu_seconds() const {
   return (user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
 }
 
-std::size_t Child::open_files() const {
+namespace {
+
+// How many of the process's descriptors `counts`, which is given what each links to.
+template <class Counts>
+std::size_t count_files(pid_t process, Counts counts) {
   std::error_code code;
   std::size_t count = 0;
-  for (std::filesystem::directory_iterator at("/proc/" + std::to_string(pid_) + "/fd", code), end; at != end; at.increment(code)) {
+  for (std::filesystem::directory_iterator at("/proc/" + std::to_string(process) + "/fd", code), end; at != end; at.increment(code)) {
     if (code) break;
-    ++count;
+    count += counts(*at) ? 1 : 0;
   }
   return count;
+}
+
+}  // namespace
+
+std::size_t Child::open_files() const {
+  return count_files(pid_, [](const auto&) { return true; });
+}
+
+std::size_t Child::open_sockets() const {
+  return count_files(pid_, [](const auto& file) {
+    std::error_code closed;
+    return std::filesystem::read_symlink(file.path(), closed).string().starts_with("socket:");
+  });
 }
 
 }  // namespace covey::load

@@ -37,9 +37,11 @@ class Child {
   std::uint64_t peak_rss_bytes() const;
   double cpu_seconds() const;
   std::size_t open_files() const;
+  std::size_t open_sockets() const;  // among them
+  std::size_t threads() const { return status_field("Threads:"); }
 
  private:
-  std::uint64_t status_kib(const char* field) const;
+  std::uint64_t status_field(const char* field) const;
   pid_t pid_ = -1;
   std::optional<int> code_;
 };

@@ -13,6 +13,7 @@
 #include "coordinator/tables.h"
 #include "core/base/clock.h"
 #include "core/crypto/digest.h"
+#include "core/protocol/job_spec.h"
 #include "core/protocol/records.h"
 #include "core/service/identity.h"
 #include "core/service/text_file.h"
@@ -102,6 +103,18 @@ void Estate::serve(const ServeOptions& options) {
     if (!service_->alive() || now_seconds() > end) throw std::runtime_error("the service does not start: " + log());
     pause_seconds(0.01);
   }
+}
+
+JobId Estate::submit(const std::string& toml) {
+  const NodeKeys keys = must(load_keys(operator_folder(home())));
+  MemoryBlobs blobs;
+  const BlobRef job = must(blobs.put(bytes_of(to_toml(must(parse_job(toml))))));
+  const auto caller = must(make_caller({address_}, keys.curve, blobs));
+  caller->publish(job);
+  const Message reply = must(caller->call(OperatorRequest{1, SubmitJob{1, job}}, std::chrono::seconds(20)));
+  const auto& answer = std::get<OperatorReply>(reply).answer;
+  if (const auto* error = std::get_if<Error>(&answer)) throw std::runtime_error(error->message);
+  return std::get<Submitted>(answer).job;
 }
 
 OperatorAnswer Estate::ask(OperatorVerb verb) {

@@ -35,8 +35,9 @@ class Estate {
   // Starts the service and waits until it says so; throws where it does not.
   void serve(const ServeOptions& options = {});
   Child& service() { return *service_; }
-  // Asks as the operator. Throws where nothing is answered.
+  // Asks as the operator. Throw where nothing is answered.
   OperatorAnswer ask(OperatorVerb verb);
+  JobId submit(const std::string& toml);
 
  private:
   void enrol(std::size_t nodes);

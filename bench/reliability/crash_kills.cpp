@@ -4,6 +4,7 @@
 
 #include "bench/reliability/crash.h"
 #include "bench/reliability/rows.h"
+#include "bench/shell.h"
 
 namespace covey::bench {
 namespace {
@@ -15,6 +16,10 @@ std::string beside(const CrashRun& run) {
          " updates counted, " + whole(run.figure("ledger_records")) + " ledger records, " +
          whole(run.figure("runs_per_second")) + " runs/s, " + whole(run.seconds) + " s";
 }
+
+// Kills at each point: the goal, and what ends within three minutes on four cores.
+constexpr int kSeeds = 200, kSeedsQuick = 40;
+constexpr int kSeedsOnDisk = 10;
 
 std::vector<Figure> kills(const std::string& where, int seeds, Files files) {
   const CrashRun run = run_crash("kill --seeds " + std::to_string(seeds), files);
@@ -28,8 +33,13 @@ std::vector<Figure> kills(const std::string& where, int seeds, Files files) {
 }  // namespace
 
 std::vector<Figure> crash_kills() {
-  std::vector<Figure> all = kills("kills, files in memory", 200, Files::kMemory);
-  for (Figure& figure : kills("kills, files on disk", 10, Files::kDisk)) all.push_back(std::move(figure));
+  const bool slow = slow_rows();
+  const int seeds = slow ? kSeeds : kSeedsQuick;
+  std::vector<Figure> all = kills("kills, files in memory", seeds, Files::kMemory);
+  all.push_back(at_least("row 1: kills at each point, files in memory", seeds, "kills", kSeeds,
+                         slow ? "" : "few, to end within 3 minutes; all of them with COVEY_FIGURES_SLOW=1"));
+  for (Figure& figure : kills("kills, files on disk", kSeedsOnDisk, Files::kDisk))
+    all.push_back(std::move(figure));
   return all;
 }
 

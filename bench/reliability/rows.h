@@ -35,9 +35,6 @@ std::vector<Figure> net_revocation();       // row 25
 std::vector<Figure> net_downgrade();        // row 26
 std::vector<Figure> net_hijack();           // row 27
 std::vector<Figure> net_stopped_reader();   // row 29
-std::vector<Figure> fuzzers();       // row 12
-std::vector<Figure> sanitizers();    // rows 13, 14
-std::vector<Figure> supply_chain();  // row 32
 
 std::vector<Figure> ingest_updates();        // 64 updates of 10M f32: rate and memory
 std::vector<Figure> ingest_models_scaled();  // 6 clients, ten rounds, a tenth of GPT-2 Large

@@ -31,7 +31,7 @@ Figure bill_of_materials() {
 
 Figure two_builds() {
   const std::string name = "row 32: programs that differ between two builds";
-  if (std::getenv("COVEY_FIGURES_SLOW") == nullptr)
+  if (!slow_rows())
     return not_measured(name, "programs", Bound::kExactly, 0,
                         "it builds everything twice; set COVEY_FIGURES_SLOW=1, or run packaging/reproduce");
   const Ran ran = run(kSource + "/packaging/reproduce --jobs 2");

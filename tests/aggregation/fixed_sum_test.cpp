@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -103,12 +104,13 @@ TEST_CASE("fixed sum: what is not a number or too large is refused by its place,
   const SumScale scale = sum_scale({.clip_norm = 0, .value_max = 2});
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), kInfinity, -kInfinity, 2.0001F, -2.5F, 1e38F})
-    for (const std::size_t place : {std::size_t{0}, std::size_t{7}, std::size_t{4096}, std::size_t{9998}, std::size_t{9999}}) {
-      std::vector<float> update(10'000, 0.5F);
+    for (const std::size_t place : {std::size_t{0}, std::size_t{7}, std::size_t{4096}, std::size_t{65'535}, std::size_t{65'536},
+                                    std::size_t{69'998}, std::size_t{69'999}}) {
+      std::vector<float> update(70'000, 0.5F);
       update[place] = bad;
       std::vector<std::int64_t> sum(update.size(), 11);
       CHECK(add_checked(sum, update, 3, scale).refused == place);
-      CHECK(std::count(sum.begin(), sum.end(), 11) == 10'000);
+      CHECK(std::count(sum.begin(), sum.end(), 11) == 70'000);
       CHECK(check_values(update, scale).refused == place);
     }
   const std::vector<float> edge{2, -2, 0, -0.0F, std::numeric_limits<float>::denorm_min()};
@@ -134,6 +136,30 @@ TEST_CASE("fixed sum: every instruction set gives the bits of the generic loops"
     kernels.add(a.data(), values.data(), values.size(), 67108864.0, -12345);
     plain.add(b.data(), values.data(), values.size(), 67108864.0, -12345);
     CHECK(a == b);
+    double also[fixed_sum::kLanes] = {};
+    CHECK(kernels.check_and_add(a.data(), values.data(), values.size(), {bound, 67108864.0, 12345}, also));
+    CHECK(std::equal(also, also + fixed_sum::kLanes, theirs));
+    CHECK(std::count(a.begin(), a.end(), 5) == static_cast<std::ptrdiff_t>(a.size()));
+  }
+}
+
+TEST_CASE("fixed sum: every instruction set takes out again what it made of no numbers") {
+  const fixed_sum::Usable usable = fixed_sum::usable_kernels();
+  std::vector<float> values = normals(6, 4099, 3);
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (std::size_t i = 0; i < values.size(); i += 3)
+    values[i] = std::array{std::numeric_limits<float>::quiet_NaN(), std::bit_cast<float>(0x7f800001), -infinity,
+                           std::numeric_limits<float>::max(), std::bit_cast<float>(0xffc12345)}[i % 5];
+  for (std::size_t set = 0; set < usable.count; ++set) {
+    const fixed_sum::Kernels& kernels = *usable.sets[set];
+    CAPTURE(kernels.name);
+    double squares[fixed_sum::kLanes] = {};
+    std::vector<std::int64_t> sum(values.size(), -7);
+    const auto bound = std::bit_cast<std::int32_t>(64.0F);
+    CHECK_FALSE(kernels.check_and_add(sum.data(), values.data(), values.size(), {bound, 67108864.0, 1'000'000'007}, squares));
+    CHECK(std::count(sum.begin(), sum.end(), -7) < 100);
+    CHECK_FALSE(kernels.check_and_add(sum.data(), values.data(), values.size(), {bound, 67108864.0, -1'000'000'007}, squares));
+    CHECK(std::count(sum.begin(), sum.end(), -7) == static_cast<std::ptrdiff_t>(sum.size()));
   }
 }
 

@@ -29,8 +29,11 @@ TEST_CASE("send budget: one peer and all of them have a bound, and hearing a pee
   CHECK(budget.spend(2, 100));
   CHECK(budget.spend(3, 50));
   CHECK_FALSE(budget.spend(3, 10));  // 260 > 250 in all
+  CHECK(budget.exhausted(10));
+  CHECK(budget.charged() == std::vector<std::uint64_t>{1, 2, 3});
   budget.heard(1);
   CHECK(budget.outstanding() == 150);
+  CHECK_FALSE(budget.exhausted(100));
   CHECK(budget.spend(3, 10));
   budget.forget(2);
   budget.forget(2);
@@ -65,6 +68,21 @@ TEST_CASE("serve limit: a blob may be had a few times, not for ever, and again i
   CHECK_FALSE(limit.allows(peer, blob, at(599)));
   CHECK(limit.size() == 1);  // asking alone leaves no trace
   CHECK(limit.allows(peer, blob, at(601)));
+}
+
+TEST_CASE("serve limit: a blob that is withdrawn leaves no trace, and the others stay") {
+  ServeLimit limit;
+  for (int peer = 1; peer <= 5; ++peer)
+    for (int blob = 1; blob <= 3; ++blob)
+      limit.served(key_of<PeerKey>(static_cast<std::uint8_t>(peer)), key_of<Digest>(static_cast<std::uint8_t>(blob)), 0, 100);
+  limit.withdrawn(key_of<Digest>(2));
+  CHECK(limit.size() == 10);
+  limit.withdrawn(key_of<Digest>(2));
+  limit.withdrawn(key_of<Digest>(9));
+  CHECK(limit.size() == 10);
+  limit.withdrawn(key_of<Digest>(1));
+  limit.withdrawn(key_of<Digest>(3));
+  CHECK(limit.size() == 0);
 }
 
 TEST_CASE("serve limit: an honest download of any size is never held up") {
