@@ -18,9 +18,8 @@ namespace {
 constexpr std::size_t kMessagesAtOnce = 128;         // from one port, then the other's turn
 constexpr int kControlQueueMax = 64;                 // messages to one peer: 1 MiB
 constexpr int kBulkQueueMax = 2 * kChunkCreditsMax + 4;  // what two blobs may ask for at once: 5 MiB
-constexpr Duration kConnectionIdleMax = std::chrono::minutes(1);  // clients speak every 5 s; one that is cut is unheard
-constexpr Duration kSweep = std::chrono::seconds(10);
-constexpr Duration kRollCall = std::chrono::seconds(1);
+constexpr Duration kConnectionIdleMax = std::chrono::minutes(5);
+constexpr Duration kSweep = std::chrono::minutes(1);
 
 // Where one key is listened with: both ports' endpoints, as ZeroMQ names them.
 struct Served {
@@ -181,12 +180,8 @@ class ListenTransport final : public Transport {
   bool lives(std::uint64_t number) {
     const auto found = bulk_.connections.find(number);
     if (found == bulk_.connections.end() || found->second.heard + kLinkTimeout < clock_.now()) return false;
-    return reaches(found->second);
-  }
-
-  // Diallers ignore a greeting; ZeroMQ says whether there is anyone to send it to.
-  bool reaches(const Connection& bulk) {
-    return bulk_.socket.send({bulk.routing, encode_frame(BulkHello{})}) != ZmqSent::kUnreachable;
+    // Diallers ignore a greeting; ZeroMQ says whether there is anyone to send it to.
+    return bulk_.socket.send({found->second.routing, encode_frame(BulkHello{})}) != ZmqSent::kUnreachable;
   }
 
   std::optional<Incoming> drop(const std::string& who, const std::string& reason) {
@@ -210,25 +205,11 @@ class ListenTransport final : public Transport {
     return number;
   }
 
-  // Whoever vanished with something on the way is charged until he is missed. Where that leaves nothing for
-  // the others, each debtor is asked for.
-  void call_roll(Port& port) {
-    const Instant now = clock_.now();
-    if (&port != &bulk_ || now < next_roll_call_) return;
-    next_roll_call_ = now + kRollCall;
-    for (const std::uint64_t number : port.budget.charged()) {
-      if (reaches(port.connections.at(number))) continue;
-      port.connections.at(number).gone = true;
-      port.budget.forget(number);
-    }
-  }
-
   void send_on(Port& port, std::uint64_t number, const Message& message) {
     const auto found = port.connections.find(number);
     if (found == port.connections.end()) return;
     const PeerKey peer = found->second.peer;
     const Bytes frame = encode_frame(message);
-    if (port.budget.exhausted(frame.size())) call_roll(port);
     const bool affordable = port.budget.spend(number, frame.size());
     const ZmqSent sent = affordable ? port.socket.send({found->second.routing, frame}) : ZmqSent::kFull;
     if (sent == ZmqSent::kDone) return port.budget.sent(number, frame.size());
@@ -266,7 +247,6 @@ class ListenTransport final : public Transport {
   std::map<PeerKey, Served> served_;
   std::uint64_t connections_made_ = 0;
   Instant next_sweep_;
-  Instant next_roll_call_;
 };
 
 Result<ZmqSocket> bound(ZmqContext& context, const CurveKey& identity, const std::string& address,

@@ -5,7 +5,6 @@
 #pragma once
 #include <cstdint>
 #include <map>
-#include <vector>
 
 namespace covey {
 
@@ -45,13 +44,6 @@ class SendBudget {
     peers_.erase(found);
   }
   std::uint64_t outstanding() const { return total_; }
-  // All of them together cannot have so much more.
-  bool exhausted(std::uint64_t bytes) const { return total_ + bytes > limits_.bytes_max; }
-  std::vector<std::uint64_t> charged() const {
-    std::vector<std::uint64_t> connections;
-    for (const auto& [connection, peer] : peers_) connections.push_back(connection);
-    return connections;
-  }
 
  private:
   struct Peer {

@@ -421,22 +421,3 @@ TEST_CASE("reactor: a peer that asks for the same blob again and again is held b
   CHECK(got >= 16);
   CHECK(got <= 16 + 64 + 8);
 }
-
-TEST_CASE("reactor: peers that vanish with chunks on the way do not use up what the others may have") {
-  Listener first(echo_machine());
-  first.config.send_bytes_max = 4 << 20;  // three of them for chunks: 11
-  first.stop();
-  Listener coordinator(echo_machine(), first, {});
-  const BlobRef offered = coordinator.blobs.put(bytes_of_size(4 * kChunkBytes, 7)).value();
-  coordinator.command(PublishBlob{offered.id, std::nullopt});
-  for (int visitor = 0; visitor < 8; ++visitor) {
-    RawPeer hasty(coordinator, RawPeer::Port::kBulk);
-    bool got = false;
-    for (int tries = 0; tries < 30 && !got; ++tries) {
-      hasty.send(encode(ChunkWant{offered.id, {0, 1, 2, 3}}));
-      got = hasty.receive_within(500ms).size() >= kChunkBytes;
-    }
-    CAPTURE(visitor);
-    REQUIRE(got);
-  }
-}
