@@ -24,6 +24,7 @@ struct ListenConfig {
   std::uint16_t bulk_port = 7701;
   int io_threads = 2;                                       // ZeroMQ's; each takes a share of the connections
   std::uint64_t send_bytes_max = std::uint64_t{256} << 20;  // queued for all peers together; one peer: 5 MiB
+  Duration unread_max = std::chrono::seconds(20);           // what was sent to a peer may stay unread so long; then it is cut
 };
 // Client or operator: DEALER sockets that only dial out.
 struct DialConfig {
