@@ -112,6 +112,26 @@ TEST_CASE("serve limit: a blob may be had a few times, not for ever, and again i
   CHECK(limit.allows(peer, blob, at(601)));
 }
 
+TEST_CASE("serve limit: the pages of a blob's list are limited likewise") {
+  ServeLimit limit;
+  const auto peer = key_of<PeerKey>(1);
+  const auto blob = key_of<Digest>(2);
+  const auto pages = [&](std::uint32_t page, std::size_t hashes, double when) {
+    std::size_t count = 0;
+    for (; limit.allows_list(peer, blob, at(when)) && count < 10'000; ++count) limit.served_list(peer, blob, page, hashes);
+    return count;
+  };
+  CHECK(pages(0xffff'fff0, 0, 0) == ServeLimit::kPagesFree);  // beyond the end: nothing grows by it
+  CHECK(limit.allows(peer, blob, at(1)));  // chunks are counted apart
+  CHECK(limit.allows_list(key_of<PeerKey>(3), blob, at(1)));
+  CHECK(pages(0, 1, 601) == ServeLimit::kPagesFree + 4);
+  for (std::uint32_t page = 0; page < 64; ++page) {  // 64 GiB
+    REQUIRE(limit.allows_list(peer, key_of<Digest>(5), at(602)));
+    limit.served_list(peer, key_of<Digest>(5), page, 4096);
+  }
+  CHECK(limit.size() == 2);
+}
+
 TEST_CASE("serve limit: an honest download of any size is never held up") {
   ServeLimit limit;
   for (std::uint32_t index = 0; index < 4096; ++index) {  // 1 GiB

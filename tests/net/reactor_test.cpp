@@ -422,6 +422,22 @@ TEST_CASE("reactor: a peer that asks for the same blob again and again is held b
   CHECK(got <= 16 + 64 + 8);
 }
 
+TEST_CASE("reactor: a peer that asks for the same list again and again is held back") {
+  Listener coordinator(echo_machine());
+  const BlobRef offered = coordinator.blobs.put(bytes_of_size(4 * kChunkBytes, 6)).value();
+  coordinator.command(PublishBlob{offered.id, std::nullopt});
+  RawPeer greedy(coordinator, RawPeer::Port::kBulk);
+  for (int i = 0; i < 200; ++i) greedy.send(encode(ChunkListWant{offered, 0}));
+  coordinator.log.wait_for("chunks_withheld");
+  std::size_t got = 0;
+  while (!greedy.receive_within(500ms).empty()) ++got;
+  CHECK(got > 8);
+  CHECK(got <= 68);
+  RawPeer honest(coordinator, RawPeer::Port::kBulk);
+  honest.send(encode(ChunkListWant{offered, 0}));
+  CHECK(honest.receive().size() > 4 * 32);
+}
+
 TEST_CASE("reactor: members that ask and never read shut nobody out, and are cut") {
   ListenConfig config{"127.0.0.1", 0, 0};
   config.send_bytes_max = 16 << 20;  // 12 MiB for blobs, 3 of them for everybody's floor
