@@ -10,6 +10,7 @@
 #include <set>
 #include <thread>
 
+#include "core/base/thrown.h"
 #include "net/blob_io_pool.h"
 #include "net/blob_transfer.h"
 #include "net/dial_transport.h"
@@ -281,8 +282,10 @@ void ReactorLoop::on(EraseBlob command) {
   const bool resumed_later = transfer_.keeps(command.blob);  // of an unfinished value: what has come stays
   ++erasing_;
   io_.submit(command.blob, [this, mailbox = mailbox_, blob = command.blob, resumed_later] {
-    if (!resumed_later) parts_.blobs.drop_partial(blob);
-    const Result<void> outcome = parts_.blobs.erase(blob);
+    const Result<void> outcome = caught([&] {
+      if (!resumed_later) parts_.blobs.drop_partial(blob);
+      return parts_.blobs.erase(blob);
+    });
     mailbox->put([this, blob, outcome](BlobTransfer&, Instant) {
       if (!outcome) parts_.log.warning("erase_failed", {{"blob", short_hex(blob)}, {"reason", outcome.error().message}});
       erased();
