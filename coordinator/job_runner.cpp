@@ -209,14 +209,53 @@ void JobRunner::model_ready(const BlobFetched& event, Instant now) {
   open_round(now);
 }
 
+// ---- what nobody wants any more
+
+void JobRunner::let_go_work(Ticket& work) {
+  if (work == 0) return;
+  services_.out.now(CancelWork{work});
+  unwanted_work_.insert(std::exchange(work, 0));
+}
+
+void JobRunner::let_go_fetch(Ticket& manifest, std::optional<BlobRef> optimizer_state) {
+  if (manifest != 0) unwanted_models_[std::exchange(manifest, 0)] = std::move(optimizer_state);
+}
+
+bool JobRunner::let_go_done(const WorkDone& event) {
+  if (unwanted_work_.erase(event.ticket) == 0) return false;
+  const auto* aggregated = std::get_if<Aggregated>(&event.value);
+  const auto* ready = std::get_if<ModelReady>(&event.value);
+  COVEY_CHECK(aggregated != nullptr || ready != nullptr);
+  const Ticket fetch = services_.out.next_ticket();
+  unwanted_models_[fetch] = aggregated != nullptr ? aggregated->optimizer_state : std::nullopt;
+  services_.out.now(FetchBlob{fetch, PeerKey{}, aggregated != nullptr ? aggregated->model : ready->model});
+  return true;
+}
+
+// Held for a moment, so that its erasure goes the way of every other: not while someone else holds the same
+// values, nor while anyone makes a model, which may come to the same.
+bool JobRunner::let_go_fetched(const BlobFetched& event) {
+  const auto at = unwanted_models_.find(event.ticket);
+  if (at == unwanted_models_.end()) return false;
+  ModelRow model{event.blob, {}, at->second};
+  unwanted_models_.erase(at);
+  if (auto manifest = decode_manifest(event.content)) model.shards = std::move(manifest->shards);
+  hold_model(model);
+  drop_model(model);
+  if (!job_.models.empty()) return true;
+  services_.blobs.hold(job_.config.id);  // made along with the initial model
+  services_.blobs.drop(job_.config.id);
+  return true;
+}
+
 // ---- the end
 
 void JobRunner::drop_round(Batch& batch) {
   if (!round_) return;
   services_.load.turn_due = true;
   batch.erase(round_key(round_->key));
-  if (round_->work != 0) services_.out.now(CancelWork{round_->work});
-  if (round_->manifest != 0) services_.out.now(CancelFetch{round_->manifest});
+  let_go_work(round_->work);
+  let_go_fetch(round_->manifest, round_->aggregated.optimizer_state);
   if (sums()) services_.out.now(StartWork{services_.out.next_ticket(), DropSum{round_->key}});
   services_.out.now(CancelTimer{timer("deadline")});
   services_.out.now(CancelTimer{timer("return")});
@@ -228,9 +267,8 @@ void JobRunner::drop_round(Batch& batch) {
 }
 
 void JobRunner::end(JobState state, Instant now, const std::string& text, Batch batch, std::vector<AuditEntry> acts) {
-  if (init_ != 0) services_.out.now(CancelWork{init_});
-  if (init_manifest_ != 0) services_.out.now(CancelFetch{init_manifest_});
-  init_ = init_manifest_ = 0;
+  let_go_work(init_);
+  let_go_fetch(init_manifest_, std::nullopt);
   services_.blobs.made(job_.id);
   drop_round(batch);
   services_.out.now(CancelTimer{timer("deadline")});
@@ -313,6 +351,7 @@ bool JobRunner::timer_fired(const std::string& name, Instant now) {
 }
 
 bool JobRunner::blob_fetched(const BlobFetched& event, Instant now) {
+  if (let_go_fetched(event)) return true;
   if (event.ticket == init_manifest_) {
     init_manifest_ = 0;
     model_ready(event, now);
@@ -335,6 +374,7 @@ bool JobRunner::blob_fetched(const BlobFetched& event, Instant now) {
 }
 
 bool JobRunner::blob_failed(const BlobFailed& event, Instant now) {
+  if (unwanted_models_.erase(event.ticket) != 0) return true;
   if (event.ticket == init_manifest_ || (round_ && event.ticket == round_->manifest)) {
     end(JobState::kFailed, now, "the model's manifest is gone: " + event.error.message);
     return true;
@@ -363,6 +403,7 @@ void JobRunner::update_failed(const PeerKey& peer, Member& member, const Error& 
 }
 
 bool JobRunner::work_done(const WorkDone& event, Instant now) {
+  if (let_go_done(event)) return true;
   if (event.ticket == init_) {
     init_ = 0;
     init_manifest_ = services_.out.next_ticket();
@@ -382,6 +423,7 @@ bool JobRunner::work_done(const WorkDone& event, Instant now) {
 }
 
 bool JobRunner::work_failed(const WorkFailed& event, Instant now) {
+  if (unwanted_work_.erase(event.ticket) != 0) return true;
   if (event.ticket == init_) {
     model_failed(event.error, now);
     return true;

@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "coordinator/blob_keeper.h"
@@ -120,6 +121,11 @@ class JobRunner {
   void end(JobState state, Instant now, const std::string& text, Batch batch = {}, std::vector<AuditEntry> acts = {});
   AuditEntry act(AuditKind kind, Instant now) const;  // of the round in progress, else of the job
   void drop_round(Batch& batch);         // its rows, blobs, work and timers
+  // A model that is made, or about to be, and not wanted any more: its blobs are erased when they are known.
+  void let_go_work(Ticket& work);
+  void let_go_fetch(Ticket& manifest, std::optional<BlobRef> optimizer_state);
+  bool let_go_fetched(const BlobFetched& event);
+  bool let_go_done(const WorkDone& event);
   std::string timer(const char* what) const;
 
   // job_turns.cpp
@@ -179,6 +185,8 @@ class JobRunner {
   std::optional<Round> round_;
   Ticket init_ = 0;                      // InitModel
   Ticket init_manifest_ = 0;
+  std::set<Ticket> unwanted_work_;       // that was cancelled and may end all the same
+  std::map<Ticket, std::optional<BlobRef>> unwanted_models_;  // fetches of their manifests; their optimizer states
   std::uint32_t init_failures_ = 0;      // for lack of memory, since this start
   bool paused_ = false;
   bool waiting_ = false;

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "core/base/thrown.h"
 #include "core/crypto/digest.h"
 
 namespace covey {
@@ -49,16 +50,30 @@ std::uint64_t BlobTransfer::Pull::content_bytes_max() const {
 }
 
 // ---- work on the store
+// A store that throws has failed; it ends no thread.
 template <class Run, class Then>
 void BlobTransfer::io(const Digest& blob, Run run, Then then) {
   io_.push_back({blob, [run = std::move(run), then = std::move(then)](BlobStore& blobs) mutable -> BlobIo::Continue {
-                   return [then, result = run(blobs)](BlobTransfer& self, Instant now) { then(self, result, now); };
+                   const auto tried = [&]() -> decltype(run(blobs)) {
+                     try {
+                       return run(blobs);
+                     } catch (...) {
+                       if constexpr (std::is_same_v<decltype(run(blobs)), Local>)
+                         return Local{true, error_of_exception(), {}};
+                       else
+                         return unexpected(error_of_exception());
+                     }
+                   };
+                   return [then, result = tried()](BlobTransfer& self, Instant now) { then(self, result, now); };
                  }});
 }
 
 void BlobTransfer::drop(const Digest& blob) {
   io_.push_back({blob, [blob](BlobStore& blobs) -> BlobIo::Continue {
-                   blobs.drop_partial(blob);
+                   (void)caught([&]() -> Result<void> {  // what stays of it goes with the next start
+                     blobs.drop_partial(blob);
+                     return {};
+                   });
                    return [](BlobTransfer&, Instant) {};
                  }});
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <string>
 
+#include "core/base/thrown.h"
 #include "net/blob_transfer.h"
 
 namespace covey {
@@ -40,7 +41,7 @@ BlobTransfer::Published* BlobTransfer::offered(const Digest& blob, PeerKey to) {
 void BlobTransfer::serve(PeerKey from, const ChunkListWant& message, Step& step) {
   const Digest& blob = message.blob.id;
   if (offered(blob, from) == nullptr) return step.outgoing.push_back(not_offered(from, blob));
-  const Result<std::vector<Digest>> hashes = blobs_.chunk_hashes(blob);
+  const Result<std::vector<Digest>> hashes = caught([&] { return blobs_.chunk_hashes(blob); });
   if (!hashes) return step.outgoing.push_back(unreadable(from, blob));
   const std::size_t begin = std::min(message.page * kChunkHashesPerPage, hashes->size());
   const std::size_t end = std::min(begin + kChunkHashesPerPage, hashes->size());
@@ -52,7 +53,7 @@ void BlobTransfer::serve(PeerKey from, const ChunkWant& message, Step& step) {
   Published* published = offered(message.blob, from);
   if (published == nullptr) return step.outgoing.push_back(not_offered(from, message.blob));
   if (!published->size) {
-    const Result<std::uint64_t> size = blobs_.size(message.blob);
+    const Result<std::uint64_t> size = caught([&] { return blobs_.size(message.blob); });
     if (!size) return step.outgoing.push_back(unreadable(from, message.blob));
     published->size = *size;
   }
@@ -61,7 +62,7 @@ void BlobTransfer::serve(PeerKey from, const ChunkWant& message, Step& step) {
     if (offset >= *published->size) continue;  // asked for what no chunk list names
     const auto length =
         static_cast<std::size_t>(std::min<std::uint64_t>(kChunkBytes, *published->size - offset));
-    Result<Bytes> bytes = blobs_.read(message.blob, offset, length);
+    Result<Bytes> bytes = caught([&] { return blobs_.read(message.blob, offset, length); });
     if (!bytes) return step.outgoing.push_back(unreadable(from, message.blob));
     step.outgoing.push_back({from, Chunk{message.blob, index, *std::move(bytes)}});
   }

@@ -18,8 +18,10 @@ namespace {
 constexpr std::size_t kMessagesAtOnce = 128;         // from one port, then the other's turn
 constexpr int kControlQueueMax = 64;                 // messages to one peer: 1 MiB
 constexpr int kBulkQueueMax = 2 * kChunkCreditsMax + 4;  // what two blobs may ask for at once: 5 MiB
+constexpr std::uint64_t kFloorFrames = 2;            // that anyone may have on the way while others do not read
 constexpr Duration kConnectionIdleMax = std::chrono::minutes(5);
 constexpr Duration kSweep = std::chrono::minutes(1);
+constexpr Duration kProbe = std::chrono::seconds(1);  // of connections that may hold what they should have read
 
 // Where one key is listened with: both ports' endpoints, as ZeroMQ names them.
 struct Served {
@@ -36,7 +38,8 @@ struct Connection {
 };
 
 constexpr SendBudget::Limits limits_of_peer(std::size_t frame_bytes_max, int queue_max, std::uint64_t in_all) {
-  return {frame_bytes_max * static_cast<std::uint64_t>(queue_max), in_all};
+  const std::uint64_t reserve = in_all / 4;
+  return {frame_bytes_max * static_cast<std::uint64_t>(queue_max), in_all - reserve, kFloorFrames * frame_bytes_max, reserve};
 }
 
 // One port: its socket and who is connected to it. Their numbers are never used twice.
@@ -75,6 +78,7 @@ class ListenTransport final : public Transport {
         bulk_(std::move(bulk), limits_of_peer(kBulkFrameBytesMax, kBulkQueueMax, config.send_bytes_max / 4 * 3)),
         control_port_(port_of(control_.socket.last_endpoint())),
         bulk_port_(port_of(bulk_.socket.last_endpoint())),
+        unread_max_(config.unread_max),
         clock_(clock),
         events_(log),
         log_(log, clock),
@@ -114,6 +118,11 @@ class ListenTransport final : public Transport {
   Result<void> serve_key(const KeyPlace& place) override;
   void drop_key(const PeerKey& key) override;
   void tick(Instant now) override {
+    if (now >= next_probe_) {
+      next_probe_ = now + kProbe;
+      probe(control_, Ping{}, now);
+      probe(bulk_, BulkHello{}, now);
+    }
     if (now < next_sweep_) return;
     next_sweep_ = now + kSweep;
     sweep(control_, now);
@@ -121,7 +130,10 @@ class ListenTransport final : public Transport {
     std::erase_if(bulk_routes_,
                   [&](const auto& route) { return bulk_.connections.count(route.second) == 0; });
   }
-  Instant next_tick() const override { return next_sweep_; }
+  Instant next_tick() const override {
+    const bool charged = control_.budget.outstanding() + bulk_.budget.outstanding() > 0;
+    return charged ? std::min(next_sweep_, next_probe_) : next_sweep_;
+  }
   std::uint16_t control_port() const override { return control_port_; }
   std::uint16_t bulk_port() const override { return bulk_port_; }
   void close(Duration linger) override {
@@ -224,6 +236,23 @@ class ListenTransport final : public Transport {
                   {"reason", sent == ZmqSent::kFull ? "the peer does not read" : "the peer has left"}});
   }
 
+  // Who has not been heard for so long, or was full, is tried: whoever is gone by now (TCP cuts those that do
+  // not read) holds nothing any more, and what was sent to one that lives and has room was read. Diallers
+  // ignore a greeting, and answer a ping.
+  void probe(Port& port, const Message& message, Instant now) {
+    for (const auto& [number, full] : port.budget.charged()) {
+      Connection& connection = port.connections.at(number);
+      if (!full && connection.heard + unread_max_ >= now) continue;
+      const Bytes frame = encode_frame(message);
+      const ZmqSent sent = port.socket.send({connection.routing, frame});
+      if (sent == ZmqSent::kFull) port.budget.full(number);
+      if (sent == ZmqSent::kDone && full) port.budget.sent(number, frame.size());
+      if (sent == ZmqSent::kFull || (sent == ZmqSent::kDone && full)) continue;
+      connection.gone = sent == ZmqSent::kUnreachable;
+      port.budget.forget(number);
+    }
+  }
+
   void sweep(Port& port, Instant now) {
     std::vector<std::uint64_t> idle;
     for (const auto& [number, connection] : port.connections)
@@ -240,6 +269,7 @@ class ListenTransport final : public Transport {
   Port bulk_;
   std::uint16_t control_port_;
   std::uint16_t bulk_port_;
+  Duration unread_max_;
   Clock& clock_;
   Log& events_;
   LimitedLog log_;
@@ -247,16 +277,19 @@ class ListenTransport final : public Transport {
   std::map<PeerKey, Served> served_;
   std::uint64_t connections_made_ = 0;
   Instant next_sweep_;
+  Instant next_probe_ = next_sweep_ - kSweep + kProbe;
 };
 
 Result<ZmqSocket> bound(ZmqContext& context, const CurveKey& identity, const std::string& address,
-                        std::uint16_t port, std::size_t frame_bytes_max, int queue_messages_max) {
+                        std::uint16_t port, std::size_t frame_bytes_max, int queue_messages_max, Duration unread_max) {
   COVEY_TRY(const std::string endpoint, tcp_endpoint(address, port == 0 ? "*" : std::to_string(port)));
   COVEY_TRY(ZmqSocket socket, ZmqSocket::open(context, ZMQ_ROUTER));
   ZapDoor::guard(socket, identity);
   set_network_options(socket, frame_bytes_max, queue_messages_max);
   socket.set(ZMQ_ROUTER_MANDATORY, 1);
   socket.set(ZMQ_ROUTER_HANDOVER, 0);
+  // ZeroMQ's heartbeats do not see a peer that speaks and never reads; TCP does.
+  socket.set(ZMQ_TCP_MAXRT, static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(unread_max).count()));
   socket.set(ZMQ_IPV6, address.find(':') != std::string::npos ? 1 : 0);
   COVEY_TRY_VOID(socket.bind(endpoint));
   return socket;
@@ -320,9 +353,9 @@ Result<std::unique_ptr<Transport>> listen_transport(const ListenConfig& config, 
   auto context = std::make_unique<ZmqContext>(config.io_threads);
   COVEY_TRY(auto door, ZapDoor::open(*context));
   COVEY_TRY(ZmqSocket control, bound(*context, identity, config.address, config.control_port,
-                                     kControlFrameBytesMax, kControlQueueMax));
+                                     kControlFrameBytesMax, kControlQueueMax, config.unread_max));
   COVEY_TRY(ZmqSocket bulk,
-            bound(*context, identity, config.address, config.bulk_port, kBulkFrameBytesMax, kBulkQueueMax));
+            bound(*context, identity, config.address, config.bulk_port, kBulkFrameBytesMax, kBulkQueueMax, config.unread_max));
   for (const ZmqSocket* socket : {&control, &bulk})
     COVEY_TRY_VOID(door->prove_shut(*context, own_endpoint(config, port_of(socket->last_endpoint())), identity.public_key()));
   auto transport = std::make_unique<ListenTransport>(config, identity.public_key(), std::move(context), std::move(door),

@@ -10,6 +10,7 @@
 #include <set>
 #include <thread>
 
+#include "core/base/thrown.h"
 #include "net/blob_io_pool.h"
 #include "net/blob_transfer.h"
 #include "net/dial_transport.h"
@@ -258,11 +259,16 @@ std::optional<Event> ReactorLoop::next_timer(Instant now) {
 void ReactorLoop::carry_bulk(Incoming incoming) {
   const Instant now = parts_.clock.now();
   const auto* want = std::get_if<ChunkWant>(&incoming.message);
-  if (want != nullptr && !serve_limit_.allows(incoming.from.peer, want->blob, now))
+  const auto* list = std::get_if<ChunkListWant>(&incoming.message);
+  const PeerKey peer = incoming.from.peer;
+  const bool again = (want != nullptr && !serve_limit_.allows(peer, want->blob, now)) ||
+                     (list != nullptr && !serve_limit_.allows_list(peer, list->blob.id, now));
+  if (again)
     return limited_.warning("chunks_withheld",
-                            {{"peer", short_hex(incoming.from.peer)},
-                             {"blob", short_hex(want->blob)},
-                             {"reason", "it had this blob several times over; it may ask again in some minutes"}});
+                            {{"peer", short_hex(peer)},
+                             {"blob", short_hex(want != nullptr ? want->blob : list->blob.id)},
+                             {"reason", std::string("it had this blob") + (list != nullptr ? "'s list" : "") +
+                                            " several times over; it may ask again in some minutes"}});
   carry(transfer_.receive(incoming.from.peer, std::move(incoming.message), now));
 }
 
@@ -270,6 +276,8 @@ void ReactorLoop::carry(BlobTransfer::Step step) {
   for (const auto& outgoing : step.outgoing) {
     if (const auto* chunk = std::get_if<Chunk>(&outgoing.message))
       serve_limit_.served(outgoing.to, chunk->blob, chunk->index, chunk->bytes.size());
+    if (const auto* list = std::get_if<ChunkList>(&outgoing.message))
+      serve_limit_.served_list(outgoing.to, list->blob, list->page, list->hashes.size());
     transport_->send_bulk(outgoing.to, outgoing.message);
   }
   for (Event& event : step.events) pending_.push_back(std::move(event));
@@ -283,8 +291,10 @@ void ReactorLoop::on(EraseBlob command) {
   const bool resumed_later = transfer_.keeps(command.blob);  // of an unfinished value: what has come stays
   ++erasing_;
   io_.submit(command.blob, [this, mailbox = mailbox_, blob = command.blob, resumed_later] {
-    if (!resumed_later) parts_.blobs.drop_partial(blob);
-    const Result<void> outcome = parts_.blobs.erase(blob);
+    const Result<void> outcome = caught([&] {
+      if (!resumed_later) parts_.blobs.drop_partial(blob);
+      return parts_.blobs.erase(blob);
+    });
     mailbox->put([this, blob, outcome](BlobTransfer&, Instant) {
       if (!outcome) parts_.log.warning("erase_failed", {{"blob", short_hex(blob)}, {"reason", outcome.error().message}});
       erased();

@@ -27,6 +27,7 @@ struct ListenConfig {
   // While the key changes: the second key, served from the start, and where the secrets of such keys are.
   std::optional<KeyPlace> also = {};
   std::function<Result<CurveKey>(const PeerKey& key)> key_of = {};
+  Duration unread_max = std::chrono::seconds(20);           // what was sent to a peer may stay unread so long; then it is cut
 };
 // Client or operator: DEALER sockets that only dial out.
 struct DialConfig {

@@ -1,5 +1,6 @@
 #include "core/base/worker_pool.h"
 
+#include <exception>
 #include <memory>
 #include <system_error>
 #include <utility>
@@ -52,13 +53,20 @@ void WorkerPool::share(std::size_t count, const std::function<void(std::size_t)>
     std::condition_variable ended;
     std::size_t next = 0;
     std::size_t done = 0;
+    std::exception_ptr thrown;  // by the first part that threw
     void take_parts() {
       std::unique_lock lock(mutex);
       while (next < count) {
         const std::size_t index = next++;
         lock.unlock();
-        part(index);
+        std::exception_ptr failure;
+        try {
+          part(index);
+        } catch (...) {
+          failure = std::current_exception();
+        }
         lock.lock();
+        if (failure && !thrown) thrown = std::move(failure);
         if (++done == count) ended.notify_all();
       }
     }
@@ -68,6 +76,7 @@ void WorkerPool::share(std::size_t count, const std::function<void(std::size_t)>
   shared->take_parts();
   std::unique_lock lock(shared->mutex);
   shared->ended.wait(lock, [&] { return shared->done == count; });
+  if (shared->thrown) std::rethrow_exception(shared->thrown);
 }
 
 void WorkerPool::work() {

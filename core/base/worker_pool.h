@@ -20,7 +20,7 @@ class WorkerPool {
   void submit(std::function<void()> task);  // a task must not throw
   void wait_idle();                         // until nothing is queued or running
   // part(0) ... part(count - 1) on the calling thread and on those of the pool that are free; returns
-  // when all are done. Waits for nothing that has not begun, so tasks of this pool may call it.
+  // when all are done, and throws what the first of them threw. Waits for nothing that has not begun, so tasks of this pool may call it.
   void share(std::size_t count, const std::function<void(std::size_t)>& part);
   std::size_t size() const { return threads_.size(); }
 

@@ -1,22 +1,10 @@
 #include "core/service/pooled_executor.h"
 
-#include <exception>
-
 #include "core/base/fault_point.h"
+#include "core/base/thrown.h"
 
 namespace covey {
 namespace {
-
-// Libraries throw (out of memory first of all); a machine hears of it as failed work.
-Result<WorkValue> guarded(const WorkFunction& function, const Work& work, const std::atomic<bool>& cancelled) {
-  try {
-    return function(work, cancelled);
-  } catch (const std::bad_alloc&) {
-    return unexpected(ErrorCode::kResourceExhausted, "out of memory; use a smaller model or batch");
-  } catch (const std::exception& failure) {
-    return unexpected(ErrorCode::kInternal, failure.what());
-  }
-}
 
 JobId job_of(const Work& work) {
   if (const auto* check = std::get_if<CheckUpdate>(&work); check != nullptr) return check->job;
@@ -41,7 +29,7 @@ PooledExecutor::~PooledExecutor() {
 void PooledExecutor::persist(Persist command, Completion done) {
   writer_.submit([this, command = std::move(command), done = std::move(done)] {
     fault_point("executor.persist.begin");
-    if (const auto written = store_.write(command.batch); written) {
+    if (const auto written = caught([&] { return store_.write(command.batch); }); written) {
       fault_point("executor.persist.written");
       done(Persisted{command.ticket});
       fault_point("executor.persist.told");
@@ -61,7 +49,8 @@ void PooledExecutor::start(StartWork command, Completion done) {
       forget(command.ticket);
       return done(WorkFailed{command.ticket, Error{ErrorCode::kUnavailable, "cancelled"}});
     }
-    auto result = guarded(function_, command.work, *flag);
+    // Libraries throw (out of memory first of all); a machine hears of it as failed work.
+    auto result = caught([&] { return function_(command.work, *flag); });
     fault_point("executor.work.computed");
     forget(command.ticket);
     if (result) {

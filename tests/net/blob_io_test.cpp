@@ -3,8 +3,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <deque>
 #include <map>
+#include <mutex>
+#include <new>
+#include <system_error>
 
 #include "core/base/random.h"
 #include "core/store/blobs.h"
@@ -136,6 +140,107 @@ TEST_CASE("blob io: an unfinished fetch is readable and not whole; a durable one
   CHECK(s.events.size() == 2);
   CHECK(s.asked == asked);
   CHECK(s.theirs.has(s.blob.id));
+}
+
+namespace {
+
+// A store that throws in one of its calls, as one whose memory or disk ran out.
+class ThrowingBlobs final : public BlobStore {
+ public:
+  enum class In { kNothing, kHas, kBegin, kWrite, kFinish, kRead, kHashes };
+  ThrowingBlobs(In in, bool disk) : in_(in), disk_(disk) {}
+  Result<BlobRef> put(ByteSpan value) override { return inner_.put(value); }
+  bool has(const Digest& id) override { return maybe(In::kHas), inner_.has(id); }
+  Result<Bytes> get(const Digest& id) override { return inner_.get(id); }
+  Result<std::uint64_t> size(const Digest& id) override { return inner_.size(id); }
+  Result<Bytes> read(const Digest& id, std::uint64_t offset, std::size_t length) override {
+    return maybe(In::kRead), inner_.read(id, offset, length);
+  }
+  Result<void> read_written(const Digest& id, std::uint64_t offset, std::span<std::uint8_t> out) override {
+    return inner_.read_written(id, offset, out);
+  }
+  Result<std::vector<Digest>> chunk_hashes(const Digest& id) override { return maybe(In::kHashes), inner_.chunk_hashes(id); }
+  Result<std::vector<bool>> begin_partial(const BlobRef& blob, const std::vector<Digest>& hashes) override {
+    return maybe(In::kBegin), inner_.begin_partial(blob, hashes);
+  }
+  Result<void> write_chunk(const Digest& id, std::size_t index, ByteSpan chunk) override {
+    return maybe(In::kWrite), inner_.write_chunk(id, index, chunk);
+  }
+  Result<void> finish_partial(const Digest& id) override { return maybe(In::kFinish), inner_.finish_partial(id); }
+  void drop_partial(const Digest& id) override { maybe(In::kWrite), inner_.drop_partial(id); }
+  Result<void> erase(const Digest& id) override { return inner_.erase(id); }
+  Result<std::vector<Digest>> list() override { return inner_.list(); }
+
+ private:
+  void maybe(In here) const {
+    if (here == in_ && disk_) throw std::system_error(std::make_error_code(std::errc::no_space_on_device));
+    if (here == in_) throw std::bad_alloc();
+  }
+  MemoryBlobs inner_;
+  In in_;
+  bool disk_;
+};
+
+}  // namespace
+
+TEST_CASE("blob io: a store that throws fails the fetch, on the pool's threads too") {
+  using In = ThrowingBlobs::In;
+  for (const auto& [in, disk] : {std::pair{In::kHas, false}, {In::kBegin, false}, {In::kWrite, false}, {In::kFinish, true}, {In::kWrite, true}}) {
+    CAPTURE(static_cast<int>(in));
+    ThrowingBlobs theirs(in, disk);
+    MemoryBlobs ours;
+    const BlobRef blob = ours.put(content_of(3 * kChunkBytes)).value();
+    BlobTransfer alice(ours, {}), bob(theirs, {.io_by = BlobIoBy::kDriver});
+    alice.publish({blob.id, std::nullopt});
+    std::mutex mutex;
+    std::condition_variable came;
+    std::deque<BlobIo::Continue> done;
+    std::vector<Event> events;
+    std::size_t under_way = 0;
+    BlobIoPool pool(2);
+    const std::function<void(BlobTransfer::Step)> take = [&](BlobTransfer::Step step) {
+      for (auto& event : step.events) events.push_back(std::move(event));
+      for (auto& io : bob.take_io()) {
+        ++under_way;
+        pool.submit(io.blob, [&, run = std::move(io.run)] {
+          auto next = run(theirs);
+          const std::lock_guard lock(mutex);
+          done.push_back(std::move(next));
+          came.notify_one();
+        });
+      }
+      for (auto& outgoing : step.outgoing)
+        for (const auto& answer : alice.receive(kBob, std::move(outgoing.message), kStart).outgoing)
+          take(bob.receive(kAlice, answer.message, kStart));
+    };
+    take(bob.fetch({1, kAlice, blob}, kStart));
+    while (under_way > 0) {
+      std::unique_lock lock(mutex);
+      REQUIRE(came.wait_for(lock, 20s, [&] { return !done.empty(); }));
+      const BlobIo::Continue next = std::move(done.front());
+      done.pop_front();
+      lock.unlock();
+      --under_way;
+      take(bob.proceed(next, kStart));
+    }
+    REQUIRE(events.size() == 1);
+    const auto* failed = std::get_if<BlobFailed>(&events[0]);
+    REQUIRE(failed != nullptr);
+    CHECK(failed->error.code == (disk ? ErrorCode::kDiskFull : ErrorCode::kResourceExhausted));
+  }
+}
+
+TEST_CASE("blob io: a store that throws when it is read from refuses the peer") {
+  for (const auto in : {ThrowingBlobs::In::kRead, ThrowingBlobs::In::kHashes}) {
+    ThrowingBlobs ours(in, false);
+    const BlobRef blob = ours.put(content_of(kChunkBytes)).value();
+    BlobTransfer alice(ours, {});
+    alice.publish({blob.id, std::nullopt});
+    const auto answers = in == ThrowingBlobs::In::kRead ? alice.receive(kBob, ChunkWant{blob.id, {0}}, kStart)
+                                                        : alice.receive(kBob, ChunkListWant{blob, 0}, kStart);
+    REQUIRE(answers.outgoing.size() == 1);
+    CHECK(std::holds_alternative<BlobRefused>(answers.outgoing[0].message));
+  }
 }
 
 TEST_CASE("blob io pool: one blob's work keeps its order, and several blobs take turns") {

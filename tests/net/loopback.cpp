@@ -198,6 +198,11 @@ void Side::fail_now(const std::string& what) {
 
 Listener::Listener(Handler handler) : Side(std::move(handler)) { open(); }
 
+Listener::Listener(Handler handler, ListenConfig settings) : Side(std::move(handler)), config(std::move(settings)) {
+  config.control_port = config.bulk_port = 0;
+  open();
+}
+
 Listener::Listener(Handler handler, Listener& stopped, Commands first) : Side(std::move(handler)) {
   config = stopped.config;
   identity = CurveKey::from_secret(stopped.identity.secret().clone());
@@ -238,6 +243,8 @@ void Dialer::start() {
 }
 
 // ---- raw peer
+constexpr int kSmallBuffer = 16 * 1024;
+
 struct RawPeer::Socket {
   void* context = zmq_ctx_new();
   void* socket = zmq_socket(context, ZMQ_DEALER);
@@ -248,7 +255,7 @@ struct RawPeer::Socket {
   }
 };
 
-RawPeer::RawPeer(Listener& coordinator, const std::string& routing_id, Port port) : socket_(std::make_unique<Socket>()) {
+RawPeer::RawPeer(Listener& coordinator, const std::string& routing_id, Port port, int queue_max) : socket_(std::make_unique<Socket>()) {
   const auto set = [&](int option, const void* value, std::size_t size) {
     REQUIRE(zmq_setsockopt(socket_->socket, option, value, size) == 0);
   };
@@ -256,6 +263,10 @@ RawPeer::RawPeer(Listener& coordinator, const std::string& routing_id, Port port
   const PeerKey server = coordinator.key();
   const PeerKey own = socket_->identity.public_key();
   set(ZMQ_LINGER, &none, sizeof none);
+  if (queue_max > 0) {
+    set(ZMQ_RCVHWM, &queue_max, sizeof queue_max);
+    set(ZMQ_RCVBUF, &kSmallBuffer, sizeof kSmallBuffer);
+  }
   set(ZMQ_CURVE_SERVERKEY, server.bytes.data(), 32);
   set(ZMQ_CURVE_PUBLICKEY, own.bytes.data(), 32);
   set(ZMQ_CURVE_SECRETKEY, socket_->identity.secret().expose().data(), 32);
@@ -266,6 +277,7 @@ RawPeer::RawPeer(Listener& coordinator, const std::string& routing_id, Port port
 }
 
 RawPeer::~RawPeer() = default;
+RawPeer::RawPeer(RawPeer&&) noexcept = default;
 
 void RawPeer::send(const Bytes& frame) {
   REQUIRE(zmq_send(socket_->socket, frame.data(), frame.size(), 0) == static_cast<int>(frame.size()));

@@ -144,6 +144,7 @@ class Side {
 class Listener : public Side {
  public:
   explicit Listener(Handler handler);
+  Listener(Handler handler, ListenConfig settings);  // its ports do not count
   // At the ports and with the key of one that was stopped; `first` are carried out at its start.
   Listener(Handler handler, Listener& stopped, Commands first);
   void stop();
@@ -171,8 +172,11 @@ class Dialer : public Side {
 class RawPeer {
  public:
   enum class Port { kControl, kBulk };
-  explicit RawPeer(Listener& coordinator, const std::string& routing_id = "", Port port = Port::kControl);
+  explicit RawPeer(Listener& coordinator, const std::string& routing_id = "", Port port = Port::kControl, int queue_max = 0);
   RawPeer(Listener& coordinator, Port port) : RawPeer(coordinator, "", port) {}
+  // Takes hardly anything from its connection unless receive() asks for it.
+  static RawPeer deaf(Listener& coordinator, Port port) { return RawPeer(coordinator, "", port, 1); }
+  RawPeer(RawPeer&&) noexcept;
   ~RawPeer();
   PeerKey key() const;
   void send(const Bytes& frame);

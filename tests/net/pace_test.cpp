@@ -52,6 +52,51 @@ TEST_CASE("send budget: who speaks but does not read stays charged until it take
   CHECK(budget.outstanding() == 0);
 }
 
+TEST_CASE("send budget: members that never read take nobody's floor") {
+  const auto attacked = [](SendBudget budget, std::uint64_t members) {
+    for (std::uint64_t n = 0; n < members; ++n) {
+      (void)budget.spend(n, 100);
+      budget.full(n);
+      budget.heard(n);  // it speaks
+    }
+    return budget;
+  };
+  constexpr std::uint64_t kPeer = 2000, kAll = 100'000;
+  SendBudget before = attacked(SendBudget({kPeer, kAll}), 50);
+  CHECK_FALSE(before.spend(1000, 100));  // without a reserve 50 members shut everybody out
+  for (const std::uint64_t members : {50, 500}) {
+    SendBudget after = attacked(SendBudget({kPeer, kAll / 4 * 3, 200, kAll / 4}), members);
+    std::uint64_t innocent = 1000;
+    for (; innocent < 1200 && after.spend(innocent, 200); ++innocent) CHECK_FALSE(after.spend(innocent, 100));
+    CHECK(innocent == 1000 + kAll / 4 / 200);  // so many at a time have their floor
+    after.heard(1000);
+    CHECK(after.spend(1000, 200));
+    for (std::uint64_t n = 0; n < members; ++n) after.forget(n);  // they were cut
+    CHECK(after.spend(1001, 1000));
+    CHECK(after.outstanding() == kAll / 4 + 1000);
+  }
+}
+
+TEST_CASE("send budget: the reserve is for when nothing else is left, and not for full queues") {
+  SendBudget budget({100, 150, 20, 40});
+  CHECK(budget.spend(1, 100));
+  CHECK(budget.spend(2, 50));
+  CHECK(budget.spend(2, 20));  // its floor
+  CHECK_FALSE(budget.spend(2, 1));
+  CHECK(budget.spend(3, 20));
+  CHECK_FALSE(budget.spend(4, 1));  // two floors are all
+  CHECK(budget.outstanding() == 190);
+  budget.full(3);  // its floor is free for another, it is charged for its queue
+  CHECK(budget.spend(4, 20));
+  CHECK(budget.outstanding() == 290);
+  CHECK(budget.charged() == std::vector<std::pair<std::uint64_t, bool>>{{1, false}, {2, false}, {3, true}, {4, false}});
+  budget.sent(3, 10);
+  CHECK(budget.outstanding() == 200);
+  for (const std::uint64_t n : {1, 2, 3, 4}) budget.heard(n);
+  CHECK(budget.outstanding() == 0);
+  CHECK(budget.charged().empty());
+}
+
 TEST_CASE("serve limit: a blob may be had a few times, not for ever, and again in the next window") {
   ServeLimit limit;
   const auto peer = key_of<PeerKey>(1);
@@ -80,6 +125,26 @@ TEST_CASE("serve limit: a blob that is withdrawn leaves no trace, and the others
   limit.withdrawn(key_of<Digest>(1));
   limit.withdrawn(key_of<Digest>(3));
   CHECK(limit.size() == 0);
+}
+
+TEST_CASE("serve limit: the pages of a blob's list are limited likewise") {
+  ServeLimit limit;
+  const auto peer = key_of<PeerKey>(1);
+  const auto blob = key_of<Digest>(2);
+  const auto pages = [&](std::uint32_t page, std::size_t hashes, double when) {
+    std::size_t count = 0;
+    for (; limit.allows_list(peer, blob, at(when)) && count < 10'000; ++count) limit.served_list(peer, blob, page, hashes);
+    return count;
+  };
+  CHECK(pages(0xffff'fff0, 0, 0) == ServeLimit::kPagesFree);  // beyond the end: nothing grows by it
+  CHECK(limit.allows(peer, blob, at(1)));  // chunks are counted apart
+  CHECK(limit.allows_list(key_of<PeerKey>(3), blob, at(1)));
+  CHECK(pages(0, 1, 601) == ServeLimit::kPagesFree + 4);
+  for (std::uint32_t page = 0; page < 64; ++page) {  // 64 GiB
+    REQUIRE(limit.allows_list(peer, key_of<Digest>(5), at(602)));
+    limit.served_list(peer, key_of<Digest>(5), page, 4096);
+  }
+  CHECK(limit.size() == 2);
 }
 
 TEST_CASE("serve limit: an honest download of any size is never held up") {

@@ -421,3 +421,47 @@ TEST_CASE("reactor: a peer that asks for the same blob again and again is held b
   CHECK(got >= 16);
   CHECK(got <= 16 + 64 + 8);
 }
+
+TEST_CASE("reactor: a peer that asks for the same list again and again is held back") {
+  Listener coordinator(echo_machine());
+  const BlobRef offered = coordinator.blobs.put(bytes_of_size(4 * kChunkBytes, 6)).value();
+  coordinator.command(PublishBlob{offered.id, std::nullopt});
+  RawPeer greedy(coordinator, RawPeer::Port::kBulk);
+  for (int i = 0; i < 200; ++i) greedy.send(encode(ChunkListWant{offered, 0}));
+  coordinator.log.wait_for("chunks_withheld");
+  std::size_t got = 0;
+  while (!greedy.receive_within(500ms).empty()) ++got;
+  CHECK(got > 8);
+  CHECK(got <= 68);
+  RawPeer honest(coordinator, RawPeer::Port::kBulk);
+  honest.send(encode(ChunkListWant{offered, 0}));
+  CHECK(honest.receive().size() > 4 * 32);
+}
+
+TEST_CASE("reactor: members that ask and never read shut nobody out, and are cut") {
+  ListenConfig config{"127.0.0.1", 0, 0};
+  config.send_bytes_max = 16 << 20;  // 12 MiB for blobs, 3 of them for everybody's floor
+  config.unread_max = 2s;
+  Listener coordinator(echo_machine(), config);
+  const BlobRef offered = coordinator.blobs.put(bytes_of_size(8 * kChunkBytes, 6)).value();
+  coordinator.command(PublishBlob{offered.id, std::nullopt});
+  const Bytes all = encode(ChunkWant{offered.id, {0, 1, 2, 3, 4, 5, 6, 7}});
+  RawPeer first = RawPeer::deaf(coordinator, RawPeer::Port::kBulk), second = RawPeer::deaf(coordinator, RawPeer::Port::kBulk);
+  for (int i = 0; i < 11; ++i) first.send(all);  // 22 MiB: more than its queue and all buffers, less than it may have
+  coordinator.log.wait_for("send_dropped");
+  for (int i = 0; i < 14; ++i) second.send(all);
+  coordinator.log.wait_for("chunks_withheld");  // so all of it was offered
+  // Their two queues are more than there is for all. Two chunks at a time get through to others.
+  RawPeer innocent(coordinator, RawPeer::Port::kBulk);
+  const auto arrived = [&](RawPeer& peer, const Bytes& want) {
+    peer.send(want);
+    std::size_t chunks = 0;
+    while (chunks < 8 && peer.receive_within(1s).size() > kChunkBytes) ++chunks;
+    return chunks;
+  };
+  CHECK(arrived(innocent, all) == 2);
+  CHECK(arrived(innocent, encode(ChunkWant{offered.id, {2, 3}})) == 2);
+  std::size_t most = 0;
+  for (int tries = 0; tries < 9 && most < 8; ++tries) most = arrived(innocent, all);
+  CHECK(most == 8);  // the deaf ones were cut, and what they held is free
+}

@@ -71,3 +71,17 @@ TEST_CASE("worker pool: shared parts are each done once, also when every thread 
   for (const auto& count : done) CHECK(count == 5);
   pool.share(0, [](std::size_t) { CHECK(false); });
 }
+
+TEST_CASE("worker pool: what a shared part throws reaches who shares it, once all parts are done") {
+  WorkerPool pool(3);
+  for (int times = 0; times < 50; ++times) {
+    std::atomic<int> done = 0;
+    const auto part = [&](std::size_t i) {
+      ++done;
+      if (i % 3 == 1) throw std::bad_alloc();
+    };
+    CHECK_THROWS_AS(pool.share(20, part), std::bad_alloc);
+    CHECK(done == 20);
+  }
+  pool.share(5, [](std::size_t) {});
+}

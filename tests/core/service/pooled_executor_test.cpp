@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <latch>
+#include <map>
 #include <mutex>
+#include <new>
+#include <stdexcept>
 #include <vector>
 
 namespace covey {
@@ -37,6 +40,50 @@ TEST_CASE("pooled executor: a job with much to do does not hold up the others") 
   const auto place = [&](JobId job) { return std::find(order.begin(), order.end(), job) - order.begin(); };
   CHECK(place(2) <= 3);
   CHECK(place(3) <= 3);
+}
+
+namespace {
+
+class ThrowingStore final : public Store {
+ public:
+  Result<std::optional<Bytes>> get(std::string_view) override { return std::optional<Bytes>(); }
+  Result<void> write(const Batch&) override { throw std::bad_alloc(); }
+  Result<std::vector<Row>> scan(std::string_view) override { return std::vector<Row>(); }
+};
+
+}  // namespace
+
+TEST_CASE("pooled executor: what is thrown on its threads is failed work, and the next is done") {
+  ThrowingStore store;
+  std::vector<Event> events;
+  std::mutex mutex;
+  std::latch ended(5);
+  {
+    PooledExecutor executor(store, 2, [](const Work& work, const std::atomic<bool>&) -> Result<WorkValue> {
+      const JobId job = std::get<CheckUpdate>(work).job;
+      if (job == 1) throw std::bad_alloc();
+      if (job == 2) throw std::runtime_error("a library is cross");
+      if (job == 3) throw 5;
+      return WorkValue(UpdateChecked{});
+    });
+    const auto done = [&](Event event) {
+      const std::lock_guard lock(mutex);
+      events.push_back(std::move(event));
+      ended.count_down();
+    };
+    for (JobId job = 1; job <= 4; ++job) {
+      CheckUpdate work;
+      work.job = job;
+      executor.start({job, work}, done);
+    }
+    executor.persist({9, {}}, done);
+    ended.wait();
+  }
+  REQUIRE(events.size() == 5);
+  std::map<Ticket, ErrorCode> failed;
+  for (const Event& event : events)
+    if (const auto* failure = std::get_if<WorkFailed>(&event)) failed[failure->ticket] = failure->error.code;
+  CHECK(failed == std::map<Ticket, ErrorCode>{{1, ErrorCode::kResourceExhausted}, {2, ErrorCode::kInternal}, {3, ErrorCode::kInternal}, {9, ErrorCode::kResourceExhausted}});
 }
 
 }  // namespace covey
