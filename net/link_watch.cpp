@@ -22,7 +22,8 @@ std::string describe(LinkState state, const std::string& address) {
     case LinkState::kUnreachable:
       return "nothing listens at " + address +
              ": check the address, that the coordinator runs, and the firewall; if its key was changed while this node "
-             "was away, ask its operator for the key change (covey rotate-key --save FILE) and give it as --key-change FILE";
+             "was away, ask its operator for the key change (covey rotate-key --save FILE) and give it as --key-change FILE "
+             "(an operator: covey rotate-key --follow FILE)";
     case LinkState::kRefused:
       return address +
              " refused: this key is not known to the coordinator (revoked, its membership ended, or the token is spent or expired)";
@@ -30,7 +31,7 @@ std::string describe(LinkState state, const std::string& address) {
       return "the coordinator's key at " + address +
              " differs from the pinned one, or it is not a Covey coordinator: check the address; if its key "
              "was changed while this node was away, ask its operator for the key change (covey rotate-key --save FILE) and "
-             "give it as --key-change FILE, or ask for a new token";
+             "give it as --key-change FILE (an operator: covey rotate-key --follow FILE), or ask for a new token";
   }
   return address;
 }

@@ -119,6 +119,7 @@ struct RotateOptions {
   std::string start_in = "0s";      // when nodes begin to move
   std::uint16_t control_port = 0;   // of the new key; 0: the other pair
   std::uint16_t bulk_port = 0;
+  std::string follow;               // keep the change in this file for this home, and change nothing
   std::string save;                 // write the latest change into this file, and change nothing
 };
 Result<int> rotate_command(const RotateOptions& options, Console& console);

@@ -310,6 +310,8 @@ void add_keys(CLI::App& app, Chosen& chosen) {
       ->check(CLI::Range(1, 65535));
   rotate->add_option("--save", chosen.rotate.save,
                      "Change nothing; write the latest change into this new file, for clients that were away");
+  rotate->add_option("--follow", chosen.rotate.follow,
+                     "Change nothing; let this operator's home follow the change in this file, after a long absence");
   rotate->callback([&chosen] {
     chosen.rotate.home = chosen.home;
     chosen.run = [&chosen](Console& console) { return rotate_command(chosen.rotate, console); };

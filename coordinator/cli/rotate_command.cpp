@@ -36,6 +36,16 @@ Result<int> save_change(Session& session, const std::string& path, Console& cons
   return kExitOk;
 }
 
+Result<int> follow_change(Session& session, const std::string& path, Console& console) {
+  COVEY_TRY(const KeyChange change, read_key_change(path, session.membership().coordinator));
+  COVEY_TRY_VOID(session.follow(change));
+  const CoordinatorAddress& now = session.membership().coordinator;
+  console.object(JsonObject().add("event", "key_change_followed").add("serial", session.key_change()->serial).add("key", hex(now.curve.span())));
+  console.line("This home asks the coordinator under the key " + short_hex(now.curve) + " from now on, on ports " +
+               std::to_string(now.control_port) + " and " + std::to_string(now.bulk_port) + ".");
+  return kExitOk;
+}
+
 // Two pairs of ports take turns; the first time the second pair is the next two.
 Result<KeyPlace> next_place(const RotateOptions& options, const Session& session) {
   const CoordinatorAddress& now = session.membership().coordinator;
@@ -80,6 +90,7 @@ void say_changed(const KeyChange& change, const std::string& home, Console& cons
 Result<int> rotate_command(const RotateOptions& options, Console& console) {
   MemoryBlobs blobs;
   COVEY_TRY(const auto session, Session::open(options.home, blobs));
+  if (!options.follow.empty()) return follow_change(*session, options.follow, console);
   if (!options.save.empty()) return save_change(*session, options.save, console);
   COVEY_TRY(const Duration overlap, duration_from("--overlap", options.overlap, kOverlapMin, kOverlapMax));
   COVEY_TRY(const Duration start_in, duration_from("--start-in", options.start_in, Duration::zero(), kOverlapMax));

@@ -199,7 +199,6 @@ void Side::fail_now(const std::string& what) {
 Listener::Listener(Handler handler) : Side(std::move(handler)) { open(); }
 
 Listener::Listener(Handler handler, ListenConfig settings) : Side(std::move(handler)), config(std::move(settings)) {
-  config.control_port = config.bulk_port = 0;
   open();
 }
 
@@ -236,7 +235,7 @@ void Listener::command(Command command) {
 }
 
 void Dialer::start() {
-  Result<std::unique_ptr<Reactor>> made = make_dialer(coordinator_.address(), parts());
+  Result<std::unique_ptr<Reactor>> made = make_dialer(config_.value_or(coordinator_.address()), parts());
   if (!made) FAIL(made.error().message);
   reactor = *std::move(made);
   Side::start();

@@ -144,7 +144,7 @@ class Side {
 class Listener : public Side {
  public:
   explicit Listener(Handler handler);
-  Listener(Handler handler, ListenConfig settings);  // its ports do not count
+  Listener(Handler handler, ListenConfig settings);
   // At the ports and with the key of one that was stopped; `first` are carried out at its start.
   Listener(Handler handler, Listener& stopped, Commands first);
   void stop();
@@ -162,10 +162,13 @@ class Listener : public Side {
 class Dialer : public Side {
  public:
   Dialer(Listener& coordinator, Handler handler) : Side(std::move(handler)), coordinator_(coordinator) {}
+  Dialer(Listener& coordinator, DialConfig config, Handler handler)
+      : Side(std::move(handler)), coordinator_(coordinator), config_(std::move(config)) {}
   void start() override;
 
  private:
   Listener& coordinator_;
+  std::optional<DialConfig> config_;  // the listener's address
 };
 
 // A peer without a reactor, for what no reactor sends. Admitted from the start.

@@ -6,6 +6,7 @@
 
 #include "core/base/check.h"
 #include "core/protocol/credential.h"
+#include "core/protocol/key_change.h"
 
 namespace {
 
@@ -33,6 +34,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto credential = covey::decode_credential(input);
   written_the_same(credential, input);
   if (credential) COVEY_CHECK(!covey::verify(*credential, stranger, credential->epoch));
+  const auto change = covey::decode_key_change(input);
+  written_the_same(change, input);
+  if (change) COVEY_CHECK(!covey::verify(*change, stranger, change->record));
   written_the_same(covey::decode_address(input), input);
 
   const auto token = covey::join_token_from(std::string_view(reinterpret_cast<const char*>(data), size));
