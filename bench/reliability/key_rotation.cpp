@@ -5,7 +5,7 @@
 namespace covey::bench {
 
 std::vector<Figure> key_rotation() {
-  const TestFigures test = run_test("system_test", "key rotation: live*");
+  const TestFigures test = run_test("key_rotation_test", "key rotation: live*");
   const std::string beside = test.text("rotation_rounds") + " rounds of three clients, " + test.text("rotation_rounds_after") +
                              " of them after the change; overlap 12 s";
   return {test.row("rotation_failed_rounds", exactly("row 28: rounds that fail while the key is rotated", 0, "rounds", 0, beside)),

@@ -187,11 +187,13 @@ TEST_CASE("key rotation: the command, its refusals, tokens of before and after, 
 }
 
 TEST_CASE("key rotation: who was away too long is told the remedy, and comes back with the file") {
-  Federation federation(1);
+  Federation federation(2);
   federation.start_coordinator();
   federation.enrol_client(0);
   REQUIRE(federation.until([&] { return federation.client(0).has("client_joined"); }));
   federation.nursery().kill(federation.client(0));
+  const std::string token = federation.folder() + "/before.token";
+  REQUIRE(federation.covey({"token", "-o", token}).code() == 0);
   const KeyChange change = rotate(federation, 3s);
   REQUIRE(federation.until([&] { return federation.coordinator().has("key_dropped"); }, 30));
   Process& lost = federation.nursery().start(federation.client_launch(0));
@@ -215,6 +217,32 @@ TEST_CASE("key rotation: who was away too long is told the remedy, and comes bac
   launch.arguments.insert(launch.arguments.end(), {"--key-change", file});
   federation.nursery().kill(federation.start_client(0, launch));
   federation.start_client(0);  // and remembers it
+  Launch late = federation.client_launch(1);  // a token that was made before the change
+  late.arguments.insert(late.arguments.end(), {"--token", "@" + token, "--name", "site1", "--key-change", file});
+  federation.start_client(1, late);
+}
+
+TEST_CASE("key rotation: a backup of before the change is restored, and the change holds all the same") {
+  Federation federation(1);
+  federation.start_all();
+  const std::string backup = federation.folder() + "/backup";
+  REQUIRE(federation.covey({"backup", backup}).code() == 0);
+  const KeyChange change = rotate(federation, 3s);
+  REQUIRE(moved(federation, 1));
+  REQUIRE(federation.covey({"nodes"}).code() == 0);
+  REQUIRE(federation.until([&] { return federation.coordinator().has("key_dropped"); }, 30));
+  federation.nursery().kill(federation.coordinator());
+  fs::rename(coordinator_folder(federation.home()) + "/data", federation.folder() + "/lost");
+  const Process& restored = federation.covey({"restore", backup, "--accept-rollback"});
+  INFO(restored.errors());
+  REQUIRE(restored.code() == 0);
+  Process& coordinator = federation.start_coordinator();
+  CHECK(coordinator.has("key_changed"));  // found beside the store, and recorded anew
+  CHECK(federation.until([&] { return coordinator.has("node_joined"); }, 40));
+  CHECK_FALSE(answers(federation, change.before));
+  const Process& audit = federation.covey({"audit"});
+  CHECK(audit.code() == 0);
+  CHECK(audit.says("key retired"));
 }
 
 TEST_CASE("key rotation: kill -9 of either side at any moment leaves a working system") {
