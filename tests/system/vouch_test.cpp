@@ -113,3 +113,30 @@ TEST_CASE("vouch: --follow vouches for whoever enrols, over a restart of the coo
   REQUIRE(federation.until([&] { return follower.ended(); }));
   CHECK(follower.code() == 0);
 }
+
+TEST_CASE("site policy: a client declines a plain job unless client.toml allows plain updates") {
+  Federation federation(2);
+  federation.start_coordinator();
+  const auto launch = [&](std::size_t client, const std::string& setting) {
+    const std::string file = federation.folder() + "/client" + std::to_string(client) + ".toml";
+    write_text(file, setting);
+    return Launch{"covey-client", {"--home", federation.home_of(client), "--data", federation.data_of(client), "--threads", "1",
+                                   "--json", "--config", file}};
+  };
+  for (std::size_t i = 0; i < 2; ++i) {
+    const std::string token = federation.folder() + "/" + Federation::name_of(i) + ".token";
+    REQUIRE(federation.covey({"token", "-o", token}).code() == 0);
+    Launch first = launch(i, i == 0 ? "plain_updates = true\n" : "");
+    first.arguments.insert(first.arguments.end(), {"--token", "@" + token, "--name", Federation::name_of(i)});
+    federation.start_client(i, first);
+  }
+  JobText text;
+  text.rounds = 1;
+  text.min_clients = 1;
+  const JobId job = federation.submit(text);
+  CHECK(federation.await_end(job) == "job_finished");
+  CHECK(federation.until([&] { return federation.client(1).has("round_declined"); }));
+  REQUIRE(federation.client(1).has("round_declined"));
+  CHECK(federation.client(1).last("round_declined")->text("text").find("plain_updates = true") != std::string::npos);
+  CHECK_FALSE(federation.client(0).has("round_declined"));
+}
