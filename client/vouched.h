@@ -1,5 +1,5 @@
-// The authority's credential for this client: verified, and kept. It signs in secure
-// aggregation as the subject that the credential names. Without one no job of that kind selects it.
+// The authority's credential for this client: verified, and kept. In secure aggregation the client signs as
+// the subject that it names. Without one no job of that kind selects it.
 #pragma once
 #include <optional>
 #include <string_view>
