@@ -14,6 +14,8 @@
 
 namespace covey {
 
+class PublicWork;
+
 struct ClientConfig {
   Link coordinator;            // {its pinned key, 1}
   Capability capability;
@@ -27,6 +29,9 @@ struct ClientConfig {
   // configuration serves several starts. Without it, it takes no part in any.
   std::shared_ptr<const SigningKey> signing = {};
   ClientPolicy secure = {};     // what it insists on there; its authority is set to the one above
+  SecureRandom* random = nullptr;     // for its keys there; outlives the client. Without it: none, as without `signing`
+  PublicWork* public_work = nullptr;  // may be shared with others in one process, which it outlives; else its own
+  bool has_aes = true;                // this machine's AES instructions; without them masks are ChaCha20's
   ProtocolRange protocol = {};  // what it speaks; a coordinator that speaks none of it is refused
   Duration rejoin_min = std::chrono::milliseconds(500);  // doubles up to rejoin_max, with jitter from `instance`
   Duration rejoin_max = std::chrono::seconds(30);
