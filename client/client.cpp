@@ -119,6 +119,10 @@ Result<std::unique_ptr<Client>> Client::create(ClientConfig config, const std::v
     return unexpected(ErrorCode::kInvalidArgument,
                       "rejoin_min = " + std::to_string(seconds(config.rejoin_min)) + " s, rejoin_max = " +
                           std::to_string(seconds(config.rejoin_max)) + " s: must be positive and in order");
+  if (config.signing && config.certificate && config.signing->public_key() != config.certificate->signing)
+    return unexpected(ErrorCode::kInvalidArgument, "the signing key is not the one in this node's certificate (" +
+                                                       short_hex(config.certificate->signing) + "); its folder is mixed up");
+  config.secure.authority = config.authority;
   auto state = std::make_unique<State>(std::move(config));
   COVEY_TRY_VOID(state->load(rows));
   return std::unique_ptr<Client>(new Client(std::move(state)));

@@ -10,6 +10,7 @@
 #include "core/protocol/certificate.h"
 #include "core/protocol/machine.h"
 #include "core/protocol/version.h"
+#include "privacy/secagg_terms.h"
 
 namespace covey {
 
@@ -22,6 +23,10 @@ struct ClientConfig {
   // and refuses every renewal.
   std::optional<Certificate> certificate = {};
   VerifyKey authority = {};
+  // Its own signing key, as in the certificate: what it signs with in secure aggregation. Shared: one
+  // configuration serves several starts. Without it, it takes no part in any.
+  std::shared_ptr<const SigningKey> signing = {};
+  ClientPolicy secure = {};     // what it insists on there; its authority is set to the one above
   ProtocolRange protocol = {};  // what it speaks; a coordinator that speaks none of it is refused
   Duration rejoin_min = std::chrono::milliseconds(500);  // doubles up to rejoin_max, with jitter from `instance`
   Duration rejoin_max = std::chrono::seconds(30);
@@ -30,7 +35,8 @@ struct ClientConfig {
 class Client final : public Machine {
  public:
   // `rows`: everything its store holds (an update made but not yet accepted survives a restart).
-  // Errors: kCorrupted naming the row; kInvalidArgument for waits that are not positive or not in order.
+  // Errors: kCorrupted naming the row; kInvalidArgument for waits that are not positive or not in order,
+  // and for a signing key that is not the certificate's.
   static Result<std::unique_ptr<Client>> create(ClientConfig config, const std::vector<Row>& rows);
   ~Client() override;
   Commands handle(const Event& event, Instant now) override;

@@ -9,6 +9,7 @@
 #include "client/capability.h"
 #include "client/client.h"
 #include "client/service/enrol.h"
+#include "client/service/site_policy.h"
 #include "client/service/work.h"
 #include "core/service/disk_guard.h"
 #include "core/service/exit_code.h"
@@ -33,6 +34,7 @@ struct Options {
   std::vector<std::string> jobs;
   std::uint32_t threads = 0;
   double memory_gib = 0;
+  SecureFloors floors;
   bool json = false;
   bool verbose = false;
 };
@@ -95,7 +97,8 @@ Result<int> serve(const Options& options) {
   COVEY_TRY(const auto store, open_rocks_store(options.home + "/data/db"));
   COVEY_TRY(const auto blobs, open_blob_files(options.home + "/data/blobs"));
   COVEY_TRY(const Membership membership, become_member(options, *blobs, *log));
-  COVEY_TRY(const NodeKeys keys, load_keys(options.home));
+  COVEY_TRY(NodeKeys keys, load_keys(options.home));
+  COVEY_TRY(ClientPolicy secure, secure_policy_of(options.floors, membership.coordinator.authority));
   COVEY_TRY(const auto rows, store->scan(""));
   COVEY_TRY(const std::vector<Digest> referenced, referenced_blobs(rows));
   COVEY_TRY(const std::size_t orphans, erase_orphans(*blobs, {referenced.begin(), referenced.end()}));
@@ -110,6 +113,8 @@ Result<int> serve(const Options& options) {
   config.policy = policy;
   config.certificate = membership.certificate;
   config.authority = membership.coordinator.authority;
+  config.signing = std::make_shared<const SigningKey>(std::move(keys.signing));
+  config.secure = std::move(secure);
   random.fill({reinterpret_cast<std::uint8_t*>(&config.instance), sizeof config.instance});
   COVEY_TRY(const auto client, Client::create(config, rows));
 
@@ -129,6 +134,17 @@ Result<int> serve(const Options& options) {
   return reactor->run();
 }
 
+void add_floors(CLI::App& app, SecureFloors& floors) {
+  const std::string group = "What this site insists on in secure aggregation";
+  app.add_option("--members-min", floors.members_min, "Members at least")->capture_default_str()->group(group);
+  app.add_option("--survivors-min", floors.survivors_min, "Updates in a sum at least")->capture_default_str()->group(group);
+  app.add_option("--honest-min", floors.honest_min, "Of them beyond those that may be corrupt")->capture_default_str()->group(group);
+  app.add_option("--corrupt-min", floors.corrupt_min, "Corrupt members to be reckoned with at least")->capture_default_str()->group(group);
+  app.add_option("--sigma-min", floors.sigma_min, "Bits of security against them at least")->capture_default_str()->group(group);
+  app.add_option("--dropout-max", floors.dropout_max, "Share of members that may drop out at most")->capture_default_str()->group(group);
+  app.add_option("--pinned-keys", floors.pinned_file, "File with the signing keys of the only nodes to aggregate with")->group(group);
+}
+
 int run(int argc, char** argv) {
   if (const auto safe = forbid_core_dumps(); !safe) return report(safe.error());
   Options options;
@@ -142,6 +158,7 @@ int run(int argc, char** argv) {
   app.add_option("--memory", options.memory_gib, "Memory to lend, GiB (0: all)")->capture_default_str()->check(CLI::Range(0.0, 65536.0));
   app.add_option("--hours", options.hours, "Train only in these hours, UTC, e.g. 22-6");
   app.add_option("--job", options.jobs, "Take part only in jobs of this name; may be repeated");
+  add_floors(app, options.floors);
   app.add_flag("--json", options.json, "Log as JSON lines");
   app.add_flag("--verbose", options.verbose, "Log details");
   app.set_version_flag("--version", COVEY_VERSION);
