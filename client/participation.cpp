@@ -39,13 +39,13 @@ std::string fault_of(const RoundOffer& offer) {
 }  // namespace
 
 Participation::Participation(const ClientConfig& config, ClientOutbox& out, const Presence& presence,
-                             const std::optional<MemberCredential>& credential)
+                             const Vouched& vouched)
     : config_(config),
       out_(out),
       presence_(presence),
       shelf_(out),
       cache_(out),
-      secure_(config, out, presence, credential, [this](const Digest& blob) { return keeps(blob); }) {}
+      secure_(config, out, presence, vouched, [this](const Digest& blob) { return keeps(blob); }) {}
 
 Result<void> Participation::load(const Row& row) {
   if (UpdateShelf::holds(row)) return shelf_.load(row);

@@ -23,7 +23,7 @@ class Participation {
  public:
   // All outlive this.
   Participation(const ClientConfig& config, ClientOutbox& out, const Presence& presence,
-                const std::optional<MemberCredential>& credential);
+                const Vouched& vouched);
 
   // Errors: kCorrupted naming the row. Rows of other tables are not ours and are left alone.
   Result<void> load(const Row& row);

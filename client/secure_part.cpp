@@ -30,11 +30,11 @@ struct SecurePart::Attempt {
 };
 
 SecurePart::SecurePart(const ClientConfig& config, ClientOutbox& out, const Presence& presence,
-                       const std::optional<MemberCredential>& credential, Kept kept)
+                       const Vouched& vouched, Kept kept)
     : config_(config),
       out_(out),
       presence_(presence),
-      credential_(credential),
+      vouched_(vouched),
       kept_(std::move(kept)),
       own_work_(config.public_work == nullptr ? std::make_unique<PublicWork>() : nullptr),
       work_(own_work_ ? *own_work_ : *config.public_work) {}
@@ -56,7 +56,8 @@ bool SecurePart::engaged_in(const RoundKey& key) const { return attempt_ != null
 std::optional<std::string> SecurePart::begin(const RoundOffer& offer, const JobSpec& job) {
   if (config_.signing == nullptr || config_.random == nullptr)
     return "this client runs without its signing key and takes part in no secure aggregation";
-  if (!credential_)
+  const MemberCredential* credential = vouched_.credential();
+  if (credential == nullptr)
     return "this client has no credential of the authority, which secure aggregation needs: the operator gives it one with `covey vouch`";
   auto vectors = secure_vectors(job, offer.kind, parameter_table(job.model).size, 1);
   if (!vectors) return vectors.error().message;
@@ -64,7 +65,7 @@ std::optional<std::string> SecurePart::begin(const RoundOffer& offer, const JobS
   attempt_ = std::make_unique<Attempt>();
   attempt_->key = offer.key;
   attempt_->encoding = encoding_terms(job);
-  attempt_->credential = *credential_;
+  attempt_->credential = *credential;
   const SecAggMember member{*config_.signing, attempt_->credential, config_.secure, config_.has_aes};
   attempt_->machine = std::make_unique<SecAggClient>(member, terms_of(secure_round(offer), std::move(*vectors)), book_,
                                                      work_, *config_.random);

@@ -16,6 +16,7 @@
 #include "client/client.h"
 #include "client/outbox.h"
 #include "client/presence.h"
+#include "client/vouched.h"
 #include "privacy/attempt_book.h"
 #include "privacy/secagg_client.h"
 
@@ -24,9 +25,8 @@ namespace covey::client {
 class SecurePart {
  public:
   using Kept = std::function<bool(const Digest& blob)>;  // does this client need the blob for something else?
-  // All outlive this; `credential` may be given or taken while it lives.
-  SecurePart(const ClientConfig& config, ClientOutbox& out, const Presence& presence,
-             const std::optional<MemberCredential>& credential, Kept kept);
+  // All outlive this.
+  SecurePart(const ClientConfig& config, ClientOutbox& out, const Presence& presence, const Vouched& vouched, Kept kept);
   ~SecurePart();
 
   static constexpr std::string_view kTable = kAttemptPrefix;
@@ -82,7 +82,7 @@ class SecurePart {
   const ClientConfig& config_;
   ClientOutbox& out_;
   const Presence& presence_;
-  const std::optional<MemberCredential>& credential_;
+  const Vouched& vouched_;
   const Kept kept_;
   std::unique_ptr<PublicWork> own_work_;  // none where the configuration gives one
   PublicWork& work_;

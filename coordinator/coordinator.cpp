@@ -131,6 +131,10 @@ Result<void> Coordinator::State::load(const Row& row) {
     COVEY_TRY(const PeerKey peer, fixed_from_hex<PeerKey>(parts[1]));
     return registry_.load_renewal(peer, row.value);
   }
+  if (is("credential", 2)) {
+    COVEY_TRY(const PeerKey peer, fixed_from_hex<PeerKey>(parts[1]));
+    return registry_.load_credential(peer, row.value);
+  }
   if (is("token", 2)) return registry_.load_token(row.value);
   if (is("cert", 2) || is("node", 2)) {
     COVEY_TRY(const PeerKey peer, fixed_from_hex<PeerKey>(parts[1]));

@@ -67,6 +67,9 @@ OperatorAnswer OperatorDesk::answer(const Node& who, const OperatorVerb& verb, I
     return text_answer(services_.registry.register_token(token->delegation, who.summary.key, now));
   if (const auto* renewal = std::get_if<RegisterRenewal>(&verb))
     return text_answer(services_.registry.register_renewal(renewal->renewal, who.summary.key, now));
+  if (const auto* list = std::get_if<ListUnvouched>(&verb)) return CertificateRows{services_.registry.unvouched(list->after)};
+  if (const auto* issue = std::get_if<IssueCredentials>(&verb))
+    return text_answer(services_.registry.issue(issue->credentials, who.summary.key, now));
   if (const auto* revoke = std::get_if<RevokeNode>(&verb))
     return text_answer(services_.registry.revoke(revoke->node, who.summary.key, now));
   const auto& read = std::get<ReadJournal>(verb);

@@ -66,6 +66,7 @@ std::string client_metrics_key(JobId job, std::uint32_t round, const PeerKey& pe
 std::string node_key(const PeerKey& peer) { return "node/" + peer_text(peer); }
 std::string cert_key(const PeerKey& peer) { return "cert/" + peer_text(peer); }
 std::string renewal_key(const PeerKey& peer) { return "renewal/" + peer_text(peer); }
+std::string credential_key(const PeerKey& peer) { return "credential/" + peer_text(peer); }
 std::string token_key(const TokenId& token) { return "token/" + hex(token.span()); }
 std::string journal_key(std::uint64_t sequence) { return "journal/" + hex_number(sequence); }
 std::string audit_key(std::uint64_t sequence) { return std::string(kAuditTable) + hex_number(sequence); }
@@ -214,6 +215,19 @@ Result<Renewal> renewal_of_value(ByteSpan bytes) {
     auto renewal = decode_renewal(in.blob());
     if (!renewal) return unexpected(ErrorCode::kCorrupted, "renewal: " + renewal.error().message);
     row = std::move(*renewal);
+    return {};
+  });
+}
+
+Bytes credential_value(const MemberCredential& credential) {
+  return ByteWriter().u8(kVersion).blob(encode(credential)).take();
+}
+
+Result<MemberCredential> credential_of_value(ByteSpan bytes) {
+  return decode<MemberCredential>(bytes, "credential", [](ByteReader& in, MemberCredential& row) -> Result<void> {
+    const ByteSpan encoded = in.blob();
+    if (in.failed()) return {};  // finish() says it
+    COVEY_TRY(row, decode_credential(encoded));
     return {};
   });
 }

@@ -24,6 +24,7 @@ std::string client_metrics_key(JobId job, std::uint32_t round, const PeerKey& pe
 std::string node_key(const PeerKey& peer);                // node/<peer>: NodeSummary
 std::string cert_key(const PeerKey& peer);                // cert/<peer>: Certificate
 std::string renewal_key(const PeerKey& peer);             // renewal/<peer>: the newest Renewal
+std::string credential_key(const PeerKey& peer);          // credential/<peer>: its MemberCredential
 std::string token_key(const TokenId& token);              // token/<id>
 std::string journal_key(std::uint64_t sequence);          // journal/<sequence>
 inline constexpr std::string_view kAuditTable = "audit/";
@@ -82,6 +83,7 @@ Bytes encode(const UpdateRow& row);
 Bytes encode(const TokenRow& row);
 Bytes certificate_value(const Certificate& certificate);
 Bytes renewal_value(const Renewal& renewal);
+Bytes credential_value(const MemberCredential& credential);
 Bytes epoch_value(std::uint64_t epoch);
 // Errors: kCorrupted naming the table.
 Result<std::uint64_t> epoch_of_value(ByteSpan bytes);  // from 1 to kEpochMax
@@ -92,6 +94,7 @@ Result<UpdateRow> decode_update_row(ByteSpan bytes);
 Result<TokenRow> decode_token_row(ByteSpan bytes);
 Result<Certificate> certificate_of_value(ByteSpan bytes);
 Result<Renewal> renewal_of_value(ByteSpan bytes);
+Result<MemberCredential> credential_of_value(ByteSpan bytes);
 
 // Every blob that the rows refer to. A driver may erase all others before the machine starts: they
 // were left by a crash between a file and its row. Errors: kCorrupted naming the row.

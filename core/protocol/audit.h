@@ -22,6 +22,7 @@ enum class AuditKind : std::uint8_t {
   kUpdateRefused,  // who: the client; text: why
   kRestored,       // from a backup; number: the epoch before
   kRenewed,        // who: the node; actor: the operator; number: serial; text: role, name and until when
+  kVouched,        // who: the node; actor: the operator; number: the credential's epoch; text: name
 };
 const char* name_of(AuditKind kind);  // "started", "enrolled", ...
 
