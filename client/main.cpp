@@ -115,7 +115,6 @@ Result<int> serve(const Options& options) {
   config.authority = membership.coordinator.authority;
   config.signing = std::make_shared<const SigningKey>(std::move(keys.signing));
   config.secure = std::move(secure);
-  config.random = &random;
   config.has_aes = has_aes_instructions();
   random.fill({reinterpret_cast<std::uint8_t*>(&config.instance), sizeof config.instance});
   COVEY_TRY(const auto client, Client::create(config, rows));

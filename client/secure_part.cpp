@@ -36,8 +36,7 @@ SecurePart::SecurePart(const ClientConfig& config, ClientOutbox& out, const Pres
       presence_(presence),
       vouched_(vouched),
       kept_(std::move(kept)),
-      own_work_(config.public_work == nullptr ? std::make_unique<PublicWork>() : nullptr),
-      work_(own_work_ ? *own_work_ : *config.public_work) {}
+      work_(config.public_work == nullptr ? std::make_shared<PublicWork>() : config.public_work) {}
 SecurePart::~SecurePart() = default;
 
 Result<void> SecurePart::load(const Row& row) {
@@ -68,7 +67,7 @@ std::optional<std::string> SecurePart::begin(const RoundOffer& offer, const JobS
   attempt_->credential = *credential;
   const SecAggMember member{*config_.signing, attempt_->credential, config_.secure, config_.has_aes};
   attempt_->machine = std::make_unique<SecAggClient>(member, terms_of(secure_round(offer), std::move(*vectors)), book_,
-                                                     work_, *config_.random);
+                                                     *work_, *config_.random);
   return std::nullopt;
 }
 
@@ -179,7 +178,7 @@ void SecurePart::late_abort(const SecAggMessage& message) {
   const auto* outcome = std::get_if<OutcomeMessage>(&message);
   if (outcome == nullptr || outcome->verdict != Verdict::kAbort)
     return out_.log(LogLevel::kDebug, "event_ignored", {{"message", "SecAggNote"}, {"reason", "of an attempt that is over here"}});
-  auto batch = book_.abort(*outcome, work_);
+  auto batch = book_.abort(*outcome, *work_);
   if (!batch) return out_.log(LogLevel::kDebug, "event_ignored", {{"message", "SecAggNote"}, {"reason", batch.error().message}});
   out_.log(LogLevel::kInfo, "aggregation_aborted", {{"sid", short_hex(outcome->id.sid)}});
   const Ticket ticket = out_.ticket();

@@ -84,8 +84,7 @@ class SecurePart {
   const Presence& presence_;
   const Vouched& vouched_;
   const Kept kept_;
-  std::unique_ptr<PublicWork> own_work_;  // none where the configuration gives one
-  PublicWork& work_;
+  const std::shared_ptr<PublicWork> work_;  // shared: with other machines of a simulation
   std::vector<Row> rows_;                 // until loaded
   AttemptBook book_;
   std::unique_ptr<Attempt> attempt_;

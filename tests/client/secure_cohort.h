@@ -42,8 +42,9 @@ inline RoundOffer secure_offer(std::uint32_t round, std::uint32_t attempt = 1, R
 // One client: its machine, its disk, and an executor that computes at once.
 class SecureSite {
  public:
-  SecureSite(std::uint32_t number, const SigningKey& authority, SecureRandom& random, PublicWork& work)
-      : number_(number), key_(std::make_shared<const SigningKey>(SigningKey::generate(random))) {
+  SecureSite(std::uint32_t number, const SigningKey& authority, std::shared_ptr<SecureRandom> random,
+             std::shared_ptr<PublicWork> work)
+      : number_(number), key_(std::make_shared<const SigningKey>(SigningKey::generate(*random))) {
     Certificate certificate;
     certificate.name = "site-" + std::to_string(number);
     certificate.signing = key_->public_key();
@@ -53,8 +54,8 @@ class SecureSite {
     config.certificate = certificate;
     config.authority = authority.public_key();
     config.signing = key_;
-    config.random = &random;
-    config.public_work = &work;
+    config.random = std::move(random);
+    config.public_work = std::move(work);
     credential = credential_for(certificate, authority);
     peer.bytes[0] = static_cast<std::uint8_t>(number + 1);
   }
@@ -204,9 +205,9 @@ struct CohortOptions {
 
 class SecureCohort {
  public:
-  explicit SecureCohort(CohortOptions options = {}) : options_(std::move(options)), authority(SigningKey::generate(bytes)) {
+  explicit SecureCohort(CohortOptions options = {}) : options_(std::move(options)), authority(SigningKey::generate(*random)) {
     for (std::uint32_t i = 0; i < options_.sites; ++i) {
-      sites.push_back(std::make_unique<SecureSite>(i, authority, bytes, work));
+      sites.push_back(std::make_unique<SecureSite>(i, authority, random, shared_work));
       const Bytes config = config_bytes(kSecureJob);
       sites.back()->served[blob_ref_of(config).id] = config;
       for (std::uint8_t version = 0; version < 3; ++version) {
@@ -349,9 +350,11 @@ class SecureCohort {
   }
 
   CohortOptions options_;
-  SeededBytes bytes{1};
+  std::shared_ptr<SeededBytes> random = std::make_shared<SeededBytes>(1);
+  SeededBytes& bytes = *random;
   SigningKey authority;
-  PublicWork work{PublicWork::Memory::kRemember};
+  std::shared_ptr<PublicWork> shared_work = std::make_shared<PublicWork>(PublicWork::Memory::kRemember);
+  PublicWork& work = *shared_work;
   std::vector<std::unique_ptr<SecureSite>> sites;
   RoundOffer offer;
   std::unique_ptr<SecAggServer> server;
