@@ -117,12 +117,13 @@ Result<int> serve(const Options& options) {
   config.authority = membership.coordinator.authority;
   config.signing = std::make_shared<const SigningKey>(std::move(keys.signing));
   config.secure = std::move(secure);
+  config.has_aes = has_aes_instructions();
   random.fill({reinterpret_cast<std::uint8_t*>(&config.instance), sizeof config.instance});
   COVEY_TRY(const auto client, Client::create(config, rows));
 
   const auto source = make_path_source(options.data);
-  ClientWork work({*source, *blobs, clock, keys.curve.public_key()});
-  PooledExecutor executor(*store, 1, [&work](const Work& w, const std::atomic<bool>& cancelled) { return work(w, cancelled); });
+  ClientWork work({*source, *blobs, clock, keys.curve.public_key(), config.capability.cores});
+  PooledExecutor executor(*store, 2, [&work](const Work& w, const std::atomic<bool>& cancelled) { return work(w, cancelled); });
   DiskGuard guard(*client);
   const Supervisor supervisor = Supervisor::from_environment();
   WatchedMachine machine(guard, supervisor, clock);
