@@ -7,21 +7,23 @@
 #include "client/participation.h"
 #include "client/presence.h"
 #include "client/tenure.h"
+#include "client/vouched.h"
 
 namespace covey {
 
 class Client::State {
  public:
   explicit State(ClientConfig config)
-      : config_(std::move(config)), out_(config_.coordinator), presence_(config_, out_), tenure_(config_, out_), participation_(config_, out_, presence_) {}
+      : config_(std::move(config)), out_(config_.coordinator), presence_(config_, out_), tenure_(config_, out_), vouched_(config_, out_), participation_(config_, out_, presence_) {}
   State(const State&) = delete;  // the parts point at each other
   State& operator=(const State&) = delete;
 
   Result<void> load(const std::vector<Row>& rows) {
     for (const Row& row : rows)
-      COVEY_TRY_VOID(row.key == client::Presence::kRow ? presence_.load(row)
-                     : row.key == client::Tenure::kRow ? tenure_.load(row)
-                                                       : participation_.load(row));
+      COVEY_TRY_VOID(row.key == client::Presence::kRow  ? presence_.load(row)
+                     : row.key == client::Tenure::kRow  ? tenure_.load(row)
+                     : row.key == client::Vouched::kRow ? vouched_.load(row)
+                                                        : participation_.load(row));
     return {};
   }
 
@@ -51,7 +53,7 @@ class Client::State {
   }
   void on(const Persisted& event, Instant now) {
     if (presence_.on(event, now)) return participation_.rejoined();
-    if (!tenure_.on(event)) participation_.on(event);
+    if (!tenure_.on(event) && !vouched_.on(event)) participation_.on(event);
   }
   void on(const BlobFetched& event, Instant now) { participation_.on(event, now); }
   void on(const BlobFailed& event, Instant) { participation_.on(event); }
@@ -73,6 +75,7 @@ class Client::State {
     presence_.on(message);
   }
   void receive(const MembershipRenewed& message, Instant) { tenure_.on(message); }
+  void receive(const CredentialIssued& message, Instant) { vouched_.on(message); }
   void receive(const HeartbeatAck& message, Instant now) { presence_.on(message, now); }
   void receive(const Ping& message, Instant) { presence_.on(message); }
   void receive(const RejoinRequired& message, Instant) {
@@ -111,6 +114,7 @@ class Client::State {
   client::ClientOutbox out_;
   client::Presence presence_;
   client::Tenure tenure_;
+  client::Vouched vouched_;
   client::Participation participation_;
 };
 

@@ -342,7 +342,7 @@ void Registry::answer_again(Node& node, const Link& from, const Join& join, Inst
     out_.say(from, std::move(answer));
   else
     out_.send(from, std::move(answer));  // nobody hears of an epoch that a crash could undo
-  tell_renewal(node);
+  tell_standing(node);
   refuse_newcomer(node, now);
 }
 
@@ -387,7 +387,7 @@ void Registry::accept_join(Node& node, const Link& from, const Join& join, Insta
   }
   if (Token* token = token_of(node)) expel(*token);
   out_.send(from, accepted(node, join));
-  tell_renewal(node);
+  tell_standing(node);
   const Capability& has = node.summary.capability;
   out_.log(LogLevel::kInfo, "node_joined",
            {{"node", node.summary.name}, {"key", short_hex(from.peer)}, {"role", covey::name_of(node.summary.role)},

@@ -34,6 +34,7 @@ struct Node {
   NodeSummary summary;             // `connected` is kept true to `link`
   Certificate certificate;
   std::optional<Renewal> renewal;  // the newest
+  std::optional<MemberCredential> credential;  // the last one issued; ends with a revocation
   bool ended = false;              // its membership was over at the last tick: it is not admitted
   std::optional<Link> link;        // the live one
   std::uint64_t instance = 0;      // of the process behind `link`
@@ -49,6 +50,8 @@ struct Node {
   bool unsaved = false;            // last_seen or its capability changed; the next tick persists it
 
   Instant members_until() const { return membership_end(certificate, renewal); }
+  // Whether the members of a secure aggregation would accept it as one of them.
+  bool vouched() const { return credential && credential->epoch == kCredentialEpoch && !summary.revoked; }
 };
 
 struct RegistryNews {              // what happened to nodes in one event
@@ -68,10 +71,11 @@ class Registry {
   };
   Registry(Config config, Outbox& out, Journal& journal, RecordBook& records);  // all outlive this
 
-  // ---- from rows, in key order (cert/ comes before node/ and renewal/). Errors: kCorrupted.
+  // ---- from rows, in key order (cert/ comes before credential/, node/ and renewal/). Errors: kCorrupted.
   Result<void> load_certificate(const PeerKey& key, ByteSpan value);
   Result<void> load_node(const PeerKey& key, ByteSpan value);
   Result<void> load_renewal(const PeerKey& key, ByteSpan value);
+  Result<void> load_credential(const PeerKey& key, ByteSpan value);
   Result<void> load_token(ByteSpan value);
   Result<void> check_loaded() const;
 
@@ -91,8 +95,12 @@ class Registry {
   // ---- operator verbs
   Result<std::string> register_token(const Delegation& delegation, const PeerKey& by, Instant now);
   Result<std::string> register_renewal(const Renewal& renewal, const PeerKey& by, Instant now);
+  // All of them, or none and why.
+  Result<std::string> issue(const std::vector<NodeCredential>& credentials, const PeerKey& by, Instant now);
   Result<std::string> revoke(const std::string& name_or_key, const PeerKey& by, Instant now);
   std::vector<NodeSummary> page(std::uint32_t after) const;  // at most kPageRowsMax, by key
+  // Of the clients that are members now and have no live credential: at most kVouchPageRowsMax, by key.
+  std::vector<Certificate> unvouched(const PeerKey& after) const;
 
   bool may_log_refusal(const PeerKey& peer, Instant now);   // one per node and window; few of strangers
 
@@ -103,6 +111,8 @@ class Registry {
   Result<Node*> authorise(const PeerKey& peer, Role role, Instant now);
   const std::map<PeerKey, Node>& nodes() const { return nodes_; }
   std::string name_of(const PeerKey& peer) const;  // for logs: its name, or a short key
+  // Those of `nodes` with a live credential, in their order: whom a job with secure aggregation may select.
+  std::vector<PeerKey> vouched_of(const std::vector<PeerKey>& nodes) const;
 
  private:
   struct Token {
@@ -118,6 +128,10 @@ class Registry {
   Result<void> judge_renewal(const Renewal& renewal, const Node& node, Instant now) const;
   void renew(Node& node, const Renewal& renewal, const PeerKey& by, Instant now);
   void tell_renewal(const Node& node);
+  bool lacks_credential(const Node& node) const;
+  Result<const Node*> judge_credential(const NodeCredential& issued, Instant now) const;
+  void tell_credential(const Node& node);
+  void tell_standing(const Node& node);     // with every join: its renewal and its credential, as far as there are
   const Node* ended_member(const PeerKey& peer, Instant now) const;
   void accept_join(Node& node, const Link& from, const Join& join, Instant now);
   void answer_again(Node& node, const Link& from, const Join& join, Instant now);

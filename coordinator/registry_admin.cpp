@@ -105,6 +105,7 @@ Result<std::string> Registry::revoke(const std::string& name_or_key, const PeerK
   names_.erase(node->summary.name);
   Batch batch;
   persist_node(*node, batch);
+  if (std::exchange(node->credential, std::nullopt)) batch.erase(credential_key(key));
   journal_.write(batch, now, 0, name + " revoked");
   AuditEntry act;
   act.kind = AuditKind::kRevoked;
@@ -133,6 +134,7 @@ std::vector<NodeSummary> Registry::page(std::uint32_t after) const {
     row.signing = at->second.certificate.signing;
     row.members_until = at->second.members_until();
     if (at->second.renewal) row.renewal = at->second.renewal->serial;
+    if (at->second.vouched()) row.credential_epoch = at->second.credential->epoch;
     row.capability.device = shortened(std::move(row.capability.device), kDeviceShown);
     rows.push_back(std::move(row));
   }

@@ -19,11 +19,15 @@ std::string job_state_key(JobId job);                     // job/<job>/state
 std::string model_key(JobId job, std::uint32_t version);  // model/<job>/<version>
 std::string round_key(const RoundKey& key);               // round/<job>/<round>/<attempt>
 std::string update_key(const RoundKey& key, const PeerKey& peer);  // update/<job>/<round>/<attempt>/<peer>
+std::string mask_key(const RoundKey& key);                // mask/<job>/<round>/<attempt>: MaskRow
+std::string outcome_key(const RoundKey& key);             // outcome/<job>/<round>/<attempt>: a certificate
+std::string unmask_key(const RoundKey& key, const PeerKey& peer);  // unmask/.../<peer>: what it revealed
 std::string round_metrics_key(JobId job, std::uint32_t round);     // metric/<job>/<round>
 std::string client_metrics_key(JobId job, std::uint32_t round, const PeerKey& peer);  // .../<peer>
 std::string node_key(const PeerKey& peer);                // node/<peer>: NodeSummary
 std::string cert_key(const PeerKey& peer);                // cert/<peer>: Certificate
 std::string renewal_key(const PeerKey& peer);             // renewal/<peer>: the newest Renewal
+std::string credential_key(const PeerKey& peer);          // credential/<peer>: its MemberCredential
 std::string token_key(const TokenId& token);              // token/<id>
 std::string journal_key(std::uint64_t sequence);          // journal/<sequence>
 inline constexpr std::string_view kAuditTable = "audit/";
@@ -64,8 +68,14 @@ struct RoundRow {                // a round in progress; gone when it is committ
 struct UpdateRow {               // an accepted update of a round in progress
   Instant received;
   double norm = 0;
-  UpdateReady update;
+  UpdateReady update;            // of masked vectors: their blob, and the seconds alone
+  Bytes note{};                  // of masked vectors: the signed Masked message
   bool operator==(const UpdateRow&) const = default;
+};
+struct MaskRow {                 // an attempt whose mask order may be out, until its round is committed
+  std::vector<PeerKey> peers;    // by place in the roster
+  Bytes snapshot;                // SecAggServer::snapshot()
+  bool operator==(const MaskRow&) const = default;
 };
 struct TokenRow {
   Delegation delegation;
@@ -80,8 +90,11 @@ Bytes encode(const ModelRow& row);
 Bytes encode(const RoundRow& row);
 Bytes encode(const UpdateRow& row);
 Bytes encode(const TokenRow& row);
+Bytes encode(const MaskRow& row);
+Bytes secagg_value(ByteSpan message);  // of outcome/ and unmask/: one message of privacy/secagg_messages.h
 Bytes certificate_value(const Certificate& certificate);
 Bytes renewal_value(const Renewal& renewal);
+Bytes credential_value(const MemberCredential& credential);
 Bytes epoch_value(std::uint64_t epoch);
 // Errors: kCorrupted naming the table.
 Result<std::uint64_t> epoch_of_value(ByteSpan bytes);  // from 1 to kEpochMax
@@ -90,8 +103,11 @@ Result<ModelRow> decode_model_row(ByteSpan bytes);
 Result<RoundRow> decode_round_row(ByteSpan bytes);
 Result<UpdateRow> decode_update_row(ByteSpan bytes);
 Result<TokenRow> decode_token_row(ByteSpan bytes);
+Result<MaskRow> decode_mask_row(ByteSpan bytes);
+Result<Bytes> secagg_of_value(ByteSpan bytes);
 Result<Certificate> certificate_of_value(ByteSpan bytes);
 Result<Renewal> renewal_of_value(ByteSpan bytes);
+Result<MemberCredential> credential_of_value(ByteSpan bytes);
 
 // Every blob that the rows refer to. A driver may erase all others before the machine starts: they
 // were left by a crash between a file and its row. Errors: kCorrupted naming the row.

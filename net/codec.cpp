@@ -58,6 +58,7 @@ void write_frame(Frame::Builder to, const Message& message) {
     void operator()(const SecAggNote& m) { write(to.initSecAggNote(), m); }
     void operator()(const SecAggLetter& m) { write(to.initSecAggLetter(), m); }
     void operator()(const MaskedReady& m) { write(to.initMaskedReady(), m); }
+    void operator()(const CredentialIssued& m) { codec::write_credential(to.initCredentialIssued(), m.credential); }
   };
   std::visit(Writer{to}, message);
 }
@@ -130,6 +131,8 @@ Message read_frame(Frame::Reader from, std::optional<Error>& refusal) {
       return read(at("SecAggLetter"), from.getSecAggLetter());
     case Frame::MASKED_READY:
       return read(at("MaskedReady"), from.getMaskedReady());
+    case Frame::CREDENTIAL_ISSUED:
+      return CredentialIssued{at("CredentialIssued").credential("credential", from.getCredentialIssued())};
   }
   at("Frame").refuse("message", std::to_string(static_cast<unsigned>(from.which())),
                      "is no message of this version: use the same version of Covey on both sides");

@@ -68,5 +68,8 @@ inline void write_delegation(schema::Delegation::Builder to, const Delegation& d
 inline void write_renewal(schema::Renewal::Builder to, const Renewal& renewal) {
   write<capnp::Data::Reader>(to, renewal);
 }
+inline void write_credential(schema::Credential::Builder to, const MemberCredential& credential) {
+  write<capnp::Data::Reader>(to, credential);
+}
 
 }  // namespace covey::codec

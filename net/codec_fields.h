@@ -147,6 +147,12 @@ class Fields {
             f.within("serial", value.getSerial(), 1, kRenewalSerialMax),
             f.fixed<Signature>("signature", value.getSignature())};
   }
+  template <class Reader>
+  MemberCredential credential(const char* field, Reader value) const {
+    const Fields f = in(field);
+    return {f.fixed<SubjectId>("subject", value.getSubject()), f.within("epoch", value.getEpoch(), 1, kU32Max),
+            f.fixed<VerifyKey>("key", value.getKey()), f.fixed<Signature>("signature", value.getSignature())};
+  }
 
  private:
   Fields(const Fields* outer, const char* name, int index)
@@ -222,6 +228,13 @@ void write(Builder to, const Renewal& renewal) {
   to.setValidUntil(unix_nanos(renewal.valid_until));
   to.setSerial(renewal.serial);
   to.setSignature(data_of<Data>(renewal.signature.span()));
+}
+template <class Data, class Builder>
+void write(Builder to, const MemberCredential& credential) {
+  to.setSubject(data_of<Data>(credential.subject.span()));
+  to.setEpoch(credential.epoch);
+  to.setKey(data_of<Data>(credential.key.span()));
+  to.setSignature(data_of<Data>(credential.signature.span()));
 }
 
 }  // namespace covey::codec

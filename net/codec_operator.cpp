@@ -42,6 +42,15 @@ void write_verb(Verb::Builder to, const ListLedger& verb) { to.setListLedger(ver
 void write_verb(Verb::Builder to, const RegisterRenewal& verb) {
   write_renewal(to.initRegisterRenewal(), verb.renewal);
 }
+void write_verb(Verb::Builder to, const ListUnvouched& verb) { to.setListUnvouched(wire_data(verb.after.span())); }
+void write_verb(Verb::Builder to, const IssueCredentials& verb) {
+  COVEY_CHECK(verb.credentials.size() <= kVouchPageRowsMax);
+  auto rows = to.initIssueCredentials(static_cast<unsigned>(verb.credentials.size()));
+  for (unsigned i = 0; i < rows.size(); ++i) {
+    rows[i].setNode(wire_data(verb.credentials[i].node.span()));
+    write_credential(rows[i].initCredential(), verb.credentials[i].credential);
+  }
+}
 
 SubmitJob submit_job(const Fields& fields, schema::SubmitJob::Reader from) {
   return {from.getNonce(), fields.blob("job", from.getJob(), kJobTomlBytesMax)};
@@ -50,6 +59,16 @@ SubmitJob submit_job(const Fields& fields, schema::SubmitJob::Reader from) {
 ShowClients show_clients(const Fields& fields, schema::ShowClients::Reader from) {
   return {fields.within("job", from.getJob(), 1, kU64Max),
           fields.within("round", from.getRound(), 1, kU32Max), from.getAfter()};
+}
+
+IssueCredentials issue_credentials(const Fields& fields, capnp::List<schema::NodeCredential>::Reader from) {
+  fields.within("issue_credentials", from.size(), 1, static_cast<std::uint32_t>(kVouchPageRowsMax));
+  IssueCredentials verb;
+  for (std::uint32_t i = 0; i < from.size() && !fields.refused(); ++i) {
+    const Fields row = fields.row("issue_credentials", i);
+    verb.credentials.push_back({row.fixed<PeerKey>("node", from[i].getNode()), row.credential("credential", from[i].getCredential())});
+  }
+  return verb;
 }
 
 OperatorVerb read_verb(const Fields& fields, Verb::Reader from) {
@@ -81,6 +100,10 @@ OperatorVerb read_verb(const Fields& fields, Verb::Reader from) {
       return ListLedger{from.getListLedger()};
     case Verb::REGISTER_RENEWAL:
       return RegisterRenewal{fields.renewal("register_renewal", from.getRegisterRenewal())};
+    case Verb::LIST_UNVOUCHED:
+      return ListUnvouched{fields.fixed<PeerKey>("list_unvouched", from.getListUnvouched())};
+    case Verb::ISSUE_CREDENTIALS:
+      return issue_credentials(fields, from.getIssueCredentials());
   }
   fields.refuse("verb", std::to_string(static_cast<unsigned>(from.which())),
                 "is no verb of this version: use the same version of Covey on both sides");

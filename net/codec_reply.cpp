@@ -126,6 +126,7 @@ void write_row(schema::NodeSummary::Builder to, const NodeSummary& node) {
   to.setSigning(wire_data(node.signing.span()));
   to.setMembersUntil(unix_nanos(node.members_until));
   to.setRenewal(node.renewal);
+  to.setCredentialEpoch(node.credential_epoch);
 }
 
 NodeSummary read_row(const Fields& fields, schema::NodeSummary::Reader from) {
@@ -141,6 +142,7 @@ NodeSummary read_row(const Fields& fields, schema::NodeSummary::Reader from) {
   node.signing = fields.fixed<VerifyKey>("signing", from.getSigning());
   node.members_until = fields.instant("members_until", from.getMembersUntil());
   node.renewal = fields.within("renewal", from.getRenewal(), 0, kRenewalSerialMax);
+  node.credential_epoch = from.getCredentialEpoch();
   return node;
 }
 
@@ -206,6 +208,26 @@ void write_answer(Answer::Builder to, const ChainRows& answer) {
   for (unsigned i = 0; i < chain.size(); ++i) chain.set(i, wire_data(encode(answer.rows[i])));
 }
 
+void write_answer(Answer::Builder to, const CertificateRows& answer) {
+  COVEY_CHECK(answer.rows.size() <= kVouchPageRowsMax);
+  auto rows = to.initCertificates(static_cast<unsigned>(answer.rows.size()));
+  for (unsigned i = 0; i < rows.size(); ++i) rows.set(i, wire_data(encode(answer.rows[i])));
+}
+
+CertificateRows read_certificates(const Fields& fields, capnp::List<capnp::Data>::Reader from) {
+  fields.within("certificates", from.size(), 0, static_cast<std::uint32_t>(kVouchPageRowsMax));
+  CertificateRows rows;
+  for (std::uint32_t i = 0; i < from.size() && !fields.refused(); ++i) {
+    auto certificate = decode_certificate(span_of(from[i]));
+    if (!certificate) {
+      fields.refuse("certificates", "certificate " + std::to_string(i), certificate.error().message);
+      break;
+    }
+    rows.rows.push_back(std::move(*certificate));
+  }
+  return rows;
+}
+
 ChainRows read_chain(const Fields& fields, capnp::List<capnp::Data>::Reader from) {
   fields.within("chain", from.size(), 0, static_cast<std::uint32_t>(kChainPageRowsMax));
   ChainRows rows;
@@ -246,6 +268,8 @@ OperatorAnswer read_answer(const Fields& fields, Answer::Reader from) {
       return JournalRows{read_rows<JournalEntry>(fields, "journal", from.getJournal())};
     case Answer::CHAIN:
       return read_chain(fields, from.getChain());
+    case Answer::CERTIFICATES:
+      return read_certificates(fields, from.getCertificates());
   }
   fields.refuse("answer", std::to_string(static_cast<unsigned>(from.which())),
                 "is no answer of this version: use the same version of Covey on both sides");

@@ -10,7 +10,7 @@ namespace covey {
 namespace {
 
 constexpr std::uint8_t kVersion = 1;
-constexpr AuditKind kLast = AuditKind::kRenewed;
+constexpr AuditKind kLast = AuditKind::kBlamed;
 
 }  // namespace
 
@@ -30,6 +30,9 @@ const char* name_of(AuditKind kind) {
     case AuditKind::kUpdateRefused: return "update refused";
     case AuditKind::kRestored: return "restored";
     case AuditKind::kRenewed: return "renewed";
+    case AuditKind::kVouched: return "vouched";
+    case AuditKind::kOutcome: return "outcome";
+    case AuditKind::kBlamed: return "blamed";
   }
   return "unknown";
 }

@@ -17,6 +17,7 @@ inline constexpr std::size_t kJobTomlBytesMax = 64 * 1024;
 inline constexpr std::size_t kNameBytesMax = 64;
 inline constexpr std::size_t kErrorTextBytesMax = 512;
 inline constexpr std::size_t kPageRowsMax = 50;             // rows in one operator reply
+inline constexpr std::size_t kVouchPageRowsMax = 32;        // certificates in one reply, credentials in one request
 inline constexpr std::size_t kChainPageRowsMax = 64;        // records of a chain in one operator reply
 inline constexpr std::size_t kChainPageBytesMax = 14 * 1024;  // of them, encoded: fits a control frame
 inline constexpr std::uint64_t kEpochMax = std::uint64_t{1} << 48;

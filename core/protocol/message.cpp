@@ -10,7 +10,7 @@ constexpr std::array kMessageNames = {
     "HeartbeatAck", "Ping", "RejoinRequired", "Leave", "RoundOffer", "RoundAccept", "RoundDecline",
     "UpdateReady", "RoundFailed", "UpdateAccepted", "UpdateRefused", "RoundClosed", "ChunkListWant",
     "ChunkList", "ChunkWant", "Chunk", "BlobRefused", "BulkHello", "OperatorRequest", "OperatorReply",
-    "MembershipRenewed", "SecAggNote", "SecAggLetter", "MaskedReady"};
+    "MembershipRenewed", "SecAggNote", "SecAggLetter", "MaskedReady", "CredentialIssued"};
 static_assert(kMessageNames.size() == std::variant_size_v<Message>);
 
 }  // namespace

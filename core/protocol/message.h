@@ -12,6 +12,7 @@
 #include "core/base/time.h"
 #include "core/protocol/certificate.h"
 #include "core/protocol/chain.h"
+#include "core/protocol/credential.h"
 
 namespace covey {
 
@@ -63,6 +64,10 @@ struct JoinAccepted {
 struct MembershipRenewed {     // coordinator -> client: after each join, and when it is registered
   Renewal renewal;
   bool operator==(const MembershipRenewed&) const = default;
+};
+struct CredentialIssued {      // coordinator -> client: after each join, and when the operator has issued it
+  MemberCredential credential;
+  bool operator==(const CredentialIssued&) const = default;
 };
 struct JoinRefused {
   Error error;
@@ -272,6 +277,7 @@ struct NodeSummary {
   VerifyKey signing{};         // these three from its certificate and newest renewal
   Instant members_until{};
   std::uint64_t renewal = 0;   // serial, 0: never renewed
+  std::uint32_t credential_epoch = 0;  // of its live credential for secure aggregation, 0: none
   bool operator==(const NodeSummary&) const = default;
 };
 struct JournalEntry {          // what `covey log` shows: administrative acts and a job's milestones
@@ -339,9 +345,22 @@ struct RegisterRenewal {
   Renewal renewal;
   bool operator==(const RegisterRenewal&) const = default;
 };
+struct ListUnvouched {         // certificates of the clients that have no live credential, by key, after this one
+  PeerKey after;
+  bool operator==(const ListUnvouched&) const = default;
+};
+struct NodeCredential {
+  PeerKey node;
+  MemberCredential credential;
+  bool operator==(const NodeCredential&) const = default;
+};
+struct IssueCredentials {      // all of them or, after an error, none
+  std::vector<NodeCredential> credentials;  // 1 to kVouchPageRowsMax
+  bool operator==(const IssueCredentials&) const = default;
+};
 using OperatorVerb =
     std::variant<SubmitJob, ListJobs, ShowJob, ShowClients, ShowConfig, StopJob, ListNodes, RegisterToken,
-                 RevokeNode, ReadJournal, ListAudit, ListLedger, RegisterRenewal>;
+                 RevokeNode, ReadJournal, ListAudit, ListLedger, RegisterRenewal, ListUnvouched, IssueCredentials>;
 struct OperatorRequest {
   std::uint64_t id = 0;        // echoed in the reply
   OperatorVerb verb;
@@ -382,8 +401,12 @@ struct ChainRows {             // as they lie on the disk; none: the end
   std::vector<ChainRecord> rows;  // at most kChainPageRowsMax, encoded at most kChainPageBytesMax
   bool operator==(const ChainRows&) const = default;
 };
+struct CertificateRows {       // whole, so that whoever signs for them can verify each chain
+  std::vector<Certificate> rows;  // at most kVouchPageRowsMax; fewer: the end
+  bool operator==(const CertificateRows&) const = default;
+};
 using OperatorAnswer = std::variant<Done, Error, Submitted, JobRows, JobDetail, ClientRows, NodeRows,
-                                    JournalRows, ChainRows>;
+                                    JournalRows, ChainRows, CertificateRows>;
 struct OperatorReply {
   std::uint64_t id = 0;
   OperatorAnswer answer;
@@ -395,7 +418,7 @@ using Message =
                  HeartbeatAck, Ping, RejoinRequired, Leave, RoundOffer, RoundAccept, RoundDecline,
                  UpdateReady, RoundFailed, UpdateAccepted, UpdateRefused, RoundClosed, ChunkListWant,
                  ChunkList, ChunkWant, Chunk, BlobRefused, BulkHello, OperatorRequest, OperatorReply,
-                 MembershipRenewed, SecAggNote, SecAggLetter, MaskedReady>;
+                 MembershipRenewed, SecAggNote, SecAggLetter, MaskedReady, CredentialIssued>;
 const char* name_of(const Message& message);  // "RoundOffer"
 bool is_bulk(const Message& message);         // travels on the bulk port
 

@@ -50,6 +50,13 @@ struct Delegation {
   membersUntil @6 :Int64;
 }
 
+struct Credential {
+  subject @0 :Data;         # 16 bytes
+  epoch @1 :UInt32;         # from 1
+  key @2 :Data;             # 32 bytes
+  signature @3 :Data;       # 64 bytes
+}
+
 struct Renewal {
   curve @0 :Data;           # 32 bytes
   signing @1 :Data;         # 32 bytes

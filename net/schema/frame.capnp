@@ -41,5 +41,6 @@ struct Frame {
     secAggNote @28 :Round.SecAggNote;
     secAggLetter @29 :Round.SecAggLetter;
     maskedReady @30 :Round.MaskedReady;
+    credentialIssued @31 :Common.Credential;
   }
 }

@@ -20,7 +20,14 @@ struct OperatorRequest {
     listAudit @11 :UInt64;      # after
     listLedger @12 :UInt64;     # after
     registerRenewal @13 :Common.Renewal;
+    listUnvouched @14 :Data;    # after: 32 bytes
+    issueCredentials @15 :List(NodeCredential);
   }
+}
+
+struct NodeCredential {
+  node @0 :Data;              # 32 bytes
+  credential @1 :Common.Credential;
 }
 
 struct SubmitJob {
@@ -56,6 +63,7 @@ struct OperatorReply {
     nodes @7 :List(NodeSummary);
     journal @8 :List(JournalEntry);
     chain @9 :List(Data);       # encoded chain records (core/protocol/chain.h)
+    certificates @10 :List(Data);  # encoded certificates (core/protocol/certificate.h)
   }
 }
 
@@ -114,6 +122,7 @@ struct NodeSummary {
   signing @8 :Data;           # 32 bytes
   membersUntil @9 :Int64;
   renewal @10 :UInt64;        # serial, 0: never renewed
+  credentialEpoch @11 :UInt32;  # 0: no live credential
 }
 
 struct JournalEntry {

@@ -40,7 +40,9 @@ std::vector<OperatorVerb> every_verb() {
                                   ReadJournal{},
                                   ListAudit{},
                                   ListLedger{},
-                                  RegisterRenewal{renewal_of(other, kStart + 1000h, 1)}};
+                                  RegisterRenewal{renewal_of(other, kStart + 1000h, 1)},
+                                  ListUnvouched{},
+                                  IssueCredentials{{{other.key(), credential_for(other.certificate, authority())}}}};
   REQUIRE(verbs.size() == std::variant_size_v<OperatorVerb>);
   for (std::size_t i = 0; i < verbs.size(); ++i) REQUIRE(verbs[i].index() == i);
   return verbs;

@@ -135,6 +135,7 @@ inline constexpr auto kSystemHeaders = std::to_array<std::string_view>({
 inline constexpr auto kNotStateMachines = std::to_array<std::string_view>({
     "client/trainer",     // runs on a worker, beside the machine
     "coordinator/work",   // runs on a worker, beside the machine
+    "coordinator/work_secure",
     "client/capability",  // measures this computer once, before the machine starts
 });
 

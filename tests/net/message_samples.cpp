@@ -21,6 +21,12 @@ Delegation delegation() {
 
 Renewal renewal() { return {filled<PeerKey>(5), filled<VerifyKey>(6), at(9000), 17, filled<Signature>(7)}; }
 
+MemberCredential credential() { return {filled<SubjectId>(8), 3, filled<VerifyKey>(9), filled<Signature>(10)}; }
+
+Certificate certificate() {
+  return {"node-1", filled<VerifyKey>(7), filled<PeerKey>(8), delegation(), filled<Signature>(9)};
+}
+
 constexpr RoundKey kKey{7, 3, 2};
 const Error kError{ErrorCode::kResourceExhausted, "disk full: 3 MiB are missing, \xc3\xa4"};
 const Capability kCapability{"cpu (4 cores)", 4, std::uint64_t{8} << 30, 123.5};
@@ -49,7 +55,9 @@ void add_operator_messages(std::vector<Message>& all) {
                                         ReadJournal{7, 11},
                                         ListAudit{12},
                                         ListLedger{13},
-                                        RegisterRenewal{renewal()}};
+                                        RegisterRenewal{renewal()},
+                                        ListUnvouched{filled<PeerKey>(14)},
+                                        IssueCredentials{{{filled<PeerKey>(15), credential()}}}};
   const std::vector<OperatorAnswer> answers{
       Done{"stopped"},
       kError,
@@ -58,9 +66,10 @@ void add_operator_messages(std::vector<Message>& all) {
       JobDetail{job(), blob(4, 700), {round_metrics(), round_metrics()}},
       ClientRows{{{3, "node-1", 320, kTrain, kEval}}},
       NodeRows{{{filled<PeerKey>(5), "node-1", Role::kClient, true, true, kCapability, at(1), at(2),
-                 filled<VerifyKey>(6), at(9000), 17}}},
+                 filled<VerifyKey>(6), at(9000), 17, 3}}},
       JournalRows{{{11, at(3), 7, "job 7 submitted"}}},
-      ChainRows{{{12, filled<Digest>(6), Bytes{1, 2, 3}, filled<Signature>(7)}}}};
+      ChainRows{{{12, filled<Digest>(6), Bytes{1, 2, 3}, filled<Signature>(7)}}},
+      CertificateRows{{certificate(), certificate()}}};
   for (const auto& verb : verbs) all.push_back(OperatorRequest{5, verb});
   for (const auto& answer : answers) all.push_back(OperatorReply{5, answer});
 }
@@ -69,7 +78,7 @@ void add_operator_messages(std::vector<Message>& all) {
 
 std::vector<Message> message_samples() {
   std::vector<Message> all{
-      Enrol{{"node-1", filled<VerifyKey>(7), filled<PeerKey>(8), delegation(), filled<Signature>(9)}},
+      Enrol{certificate()},
       EnrolAccepted{},
       EnrolRefused{kError},
       Join{3, 0xabcdef0123456789, kCapability, 2},
@@ -98,7 +107,8 @@ std::vector<Message> message_samples() {
       MembershipRenewed{renewal()},
       SecAggNote{kKey, Bytes{1, 2, 3}},
       SecAggLetter{kKey, blob(3, 300'000)},
-      MaskedReady{kKey, filled<Digest>(3), blob(4, 4096), Bytes{1, 8, 9}, 1.5}};
+      MaskedReady{kKey, filled<Digest>(3), blob(4, 4096), Bytes{1, 8, 9}, 1.5},
+      CredentialIssued{credential()}};
   add_operator_messages(all);
   return all;
 }

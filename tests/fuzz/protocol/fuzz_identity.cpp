@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "core/base/check.h"
-#include "core/protocol/certificate.h"
+#include "core/protocol/credential.h"
 
 namespace {
 
@@ -30,6 +30,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto renewal = covey::decode_renewal(input);
   written_the_same(renewal, input);
   if (renewal) COVEY_CHECK(!covey::verify(*renewal, covey::Certificate{"x", renewal->signing, renewal->curve, {}, {}}, stranger));
+  const auto credential = covey::decode_credential(input);
+  written_the_same(credential, input);
+  if (credential) COVEY_CHECK(!covey::verify(*credential, stranger, credential->epoch));
   written_the_same(covey::decode_address(input), input);
 
   const auto token = covey::join_token_from(std::string_view(reinterpret_cast<const char*>(data), size));

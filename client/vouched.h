@@ -1,0 +1,35 @@
+// The authority's credential for this client: kept durably once verified, for it signs in secure
+// aggregation as the subject that the credential names. Without one no job of that kind selects it.
+#pragma once
+#include <optional>
+#include <string_view>
+
+#include "client/client.h"
+#include "client/outbox.h"
+
+namespace covey::client {
+
+class Vouched {
+ public:
+  Vouched(const ClientConfig& config, ClientOutbox& out) : config_(config), out_(out) {}  // both outlive this
+
+  static constexpr std::string_view kRow = "credential";
+  // Of that key. One of an epoch that counts no more is left out. Errors: kCorrupted naming it.
+  Result<void> load(const Row& row);
+
+  void on(const CredentialIssued& message);
+  bool on(const Persisted& event);  // false: not its own
+
+  // Null: none yet, or its write is not durable.
+  const MemberCredential* credential() const { return credential_ && saving_ == 0 ? &*credential_ : nullptr; }
+
+ private:
+  Result<void> judge(const MemberCredential& credential) const;
+
+  const ClientConfig& config_;
+  ClientOutbox& out_;
+  std::optional<MemberCredential> credential_;
+  Ticket saving_ = 0;               // the write of credential_, until it is durable
+};
+
+}  // namespace covey::client
