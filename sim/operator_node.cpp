@@ -74,16 +74,24 @@ Commands OperatorNode::answer(const OperatorReply& reply) {
   // A coordinator without space says so: a person tries again.
   const bool passes = error != nullptr && (error->code == ErrorCode::kUnavailable || error->code == ErrorCode::kResourceExhausted);
   if (error != nullptr && !passes && order == orders_.begin()) return {Halt{1, error->message}};
-  if (order != orders_.end()) order->answered = error == nullptr;  // asked again by the timer
+  if (order != orders_.end()) order->answered = settles(order->verb, reply.answer);  // else asked again by the timer
   if (const auto* submitted = std::get_if<Submitted>(&reply.answer)) jobs_.try_emplace(submitted->job, false);
   if (const auto* shown = std::get_if<JobDetail>(&reply.answer)) detail(*shown);
   if (all_over()) return {Halt{0, "every job has ended"}};
   return {};
 }
 
+// Nobody vouches again for one that is shut out; for one that has not enrolled yet, once it has.
+bool OperatorNode::settles(const OperatorVerb& verb, const OperatorAnswer& answer) {
+  const auto* error = std::get_if<Error>(&answer);
+  if (error == nullptr) return true;
+  return std::holds_alternative<IssueCredentials>(verb) && error->code == ErrorCode::kPermissionDenied;
+}
+
+// The jobs end without those who were never vouched for.
 bool OperatorNode::all_over() const {
   const bool waits = std::any_of(orders_.begin(), orders_.end(), [](const Standing& order) {
-    return !order.answered && (order.due || std::holds_alternative<SubmitJob>(order.verb));
+    return !order.answered && !std::holds_alternative<IssueCredentials>(order.verb) && (order.due || std::holds_alternative<SubmitJob>(order.verb));
   });
   return !waits && std::all_of(jobs_.begin(), jobs_.end(), [](const auto& job) { return job.second; });
 }

@@ -1,5 +1,5 @@
-// The operator of a simulated world: submits jobs, stops them, revokes and lets in clients as planned,
-// follows every job to its end, then halts.
+// The operator of a simulated world: submits jobs, stops them, revokes, lets in and vouches for clients as
+// planned, follows every job to its end, then halts.
 #pragma once
 #include <functional>
 #include <map>
@@ -39,6 +39,7 @@ class OperatorNode final : public Machine {
   Commands answer(const OperatorReply& reply);
   void detail(const JobDetail& shown);
   bool all_over() const;
+  static bool settles(const OperatorVerb& verb, const OperatorAnswer& answer);  // it need not be said again
 
   PeerKey coordinator_;
   View& view_;

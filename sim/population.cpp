@@ -74,17 +74,19 @@ SigningKey sim_record_key(std::uint64_t seed) { return SigningKey::from_seed(sec
 
 SimIdentity sim_identity(std::uint64_t seed, const std::string& name, Role role, Instant expires) {
   const Random random = Random(seed).split("identity", label_number(name));
+  const SigningKey authority = sim_authority(seed);
   const SigningKey one_time = SigningKey::from_seed(secret_from(random.split("one-time")));
   const CurveKey one_time_curve = CurveKey::from_secret(secret_from(random.split("one-time-curve")));
-  const SigningKey signing = SigningKey::from_seed(secret_from(random.split("signing")));
+  SigningKey signing = SigningKey::from_seed(secret_from(random.split("signing")));
   const CurveKey curve = CurveKey::from_secret(secret_from(random.split("curve")));
   Delegation delegation{{}, role, expires, kSimMembersUntil, one_time_curve.public_key(), one_time.public_key(), {}};
   Random token = random.split("token");
   for (std::uint8_t& byte : delegation.token.bytes) byte = static_cast<std::uint8_t>(token.next());
-  sign(delegation, sim_authority(seed));
+  sign(delegation, authority);
   Certificate certificate{name, signing.public_key(), curve.public_key(), delegation, {}};
   sign(certificate, one_time);
-  return {curve.public_key(), certificate};
+  const MemberCredential credential = credential_for(certificate, authority);
+  return {curve.public_key(), certificate, std::make_shared<const SigningKey>(std::move(signing)), credential};
 }
 
 }  // namespace covey

@@ -6,7 +6,7 @@
 
 #include "client/trainer.h"
 #include "core/data/dataset.h"
-#include "core/protocol/certificate.h"
+#include "core/protocol/credential.h"
 
 namespace covey {
 
@@ -48,6 +48,8 @@ class Population {
 struct SimIdentity {
   PeerKey key;
   Certificate certificate;
+  std::shared_ptr<const SigningKey> signing;  // shared: by every start of the node
+  MemberCredential credential;                // what the authority signs when it vouches for the node
 };
 SigningKey sim_authority(std::uint64_t seed);
 SigningKey sim_record_key(std::uint64_t seed);  // of the coordinator

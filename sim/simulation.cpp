@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
+#include <utility>
 
 #include "client/client.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/tables.h"
 #include "coordinator/work.h"
+#include "core/protocol/limits.h"
 #include "core/protocol/manifest.h"
 #include "sim/enroller.h"
 #include "sim/liar.h"
@@ -120,6 +123,8 @@ NodeParts client_parts(const SimulationRequest& request, const Population& popul
   config.capability = capability;
   config.certificate = cast.clients[index].certificate;
   config.authority = sim_authority(request.seed).public_key();
+  config.signing = cast.clients[index].signing;
+  config.policy.plain_updates = !request.job.privacy.secure_aggregation;
   const std::uint64_t instances = Random(request.seed).split("instance", index).next();
   NodeParts parts;
   parts.key = key;
@@ -173,8 +178,34 @@ NodeParts enroller_parts(const Cast& cast, std::size_t client) {
                 });
 }
 
-std::vector<OperatorNode::Order> orders_of(const FaultPlan& plan, const Cast& cast) {
+// The authority vouches for everyone there at the start, in pages; for those who enrol later or are revoked,
+// one by one, for a page is issued whole or not at all.
+std::vector<OperatorNode::Order> credential_orders(const FaultPlan& plan, const Cast& cast) {
+  std::vector<std::optional<Duration>> alone(cast.clients.size());
+  for (const OperatorAct& act : plan.acts)
+    if (act.act == Act::kEnrol || act.act == Act::kRevoke) {
+      auto& at = alone.at(act.target - 1);
+      const Duration from = act.act == Act::kEnrol ? act.at : Duration::zero();
+      at = at ? std::max(*at, from) : from;
+    }
   std::vector<OperatorNode::Order> orders;
+  IssueCredentials page;
+  for (std::size_t i = 0; i < cast.clients.size(); ++i) {
+    const NodeCredential one{cast.clients[i].key, cast.clients[i].credential};
+    if (alone[i])
+      orders.push_back({*alone[i], IssueCredentials{{one}}});
+    else
+      page.credentials.push_back(one);
+    if (page.credentials.size() < kVouchPageRowsMax && (i + 1 < cast.clients.size() || page.credentials.empty())) continue;
+    orders.push_back({Duration::zero(), std::exchange(page, {})});
+  }
+  return orders;
+}
+
+std::vector<OperatorNode::Order> orders_of(const SimulationRequest& request, const Cast& cast) {
+  const FaultPlan& plan = request.faults;
+  std::vector<OperatorNode::Order> orders;
+  if (request.job.privacy.secure_aggregation) orders = credential_orders(plan, cast);
   for (const OperatorAct& act : plan.acts) {
     const auto client = [&]() -> const SimIdentity& { return cast.clients.at(act.target - 1); };
     switch (act.act) {
@@ -188,7 +219,7 @@ std::vector<OperatorNode::Order> orders_of(const FaultPlan& plan, const Cast& ca
 }
 
 NodeParts operator_parts(const SimulationRequest& request, const Cast& cast, BlobRef job, OperatorNode::View& view) {
-  return person(cast.boss.key, "operator", [&view, job, orders = orders_of(request.faults, cast), coordinator = cast.coordinator.key](
+  return person(cast.boss.key, "operator", [&view, job, orders = orders_of(request, cast), coordinator = cast.coordinator.key](
                                    const std::vector<Row>&, std::uint64_t) -> Result<std::unique_ptr<Machine>> {
     return std::unique_ptr<Machine>(std::make_unique<OperatorNode>(coordinator, job, orders, view));
   });

@@ -53,6 +53,7 @@ struct RunOptions {
   std::string home;
   std::string job_file;
   bool detach = false;
+  bool vouch = true;           // for clients without a credential, where the job aggregates securely
 };
 Result<int> run_command(const RunOptions& options, Console& console);
 
@@ -110,6 +111,15 @@ struct RenewOptions {
   std::string lasts = "365d";
 };
 Result<int> renew_command(const RenewOptions& options, Console& console);
+
+// ---- vouch_command.cpp
+struct VouchOptions {
+  std::string home;
+  std::vector<std::string> nodes;  // names, or at least 6 hex digits of keys; none, and not all: list only
+  bool all = false;
+  bool follow = false;         // go on with newcomers until Ctrl-C
+};
+Result<int> vouch_command(const VouchOptions& options, Console& console);
 
 // ---- audit_command.cpp
 struct AuditOptions {

@@ -15,6 +15,7 @@
 #include "coordinator/cli/job_view.h"
 #include "coordinator/cli/pull.h"
 #include "coordinator/cli/report.h"
+#include "coordinator/cli/vouching.h"
 #include "core/base/clock.h"
 #include "core/nn/generate.h"
 #include "core/protocol/manifest.h"
@@ -99,10 +100,11 @@ Result<Trained> train_federated(const DemoOptions& options, const Stage& stage, 
   COVEY_TRY(const Programs programs, find_programs());
   MemoryBlobs blobs;
   COVEY_TRY(const auto federation,
-            Federation::start({programs, options.folder, stage.clients}, blobs, console));
+            Federation::start({programs, options.folder, stage.clients, !stage.job.privacy.secure_aggregation}, blobs, console));
   Session& session = federation->session();
   console.note("3. Federation: a coordinator and " + std::to_string(federation->size()) +
                " clients, each a process with its own keys (" + options.folder + "/*.log)");
+  COVEY_TRY_VOID(vouch_for_job(session, federation->home(), stage.job, console));
   SystemRandom random;
   std::uint64_t nonce = 0;
   random.fill({reinterpret_cast<std::uint8_t*>(&nonce), sizeof nonce});

@@ -3,6 +3,7 @@
 #include "coordinator/cli/follow.h"
 #include "coordinator/cli/job_view.h"
 #include "coordinator/cli/session.h"
+#include "coordinator/cli/vouching.h"
 #include "coordinator/service/home.h"
 #include "core/base/clock.h"
 #include "core/protocol/limits.h"
@@ -54,6 +55,7 @@ Result<int> run_command(const RunOptions& options, Console& console) {
   COVEY_TRY(const JobSpec spec, read_job(options.job_file));
   MemoryBlobs blobs;
   COVEY_TRY(const auto session, Session::open(options.home, blobs));
+  if (options.vouch) COVEY_TRY_VOID(vouch_for_job(*session, options.home, spec, console));
   COVEY_TRY(const JobId job, submit(*session, spec));
   console.object(JsonObject()
                      .add("event", "submitted")

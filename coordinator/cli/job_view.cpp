@@ -177,7 +177,9 @@ JsonObject to_json(const NodeSummary& node, Instant now) {
       .add("enrolled", unless_epoch(node.enrolled))
       .add("last_seen", unless_epoch(node.last_seen))
       .add("members_until", iso8601(node.members_until))
-      .add("renewal", node.renewal);
+      .add("renewal", node.renewal)
+      .add("signing", hex(node.signing.span()))
+      .add("credential_epoch", node.credential_epoch);
 }
 
 JsonObject to_json(const JournalEntry& entry) {

@@ -31,6 +31,7 @@ struct Chosen {
   GenerateOptions generate;
   RevokeOptions revoke;
   RenewOptions renew;
+  VouchOptions vouch;
   AuditOptions audit;
   DemoOptions demo;
 };
@@ -148,6 +149,8 @@ void add_jobs(CLI::App& app, Chosen& chosen) {
                                 "covey run job.toml");
   run->add_option("FILE", chosen.job_file.job_file, "The job file (docs/job_file.md)")->required();
   run->add_flag("--detach", chosen.job_file.detach, "Submit only");
+  run->add_flag("!--no-vouch", chosen.job_file.vouch,
+                "Sign no credentials: a job with secure aggregation otherwise vouches for all clients, where the authority's key is");
   run->callback([&chosen] {
     chosen.job_file.home = chosen.home;
     chosen.run = [&chosen](Console& console) { return run_command(chosen.job_file, console); };
@@ -251,6 +254,17 @@ void add_nodes(CLI::App& app, Chosen& chosen) {
   renew->callback([&chosen] {
     chosen.renew.home = chosen.home;
     chosen.run = [&chosen](Console& console) { return renew_command(chosen.renew, console); };
+  });
+
+  CLI::App* vouch = add_with_home(app, chosen, "vouch",
+                                  "Sign credentials with the authority's key: who may take part in secure aggregation",
+                                  "covey vouch hospital-a hospital-b");
+  vouch->add_option("NODE", chosen.vouch.nodes, "Names, or at least 6 hex digits of keys; left out: list who has none");
+  vouch->add_flag("--all", chosen.vouch.all, "Every client that has none");
+  vouch->add_flag("-f,--follow", chosen.vouch.follow, "With --all: go on with those who enrol, until Ctrl-C");
+  vouch->callback([&chosen] {
+    chosen.vouch.home = chosen.home;
+    chosen.run = [&chosen](Console& console) { return vouch_command(chosen.vouch, console); };
   });
 
   CLI::App* doctor =

@@ -14,12 +14,15 @@ Result<int> nodes_command(const std::string& home, Console& console) {
   COVEY_TRY(const auto session, Session::open(home, blobs));
   COVEY_TRY(const auto nodes, session->nodes());
   const Instant now = SystemClock().now();
-  Table table({"NAME", "KEY", "ROLE", "STATE", "LAST SEEN", "MEMBER UNTIL", "DEVICE", "CORES", "MEMORY", "GFLOP/S"},
-              {4, 7, 8, 9});
+  Table table({"NAME", "KEY", "ROLE", "STATE", "VOUCHED", "LAST SEEN", "MEMBER UNTIL", "DEVICE", "CORES", "MEMORY", "GFLOP/S"},
+              {5, 8, 9, 10});
   bool clients = false;
+  std::size_t unvouched = 0;
   for (const NodeSummary& node : nodes) {
     console.object(to_json(node, now));
     clients = clients || node.role == Role::kClient;
+    const bool may_be_vouched = node.role == Role::kClient && !node.revoked && now < node.members_until;
+    if (may_be_vouched && node.credential_epoch == 0) ++unvouched;
     const bool known = node.capability.cores != 0;
     const bool operates = node.role == Role::kOperator;
     table.add({node.name, short_hex(node.key), name_of(node.role),
@@ -28,6 +31,7 @@ Result<int> nodes_command(const std::string& home, Console& console) {
                : operates                  ? ""
                : node.connected            ? "connected"
                                            : "away",
+               node.credential_epoch != 0 ? "yes" : may_be_vouched ? "no" : "",
                node.last_seen == Instant{}
                    ? "-"
                    : duration_text(seconds(std::max(Duration{}, now - node.last_seen))) + " ago",
@@ -41,6 +45,8 @@ Result<int> nodes_command(const std::string& home, Console& console) {
     if (const std::string standing = standing_of(node, now); !standing.empty())
       console.warn("The membership of " + node.name + (standing == "ended" ? " ended " : " ends ") +
                    date_text(node.members_until) + " UTC; `covey renew " + node.name + "` makes it longer.");
+  if (unvouched != 0)
+    console.note("Jobs with secure aggregation select only those that are vouched for: `covey vouch`, where the authority's key is.");
   if (!clients) console.line("No client has enrolled yet; make a join token with `covey token`.");
   return kExitOk;
 }

@@ -9,6 +9,7 @@ namespace covey::cli {
 namespace {
 
 constexpr Duration kAnswerTimeout = std::chrono::seconds(10);
+constexpr std::size_t kUnvouchedMax = 1'000'000;
 constexpr int kSubmitTries = 4;
 constexpr Duration kFetchTimeout = std::chrono::seconds(60);  // and a second for every 100 kB
 constexpr std::uint64_t kFetchBytesPerSecond = 100'000;
@@ -85,6 +86,21 @@ Result<std::vector<NodeSummary>> Session::nodes() {
   return all_pages<NodeRows, NodeSummary>([&](const auto& sofar) {
     return ask_for<NodeRows>(ListNodes{static_cast<std::uint32_t>(sofar.size())});
   });
+}
+
+Result<std::vector<Certificate>> Session::unvouched() {
+  std::vector<Certificate> all;
+  for (;;) {
+    COVEY_TRY(CertificateRows page, ask_for<CertificateRows>(ListUnvouched{all.empty() ? PeerKey{} : all.back().curve}));
+    for (Certificate& certificate : page.rows) {
+      const bool follows = all.empty() || all.back().curve < certificate.curve;
+      if (!follows || all.size() == kUnvouchedMax)
+        return unexpected(ErrorCode::kCorrupted, follows ? "the coordinator names more than " + std::to_string(kUnvouchedMax) + " clients"
+                                                         : "the coordinator gave its clients' certificates out of order");
+      all.push_back(std::move(certificate));
+    }
+    if (page.rows.size() < kVouchPageRowsMax) return all;
+  }
 }
 
 Result<JobDetail> Session::job(JobId id, std::uint32_t after_round) {

@@ -32,6 +32,9 @@ class Session {
 
   Result<std::vector<JobSummary>> jobs();
   Result<std::vector<NodeSummary>> nodes();
+  // Certificates of the clients without a credential, by key; the coordinator's word, verified by nobody
+  // yet. Errors: kCorrupted for a page that does not follow the one before.
+  Result<std::vector<Certificate>> unvouched();
   // `after_round`: only the rounds after it.
   Result<JobDetail> job(JobId id, std::uint32_t after_round);
   Result<std::vector<ClientMetrics>> clients_of(JobId id, std::uint32_t round);

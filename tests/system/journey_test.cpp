@@ -114,8 +114,8 @@ TEST_CASE("journey: every program explains itself") {
   };
   const Program programs[] = {
       {"covey-coordinator", {"--home", "--listen", "--control-port", "--bulk-port", "--threads", "--jobs", "--json", "--verbose", "--config"}},
-      {"covey-client", {"--home", "--token", "--name", "--data", "--threads", "--memory", "--hours", "--job", "--json", "--verbose", "--config"}},
-      {"covey", {"init", "token", "run", "list", "watch", "log", "stop", "pull", "report", "generate", "nodes", "revoke", "audit", "doctor", "demo"}},
+      {"covey-client", {"--home", "--token", "--name", "--data", "--threads", "--memory", "--hours", "--job", "--plain-updates", "--members-min", "--pinned-keys", "--json", "--verbose", "--config"}},
+      {"covey", {"init", "token", "run", "list", "watch", "log", "stop", "pull", "report", "generate", "nodes", "revoke", "vouch", "audit", "doctor", "demo"}},
       {"covey-sim", {"run"}},
   };
   for (const Program& program : programs) {
@@ -132,13 +132,14 @@ TEST_CASE("journey: every program explains itself") {
   const std::pair<const char*, std::vector<const char*>> commands[] = {
       {"init", {"--home", "--host", "--control-port", "--bulk-port", "--operator"}},
       {"token", {"--role", "--expires", "--output"}},
-      {"run", {"FILE", "--detach"}},
+      {"run", {"FILE", "--detach", "--no-vouch"}},
       {"watch", {"JOB"}},
       {"log", {"JOB", "--follow"}},
       {"pull", {"JOB", "--output"}},
       {"report", {"JOB", "--output"}},
       {"generate", {"--model", "--prompt", "--bytes", "--temperature", "--seed"}},
       {"revoke", {"NODE"}},
+      {"vouch", {"NODE", "--all", "--follow"}},
       {"audit", {"--job", "--file", "--key", "--since", "--save"}},
       {"demo", {"--data", "--seconds", "--dir"}},
   };

@@ -1,0 +1,38 @@
+// Vouching for clients: the authority's key signs which node is which member of secure aggregation. The
+// coordinator is not trusted with it: it gives whole certificates, and each chain is verified here.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "coordinator/cli/console.h"
+#include "coordinator/cli/session.h"
+#include "core/protocol/job_spec.h"
+
+namespace covey::cli {
+
+// Certificates as the coordinator gives them, sorted by what the authority made of them.
+struct Candidates {
+  std::vector<Certificate> sound;     // clients that the authority let in by a token
+  std::vector<std::string> unsound;   // "name: why"; nobody signs for these
+};
+Candidates judge(const std::vector<Certificate>& certificates, const VerifyKey& authority);
+
+// Those of `sound` that are meant: each text is a name, or at least 6 hex digits of a key; none: all.
+// `missing` are the texts that meant none.
+struct ChosenNodes {
+  std::vector<Certificate> certificates;
+  std::vector<std::string> missing;
+};
+ChosenNodes choose(const std::vector<Certificate>& sound, const std::vector<std::string>& wanted);
+
+// Credentials of the current epoch for those, which the coordinator keeps and hands out; says each. Where
+// a page of them is refused, its credentials are issued one by one and what is refused is warned of.
+// Gives how many were issued. Errors: those of the session but for refusals.
+Result<std::size_t> vouch_for(Session& session, const SigningKey& authority, const std::vector<Certificate>& nodes,
+                              Console& console);
+
+// Before a job of this kind is submitted: vouches for every client that has no credential where the
+// authority's key is in `home`, else says the command to run where it is. Nothing for a plain job.
+Result<void> vouch_for_job(Session& session, const std::string& home, const JobSpec& job, Console& console);
+
+}  // namespace covey::cli

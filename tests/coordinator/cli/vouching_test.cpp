@@ -1,0 +1,59 @@
+// Whom the operator's command signs for: the coordinator that names them is not trusted.
+#include "coordinator/cli/vouching.h"
+
+#include <doctest/doctest.h>
+
+#include "core/base/secure_random.h"
+
+using namespace covey;
+using namespace covey::cli;
+
+namespace {
+
+struct Signed {
+  SystemRandom random;
+  SigningKey authority = SigningKey::generate(random);
+
+  Certificate node(const std::string& name, const SigningKey& by, Role role = Role::kClient) {
+    const SigningKey one_time = SigningKey::generate(random);
+    Certificate made{name, SigningKey::generate(random).public_key(), CurveKey::generate(random).public_key(), {}, {}};
+    made.delegation.role = role;
+    made.delegation.one_time_signing = one_time.public_key();
+    sign(made.delegation, by);
+    sign(made, one_time);
+    return made;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("vouching: nobody is signed for whose chain does not begin with the authority") {
+  Signed make;
+  const SigningKey stranger = SigningKey::generate(make.random);
+  Certificate renamed = make.node("hospital-2", make.authority);
+  renamed.name = "hospital-3";
+  Certificate other_key = make.node("hospital-4", make.authority);
+  other_key.signing = stranger.public_key();
+  Certificate other_role = make.node("boss", make.authority, Role::kOperator);
+  other_role.delegation.role = Role::kClient;
+  const Certificate sound = make.node("hospital-1", make.authority);
+  const Candidates judged = judge({sound, make.node("made-up", stranger), renamed, other_key, other_role,
+                                   make.node("boss-2", make.authority, Role::kOperator)},
+                                  make.authority.public_key());
+  CHECK(judged.sound == std::vector<Certificate>{sound});
+  REQUIRE(judged.unsound.size() == 5);
+  CHECK(judged.unsound[0].find("made-up") != std::string::npos);
+  CHECK(judged.unsound[4].find("operator") != std::string::npos);
+}
+
+TEST_CASE("vouching: those are meant whose name or key was given; what meant nobody is said") {
+  Signed make;
+  const Certificate a = make.node("hospital-1", make.authority);
+  const Certificate b = make.node("hospital-2", make.authority);
+  CHECK(choose({a, b}, {}).certificates == std::vector<Certificate>{a, b});
+  CHECK(choose({a, b}, {"hospital-2"}).certificates == std::vector<Certificate>{b});
+  CHECK(choose({a, b}, {hex(a.curve.span()).substr(0, 8), "hospital-1"}).certificates == std::vector<Certificate>{a});
+  const ChosenNodes none = choose({a, b}, {hex(a.curve.span()).substr(0, 5), "hospital"});
+  CHECK(none.certificates.empty());
+  CHECK(none.missing.size() == 2);
+}

@@ -1,0 +1,142 @@
+// Credentials for secure aggregation between real processes: signed where the authority's key is, kept
+// over kill -9 of both sides.
+#include <doctest/doctest.h>
+
+#include <csignal>
+#include <filesystem>
+#include <sstream>
+
+#include "coordinator/service/home.h"
+#include "core/service/identity.h"
+#include "tests/system/federation.h"
+
+using namespace covey;
+using namespace covey::system_test;
+
+namespace {
+
+std::vector<nlohmann::json> lines_of(const Process& process) {
+  INFO(process.errors());
+  std::vector<nlohmann::json> rows;
+  std::istringstream in(process.out());
+  for (std::string line; std::getline(in, line);) rows.push_back(nlohmann::json::parse(line));
+  return rows;
+}
+
+nlohmann::json node_of(Federation& federation, const std::string& name) {
+  for (const auto& row : lines_of(federation.covey({"nodes", "--json"})))
+    if (row.at("name") == name) return row;
+  FAIL("no such node");
+  return {};
+}
+
+void check_refused(const Process& process, int code, const char* words) {
+  INFO(process.out() << process.errors());
+  CHECK(process.code() == code);
+  CHECK(process.says(words));
+}
+
+void kill_and_wait(Federation& federation, Process& process) {
+  process.signal(SIGKILL);
+  REQUIRE(federation.until([&] { return process.ended(); }));
+}
+
+}  // namespace
+
+TEST_CASE("vouch: listed, signed by name, told to the node, kept by both over kill -9, and audited") {
+  Federation federation(2);
+  federation.start_all();
+  const auto listed = lines_of(federation.covey({"vouch", "--json"}));
+  REQUIRE(listed.size() == 2);
+  for (const auto& row : listed) CHECK(row.at("event") == "unvouched");
+  CHECK(node_of(federation, "site0").at("credential_epoch") == 0);
+
+  const auto done = lines_of(federation.covey({"vouch", "site0", "--json"}));
+  REQUIRE(done.size() == 1);
+  CHECK(done[0].at("event") == "vouched");
+  CHECK(done[0].at("node") == "site0");
+  const auto membership = load_membership(federation.home_of(0));
+  REQUIRE(membership.has_value());
+  CHECK(done[0].at("signing") == hex((*membership)->certificate.signing.span()));
+  CHECK(done[0].at("subject") == hex(subject_of("site0").span()));
+  CHECK(federation.until([&] { return federation.client(0).has("vouched_for"); }));
+  CHECK_FALSE(federation.client(1).has("vouched_for"));
+  CHECK(node_of(federation, "site0").at("credential_epoch") == kCredentialEpoch);
+  CHECK(node_of(federation, "site1").at("credential_epoch") == 0);
+
+  kill_and_wait(federation, federation.client(0));
+  kill_and_wait(federation, federation.coordinator());
+  federation.start_coordinator();
+  CHECK(node_of(federation, "site0").at("credential_epoch") == kCredentialEpoch);
+  federation.start_client(0);
+  CHECK_FALSE(federation.client(0).has("credential_refused"));
+  CHECK(federation.covey({"vouch", "site0"}).says("has its credential already"));
+  check_refused(federation.covey({"vouch", "nobody"}), 2, "no node is called");
+  check_refused(federation.covey({"vouch", "operator"}), 2, "only clients aggregate");
+  check_refused(federation.covey({"vouch", "site1", "--all"}), 2, "not both");
+  check_refused(federation.covey({"vouch", "--follow"}), 2, "--all");
+  CHECK(federation.covey({"vouch", "--all"}).says("Vouched for site1"));
+  CHECK(federation.covey({"vouch"}).says("Every client has a credential"));
+  CHECK(federation.covey({"audit"}).says("vouched"));
+
+  CHECK(federation.covey({"revoke", "site0"}).code() == 0);
+  check_refused(federation.covey({"vouch", "site0"}), 2, "revoked");
+  CHECK(node_of(federation, "site0").at("credential_epoch") == 0);
+}
+
+TEST_CASE("vouch: needs the authority's own key; without it nothing is signed") {
+  Federation federation(1);
+  federation.start_all();
+  const std::string folder = authority_folder(federation.home());
+  std::filesystem::rename(folder, folder + ".away");
+  check_refused(federation.covey({"vouch", "--all"}), 2, "authority");
+  std::filesystem::create_directory(folder);
+  Federation other(1);
+  std::filesystem::copy(authority_folder(other.home()), folder, std::filesystem::copy_options::recursive | std::filesystem::copy_options::overwrite_existing);
+  check_refused(federation.covey({"vouch", "--all"}), 5, "another authority");
+  CHECK(node_of(federation, "site0").at("credential_epoch") == 0);
+}
+
+TEST_CASE("vouch: --follow vouches for whoever enrols, over a restart of the coordinator, until it is stopped") {
+  Federation federation(3);
+  federation.start_coordinator();
+  federation.enrol_client(0);
+  Process& follower = federation.nursery().start({"covey", {"vouch", "--all", "--follow", "--json", "--home", federation.home()}});
+  CHECK(federation.until([&] { return federation.client(0).has("vouched_for"); }));
+  federation.enrol_client(1);
+  CHECK(federation.until([&] { return federation.client(1).has("vouched_for"); }));
+  kill_and_wait(federation, federation.coordinator());
+  federation.start_coordinator();
+  federation.enrol_client(2);
+  CHECK(federation.until([&] { return federation.client(2).has("vouched_for"); }, 60));
+  follower.signal(SIGINT);
+  REQUIRE(federation.until([&] { return follower.ended(); }));
+  CHECK(follower.code() == 0);
+}
+
+TEST_CASE("site policy: a client declines a plain job unless client.toml allows plain updates") {
+  Federation federation(2);
+  federation.start_coordinator();
+  const auto launch = [&](std::size_t client, const std::string& setting) {
+    const std::string file = federation.folder() + "/client" + std::to_string(client) + ".toml";
+    write_text(file, setting);
+    return Launch{"covey-client", {"--home", federation.home_of(client), "--data", federation.data_of(client), "--threads", "1",
+                                   "--json", "--config", file}};
+  };
+  for (std::size_t i = 0; i < 2; ++i) {
+    const std::string token = federation.folder() + "/" + Federation::name_of(i) + ".token";
+    REQUIRE(federation.covey({"token", "-o", token}).code() == 0);
+    Launch first = launch(i, i == 0 ? "plain_updates = true\n" : "");
+    first.arguments.insert(first.arguments.end(), {"--token", "@" + token, "--name", Federation::name_of(i)});
+    federation.start_client(i, first);
+  }
+  JobText text;
+  text.rounds = 1;
+  text.min_clients = 1;
+  const JobId job = federation.submit(text);
+  CHECK(federation.await_end(job) == "job_finished");
+  CHECK(federation.until([&] { return federation.client(1).has("round_declined"); }));
+  REQUIRE(federation.client(1).has("round_declined"));
+  CHECK(federation.client(1).last("round_declined")->text("text").find("plain_updates = true") != std::string::npos);
+  CHECK_FALSE(federation.client(0).has("round_declined"));
+}
