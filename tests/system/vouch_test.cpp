@@ -123,6 +123,24 @@ TEST_CASE("vouch: a job with secure aggregation is preceded by it where the key 
   CHECK_FALSE(run({}).says("Vouched"));
 }
 
+TEST_CASE("vouch: four sites that nobody vouched for train in a job with secure aggregation, by one command") {
+  Federation federation(4);
+  federation.start_all();
+  JobText text;
+  text.rounds = 2;
+  text.min_clients = 4;
+  text.more = "[privacy]\nsecure_aggregation = true\n";
+  const Process& run = federation.covey({"run", federation.write_job(text)}, 60);
+  INFO(run.out() << run.errors());
+  CHECK(run.code() == 0);
+  for (std::size_t i = 0; i < 4; ++i) {
+    CHECK(run.says("Vouched for " + Federation::name_of(i)));
+    CHECK(federation.client(i).has("vouched_for"));
+    CHECK_FALSE(federation.client(i).has("round_declined"));
+  }
+  CHECK(federation.coordinator().has("job_finished"));
+}
+
 TEST_CASE("vouch: --follow vouches for whoever enrols, over a restart of the coordinator, until it is stopped") {
   Federation federation(3);
   federation.start_coordinator();
