@@ -88,7 +88,7 @@ Result<void> Step::begin() {
     COVEY_TRY(auto writer, parts_.blobs.writer());
     state_.push_back(std::move(writer));
   }
-  if (work_.job.server.combine == CombineKind::kMean) return {};
+  if (work_.job.server.combine == CombineKind::kMean || parts_.mean) return {};
   COVEY_CHECK(parts_.sum == nullptr);  // JobSpec::validate: such a job keeps its updates
   COVEY_TRY(robust_, RobustMean::create(work_.job.server, work_.contributions, parameters_, parts_.blobs));
   return {};
@@ -97,6 +97,7 @@ Result<void> Step::begin() {
 Result<void> Step::mean_of_range(Range& range) const {
   const std::size_t count = range.next.size();
   range.mean.resize(count);
+  if (parts_.mean) return parts_.mean(range.first, range.mean);
   if (robust_) return robust_->range(range.first, range.mean);
   if (parts_.sum != nullptr) {
     mean_of(parts_.sum->range(static_cast<std::size_t>(range.first), count), weight_, scale_, range.mean);
@@ -196,7 +197,7 @@ Result<std::optional<BlobRef>> Step::finish_state() {
 }  // namespace
 
 Result<Aggregated> aggregate(const Aggregate& work, BlobStore& blobs) {
-  return aggregate(work, AggregateParts{blobs, 1, nullptr, nullptr});
+  return aggregate(work, AggregateParts{blobs, 1, nullptr, nullptr, nullptr});
 }
 
 Result<Aggregated> aggregate(const Aggregate& work, const AggregateParts& parts) {
@@ -204,7 +205,10 @@ Result<Aggregated> aggregate(const Aggregate& work, const AggregateParts& parts)
   COVEY_TRY(ModelManifest manifest, decode_manifest(encoded));
   const ParameterTable table = parameter_table(manifest.spec);
   COVEY_CHECK(manifest.shards.size() == table.shards.size());
-  COVEY_TRY(const std::int64_t weight, total_weight(work, table.size));
+  std::int64_t weight = 0;
+  if (!parts.mean) {
+    COVEY_TRY(weight, total_weight(work, table.size));
+  }
   if (parts.sum != nullptr)
     COVEY_CHECK(parts.sum->parameters() == table.size && parts.sum->weight() == weight);
   Step step(work, parts, table.size, weight);

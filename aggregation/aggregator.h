@@ -3,6 +3,7 @@
 // of every blob that is being written, whatever the cohort and the model.
 #pragma once
 #include <functional>
+#include <span>
 
 #include "aggregation/check_update.h"
 #include "aggregation/round_sum.h"
@@ -22,6 +23,9 @@ struct AggregateParts {
   std::function<void(std::size_t count, const std::function<void(std::size_t)>& part)> share;
   // Where the updates were summed as they came; else they are read.
   const RoundSum* sum = nullptr;
+  // Where the mean is made by another room: that of elements `first` to first + mean.size(), on any thread.
+  // The work's contributions are not read then.
+  std::function<Result<void>(std::uint64_t first, std::span<double> mean)> mean = nullptr;
 };
 
 // The same bits whatever the order of the contributions (fixed_sum.h). Errors: kInvalidUpdate

@@ -73,4 +73,14 @@ Capability measure_capability(Ops& ops, Clock& clock, MachineLimits limits) {
   return capability;
 }
 
+bool has_aes_instructions() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("aes") != 0;
+#elif defined(__ARM_FEATURE_AES)
+  return true;
+#else
+  return false;
+#endif
+}
+
 }  // namespace covey

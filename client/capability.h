@@ -17,4 +17,7 @@ struct MachineLimits {              // what the site lends, 0: all of the machin
 // its control group's), within `limits`; `gflops` from a matrix product that takes about 50 ms.
 Capability measure_capability(Ops& ops, Clock& clock, MachineLimits limits);
 
+// Whether this machine computes AES in hardware; without, masks are another cipher's.
+bool has_aes_instructions();
+
 }  // namespace covey

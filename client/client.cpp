@@ -15,7 +15,7 @@ namespace covey {
 class Client::State {
  public:
   explicit State(ClientConfig config)
-      : config_(std::move(config)), out_(config_.coordinator), presence_(config_, out_), tenure_(config_, out_), keys_(config_, out_), vouched_(config_, out_), participation_(config_, out_, presence_) {}
+      : config_(std::move(config)), out_(config_.coordinator), presence_(config_, out_), tenure_(config_, out_), keys_(config_, out_), vouched_(config_, out_), participation_(config_, out_, presence_, vouched_) {}
   State(const State&) = delete;  // the parts point at each other
   State& operator=(const State&) = delete;
 
@@ -26,7 +26,7 @@ class Client::State {
                      : row.key == client::KeyBook::kRow ? keys_.load(row)
                      : row.key == client::Vouched::kRow ? vouched_.load(row)
                                                         : participation_.load(row));
-    return {};
+    return participation_.loaded();
   }
 
   Commands handle(const Event& event, Instant now) {
@@ -59,7 +59,7 @@ class Client::State {
   }
   void on(const BlobFetched& event, Instant now) { participation_.on(event, now); }
   void on(const BlobFailed& event, Instant) { participation_.on(event); }
-  void on(const WorkDone& event, Instant) { participation_.on(event); }
+  void on(const WorkDone& event, Instant now) { participation_.on(event, now); }
   void on(const WorkFailed& event, Instant) { participation_.on(event); }
 
   void on(const Received& event, Instant now) {
@@ -94,6 +94,12 @@ class Client::State {
     if (heeded(message)) participation_.on(message);
   }
   void receive(const RoundClosed& message, Instant) {
+    if (heeded(message)) participation_.on(message);
+  }
+  void receive(const SecAggNote& message, Instant now) {
+    if (heeded(message)) participation_.on(message, now);
+  }
+  void receive(const SecAggLetter& message, Instant) {
     if (heeded(message)) participation_.on(message);
   }
   template <class Other>
@@ -146,7 +152,7 @@ Result<std::vector<Digest>> referenced_blobs(const std::vector<Row>& rows) {
   client::UpdateShelf shelf(unused);
   client::ModelCache cache(unused);
   for (const Row& row : rows) {
-    if (row.key.starts_with(client::UpdateShelf::kTable)) COVEY_TRY_VOID(shelf.load(row));
+    if (client::UpdateShelf::holds(row)) COVEY_TRY_VOID(shelf.load(row));
     if (row.key == client::ModelCache::kRow) COVEY_TRY_VOID(cache.load(row));
   }
   std::vector<Digest> blobs = shelf.blobs();

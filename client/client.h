@@ -7,12 +7,15 @@
 #include "client/eligibility.h"
 #include "core/base/batch.h"
 #include "core/base/random.h"
+#include "core/base/secure_random.h"
 #include "core/protocol/key_change.h"
 #include "core/protocol/machine.h"
 #include "core/protocol/version.h"
 #include "privacy/secagg_terms.h"
 
 namespace covey {
+
+class PublicWork;
 
 struct ClientConfig {
   Link coordinator;            // {its pinned key, 1}
@@ -28,6 +31,10 @@ struct ClientConfig {
   // configuration serves several starts. Without it, it takes no part in any.
   std::shared_ptr<const SigningKey> signing = {};
   ClientPolicy secure = {};     // what it insists on there; its authority is set to the one above
+  // Its fresh keys there; a simulation gives one with a seed. Shared, as the key above.
+  std::shared_ptr<SecureRandom> random = std::make_shared<SystemRandom>();
+  std::shared_ptr<PublicWork> public_work = {};  // shared by all machines of a simulation; none: its own
+  bool has_aes = true;                // this machine's AES instructions; without them masks are ChaCha20's
   ProtocolRange protocol = {};  // what it speaks; a coordinator that speaks none of it is refused
   Duration rejoin_min = std::chrono::milliseconds(500);  // doubles up to rejoin_max, with jitter from `instance`
   Duration rejoin_max = std::chrono::seconds(30);

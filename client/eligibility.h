@@ -18,6 +18,7 @@ struct Policy {
   std::optional<std::pair<std::uint8_t, std::uint8_t>> hours;
   std::uint64_t memory_bytes_max = 0;        // of training this model; 0: the machine's memory
   std::vector<std::string> jobs_allowed;     // job names; empty: any
+  bool plain_updates = false;                // also for jobs whose coordinator sees each client's update
   bool operator==(const Policy&) const = default;
 };
 // "22-6" -> {22, 6}: begin in 0..23, end in 0..24, not equal. Errors: kInvalidArgument naming the
@@ -32,7 +33,7 @@ struct Decline {
   DeclineReason reason;
   std::string text;
 };
-// Nothing: eligible. Asks in the order names, hours, memory. Where neither the policy nor the
+// Nothing: eligible. Asks in the order names, plain updates, hours, memory. Where neither the policy nor the
 // capability knows a memory limit (both 0), memory is not asked.
 std::optional<Decline> judge(const Policy& policy, const Capability& capability, const JobSpec& job, Instant now);
 

@@ -35,6 +35,7 @@ struct Options {
   std::vector<std::string> jobs;
   std::uint32_t threads = 0;
   double memory_gib = 0;
+  bool plain_updates = false;
   SecureFloors floors;
   bool json = false;
   bool verbose = false;
@@ -101,6 +102,7 @@ Result<Policy> policy_of(const Options& options) {
   }
   policy.memory_bytes_max = static_cast<std::uint64_t>(options.memory_gib * 1024 * 1024 * 1024);
   policy.jobs_allowed = options.jobs;
+  policy.plain_updates = options.plain_updates;
   return policy;
 }
 
@@ -133,12 +135,13 @@ Result<int> serve(const Options& options) {
   config.record = membership.coordinator.record;
   config.signing = std::make_shared<const SigningKey>(std::move(keys.signing));
   config.secure = std::move(secure);
+  config.has_aes = has_aes_instructions();
   random.fill({reinterpret_cast<std::uint8_t*>(&config.instance), sizeof config.instance});
   COVEY_TRY(const auto client, Client::create(config, rows));
 
   const auto source = make_path_source(options.data);
-  ClientWork work({*source, *blobs, clock, keys.curve.public_key()});
-  PooledExecutor executor(*store, 1, [&work](const Work& w, const std::atomic<bool>& cancelled) { return work(w, cancelled); });
+  ClientWork work({*source, *blobs, clock, keys.curve.public_key(), config.capability.cores});
+  PooledExecutor executor(*store, 2, [&work](const Work& w, const std::atomic<bool>& cancelled) { return work(w, cancelled); });
   DiskGuard guard(*client);
   const Supervisor supervisor = Supervisor::from_environment();
   WatchedMachine machine(guard, supervisor, clock);
@@ -177,6 +180,8 @@ int run(int argc, char** argv) {
   app.add_option("--memory", options.memory_gib, "Memory to lend, GiB (0: all)")->capture_default_str()->check(CLI::Range(0.0, 65536.0));
   app.add_option("--hours", options.hours, "Train only in these hours, UTC, e.g. 22-6");
   app.add_option("--job", options.jobs, "Take part only in jobs of this name; may be repeated");
+  app.add_flag("--plain-updates,--plain_updates", options.plain_updates,
+               "Also train for jobs without secure aggregation, whose coordinator sees this site's updates one by one");
   add_floors(app, options.floors);
   app.add_flag("--json", options.json, "Log as JSON lines");
   app.add_flag("--verbose", options.verbose, "Log details");

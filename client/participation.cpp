@@ -38,27 +38,35 @@ std::string fault_of(const RoundOffer& offer) {
 
 }  // namespace
 
-Participation::Participation(const ClientConfig& config, ClientOutbox& out, const Presence& presence)
-    : config_(config), out_(out), presence_(presence), shelf_(out), cache_(out) {}
+Participation::Participation(const ClientConfig& config, ClientOutbox& out, const Presence& presence,
+                             const Vouched& vouched)
+    : config_(config),
+      out_(out),
+      presence_(presence),
+      shelf_(out),
+      cache_(out),
+      secure_(config, out, presence, vouched, [this](const Digest& blob) { return keeps(blob); }) {}
 
 Result<void> Participation::load(const Row& row) {
-  if (row.key.starts_with(UpdateShelf::kTable)) return shelf_.load(row);
+  if (UpdateShelf::holds(row)) return shelf_.load(row);
   if (row.key == ModelCache::kRow) return cache_.load(row);
+  if (row.key.starts_with(SecurePart::kTable)) return secure_.load(row);
   return {};
 }
 
+Result<void> Participation::loaded() { return secure_.loaded(); }
+
 void Participation::start() { shelf_.publish_all(); }
 
-void Participation::stop() { cancel(); }
-
-void Participation::rejoined() {
-  if (round_ && round_->phase == Phase::kDelivering) out_.send(*round_->said);
+void Participation::stop() {
+  cancel();
+  secure_.end();
 }
 
 void Participation::coordinator_restarted() { newest_.clear(); }
 
 bool Participation::busy() const {
-  return round_ && round_->phase < Phase::kSettled && !round_->overdue;
+  return round_ && !round_->overdue && (round_->phase < Phase::kSettled || secure_.engaged_in(round_->offer.key));
 }
 
 void Participation::on(const RoundOffer& offer, Instant now) {
@@ -95,6 +103,7 @@ void Participation::note_newest(const RoundKey& key) {
 
 void Participation::begin(const RoundOffer& offer, Instant now) {
   cancel();
+  if (!secure_.engaged_in(offer.key)) secure_.end();
   note_newest(offer.key);
   round_ = Round{};
   round_->offer = offer;
@@ -110,10 +119,12 @@ void Participation::begin(const RoundOffer& offer, Instant now) {
 
 // An update of this very round survived a restart: it is delivered, not made again.
 bool Participation::redeliver() {
-  const UpdateReady* stored = shelf_.find(round_->offer.key);
+  const Delivery* stored = shelf_.find(round_->offer.key);
   if (stored == nullptr) return false;
+  const auto* plain = std::get_if<UpdateReady>(stored);
   const bool trains = round_->offer.kind == RoundKind::kTrain;
-  if (stored->model != round_->offer.model.id || stored->update.has_value() != trains) {
+  const bool fits = plain == nullptr || plain->update.has_value() == trains;
+  if (std::visit([](const auto& d) { return d.model; }, *stored) != round_->offer.model.id || !fits) {
     shelf_.forget(round_->offer.key);
     return false;
   }
@@ -144,6 +155,7 @@ std::optional<BlobRef> Participation::take_fetch(Ticket ticket) {
 }
 
 void Participation::on(const BlobFetched& event, Instant now) {
+  if (secure_.on(event, now)) return attend();
   const std::optional<BlobRef> blob = take_fetch(event.ticket);
   if (!blob) return;
   COVEY_CHECK(event.blob == *blob);
@@ -158,6 +170,7 @@ void Participation::on(const BlobFetched& event, Instant now) {
 }
 
 void Participation::on(const BlobFailed& event) {
+  if (secure_.on(event)) return;
   const std::optional<BlobRef> blob = take_fetch(event.ticket);
   if (!blob) return;
   if (event.error.code == ErrorCode::kUnavailable) {  // the deadline bounds how often
@@ -191,6 +204,8 @@ void Participation::decide(Instant now) {
 }
 
 void Participation::accept() {
+  if (job_->spec.privacy.secure_aggregation && !secure_.engaged_in(round_->offer.key))
+    if (const auto why = secure_.begin(round_->offer, job_->spec)) return decline(DeclineReason::kPolicy, *why);
   out_.log(LogLevel::kInfo, "round_accepted",
            fields_of(round_->offer.key, {{"examples", job_->data->train_examples},
                                          {"holdout", job_->data->holdout_examples}}));
@@ -220,16 +235,26 @@ void Participation::train() {
   out_.add(StartWork{round_->work, Train{job_->spec, round_->offer}});
 }
 
-void Participation::on(const WorkDone& event) {
+void Participation::on(const WorkDone& event, Instant now) {
+  if (secure_.on(event)) return;
   const auto* result = std::get_if<Trained>(&event.value);
+  const auto* vectors = std::get_if<UpdateMasked>(&event.value);
   if (!round_ || round_->work == 0 || event.ticket != round_->work) {  // cancelled before
     if (result != nullptr && result->update) shelf_.discard(*result->update);
+    if (vectors != nullptr) shelf_.discard(vectors->vectors);
     return;
   }
   round_->work = 0;
+  if (round_->phase == Phase::kMasking) {
+    COVEY_CHECK(vectors != nullptr);
+    return masked(*vectors, now);
+  }
   if (round_->phase == Phase::kTraining) {
     COVEY_CHECK(result != nullptr);
-    return trained(*result);
+    trained(*result);
+    if (round_->phase != Phase::kMasking) return;
+    secure_.update_made(now);
+    return attend();
   }
   const auto* data = std::get_if<DataPrepared>(&event.value);
   COVEY_CHECK(round_->phase == Phase::kData && data != nullptr);
@@ -239,6 +264,7 @@ void Participation::on(const WorkDone& event) {
 }
 
 void Participation::on(const WorkFailed& event) {
+  if (secure_.on(event)) return;
   if (!round_ || round_->work == 0 || event.ticket != round_->work) return;
   round_->work = 0;
   if (round_->phase == Phase::kData) {
@@ -263,15 +289,22 @@ void Participation::trained(const Trained& result) {
                                  {"seconds", result.train.seconds},
                                  {"evaluation_loss", mean(result.evaluation.loss_sum, result.evaluation.targets)},
                                  {"evaluation_targets", result.evaluation.targets}}));
+  if (job_->spec.privacy.secure_aggregation) {
+    round_->phase = Phase::kMasking;
+    round_->made = result;
+    return;
+  }
   round_->phase = Phase::kSaving;
   round_->work = shelf_.keep(ready);
   shelf_.training_ended();
 }
 
 void Participation::on(const Persisted& event) {
+  if (secure_.on(event)) return attend();
   if (shelf_.on(event)) return;
   if (!round_ || round_->phase != Phase::kSaving || event.ticket != round_->work) return;
   round_->work = 0;
+  drop_plain();
   shelf_.publish(round_->offer.key);
   deliver();
 }
@@ -279,7 +312,7 @@ void Participation::on(const Persisted& event) {
 void Participation::deliver() {
   round_->phase = Phase::kDelivering;
   out_.add(SetTimer{kDeliverTimer, kDeliverAgain});
-  say(*shelf_.find(round_->offer.key));
+  std::visit([this](const auto& delivery) { say(delivery); }, *shelf_.find(round_->offer.key));
 }
 
 bool Participation::on_timer(std::string_view name, bool joined) {
@@ -292,7 +325,7 @@ bool Participation::on_timer(std::string_view name, bool joined) {
     out_.add(SetTimer{kDeliverTimer, kDeliverAgain});
     if (joined) out_.send(*round_->said);
   } else {
-    return false;
+    return secure_.on_timer(name, joined);
   }
   return true;
 }
@@ -301,7 +334,7 @@ bool Participation::on_timer(std::string_view name, bool joined) {
 // offer until it is answered; unfinished work is given up.
 void Participation::deadline_passed() {
   if (!busy()) return;
-  if (round_->phase == Phase::kSaving || round_->phase == Phase::kDelivering) {
+  if (round_->phase == Phase::kSaving || round_->phase == Phase::kDelivering || round_->phase == Phase::kSettled) {
     round_->overdue = true;
     return;
   }
@@ -336,6 +369,8 @@ void Participation::on(const RoundClosed& message) {
     out_.log(LogLevel::kInfo, "round_closed",
              fields_of(message.key, {{"committed", message.committed}, {"text", message.text}}));
     settle();
+    if (secure_.engaged_in(message.key)) out_.add(CancelTimer{kDeadlineTimer});
+    secure_.end();
     round_->said.reset();
   } else if (shelf_.find(message.key) == nullptr) {
     return ignored("RoundClosed", fields_of(message.key));
@@ -352,12 +387,14 @@ void Participation::decline(DeclineReason reason, const std::string& text) {
   out_.log(LogLevel::kInfo, "round_declined",
            fields_of(round_->offer.key, {{"reason", name_of(reason)}, {"text", text}}));
   settle();
+  secure_.end();
   say(RoundDecline{round_->offer.key, reason, bounded_text(text)});
 }
 
 void Participation::fail(const Error& error) {
   out_.log(LogLevel::kWarning, "round_failed", fields_of(round_->offer.key, error));
   settle();
+  round_->overdue = true;  // its vote may still be asked for, but it keeps nobody waiting
   say(RoundFailed{round_->offer.key, bounded(error)});
 }
 
@@ -369,13 +406,16 @@ void Participation::settle() {
 void Participation::cancel() {
   if (!round_ || round_->phase >= Phase::kSettled) return;
   for (const auto& [ticket, blob] : round_->fetches) out_.add(CancelFetch{ticket});
-  const bool works = round_->phase == Phase::kData || round_->phase == Phase::kTraining;
+  const bool works = round_->phase == Phase::kData || round_->phase == Phase::kTraining || round_->phase == Phase::kMasking;
   if (works && round_->work != 0) out_.add(CancelWork{round_->work});
   if (round_->phase == Phase::kTraining) shelf_.training_ended();
+  drop_plain();
   round_->fetches.clear();
   round_->stalled.clear();
   round_->work = 0;
-  for (const char* timer : {kDeadlineTimer, kDeliverTimer, kFetchTimer}) out_.add(CancelTimer{timer});
+  // A delivered update is not the end of a secure round, which keeps this client busy until its deadline.
+  if (!secure_.engaged_in(round_->offer.key)) out_.add(CancelTimer{kDeadlineTimer});
+  for (const char* timer : {kDeliverTimer, kFetchTimer}) out_.add(CancelTimer{timer});
 }
 
 void Participation::ignored(const char* what, std::vector<LogField> fields) {

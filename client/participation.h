@@ -1,5 +1,7 @@
 // A client's part in one round at a time: offer -> configuration -> policy -> data -> accept ->
 // model -> training -> durable update -> delivered. A newer round of the same job supersedes.
+// Under secure aggregation the update is masked before it is durable, and the client stays with the
+// round until it is closed: its votes and shares are needed after its update was delivered.
 #pragma once
 #include <map>
 #include <memory>
@@ -12,16 +14,20 @@
 #include "client/model_cache.h"
 #include "client/outbox.h"
 #include "client/presence.h"
+#include "client/secure_part.h"
 #include "client/update_shelf.h"
 
 namespace covey::client {
 
 class Participation {
  public:
-  Participation(const ClientConfig& config, ClientOutbox& out, const Presence& presence);  // all outlive this
+  // All outlive this.
+  Participation(const ClientConfig& config, ClientOutbox& out, const Presence& presence,
+                const Vouched& vouched);
 
   // Errors: kCorrupted naming the row. Rows of other tables are not ours and are left alone.
   Result<void> load(const Row& row);
+  Result<void> loaded();  // after every row
   void start();
   void stop();
   void rejoined();             // joined, again: says at once what is not acknowledged
@@ -31,24 +37,29 @@ class Participation {
   void on(const UpdateAccepted& message);
   void on(const UpdateRefused& message);
   void on(const RoundClosed& message);
+  void on(const SecAggNote& message, Instant now);
+  void on(const SecAggLetter& message);
   void on(const Persisted& event);
   void on(const BlobFetched& event, Instant now);
   void on(const BlobFailed& event);
-  void on(const WorkDone& event);
+  void on(const WorkDone& event, Instant now);
   void on(const WorkFailed& event);
   bool on_timer(std::string_view name, bool joined);  // false: not one of its own
 
  private:
   enum class Phase {
-    kConfig, kData, kManifest, kShards, kTraining, kSaving, kDelivering,
+    kConfig, kData, kManifest, kShards, kTraining,
+    kMasking,    // the update waits for the order to mask, then for its masks
+    kSaving, kDelivering,
     kSettled,    // nothing left to do but to repeat `said`
     kAbandoned,  // given up at the deadline: the same offer may start it again
   };
   struct Round {
     RoundOffer offer;
     Phase phase = Phase::kConfig;
-    bool overdue = false;                // the deadline has passed while delivering
-    Ticket work = 0;                     // of PrepareData, Train or Persist; 0: none
+    bool overdue = false;                // the deadline has passed with an update made: another job may come
+    Ticket work = 0;                     // of PrepareData, Train, MaskUpdate or Persist; 0: none
+    std::optional<Trained> made;         // under secure aggregation, until it is masked
     std::map<Ticket, BlobRef> fetches;
     std::vector<BlobRef> stalled;        // to be fetched again at the next retry
     std::set<Digest> blobs;              // of the offered model
@@ -75,6 +86,11 @@ class Participation {
   void manifest_fetched(const BlobFetched& event);
   void train();
   void trained(const Trained& result);
+  void attend();        // to what came of secure aggregation
+  void mask(std::shared_ptr<const MaskPlan> plan);
+  void masked(const UpdateMasked& result, Instant now);
+  void drop_plain();
+  bool keeps(const Digest& blob) const;
   void deliver();
   void say(Message message);
   void decline(DeclineReason reason, const std::string& text);
@@ -89,6 +105,7 @@ class Participation {
   const Presence& presence_;
   UpdateShelf shelf_;
   ModelCache cache_;
+  SecurePart secure_;
   std::optional<Round> round_;
   std::optional<KnownJob> job_;                // the latest
   std::map<JobId, RoundKey> newest_;           // offers older than these come late

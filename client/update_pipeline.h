@@ -1,6 +1,6 @@
 // What happens to an update between training and the network, in the order the job names.
-// Today: finite check -> clip. Later stages (error feedback, compression, ring encoding, noise,
-// masks) slot in here.
+// Here: finite check -> clip. Under secure aggregation client/mask_work.h goes on from its result: encode
+// into the ring -> mask.
 #pragma once
 #include <span>
 

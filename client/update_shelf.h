@@ -1,11 +1,12 @@
-// Updates made and not yet accepted: a durable row and a published blob each. A row is deleted
-// before its blob is erased, so that no row outlives its blob.
+// Updates made and not yet accepted, plain or masked: a durable row and a published blob each. A row is
+// deleted before its blob is erased, so that no row outlives its blob.
 #pragma once
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "client/outbox.h"
@@ -13,20 +14,26 @@
 
 namespace covey::client {
 
+// What is said when it is delivered. One of a round: a job's updates are plain or masked.
+using Delivery = std::variant<UpdateReady, MaskedReady>;
+const RoundKey& key_of(const Delivery& delivery);
+std::optional<BlobRef> blob_of(const Delivery& delivery);
+
 class UpdateShelf {
  public:
   static constexpr std::string_view kTable = "update/";  // "update/<job>/<round>/<attempt>" -> UpdateReady
+  static constexpr std::string_view kMaskedTable = "masked/";  // the same -> MaskedReady
 
   explicit UpdateShelf(ClientOutbox& out) : out_(out) {}
 
-  // Errors: kCorrupted naming the row.
-  Result<void> load(const Row& row);
+  static bool holds(const Row& row) { return row.key.starts_with(kTable) || row.key.starts_with(kMaskedTable); }
+  Result<void> load(const Row& row);  // one that it holds; errors: kCorrupted naming the row
   void publish_all();
-  const UpdateReady* find(const RoundKey& key) const;
+  const Delivery* find(const RoundKey& key) const;
   std::vector<Digest> blobs() const;
 
   // Persists; publish() follows once that is durable.
-  Ticket keep(const UpdateReady& update);
+  Ticket keep(Delivery update);
   void publish(const RoundKey& key);
   void forget(const RoundKey& key);  // of none: nothing
   void forget_all_but(const RoundKey& key);
@@ -40,18 +47,17 @@ class UpdateShelf {
   void training_ended();
 
  private:
-  void withdraw(const UpdateReady& update);
+  void withdraw(const Delivery& update);
   void sweep();
   bool needed(const Digest& blob) const;
 
   ClientOutbox& out_;
-  std::map<RoundKey, UpdateReady> updates_;
+  std::map<RoundKey, Delivery> updates_;
   std::map<Ticket, std::optional<Digest>> deletions_;  // rows on their way out, and their blobs
   std::set<Digest> doomed_;
   bool training_ = false;
 };
 
-// The row of an update's key.
-std::string update_row_key(const RoundKey& key);
+std::string row_key_of(const Delivery& delivery);
 
 }  // namespace covey::client

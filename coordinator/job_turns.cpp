@@ -14,6 +14,7 @@ JobRunner::Reach JobRunner::reach(Instant now) const {
     const bool refused = declined != not_before_.end() && now < declined->second.until;
     // Busy is soon over: most often with another job of ours, whose end it has not heard of yet.
     if (refused && declined->second.reason != DeclineReason::kBusy) continue;
+    if (secure() && (!node.vouched() || sits_out(key))) continue;
     if (!planner_.plan(node.summary.capability)) continue;
     ++reach.there;
     if (node.engaged != 0) ++reach.engaged;
@@ -24,7 +25,7 @@ JobRunner::Reach JobRunner::reach(Instant now) const {
 
 SelectionSpec JobRunner::selection() const {
   SelectionSpec selection = job_.spec.selection;
-  if (job_.evaluating()) selection.min_clients = 1;
+  if (job_.evaluating() && !secure()) selection.min_clients = 1;
   return selection;
 }
 
@@ -71,8 +72,14 @@ Turn JobRunner::take_turn(Instant now, std::uint32_t share) {
   const std::size_t free = there.free.size();
   auto selected = select_cohort(wanted, job_.spec.seed, job_.next_round(), job_.summary.attempt + 1, std::move(there.free), limits);
   if (selected) {
+    auto attempt = begin_attempt(*selected);
+    if (!attempt) {  // other clients may come, or go
+      waiting_ = true;
+      wait("waiting for other clients: " + attempt.error().message);
+      return Turn::kWaits;
+    }
     wants_.reset();
-    begin_round(std::move(*selected), now);
+    begin_round(std::move(*selected), *std::move(attempt), now);
     return Turn::kTaken;
   }
   const Turn turn = there.there < std::max(1U, wanted.min_clients) ? Turn::kWaits : Turn::kStarved;

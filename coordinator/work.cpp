@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "aggregation/aggregator.h"
+#include "coordinator/work_secure.h"
 #include "core/nn/model.h"
 #include "core/protocol/limits.h"
 #include "core/protocol/manifest.h"
@@ -73,7 +74,7 @@ Result<WorkValue> CoordinatorWork::run(const CheckUpdate& work, BlobStore& blobs
 }
 
 Result<WorkValue> CoordinatorWork::run(const Aggregate& work, BlobStore& blobs) {
-  AggregateParts parts{blobs, 1, nullptr, nullptr};
+  AggregateParts parts{blobs, 1, nullptr, nullptr, nullptr};
   if (ranges_ != nullptr) {
     parts.ranges = 2 * config_.threads;
     parts.share = [this](std::size_t count, const auto& part) { ranges_->share(count, part); };
@@ -98,6 +99,27 @@ Result<WorkValue> CoordinatorWork::run(const DropSum& work, BlobStore&) {
   latest = std::max(latest, work.key);
   std::erase_if(sums_, [&](const auto& entry) { return entry.first.job == work.key.job && entry.first <= latest; });
   return WorkValue(SumDropped{});
+}
+
+Result<WorkValue> CoordinatorWork::run(const PutBlob& work, BlobStore& blobs) {
+  COVEY_TRY(const BlobRef blob, blobs.put(work.content));
+  return WorkValue(BlobPut{blob});
+}
+
+Result<WorkValue> CoordinatorWork::run(const CheckMasked& work, BlobStore& blobs) {
+  COVEY_TRY(const MaskedChecked checked, check_masked(work, blobs));
+  return WorkValue(checked);
+}
+
+Result<WorkValue> CoordinatorWork::run(const Unmask& work, BlobStore& blobs) {
+  WorkerPool alone(1);
+  UnmaskParts parts{blobs, ranges_ != nullptr ? *ranges_ : alone, 1, nullptr};
+  if (ranges_ != nullptr) {
+    parts.ranges = 2 * config_.threads;
+    parts.share = [this](std::size_t count, const auto& part) { ranges_->share(count, part); };
+  }
+  COVEY_TRY(Unmasked opened, unmask(work, parts));
+  return WorkValue(std::move(opened));
 }
 
 // Sequences have no gaps, so the records are found one by one without a scan.

@@ -31,7 +31,8 @@ class CoordinatorWork {
  public:
   explicit CoordinatorWork(CoordinatorWorkConfig config = {});
 
-  // InitModel, CheckUpdate, Aggregate, DropSum, ReadChain, RotateKey; anything else is our bug. Errors: also
+  // InitModel, CheckUpdate, Aggregate, DropSum, ReadChain, RotateKey, PutBlob, CheckMasked, Unmask; anything else
+  // is our bug. Errors: also
   // kResourceExhausted for a sum beyond the budget, kUnavailable for one that a restart has lost.
   Result<WorkValue> compute(const Work& work, BlobStore& blobs);
 
@@ -46,6 +47,9 @@ class CoordinatorWork {
   Result<WorkValue> run(const DropSum& work, BlobStore& blobs);
   Result<WorkValue> run(const ReadChain& work, BlobStore& blobs);
   Result<WorkValue> run(const RotateKey& work, BlobStore& blobs);
+  Result<WorkValue> run(const PutBlob& work, BlobStore& blobs);
+  Result<WorkValue> run(const CheckMasked& work, BlobStore& blobs);
+  Result<WorkValue> run(const Unmask& work, BlobStore& blobs);
   template <class Other>
   Result<WorkValue> run(const Other& work, BlobStore& blobs);
   Result<Sum> sum_for(const CheckUpdate& work);

@@ -92,6 +92,10 @@ Unexpected not_finite(std::span<const float> x, std::uint64_t first) {
 
 }  // namespace
 
+EncodingTerms encoding_terms(const JobSpec& job) {
+  return {secure_range(job), job.privacy.ring_bits, job.privacy.examples_max};
+}
+
 Result<RingEncoding> ring_encoding(const EncodingTerms& terms, std::uint32_t members_max) {
   if (!(terms.range > 0) || !std::isfinite(terms.range) || terms.examples_max == 0 || members_max == 0 ||
       terms.ring_bits < kEncodedWidthMin || terms.ring_bits > kRingWidthMax)
@@ -202,9 +206,9 @@ Result<MemberFigures> decode_figures(std::span<const std::uint64_t> words, std::
   return sum;
 }
 
-Result<std::vector<VectorSpec>> secure_vectors(const EncodingTerms& terms, RoundKind kind, std::uint64_t parameters,
+Result<std::vector<VectorSpec>> secure_vectors(const JobSpec& job, RoundKind kind, std::uint64_t parameters,
                                                std::uint32_t members_max) {
-  COVEY_TRY(const RingEncoding encoding, ring_encoding(terms, members_max));
+  COVEY_TRY(const RingEncoding encoding, ring_encoding(encoding_terms(job), members_max));
   std::vector<VectorSpec> vectors;
   if (kind == RoundKind::kTrain) vectors.push_back({std::string(kUpdateVector), encoding.width, parameters});
   vectors.push_back({std::string(kFiguresVector), kFiguresWidth, kFigures});

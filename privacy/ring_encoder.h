@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "core/protocol/job_spec.h"
 #include "core/protocol/message.h"
 #include "privacy/masking.h"
 
@@ -27,6 +28,9 @@ struct EncodingTerms {
   unsigned ring_bits = 32;             // b
   std::uint64_t examples_max = 65536;  // e_max >= 1
 };
+
+// What a job says: R is the least of privacy.value_range and update.clip_norm.
+EncodingTerms encoding_terms(const JobSpec& job);
 
 struct RingEncoding {
   unsigned width = 0;               // b
@@ -91,7 +95,7 @@ Result<MemberFigures> decode_figures(std::span<const std::uint64_t> words, std::
 inline constexpr std::string_view kUpdateVector = "update";
 inline constexpr std::string_view kFiguresVector = "figures";
 // A train round: the update and the figures. An evaluation: the figures. Errors: those of ring_encoding.
-Result<std::vector<VectorSpec>> secure_vectors(const EncodingTerms& terms, RoundKind kind, std::uint64_t parameters,
+Result<std::vector<VectorSpec>> secure_vectors(const JobSpec& job, RoundKind kind, std::uint64_t parameters,
                                                std::uint32_t members_max);
 // Bytes of the masked blob: the vectors' words in order, 8 bytes each, little-endian.
 std::uint64_t masked_bytes(const std::vector<VectorSpec>& vectors);

@@ -45,8 +45,8 @@ void SecAggClient::forget_own_keys() {
 }
 
 Result<ClientStep> SecAggClient::handle(ByteSpan bytes, Instant now) {
-  if (phase_ == Phase::kClosed) return refused("this attempt is over");
-  if (phase_ != Phase::kInvited && phase_ != Phase::kDone && now - began_ > member_.policy.attempt_within) {
+  if (phase_ == Phase::kClosed || phase_ == Phase::kDone) return refused("this attempt is over");
+  if (phase_ != Phase::kInvited && now - began_ > member_.policy.attempt_within) {
     close();
     return refused("the attempt took longer than this member allows");
   }

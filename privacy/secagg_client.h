@@ -109,7 +109,6 @@ class SecAggClient {
   Digest masked_;
   std::optional<MemberSet> survivors_;
   Bytes commit_;  // the one statement this member would reveal its shares under
-  Bytes revealed_;  // what it said then: said again to whoever shows such a certificate again
 };
 
 }  // namespace covey

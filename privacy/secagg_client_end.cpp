@@ -75,12 +75,9 @@ Result<ClientStep> SecAggClient::on(const AbortRequestMessage& m, Instant) {
 Result<ClientStep> SecAggClient::on(const OutcomeMessage& m, Instant) {
   if (cohort_ == nullptr || m.id != cohort_->id()) return refused("the outcome is of another attempt or roster");
   if (m.verdict == Verdict::kCommit) {
-    if (phase_ != Phase::kDone) COVEY_TRY_VOID(expect(Phase::kAgreed, m.id));
+    COVEY_TRY_VOID(expect(Phase::kAgreed, m.id));
     COVEY_TRY_VOID(cohort_->check_certificate(m, commit_, work_));
-    if (phase_ != Phase::kDone) return reveal();
-    ClientStep again;  // a coordinator that restarted lost it; the same bytes tell nothing new
-    again.messages.push_back(revealed_);
-    return again;
+    return reveal();
   }
   COVEY_TRY_VOID(cohort_->check_certificate(m, abort_statement(m.id), work_));
   ClientStep step;
@@ -108,8 +105,7 @@ Result<ClientStep> SecAggClient::reveal() {
     message.shares.push_back(revealed);
   }
   message.signature = member_.key.sign(kUnmaskDomain, unmask_statement(message));
-  revealed_ = encode(SecAggMessage(message));
-  step.messages.push_back(revealed_);
+  step.messages.push_back(encode(SecAggMessage(message)));
   phase_ = Phase::kDone;
   close();
   return step;

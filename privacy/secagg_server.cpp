@@ -119,21 +119,26 @@ SecAggServer::Sent SecAggServer::on(const SharesMessage& m) {
 
 Result<std::vector<Outgoing>> SecAggServer::close_shares() {
   if (phase_ != Phase::kSharing) return out_of_turn();
-  std::vector<DeliveryMessage> deliveries(members_.size(), DeliveryMessage{cohort_->id(), {}});
   std::uint32_t sharing = 0;
-  for (std::uint32_t dealer = 0; dealer < members_.size(); ++dealer) {
-    const Member& member = members_[dealer];
-    if (!member.shares) continue;
-    ++sharing;
-    for (std::size_t i = 0; i < member.neighbours.size(); ++i)
-      deliveries[member.neighbours[i]].shares.push_back({dealer, member.shares->sealed[i]});
-  }
+  for (const Member& member : members_) sharing += member.shares ? 1 : 0;
   if (sharing < cohort_->survivors_needed()) return too_few("shared", sharing, cohort_->survivors_needed());
   std::vector<Outgoing> out;
   for (std::uint32_t i = 0; i < members_.size(); ++i)
-    if (members_[i].shares) out.push_back({{i}, encode(SecAggMessage(deliveries[i]))});
+    if (members_[i].shares) out.push_back({{i}, encode(SecAggMessage(delivery_for(i)))});
   phase_ = Phase::kConfirming;
   return out;
+}
+
+// Neighbourhood is mutual and in order of place, so a dealer's share for `member` is found where it is.
+DeliveryMessage SecAggServer::delivery_for(std::uint32_t member) const {
+  DeliveryMessage delivery{cohort_->id(), {}};
+  for (const std::uint32_t dealer : members_[member].neighbours) {
+    const Member& from = members_[dealer];
+    if (!from.shares) continue;
+    const auto at = std::lower_bound(from.neighbours.begin(), from.neighbours.end(), member) - from.neighbours.begin();
+    delivery.shares.push_back({dealer, from.shares->sealed[static_cast<std::size_t>(at)]});
+  }
+  return delivery;
 }
 
 SecAggServer::Sent SecAggServer::on(const ConfirmMessage& m) {

@@ -15,6 +15,8 @@
 
 namespace covey {
 
+class ByteReader;
+
 struct Outgoing {
   std::vector<std::uint32_t> to;  // places in the roster
   Bytes message;
@@ -28,7 +30,7 @@ struct Blame {
 };
 
 // Everything that opens the sum; independent of the machine, so that a worker can have it.
-struct Recovery {
+struct SumRecovery {
   struct Item {
     std::uint32_t dealer = 0;
     ShareKind kind = ShareKind::kSelfMask;
@@ -47,7 +49,7 @@ struct Recovered {
 };
 // On all threads of `pool`, not from one of its tasks. Errors: kInvalidMessage, naming each dealer whose
 // secret cannot be opened; nothing is released then.
-Result<Recovered> recover(const Recovery& recovery, WorkerPool& pool);
+Result<Recovered> recover(const SumRecovery& recovery, WorkerPool& pool);
 
 // The running sums of the vectors of one attempt.
 class MaskedSum {
@@ -72,6 +74,12 @@ class SecAggServer {
   // `work` outlives this. Errors: kInvalidMessage, kInvalidArgument: the terms do not hold.
   static Result<std::unique_ptr<SecAggServer>> begin(SecAggConfig config, const VerifyKey& authority, PublicWork& work,
                                                      SecureRandom& random);
+  // Everything from the mask order on: before it nobody has masked, and an attempt is simply abandoned. The
+  // sealed shares are not in it, for they are delivered.
+  Bytes snapshot() const;
+  // The machine that goes on exactly where the one that wrote the snapshot stopped. Errors: kCorrupted.
+  static Result<std::unique_ptr<SecAggServer>> restore(ByteSpan snapshot, const VerifyKey& authority, PublicWork& work,
+                                                       SecureRandom& random);
   SecAggServer(const SecAggServer&) = delete;
   SecAggServer& operator=(const SecAggServer&) = delete;
 
@@ -90,7 +98,11 @@ class SecAggServer {
   // `reservation`: the hash of the ledger's record, durable already.
   Result<std::vector<Outgoing>> close_masks(const Digest& reservation);
   // When every secret has a threshold of shares (can_recover()), or no more will come.
-  Result<Recovery> close_unmasking();
+  Result<SumRecovery> close_unmasking();
+  // The same of the shares that are here, while more may come.
+  Result<SumRecovery> recovery() const;
+  // A certificate that was made before this machine stopped. Errors: kInvalidMessage.
+  Result<void> adopt(const OutcomeMessage& certificate);
   // Asks the committee for its ABORT; handle() returns the certificate.
   Result<std::vector<Outgoing>> abort();
 
@@ -101,6 +113,10 @@ class SecAggServer {
   const MemberSet& maskers() const { return maskers_; }
   const MemberSet& survivors() const { return survivors_; }
   bool can_recover() const;
+  bool can_close_masks() const;                // enough vectors are here, and close enough on the ring
+  bool awaits(std::uint32_t member) const;     // a message of this member's, in this phase
+  // What this phase tells this member, for one that may have lost it. After the roster only.
+  std::optional<Bytes> due_to(std::uint32_t member) const;
   const std::vector<Blame>& blame() const { return blame_; }
   const std::vector<EvidenceMessage>& evidence() const { return evidence_; }
   const std::optional<OutcomeMessage>& certificate() const { return certificate_; }
@@ -124,6 +140,12 @@ class SecAggServer {
   Result<void> check_revealed(const UnmaskMessage& m) const;
   Unexpected too_few(const char* what, std::uint32_t count, std::uint32_t needed) const;
   std::vector<std::uint32_t> everyone() const;
+  MemberSet arrived() const;
+  SurvivorsMessage survivors_for(std::uint32_t member) const;
+  DeliveryMessage delivery_for(std::uint32_t member) const;
+  void open_agreement(MemberSet survivors, const Digest& reservation);
+  Result<void> read_members(ByteReader& in);
+  Result<void> read_votes(ByteReader& in);
 
   struct Member {
     std::optional<SharesMessage> shares;
@@ -148,6 +170,7 @@ class SecAggServer {
   std::vector<Member> members_;
   MemberSet maskers_;
   MemberSet survivors_;
+  Digest reservation_;
   Bytes commit_;
   std::map<std::uint32_t, Signature> commits_;
   std::map<std::uint32_t, Signature> aborts_;

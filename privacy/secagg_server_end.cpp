@@ -15,24 +15,41 @@ Unexpected out_of_turn() { return unexpected(ErrorCode::kInvalidArgument, "secur
 
 }  // namespace
 
+MemberSet SecAggServer::arrived() const {
+  MemberSet set(cohort_->members());
+  for (std::uint32_t i = 0; i < members_.size(); ++i)
+    if (members_[i].arrived) set.insert(i);
+  return set;
+}
+
+bool SecAggServer::can_close_masks() const {
+  if (phase_ != Phase::kMasking) return false;
+  const MemberSet here = arrived();
+  return here.count() >= cohort_->survivors_needed() && cohort_->every_window_holds(here);
+}
+
+SurvivorsMessage SecAggServer::survivors_for(std::uint32_t member) const {
+  SurvivorsMessage message{cohort_->id(), survivors_, reservation_, {}};
+  for (const std::uint32_t n : members_[member].neighbours)
+    if (survivors_.contains(n)) message.neighbours.push_back({n, members_[n].masked->masked, members_[n].masked->signature});
+  return message;
+}
+
+void SecAggServer::open_agreement(MemberSet survivors, const Digest& reservation) {
+  survivors_ = std::move(survivors);
+  reservation_ = reservation;
+  commit_ = commit_statement(cohort_->id(), {hash_of(maskers_), hash_of(survivors_), reservation});
+  phase_ = Phase::kAgreeing;
+}
+
 Result<std::vector<Outgoing>> SecAggServer::close_masks(const Digest& reservation) {
   if (phase_ != Phase::kMasking) return out_of_turn();
-  MemberSet survivors(cohort_->members());
-  for (std::uint32_t i = 0; i < members_.size(); ++i)
-    if (members_[i].arrived) survivors.insert(i);
-  if (survivors.count() < cohort_->survivors_needed() || !cohort_->every_window_holds(survivors))
-    return too_few("survived, or all too far apart on the ring", survivors.count(), cohort_->survivors_needed());
-  survivors_ = survivors;
-  commit_ = commit_statement(cohort_->id(), {hash_of(maskers_), hash_of(survivors_), reservation});
+  if (!can_close_masks())
+    return too_few("survived, or all too far apart on the ring", arrived().count(), cohort_->survivors_needed());
+  open_agreement(arrived(), reservation);
   std::vector<Outgoing> out;
-  for (std::uint32_t i = 0; i < members_.size(); ++i) {
-    if (!survivors_.contains(i)) continue;
-    SurvivorsMessage message{cohort_->id(), survivors_, reservation, {}};
-    for (const std::uint32_t n : members_[i].neighbours)
-      if (survivors_.contains(n)) message.neighbours.push_back({n, members_[n].masked->masked, members_[n].masked->signature});
-    out.push_back({{i}, encode(SecAggMessage(message))});
-  }
-  phase_ = Phase::kAgreeing;
+  for (std::uint32_t i = 0; i < members_.size(); ++i)
+    if (survivors_.contains(i)) out.push_back({{i}, encode(SecAggMessage(survivors_for(i)))});
   return out;
 }
 
@@ -114,11 +131,17 @@ bool SecAggServer::can_recover() const {
   return true;
 }
 
-Result<Recovery> SecAggServer::close_unmasking() {
+Result<SumRecovery> SecAggServer::close_unmasking() {
+  COVEY_TRY(SumRecovery opened, recovery());
+  phase_ = Phase::kCommitted;
+  return opened;
+}
+
+Result<SumRecovery> SecAggServer::recovery() const {
   if (phase_ != Phase::kUnmasking) return out_of_turn();
   if (!can_recover())
     return unexpected(ErrorCode::kUnavailable, "too few members revealed their shares: the sum stays closed, and its release is spent");
-  Recovery recovery{cohort_, config_.vectors, maskers_, survivors_, std::vector<Digest>(members_.size()), {}};
+  SumRecovery recovery{cohort_, config_.vectors, maskers_, survivors_, std::vector<Digest>(members_.size()), {}};
   std::vector<std::size_t> item_of(members_.size());
   for (std::uint32_t i = 0; i < members_.size(); ++i) {
     if (!maskers_.contains(i)) continue;
@@ -131,7 +154,6 @@ Result<Recovery> SecAggServer::close_unmasking() {
     for (const RevealedShare& s : members_[holder].unmask->shares)
       recovery.items[item_of[s.dealer]].shares.push_back({holder + 1, Secret<kShareBytes>(s.value.bytes)});
   }
-  phase_ = Phase::kCommitted;
   return recovery;
 }
 

@@ -124,6 +124,7 @@ NodeParts client_parts(const SimulationRequest& request, const Population& popul
   config.certificate = cast.clients[index].certificate;
   config.authority = sim_authority(request.seed).public_key();
   config.signing = cast.clients[index].signing;
+  config.policy.plain_updates = !request.job.privacy.secure_aggregation;
   const std::uint64_t instances = Random(request.seed).split("instance", index).next();
   NodeParts parts;
   parts.key = key;

@@ -39,6 +39,7 @@ class Member {
     ClientConfig config;
     config.coordinator = link_;
     config.capability = capability_of_nodes();
+    config.policy.plain_updates = true;  // as its jobs ask for
     SystemRandom random;
     random.fill({reinterpret_cast<std::uint8_t*>(&config.instance), sizeof config.instance});
     instance_ = config.instance;

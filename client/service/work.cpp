@@ -1,8 +1,11 @@
 #include "client/service/work.h"
 
+#include "client/mask_work.h"
+
 namespace covey {
 
 Result<WorkValue> ClientWork::operator()(const Work& work, const std::atomic<bool>& cancelled) {
+  if (const auto* letter = std::get_if<PutBlob>(&work)) return run(*letter, cancelled);  // waits for no training
   const std::lock_guard lock(mutex_);
   return std::visit([&](const auto& w) { return run(w, cancelled); }, work);
 }
@@ -32,6 +35,20 @@ Result<WorkValue> ClientWork::run(const Train& work, const std::atomic<bool>& ca
                                           .workspace = &workspace_,
                                           .clock = &parts_.clock}));
   return WorkValue(std::move(trained));
+}
+
+Result<WorkValue> ClientWork::run(const MaskUpdate& work, const std::atomic<bool>& cancelled) {
+  if (maskers_ == nullptr && parts_.threads > 1) maskers_ = std::make_unique<WorkerPool>(parts_.threads);
+  COVEY_TRY(const UpdateMasked masked, mask_update(work, {.blobs = parts_.blobs,
+                                                          .client = parts_.client,
+                                                          .cancelled = &cancelled,
+                                                          .pool = maskers_.get()}));
+  return WorkValue(masked);
+}
+
+Result<WorkValue> ClientWork::run(const PutBlob& work, const std::atomic<bool>&) {
+  COVEY_TRY(const BlobRef blob, parts_.blobs.put(work.content));
+  return WorkValue(BlobPut{blob});
 }
 
 template <class Other>

@@ -7,6 +7,7 @@
 
 #include "client/trainer.h"
 #include "core/base/clock.h"
+#include "core/base/worker_pool.h"
 
 namespace covey {
 
@@ -15,10 +16,11 @@ struct ClientWorkParts {     // everything outlives the work
   BlobStore& blobs;
   Clock& clock;
   PeerKey client;
+  std::size_t threads = 1;   // that mask an update
 };
 
-// PrepareData and Train; anything else is our bug. Keeps the data of the latest job loaded and one
-// workspace, so one piece of work runs at a time.
+// PrepareData, Train, MaskUpdate and PutBlob; anything else is our bug. Keeps the data of the latest job loaded and one
+// workspace, so one piece of work runs at a time; PutBlob alone goes beside it.
 class ClientWork {
  public:
   explicit ClientWork(ClientWorkParts parts) : parts_(parts) {}
@@ -27,6 +29,8 @@ class ClientWork {
  private:
   Result<WorkValue> run(const PrepareData& work, const std::atomic<bool>& cancelled);
   Result<WorkValue> run(const Train& work, const std::atomic<bool>& cancelled);
+  Result<WorkValue> run(const MaskUpdate& work, const std::atomic<bool>& cancelled);
+  Result<WorkValue> run(const PutBlob& work, const std::atomic<bool>& cancelled);
   template <class Other>
   Result<WorkValue> run(const Other&, const std::atomic<bool>&);
   Result<std::shared_ptr<const LocalData>> data_of(const JobSpec& job);
@@ -36,6 +40,7 @@ class ClientWork {
   std::string loaded_;                        // public_toml of the job whose data is loaded
   std::shared_ptr<const LocalData> local_;    // shared: with the work in progress, should the job change
   TrainWorkspace workspace_;
+  std::unique_ptr<WorkerPool> maskers_;       // made when it is first needed
 };
 
 }  // namespace covey

@@ -100,7 +100,7 @@ Result<Trained> train_federated(const DemoOptions& options, const Stage& stage, 
   COVEY_TRY(const Programs programs, find_programs());
   MemoryBlobs blobs;
   COVEY_TRY(const auto federation,
-            Federation::start({programs, options.folder, stage.clients}, blobs, console));
+            Federation::start({programs, options.folder, stage.clients, !stage.job.privacy.secure_aggregation}, blobs, console));
   Session& session = federation->session();
   console.note("3. Federation: a coordinator and " + std::to_string(federation->size()) +
                " clients, each a process with its own keys (" + options.folder + "/*.log)");

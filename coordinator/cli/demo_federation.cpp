@@ -149,10 +149,11 @@ Result<void> Federation::start_client(const DemoClient& client) {
   COVEY_TRY(const std::string token, make_token(*session_, {home_, Role::kClient, std::chrono::hours(1)}));
   COVEY_TRY_VOID(save_token(folder + "/join.token", token));
   const std::string log = request_.folder + "/client-" + client.name + ".log";
-  const ChildProcess::Request start{{request_.programs.client, "--home", folder, "--token",
+  ChildProcess::Request start{{request_.programs.client, "--home", folder, "--token",
                                      "@" + folder + "/join.token", "--name", client.name, "--data",
                                      client.folder, "--threads", "1"},
                                     log};
+  if (request_.plain_updates) start.command.push_back("--plain-updates");
   COVEY_TRY(ChildProcess process, ChildProcess::start(start));
   clients_.push_back({"client " + client.name, start, std::move(process)});
   return {};

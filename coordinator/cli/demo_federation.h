@@ -25,6 +25,7 @@ class Federation {
     Programs programs;
     std::string folder;                 // home/, clients/NAME/ and *.log are made in it
     std::vector<DemoClient> clients;
+    bool plain_updates = false;         // the sites allow them: the job is plain
   };
   // Makes keys, starts the coordinator on free ports, has every client enrol with a token of its own
   // and waits until all are connected. `blobs` outlives this. Errors: what went wrong, and the log

@@ -25,6 +25,8 @@ enum class AuditKind : std::uint8_t {
   kKeyChanged,     // who: the coordinator's next CURVE key; actor; number: serial; text: ports, and until when the key before is served
   kKeyRetired,     // who: the CURVE key that is no longer served; number: serial of the change
   kVouched,        // who: the node; actor: the operator; number: the credential's epoch; text: name
+  kOutcome,        // of a secure aggregation; subject: hash of the certificate; number: 1 COMMIT, 2 ABORT
+  kBlamed,         // who: the client that was caught in one; text: at what
 };
 const char* name_of(AuditKind kind);  // "started", "enrolled", ...
 

@@ -21,6 +21,7 @@
 namespace covey {
 
 struct MaskPlan;  // privacy/secagg_client.h
+struct SumRecovery;  // privacy/secagg_server.h
 
 // A peer as it is connected now: the CURVE key that the transport has proved, and a number that
 // differs between connections (0 never occurs). A client's link to its coordinator is {key, 1}.
@@ -66,15 +67,44 @@ struct Aggregate {             // coordinator: mean of the updates, one server s
   std::uint32_t next_version = 0;
   std::vector<Contribution> contributions;
 };
-struct DropSum {               // coordinator: the attempt is over; nothing is added to its sum any more
-  RoundKey key;
-};
-struct SumDropped {};
 struct Aggregated {
   BlobRef model;
   std::optional<BlobRef> optimizer_state;
   double update_norm = 0;      // L2 of the mean update
 };
+struct CheckMasked {           // coordinator: is this blob the masked vectors of such a round, and what is its hash?
+  BlobRef vectors;
+  JobSpec job;
+  RoundKind kind = RoundKind::kTrain;
+  std::uint32_t members_max = 0;          // of the attempt: fixes the encoding
+  Digest sid;
+};
+struct MaskedChecked {
+  Digest masked;               // MaskedHash of them
+};
+struct Unmask {                // coordinator: opens the survivors' sum; of a training round, one server step on their mean
+  RoundKey key;
+  JobSpec job;
+  RoundKind kind = RoundKind::kTrain;
+  BlobRef model;
+  std::optional<BlobRef> optimizer_state;
+  std::uint32_t next_version = 0;
+  std::uint32_t members_max = 0;
+  std::vector<BlobRef> vectors;              // one a survivor
+  std::shared_ptr<const SumRecovery> recovery;  // shared: work is copied, the shares in it are not
+};
+struct Unmasked {
+  std::optional<Aggregated> aggregated;      // of a training round
+  std::uint64_t examples = 0;                // sums over the survivors
+  TrainStats train;                          // without steps and seconds
+  EvalStats evaluation;
+  std::uint64_t clamped = 0;                 // elements beyond privacy.value_range
+  std::vector<std::pair<std::uint32_t, std::string>> blame;  // by place in the roster: who revealed wrong shares
+};
+struct DropSum {               // coordinator: the attempt is over; nothing is added to its sum any more
+  RoundKey key;
+};
+struct SumDropped {};
 struct ReadChain {             // coordinator: a page of a chain's durable records
   std::string table;           // "audit/" or "ledger/"
   std::uint64_t after = 0;     // sequence
@@ -126,9 +156,10 @@ struct PutBlob {               // either: a value that the machine itself made, 
 struct BlobPut {
   BlobRef blob;
 };
-using Work = std::variant<InitModel, CheckUpdate, Aggregate, DropSum, ReadChain, RotateKey, PrepareData, Train, MaskUpdate, PutBlob>;
+using Work = std::variant<InitModel, CheckUpdate, Aggregate, DropSum, ReadChain, RotateKey, PrepareData, Train, MaskUpdate, PutBlob, CheckMasked,
+                         Unmask>;
 using WorkValue = std::variant<ModelReady, UpdateChecked, Aggregated, SumDropped, ChainRows, KeyRotated, DataPrepared, Trained,
-                               UpdateMasked, BlobPut>;
+                               UpdateMasked, BlobPut, MaskedChecked, Unmasked>;
 
 // ---- commands
 struct Send {

@@ -18,6 +18,12 @@ JobSpec logistic_job() {
   return job;
 }
 
+Policy open_site() {  // logistic_job() is plain
+  Policy policy;
+  policy.plain_updates = true;
+  return policy;
+}
+
 Instant at_hour(int hour) { return Instant(std::chrono::hours(24 * 365 + hour)); }
 
 }  // namespace
@@ -36,7 +42,7 @@ TEST_CASE("eligibility: hours are read, and bad ones refused with the form") {
 }
 
 TEST_CASE("eligibility: hours wrap over midnight, the end is outside") {
-  Policy policy;
+  Policy policy = open_site();
   policy.hours = *hours_from("22-6");
   for (const int hour : {22, 23, 0, 5}) CHECK_FALSE(judge(policy, kMachine, logistic_job(), at_hour(hour)));
   for (const int hour : {6, 12, 21}) {
@@ -52,7 +58,7 @@ TEST_CASE("eligibility: hours wrap over midnight, the end is outside") {
 }
 
 TEST_CASE("eligibility: only the jobs that the site names") {
-  Policy policy;
+  Policy policy = open_site();
   policy.jobs_allowed = {"mnist", "census"};
   CHECK_FALSE(judge(policy, kMachine, logistic_job(), kNoon));
   policy.jobs_allowed = {"mnist"};
@@ -78,7 +84,7 @@ TEST_CASE("eligibility: the memory estimate counts copies, optimizer and minibat
 
 TEST_CASE("eligibility: memory of the policy, else of the machine, else not asked") {
   const JobSpec job = logistic_job();
-  Policy policy;
+  Policy policy = open_site();
   policy.memory_bytes_max = training_memory_bytes(job);
   CHECK_FALSE(judge(policy, kMachine, job, kNoon));
   policy.memory_bytes_max -= 1;
@@ -87,7 +93,20 @@ TEST_CASE("eligibility: memory of the policy, else of the machine, else not aske
   CHECK(decline->reason == DeclineReason::kMemory);
   Capability tiny = kMachine;
   tiny.memory_bytes = 100;
-  CHECK(judge({}, tiny, job, kNoon)->reason == DeclineReason::kMemory);
+  CHECK(judge(open_site(), tiny, job, kNoon)->reason == DeclineReason::kMemory);
   tiny.memory_bytes = 0;
-  CHECK_FALSE(judge({}, tiny, job, kNoon));
+  CHECK_FALSE(judge(open_site(), tiny, job, kNoon));
+}
+
+TEST_CASE("eligibility: plain updates are given only where the site's owner says so") {
+  JobSpec job = logistic_job();
+  const auto decline = judge({}, kMachine, job, kNoon);
+  REQUIRE(decline);
+  CHECK(decline->reason == DeclineReason::kPolicy);
+  CHECK(decline->text.find("plain_updates = true") != std::string::npos);
+  CHECK(decline->text.size() <= 512);
+  CHECK_FALSE(judge(open_site(), kMachine, job, kNoon));
+  job.privacy.secure_aggregation = true;
+  CHECK_FALSE(judge({}, kMachine, job, kNoon));
+  CHECK_FALSE(judge(open_site(), kMachine, job, kNoon));
 }

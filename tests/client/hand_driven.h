@@ -107,6 +107,7 @@ class HandDriven {
     config.coordinator = kCoordinator;
     config.capability = {"cpu", 4, std::uint64_t{1} << 30, 10};
     config.policy = std::move(policy);
+    config.policy.plain_updates = true;  // what kJob asks for
     config.instance = 42;
     auto made = Client::create(std::move(config), rows);
     REQUIRE(made.has_value());

@@ -43,6 +43,7 @@ ClientConfig Scene::client_config(std::size_t client, std::uint64_t instance) co
   config.instance = instance;
   config.certificate = clients.at(client).certificate;
   config.authority = sim_authority(kSeed).public_key();
+  config.policy.plain_updates = true;  // its jobs are plain
   return config;
 }
 

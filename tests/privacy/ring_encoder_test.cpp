@@ -58,6 +58,17 @@ TEST_CASE("ring encoder: no sum of members_max members can wrap, and S is the la
       }
 }
 
+TEST_CASE("ring encoder: a job's scale is the one that its validation reckons with") {
+  for (const std::uint32_t bits : {20U, 24U, 32U, 40U})
+    for (const double range : {0.25, 1.0, 3.7, 4.0, 64.0})
+      for (const std::uint32_t members : {4U, 10U, 1000U}) {
+        const auto e = ring_encoding({range, bits, 65536}, members);
+        const double scale = secure_scale(range, bits, members);
+        CHECK(e.has_value() == (range * scale >= kSecureStepsMin));
+        if (e) CHECK(std::ldexp(1.0, e->shift) == scale);
+      }
+}
+
 TEST_CASE("ring encoder: too coarse an encoding is refused with the bits that would do") {
   const auto refused = ring_encoding({4, 16, 65536}, 1000);
   REQUIRE_FALSE(refused.has_value());
@@ -225,10 +236,14 @@ TEST_CASE("ring encoder: figures sum up, are cut to what cannot wrap, and imposs
 }
 
 TEST_CASE("ring encoder: the vectors of a round") {
-  const auto train = secure_vectors({}, RoundKind::kTrain, 1001, 10);
+  JobSpec job;
+  const auto train = secure_vectors(job, RoundKind::kTrain, 1001, 10);
   REQUIRE(train.has_value());
   CHECK(*train == std::vector<VectorSpec>{{"update", 32, 1001}, {"figures", 62, 7}});
   CHECK(masked_bytes(*train) == 501 * 8 + 7 * 8);
-  CHECK(*secure_vectors({}, RoundKind::kEvaluate, 1001, 10) == std::vector<VectorSpec>{{"figures", 62, 7}});
-  CHECK_FALSE(secure_vectors({4, 16, 1}, RoundKind::kTrain, 1001, 1000).has_value());
+  CHECK(*secure_vectors(job, RoundKind::kEvaluate, 1001, 10) == std::vector<VectorSpec>{{"figures", 62, 7}});
+  job.update.clip_norm = 0.5;
+  CHECK(encoding_terms(job).range == 0.5);
+  job.privacy.ring_bits = 16;
+  CHECK_FALSE(secure_vectors(job, RoundKind::kTrain, 1001, 1000).has_value());
 }

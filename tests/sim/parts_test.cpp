@@ -3,6 +3,7 @@
 #include <set>
 
 #include "core/protocol/manifest.h"
+#include "sim/operator_node.h"
 #include "sim/population.h"
 #include "sim/report.h"
 #include "sim/sim_blobs.h"
@@ -149,6 +150,51 @@ TEST_CASE("sim identities: certificates hold under the world's authority and no 
   CHECK_FALSE(verify(identity.certificate, sim_authority(8).public_key()).has_value());
   CHECK(sim_identity(7, "client-2", Role::kClient).key != identity.key);
   CHECK(sim_identity(7, "client-1", Role::kClient).key == identity.key);
+}
+
+TEST_CASE("sim identities: each has a credential that is its own under the world's authority") {
+  const SimIdentity one = sim_identity(7, "client-0", Role::kClient);
+  const SimIdentity other = sim_identity(7, "client-1", Role::kClient);
+  const VerifyKey authority = sim_authority(7).public_key();
+  CHECK(verify(one.credential, one.certificate, authority).has_value());
+  CHECK_FALSE(verify(one.credential, other.certificate, authority).has_value());
+  CHECK_FALSE(verify(one.credential, one.certificate, sim_authority(8).public_key()).has_value());
+  CHECK(one.signing->public_key() == one.certificate.signing);
+}
+
+TEST_CASE("sim operator: vouches again for one who is not there yet, not for one shut out, and waits for neither") {
+  const SimIdentity late = sim_identity(7, "late", Role::kClient), gone = sim_identity(7, "gone", Role::kClient);
+  OperatorNode::View view;
+  OperatorNode person(PeerKey{{1}}, BlobRef{Digest{{2}}, 10},
+                      {{Duration::zero(), IssueCredentials{{{late.key, late.credential}}}},
+                       {Duration::zero(), IssueCredentials{{{gone.key, gone.credential}}}}},
+                      view);
+  const Instant now = instant_of_nanos(1);
+  person.handle(Started{}, now);
+  for (const char* due : {"order/1", "order/2"}) person.handle(TimerFired{due}, now);
+  const auto asked = [](const Commands& commands) {
+    std::vector<OperatorRequest> requests;
+    for (const Command& command : commands)
+      if (const auto* send = std::get_if<Send>(&command)) requests.push_back(std::get<OperatorRequest>(send->message));
+    return requests;
+  };
+  const auto reply = [&](std::uint64_t id, OperatorAnswer answer) {
+    return person.handle(Received{{PeerKey{{1}}, 1}, OperatorReply{id, std::move(answer)}}, now);
+  };
+  auto requests = asked(person.handle(TimerFired{"poll"}, now));
+  REQUIRE(requests.size() == 3);
+  reply(requests[0].id, Submitted{1});
+  reply(requests[1].id, Error{ErrorCode::kNotFound, "not enrolled"});
+  reply(requests[2].id, Error{ErrorCode::kPermissionDenied, "revoked"});
+  requests = asked(person.handle(TimerFired{"poll"}, now));
+  REQUIRE(requests.size() == 2);  // the late one again, and how the job is
+  CHECK(std::holds_alternative<IssueCredentials>(requests[0].verb));
+  JobDetail over;
+  over.summary.job = 1;
+  over.summary.state = JobState::kFinished;
+  const Commands last = reply(requests[1].id, over);
+  REQUIRE(last.size() == 1);
+  CHECK(std::holds_alternative<Halt>(last[0]));
 }
 
 TEST_CASE("report: JSON stays JSON when nothing was measured") {

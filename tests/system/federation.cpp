@@ -132,7 +132,7 @@ Launch Federation::coordinator_launch() const {
 }
 
 Launch Federation::client_launch(std::size_t client) const {
-  return {"covey-client", {"--home", home_of(client), "--data", data_of(client), "--threads", "1", "--json"}};
+  return {"covey-client", {"--home", home_of(client), "--data", data_of(client), "--threads", "1", "--json", "--plain-updates"}};
 }
 
 Process& Federation::start_coordinator(const Launch& launch) {

@@ -58,7 +58,7 @@ class Federation {
   // `covey <arguments> --home ..`, to its end.
   Process& covey(std::vector<std::string> arguments, double seconds = 20);
   Launch coordinator_launch() const;
-  Launch client_launch(std::size_t client) const;  // of an enrolled one
+  Launch client_launch(std::size_t client) const;  // of an enrolled one, which gives plain updates too
   // Each waits until it is ready, at most 20 s; a test fails where it is not.
   Process& start_coordinator() { return start_coordinator(coordinator_launch()); }
   Process& start_coordinator(const Launch& launch);

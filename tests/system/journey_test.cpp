@@ -114,7 +114,7 @@ TEST_CASE("journey: every program explains itself") {
   };
   const Program programs[] = {
       {"covey-coordinator", {"--home", "--listen", "--control-port", "--bulk-port", "--threads", "--jobs", "--json", "--verbose", "--config"}},
-      {"covey-client", {"--home", "--token", "--name", "--data", "--threads", "--memory", "--hours", "--job", "--json", "--verbose", "--config"}},
+      {"covey-client", {"--home", "--token", "--name", "--data", "--threads", "--memory", "--hours", "--job", "--plain-updates", "--members-min", "--pinned-keys", "--json", "--verbose", "--config"}},
       {"covey", {"init", "token", "run", "list", "watch", "log", "stop", "pull", "report", "generate", "nodes", "revoke", "vouch", "audit", "doctor", "demo"}},
       {"covey-sim", {"run"}},
   };

@@ -1,0 +1,296 @@
+#include "client/secure_part.h"
+
+#include <algorithm>
+
+#include "core/spec/parameter_table.h"
+#include "privacy/ring_encoder.h"
+#include "privacy/round_terms.h"
+
+namespace covey::client {
+namespace {
+
+constexpr const char* kAgainTimer = "aggregation";
+constexpr Duration kAgain = kHeartbeatInterval;            // doubles while nothing answers
+constexpr Duration kAgainMax = std::chrono::seconds(60);
+constexpr std::size_t kLettersMax = 4;                     // being fetched at once
+
+}  // namespace
+
+struct SecurePart::Attempt {
+  RoundKey key;
+  EncodingTerms encoding;
+  MemberCredential credential;             // as it was when the attempt began
+  std::unique_ptr<SecAggClient> machine;
+  bool update_made = false;
+  std::optional<Bytes> held_order;         // came before the update was made: the latest
+  std::map<Digest, std::vector<Bytes>> answers;  // by the hash of what was accepted
+  std::vector<Message> unanswered;         // said last
+  Duration again = kAgain;
+  std::vector<Digest> letters;             // own blobs, erased at the end
+};
+
+SecurePart::SecurePart(const ClientConfig& config, ClientOutbox& out, const Presence& presence,
+                       const Vouched& vouched, Kept kept)
+    : config_(config),
+      out_(out),
+      presence_(presence),
+      vouched_(vouched),
+      kept_(std::move(kept)),
+      work_(config.public_work == nullptr ? std::make_shared<PublicWork>() : config.public_work) {}
+SecurePart::~SecurePart() = default;
+
+Result<void> SecurePart::load(const Row& row) {
+  rows_.push_back(row);
+  return {};
+}
+
+Result<void> SecurePart::loaded() {
+  COVEY_TRY(book_, AttemptBook::load(rows_));
+  rows_.clear();
+  return {};
+}
+
+bool SecurePart::engaged_in(const RoundKey& key) const { return attempt_ != nullptr && attempt_->key == key; }
+
+std::optional<std::string> SecurePart::begin(const RoundOffer& offer, const JobSpec& job) {
+  if (config_.signing == nullptr || config_.random == nullptr)
+    return "this client runs without its signing key and takes part in no secure aggregation";
+  const MemberCredential* credential = vouched_.credential();
+  if (credential == nullptr)
+    return "this client has no credential of the authority, which secure aggregation needs: the operator gives it one with `covey vouch`";
+  auto vectors = secure_vectors(job, offer.kind, parameter_table(job.model).size, 1);
+  if (!vectors) return vectors.error().message;
+  end();
+  attempt_ = std::make_unique<Attempt>();
+  attempt_->key = offer.key;
+  attempt_->encoding = encoding_terms(job);
+  attempt_->credential = *credential;
+  const SecAggMember member{*config_.signing, attempt_->credential, config_.secure, config_.has_aes};
+  attempt_->machine = std::make_unique<SecAggClient>(member, terms_of(secure_round(offer), std::move(*vectors)), book_,
+                                                     *work_, *config_.random);
+  return std::nullopt;
+}
+
+void SecurePart::end() {
+  if (!attempt_) return;
+  for (const Digest& letter : attempt_->letters) {
+    out_.add(WithdrawBlob{letter});
+    out_.add(EraseBlob{letter});
+  }
+  for (const auto& [ticket, key] : letters_in_) out_.add(CancelFetch{ticket});
+  letters_in_.clear();
+  waiting_.clear();  // what was never said stays unsaid; the records stand
+  plan_.reset();
+  refusal_.reset();
+  attempt_.reset();
+  out_.add(CancelTimer{kAgainTimer});
+}
+
+std::uint32_t SecurePart::members_max() const { return attempt_->machine->config().members_max; }
+
+void SecurePart::update_made(Instant now) {
+  if (!attempt_) return;
+  attempt_->update_made = true;
+  if (const auto order = std::exchange(attempt_->held_order, std::nullopt)) receive(attempt_->key, *order, now);
+}
+
+Result<Bytes> SecurePart::masked(const Digest& hash, Instant now) {
+  if (!attempt_) return unexpected(ErrorCode::kInternal, "no secure aggregation waits for masked vectors");
+  COVEY_TRY(ClientStep step, attempt_->machine->on_masked(hash, now));
+  COVEY_CHECK(step.persist.empty() && step.messages.size() == 1);  // MASKED is durable since before the plan
+  plan_.reset();
+  return std::move(step.messages.front());
+}
+
+// ---- what the coordinator says
+
+void SecurePart::on(const SecAggNote& note, Instant now) { receive(note.key, note.content, now); }
+
+void SecurePart::on(const SecAggLetter& letter) {
+  const std::string size = std::to_string(letter.content.size);
+  if (!engaged_in(letter.key))
+    return refused(letter.key, {ErrorCode::kInvalidMessage, "a letter of an attempt that this client is not in"});
+  if (letter.content.size == 0 || letter.content.size > kSecAggLetterBytesMax || letters_in_.size() >= kLettersMax)
+    return refused(letter.key, {ErrorCode::kInvalidMessage, "a letter of " + size + " bytes: at most " +
+                                                                std::to_string(kSecAggLetterBytesMax) + ", and " +
+                                                                std::to_string(kLettersMax) + " at once"});
+  if (kept_(letter.content.id))  // it would be erased once read
+    return refused(letter.key, {ErrorCode::kInvalidMessage, "a letter that is a blob which this client keeps"});
+  const Ticket ticket = out_.ticket();
+  letters_in_.emplace(ticket, letter.key);
+  out_.add(FetchBlob{ticket, out_.coordinator().peer, letter.content, Keep::kDurably, kSecAggLetterBytesMax});
+}
+
+bool SecurePart::on(const BlobFetched& event, Instant now) {
+  const auto found = letters_in_.find(event.ticket);
+  if (found == letters_in_.end()) return false;
+  const RoundKey key = found->second;
+  letters_in_.erase(found);
+  out_.add(EraseBlob{event.blob.id});  // of this moment only
+  receive(key, event.content, now);
+  return true;
+}
+
+bool SecurePart::on(const BlobFailed& event) {
+  const auto found = letters_in_.find(event.ticket);
+  if (found == letters_in_.end()) return false;
+  refused(found->second, in_context("a letter", event.error));  // it is sent again
+  letters_in_.erase(found);
+  return true;
+}
+
+void SecurePart::receive(const RoundKey& key, const Bytes& content, Instant now) {
+  const auto message = decode_secagg_message(content);
+  if (!message) return refused(key, message.error());
+  if (!engaged_in(key)) return late_abort(*message);
+  const auto before = attempt_->answers.find(sha256(content));
+  if (before != attempt_->answers.end()) {  // unless its answer is on its way: its write, or its letter
+    if (waiting_.empty() && letters_out_.empty()) say(before->second);
+    return;
+  }
+  if (std::holds_alternative<MaskOrderMessage>(*message) && !attempt_->update_made) {
+    attempt_->held_order = content;
+    attempt_->unanswered.clear();
+    return;
+  }
+  obey(content, *message, now);
+}
+
+void SecurePart::obey(const Bytes& content, const SecAggMessage& message, Instant now) {
+  const auto* invite = std::get_if<InviteMessage>(&message);
+  if (invite != nullptr && attempt_->machine->phase() == SecAggClient::Phase::kInvited) {
+    // The sum must be fine enough whatever number of members was announced.
+    if (const auto fits = ring_encoding(attempt_->encoding, invite->config.members_max); !fits) {
+      refusal_ = fits.error().message;
+      return;
+    }
+  }
+  const RoundKey key = attempt_->key;
+  auto step = attempt_->machine->handle(content, now);
+  if (step) return take(std::move(*step), sha256(content));
+  refused(key, step.error());
+  if (invite != nullptr && attempt_->machine->phase() == SecAggClient::Phase::kInvited) refusal_ = step.error().message;
+  if (std::holds_alternative<OutcomeMessage>(message)) late_abort(message);  // of an attempt before, perhaps
+}
+
+// An ABORT of an attempt that this client masked for and is no longer in: it may go on from there.
+void SecurePart::late_abort(const SecAggMessage& message) {
+  const auto* outcome = std::get_if<OutcomeMessage>(&message);
+  if (outcome == nullptr || outcome->verdict != Verdict::kAbort)
+    return out_.log(LogLevel::kDebug, "event_ignored", {{"message", "SecAggNote"}, {"reason", "of an attempt that is over here"}});
+  auto batch = book_.abort(*outcome, *work_);
+  if (!batch) return out_.log(LogLevel::kDebug, "event_ignored", {{"message", "SecAggNote"}, {"reason", batch.error().message}});
+  out_.log(LogLevel::kInfo, "aggregation_aborted", {{"sid", short_hex(outcome->id.sid)}});
+  const Ticket ticket = out_.ticket();
+  writes_.insert(ticket);
+  out_.add(Persist{ticket, std::move(*batch)});
+}
+
+void SecurePart::refused(const RoundKey& key, const Error& error) {
+  out_.log(LogLevel::kWarning, "aggregation_message_refused", fields_of(key, error));
+}
+
+// ---- what this member says
+
+void SecurePart::take(ClientStep step, const Digest& asked) {
+  Waiting waiting;
+  if (!step.persist.empty()) {
+    waiting.write = out_.ticket();
+    writes_.insert(waiting.write);
+    out_.add(Persist{waiting.write, std::move(step.persist)});
+  }
+  waiting.durable = waiting.write == 0;
+  waiting.messages = step.messages;
+  if (step.mask) waiting.plan = std::make_shared<const MaskPlan>(std::move(*step.mask));
+  attempt_->answers.insert_or_assign(asked, std::move(step.messages));
+  attempt_->unanswered.clear();
+  waiting_.push_back(std::move(waiting));
+  release();
+}
+
+bool SecurePart::on(const Persisted& event) {
+  if (writes_.erase(event.ticket) == 0) return false;
+  for (Waiting& waiting : waiting_)
+    if (waiting.write == event.ticket) waiting.durable = true;
+  release();
+  return true;
+}
+
+void SecurePart::release() {
+  while (!waiting_.empty() && waiting_.front().durable) {
+    const Waiting ready = std::move(waiting_.front());
+    waiting_.pop_front();
+    if (ready.plan) plan_ = ready.plan;
+    say(ready.messages);
+  }
+}
+
+void SecurePart::say(const std::vector<Bytes>& messages) {
+  if (messages.empty()) return;
+  attempt_->unanswered.clear();
+  for (const Bytes& content : messages) {
+    if (content.size() > kSecAggNoteBytesMax) {
+      const Ticket ticket = out_.ticket();
+      letters_out_.emplace(ticket, attempt_->key);
+      out_.add(StartWork{ticket, PutBlob{content}});
+    } else {
+      attempt_->unanswered.push_back(SecAggNote{attempt_->key, content});
+    }
+  }
+  attempt_->again = kAgain;
+  say_again();
+}
+
+void SecurePart::say_again() {
+  if (presence_.joined())
+    for (const Message& message : attempt_->unanswered) out_.send(message);
+  out_.add(SetTimer{kAgainTimer, attempt_->again});
+}
+
+bool SecurePart::on(const WorkDone& event) {
+  const auto found = letters_out_.find(event.ticket);
+  if (found == letters_out_.end()) return false;
+  const RoundKey key = found->second;
+  letters_out_.erase(found);
+  const BlobRef blob = std::get<BlobPut>(event.value).blob;
+  if (!engaged_in(key)) {
+    out_.add(EraseBlob{blob.id});
+    return true;
+  }
+  if (std::find(attempt_->letters.begin(), attempt_->letters.end(), blob.id) == attempt_->letters.end())
+    attempt_->letters.push_back(blob.id);
+  out_.add(PublishBlob{blob.id, out_.coordinator().peer});
+  attempt_->unanswered.push_back(SecAggLetter{key, blob});
+  say_again();
+  return true;
+}
+
+bool SecurePart::on(const WorkFailed& event) {
+  const auto found = letters_out_.find(event.ticket);
+  if (found == letters_out_.end()) return false;
+  refused(found->second, in_context("a letter could not be kept", event.error));
+  letters_out_.erase(found);
+  return true;
+}
+
+bool SecurePart::on_timer(std::string_view name, bool joined) {
+  if (name != kAgainTimer) return false;
+  if (!attempt_ || attempt_->unanswered.empty()) return true;
+  attempt_->again = std::min(attempt_->again * 2, kAgainMax);
+  if (joined) {
+    say_again();
+  } else {
+    out_.add(SetTimer{kAgainTimer, attempt_->again});
+  }
+  return true;
+}
+
+void SecurePart::rejoined() {
+  if (!attempt_ || attempt_->unanswered.empty()) return;
+  attempt_->again = kAgain;
+  say_again();
+}
+
+std::optional<std::string> SecurePart::take_refusal() { return std::exchange(refusal_, std::nullopt); }
+
+}  // namespace covey::client
