@@ -33,7 +33,7 @@ SelectionSpec JobRunner::selection() const {
 std::uint64_t JobRunner::updates_max() const {
   const std::uint64_t most = quota_of(job_.spec, services_.job_caps).update_bytes_max;
   if (most == 0) return ~std::uint64_t{0};
-  const std::uint64_t count = std::max<std::uint64_t>(1, most / (planner_.parameters() * sizeof(float)));
+  const std::uint64_t count = std::max<std::uint64_t>(1, most / update_bytes_of(job_.spec));
   return round_ && !sums() ? std::max<std::uint64_t>(count, round_->row.target) : count;
 }
 

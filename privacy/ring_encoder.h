@@ -13,6 +13,7 @@
 
 #include "core/protocol/job_spec.h"
 #include "core/protocol/message.h"
+#include "core/protocol/quota.h"
 #include "privacy/masking.h"
 
 namespace covey {
@@ -74,7 +75,7 @@ void decode_mean(std::span<const std::uint64_t> words, const RingEncoding& encod
 
 // ---- figures: what a member measured, in a vector of its own
 inline constexpr unsigned kFiguresWidth = 62;
-inline constexpr std::uint64_t kFigures = 7;
+inline constexpr std::uint64_t kFigures = kSecureFigures;
 inline constexpr int kLossShift = 20;  // losses are counted in 2^-20 nats
 
 struct MemberFigures {

@@ -44,7 +44,13 @@ std::string size_text(std::uint64_t bytes) {
   return std::to_string(bytes >> best.shift) + " " + std::string(best.name);
 }
 
-std::uint64_t update_bytes_of(const JobSpec& spec) { return parameter_table(spec.model).size * sizeof(float); }
+// Masked: words of 64 bits hold whole elements of the ring, and a few more words the figures.
+std::uint64_t update_bytes_of(const JobSpec& spec) {
+  const std::uint64_t parameters = parameter_table(spec.model).size;
+  if (!spec.privacy.secure_aggregation) return parameters * sizeof(float);
+  const std::uint64_t lanes = 64 / spec.privacy.ring_bits;
+  return ((parameters + lanes - 1) / lanes + kSecureFigures) * sizeof(std::uint64_t);
+}
 
 std::uint64_t updates_held_min(const JobSpec& spec) {
   return spec.durability == Durability::kUpdate ? spec.selection.min_clients : 1;

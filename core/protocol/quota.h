@@ -23,7 +23,8 @@ Result<std::uint64_t> size_from(std::string_view text);
 // The largest unit that is exact: size_from(size_text(n)) == n, below 2^64.
 std::string size_text(std::uint64_t bytes);
 
-// Bytes of one update of the job's model: f32.
+inline constexpr std::uint64_t kSecureFigures = 7;  // words beside a masked update (privacy/ring_encoder.h)
+// Bytes of one update of the job's model as it travels: f32, or masked.
 std::uint64_t update_bytes_of(const JobSpec& spec);
 // How many updates must have room at once for the job to get on: with durability = "update" those that
 // selection.min_clients asks for, all kept until the commit; with "attempt" the one that is being added.
