@@ -1,6 +1,6 @@
 // Weighted mean of updates and one step of the server's optimizer, from shard to shard and 65,536
 // elements at a time: memory is kAggregateRangeBytes for each range worked on at once and one chunk
-// of every blob that is being written, whatever the cohort and the model.
+// of every blob that is being written, whatever the cohort and the model; robust rules take their own besides.
 #pragma once
 #include <functional>
 
@@ -22,6 +22,8 @@ struct AggregateParts {
   std::function<void(std::size_t count, const std::function<void(std::size_t)>& part)> share;
   // Where the updates were summed as they came; else they are read.
   const RoundSum* sum = nullptr;
+  // Of each range that is combined by a robust rule, besides kAggregateRangeBytes.
+  std::uint64_t robust_bytes_max = ~std::uint64_t{0};
 };
 
 // The same bits whatever the order of the contributions (fixed_sum.h). Errors: kInvalidUpdate
