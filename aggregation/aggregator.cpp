@@ -90,7 +90,7 @@ Result<void> Step::begin() {
   }
   if (work_.job.server.combine == CombineKind::kMean || parts_.mean) return {};
   COVEY_CHECK(parts_.sum == nullptr);  // JobSpec::validate: such a job keeps its updates
-  COVEY_TRY(robust_, RobustMean::create(work_.job.server, work_.contributions, parameters_, parts_.blobs));
+  COVEY_TRY(robust_, RobustMean::create(work_.job.server, work_.contributions, parameters_, parts_.blobs, parts_.robust_bytes_max));
   return {};
 }
 
@@ -197,7 +197,7 @@ Result<std::optional<BlobRef>> Step::finish_state() {
 }  // namespace
 
 Result<Aggregated> aggregate(const Aggregate& work, BlobStore& blobs) {
-  return aggregate(work, AggregateParts{blobs, 1, nullptr, nullptr, nullptr});
+  return aggregate(work, AggregateParts{.blobs = blobs, .share = nullptr});
 }
 
 Result<Aggregated> aggregate(const Aggregate& work, const AggregateParts& parts) {

@@ -1,6 +1,6 @@
 // Weighted mean of updates and one step of the server's optimizer, from shard to shard and 65,536
 // elements at a time: memory is kAggregateRangeBytes for each range worked on at once and one chunk
-// of every blob that is being written, whatever the cohort and the model.
+// of every blob that is being written, whatever the cohort and the model; robust rules take their own besides.
 #pragma once
 #include <functional>
 #include <span>
@@ -26,6 +26,8 @@ struct AggregateParts {
   // Where the mean is made by another room: that of elements `first` to first + mean.size(), on any thread.
   // The work's contributions are not read then.
   std::function<Result<void>(std::uint64_t first, std::span<double> mean)> mean = nullptr;
+  // Of each range that is combined by a robust rule, besides kAggregateRangeBytes.
+  std::uint64_t robust_bytes_max = ~std::uint64_t{0};
 };
 
 // The same bits whatever the order of the contributions (fixed_sum.h). Errors: kInvalidUpdate

@@ -27,6 +27,11 @@ void compare_exchange(float* a, float* b, std::size_t count) {
   }
 }
 
+// Rows of all updates, and one of them as bytes and as floats on the way.
+std::uint64_t bytes_of_block(std::size_t updates, std::size_t elements) { return std::uint64_t{elements} * sizeof(float) * (updates + 2); }
+
+std::size_t block_wanted(std::size_t updates) { return std::max(kBlockElementsMin, kBlockFloats / updates); }
+
 double median_of(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   const std::size_t half = values.size() / 2;
@@ -44,6 +49,9 @@ std::pair<std::size_t, std::size_t> ranks_of(const ServerSpec& spec, std::size_t
 }
 
 }  // namespace
+
+std::uint64_t robust_bytes_wanted(std::size_t updates) { return bytes_of_block(updates, block_wanted(updates)); }
+std::uint64_t robust_bytes_min(std::size_t updates) { return bytes_of_block(updates, kBlockElementsMin); }
 
 std::vector<std::pair<std::uint32_t, std::uint32_t>> sorting_network(std::uint32_t values) {
   std::vector<std::pair<std::uint32_t, std::uint32_t>> network;
@@ -67,7 +75,8 @@ RobustMean::RobustMean(const ServerSpec& spec, std::span<const Contribution> con
     : spec_(spec), contributions_(contributions), parameters_(parameters), blobs_(&blobs) {}
 
 Result<RobustMean> RobustMean::create(const ServerSpec& spec, std::span<const Contribution> contributions,
-                                      std::uint64_t parameters, BlobStore& blobs) {
+                                      std::uint64_t parameters, BlobStore& blobs,
+                                      std::uint64_t bytes_max) {
   COVEY_CHECK(spec.combine != CombineKind::kMean);
   if (contributions.empty())
     return unexpected(ErrorCode::kInvalidArgument, "no update to combine; a round commits at least one");
@@ -76,6 +85,8 @@ Result<RobustMean> RobustMean::create(const ServerSpec& spec, std::span<const Co
       return unexpected(ErrorCode::kInvalidUpdate, "update " + short_hex(part.update.id) + " has " + std::to_string(part.update.size) +
                                                        " bytes; the model needs " + std::to_string(parameters * sizeof(float)));
   RobustMean mean(spec, contributions, parameters, blobs);
+  const std::uint64_t fits = bytes_max / bytes_of_block(contributions.size(), 1);
+  mean.block_ = static_cast<std::size_t>(std::clamp<std::uint64_t>(fits, kBlockElementsMin, block_wanted(contributions.size())));
   if (by_element(spec.combine)) {
     mean.network_ = sorting_network(static_cast<std::uint32_t>(contributions.size()));
     return mean;
@@ -91,10 +102,9 @@ Result<RobustMean> RobustMean::create(const ServerSpec& spec, std::span<const Co
 // visit(at, rows): rows[i] is the part of update i that begins at element `at` of the flat buffer.
 template <class Visit>
 Result<void> RobustMean::each_block(std::uint64_t first, std::uint64_t count, Visit visit) const {
-  const std::size_t block = std::max(kBlockElementsMin, kBlockFloats / contributions_.size());
   std::vector<std::vector<float>> rows(contributions_.size());
-  for (std::uint64_t at = first; at < first + count; at += block) {
-    const auto elements = static_cast<std::size_t>(std::min<std::uint64_t>(block, first + count - at));
+  for (std::uint64_t at = first; at < first + count; at += block_) {
+    const auto elements = static_cast<std::size_t>(std::min<std::uint64_t>(block_, first + count - at));
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const Digest& id = contributions_[i].update.id;
       COVEY_TRY(const Bytes bytes, blobs_->read(id, at * sizeof(float), elements * sizeof(float)));

@@ -18,17 +18,24 @@
 
 namespace covey {
 
+// Memory of one call of RobustMean::range, or of create, over so many updates: what makes it fast (16 MiB, or
+// the least where that is more), and the least with which it works (4 KiB an update).
+std::uint64_t robust_bytes_wanted(std::size_t updates);
+std::uint64_t robust_bytes_min(std::size_t updates);
+
 class RobustMean {
  public:
   // Reads each update once for norm_filter, once a pass for geometric_median, not at all for the others.
   // `contributions` and `blobs` outlive this; updates have `parameters` f32. spec.combine is not kMean.
+  // `bytes_max`: of each call's memory; taken for the least where it is less.
   // Errors: kInvalidArgument without an update; kInvalidUpdate naming one of another size or with an
   // element that is not finite; kNotFound, kCorrupted from the blobs.
   static Result<RobustMean> create(const ServerSpec& spec, std::span<const Contribution> contributions,
-                                   std::uint64_t parameters, BlobStore& blobs);
+                                   std::uint64_t parameters, BlobStore& blobs,
+                                   std::uint64_t bytes_max = ~std::uint64_t{0});
 
   // Elements [first, first + mean.size()). The same bits whatever the ranges and threads; thread-safe
-  // where `blobs` is. Memory: 16 MiB, or 4 KiB an update where that is more. Errors: as create.
+  // where `blobs` is. Errors: as create.
   Result<void> range(std::uint64_t first, std::span<double> mean) const;
 
   // What each update counts, summing up to 1; for median and trimmed_mean, which have no such weights,
@@ -47,6 +54,7 @@ class RobustMean {
   std::span<const Contribution> contributions_;
   std::uint64_t parameters_;
   BlobStore* blobs_;
+  std::size_t block_ = 0;  // elements read at once
   std::vector<double> weights_;
   std::vector<std::pair<std::uint32_t, std::uint32_t>> network_;  // comparators that sort n values
 };

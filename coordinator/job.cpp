@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "aggregation/robust_mean.h"
 #include "core/protocol/manifest.h"
 #include "core/protocol/records.h"
 #include "core/spec/parameter_table.h"
@@ -18,6 +19,7 @@ bool sane_loss(double loss) { return std::isfinite(loss) && loss >= 0; }
 }  // namespace
 
 std::uint64_t memory_bytes_of(const JobSpec& spec) {
+  if (spec.server.combine != CombineKind::kMean) return robust_bytes_min(spec.selection.min_clients);
   if (spec.durability != Durability::kAttempt) return 0;
   return parameter_table(spec.model).size * sizeof(std::int64_t);
 }
@@ -26,7 +28,7 @@ Result<void> check_memory(const JobSpec& spec, std::uint64_t most) {
   const std::uint64_t bytes = memory_bytes_of(spec);
   if (bytes <= most) return {};
   return unexpected(ErrorCode::kResourceExhausted,
-                    "the sum of its updates takes " + std::to_string(bytes >> 20) +
+                    (spec.server.combine == CombineKind::kMean ? "the sum of its updates takes " : "combining its updates takes ") + std::to_string(bytes >> 20) +
                         " MiB of the coordinator's memory, its --memory allows " + std::to_string(most >> 20) +
                         "; use durability = \"update\", a smaller model or more memory");
 }

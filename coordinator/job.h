@@ -34,7 +34,7 @@ struct Job {
 Result<Job> make_job(JobId id, JobSpecRow row);
 
 // What a job may take of the coordinator's memory at once: the sum of an attempt whose updates are not
-// kept, 8 bytes a parameter. Models, updates and optimizer states are never in memory as a whole.
+// kept, 8 bytes a parameter; of a robust rule the least with which it works (with more it is faster). Models, updates and optimizer states are never in memory as a whole.
 std::uint64_t memory_bytes_of(const JobSpec& spec);
 // kResourceExhausted with both figures and the remedy when that is more than `most`.
 Result<void> check_memory(const JobSpec& spec, std::uint64_t most);

@@ -310,8 +310,8 @@ void JobRunner::end(JobState state, Instant now, const std::string& text, Batch 
   }
   not_before_.clear();
   wants_.reset();
-  const char* event = state == JobState::kFinished ? "job_finished" : state == JobState::kFailed ? "job_failed" : "job_stopped";
-  services_.out.log(state == JobState::kFailed ? LogLevel::kError : LogLevel::kInfo, event,
+  services_.out.log(state == JobState::kFailed ? LogLevel::kError : LogLevel::kInfo,
+                    state == JobState::kFinished ? "job_finished" : state == JobState::kFailed ? "job_failed" : "job_stopped",
                     {{"job", job_.id}, {"name", job_.spec.name}, {"rounds", job_.summary.round}, {"text", job_.summary.text}});
 }
 

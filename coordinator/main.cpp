@@ -151,7 +151,7 @@ int run(int argc, char** argv) {
   app.add_option("--nodes-max", options.nodes_max, "Nodes that may enrol")->capture_default_str()->check(CLI::Range(1, 1000000));
   app.add_option("--io-threads", options.listen.io_threads, "Threads for the connections' ciphers")->capture_default_str()->check(CLI::Range(1, 64));
   app.add_option("--send-budget", options.send_mib, "MiB that may wait to be sent, all nodes together")->capture_default_str()->check(CLI::Range(16, 65536));
-  app.add_option("--memory", options.memory_mib, "MiB for the sums of running jobs with durability = \"attempt\"; a job that never fits is refused, one that does not fit now waits")
+  app.add_option("--memory", options.memory_mib, "MiB for the sums of running jobs with durability = \"attempt\", and for robust rules while they work; a job that never fits is refused, one that does not fit now waits")
       ->capture_default_str()->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 30));
   app.add_option("--job-nodes-max", options.job_caps.nodes_max, "Clients that any one job may engage at once; a job that asks for more is refused (0: no bound)")->capture_default_str();
   app.add_option("--job-updates-max", updates_max, "Updates that any one job may have on their way or held at once, as \"4 GiB\"; a job that asks for more is refused (\"0 B\": no bound)")

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "aggregation/aggregator.h"
+#include "aggregation/robust_mean.h"
 #include "coordinator/work_secure.h"
 #include "core/nn/model.h"
 #include "core/protocol/limits.h"
@@ -49,17 +50,43 @@ std::uint64_t CoordinatorWork::sums_bytes() const {
   return held_bytes();
 }
 
+std::uint64_t CoordinatorWork::free_bytes() const {
+  const std::uint64_t taken = held_bytes() + lent_;
+  return config_.memory_bytes_max - std::min(taken, config_.memory_bytes_max);
+}
+
+// With little memory fewer threads work, on smaller pieces; the bits do not depend on it.
+Result<CoordinatorWork::Loan> CoordinatorWork::borrow(const RoundKey& key, std::size_t updates) {
+  const std::lock_guard lock(mutex_);
+  const std::uint64_t least = robust_bytes_min(updates), free = free_bytes();
+  if (free < least)
+    return unexpected(ErrorCode::kResourceExhausted,
+                      to_text(key) + ": combining " + std::to_string(updates) + " updates takes at least " + std::to_string(least) +
+                          " bytes and " + std::to_string(held_bytes() + lent_) + " are taken; --memory allows " +
+                          std::to_string(config_.memory_bytes_max));
+  Loan loan;
+  loan.ranges = static_cast<std::size_t>(std::min<std::uint64_t>(config_.threads, free / least));
+  loan.each = std::min(robust_bytes_wanted(updates), free / loan.ranges);
+  lent_ += loan.ranges * loan.each;
+  return loan;
+}
+
+void CoordinatorWork::give_back(const Loan& loan) {
+  const std::lock_guard lock(mutex_);
+  lent_ -= loan.ranges * loan.each;
+}
+
 Result<CoordinatorWork::Sum> CoordinatorWork::sum_for(const CheckUpdate& work) {
   const RoundKey& key = work.sum->key;
   const std::lock_guard lock(mutex_);
   if (const auto at = dropped_.find(key.job); at != dropped_.end() && key <= at->second)
     return unexpected(ErrorCode::kUnavailable, to_text(key) + " is over");
   if (const auto at = sums_.find(key); at != sums_.end()) return at->second;
-  const std::uint64_t bytes = RoundSum::memory_bytes(work.parameters), held = held_bytes();
-  if (bytes > config_.sums_bytes_max || held > config_.sums_bytes_max - bytes)
+  const std::uint64_t bytes = RoundSum::memory_bytes(work.parameters);
+  if (bytes > free_bytes())
     return unexpected(ErrorCode::kResourceExhausted,
                       to_text(key) + ": the sum of its updates takes " + std::to_string(bytes) + " bytes and " +
-                          std::to_string(held) + " are taken; --memory allows " + std::to_string(config_.sums_bytes_max));
+                          std::to_string(held_bytes() + lent_) + " are taken; --memory allows " + std::to_string(config_.memory_bytes_max));
   return sums_[key] = std::make_shared<RoundSum>(static_cast<std::size_t>(work.parameters), sum_scale(work.limits));
 }
 
@@ -74,7 +101,7 @@ Result<WorkValue> CoordinatorWork::run(const CheckUpdate& work, BlobStore& blobs
 }
 
 Result<WorkValue> CoordinatorWork::run(const Aggregate& work, BlobStore& blobs) {
-  AggregateParts parts{blobs, 1, nullptr, nullptr, nullptr};
+  AggregateParts parts{.blobs = blobs, .share = nullptr};
   if (ranges_ != nullptr) {
     parts.ranges = 2 * config_.threads;
     parts.share = [this](std::size_t count, const auto& part) { ranges_->share(count, part); };
@@ -89,6 +116,14 @@ Result<WorkValue> CoordinatorWork::run(const Aggregate& work, BlobStore& blobs) 
       return unexpected(ErrorCode::kUnavailable, to_text(work.key) + ": the sum in memory is not the sum of its updates");
     parts.sum = sum.get();
   }
+  if (work.job.server.combine == CombineKind::kMean || work.contributions.empty()) {
+    COVEY_TRY(Aggregated aggregated, aggregate(work, parts));
+    return WorkValue(std::move(aggregated));
+  }
+  COVEY_TRY(const Loan loan, borrow(work.key, work.contributions.size()));
+  const std::unique_ptr<const Loan, std::function<void(const Loan*)>> until_done(&loan, [this](const Loan* lent) { give_back(*lent); });
+  if (loan.ranges < config_.threads) parts.ranges = loan.ranges;  // shared by no more threads than ranges
+  parts.robust_bytes_max = loan.each;
   COVEY_TRY(Aggregated aggregated, aggregate(work, parts));
   return WorkValue(std::move(aggregated));
 }

@@ -20,7 +20,7 @@ using RowReader = std::function<Result<std::optional<Bytes>>(std::string_view ke
 
 struct CoordinatorWorkConfig {
   std::size_t threads = 1;                  // that share one piece of work
-  std::uint64_t sums_bytes_max = ~std::uint64_t{0};
+  std::uint64_t memory_bytes_max = ~std::uint64_t{0};  // of sums, and of robust rules while they work
   RowReader rows;                           // for ReadChain, which is refused without
   std::function<Result<KeyRotated>(const RotateKey& work)> keys = {};  // for RotateKey, the same
 };
@@ -32,8 +32,8 @@ class CoordinatorWork {
   explicit CoordinatorWork(CoordinatorWorkConfig config = {});
 
   // InitModel, CheckUpdate, Aggregate, DropSum, ReadChain, RotateKey, PutBlob, CheckMasked, Unmask; anything else
-  // is our bug. Errors: also
-  // kResourceExhausted for a sum beyond the budget, kUnavailable for one that a restart has lost.
+  // is our bug. Errors: also kResourceExhausted for a sum or a robust rule beyond the budget, kUnavailable for one
+  // that a restart has lost.
   Result<WorkValue> compute(const Work& work, BlobStore& blobs);
 
   void forget_all();                // as a process that ends
@@ -54,10 +54,18 @@ class CoordinatorWork {
   Result<WorkValue> run(const Other& work, BlobStore& blobs);
   Result<Sum> sum_for(const CheckUpdate& work);
   std::uint64_t held_bytes() const;
+  std::uint64_t free_bytes() const;  // of memory_bytes_max; under the lock
+  struct Loan {                      // for one piece of robust work
+    std::size_t ranges = 1;          // at once
+    std::uint64_t each = 0;          // bytes
+  };
+  Result<Loan> borrow(const RoundKey& key, std::size_t updates);
+  void give_back(const Loan& loan);
 
   CoordinatorWorkConfig config_;
   mutable std::mutex mutex_;
   std::map<RoundKey, Sum> sums_;
+  std::uint64_t lent_ = 0;  // bytes
   std::map<JobId, RoundKey> dropped_;  // the latest of each job: nothing at or before it is begun again
   std::unique_ptr<WorkerPool> ranges_;  // none where the calling thread is the only one
 };

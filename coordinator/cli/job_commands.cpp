@@ -39,12 +39,13 @@ Result<JobSpec> read_job(const std::string& path) {
   return spec;
 }
 
-Result<JobId> submit(Session& session, const JobSpec& spec) {
+Result<JobId> submit(Session& session, const JobSpec& spec, const std::string& coordinator, Console& console) {
   SystemRandom random;
   std::uint64_t nonce = 0;
   random.fill({reinterpret_cast<std::uint8_t*>(&nonce), sizeof nonce});
   auto job = session.submit(to_toml(spec), nonce);
   if (job || job.error().code != ErrorCode::kUnavailable) return job;
+  console.note(coordinator + " does not answer; asking once more");
   COVEY_TRY_VOID(session.reconnect());  // the answer may have been lost; the nonce submits once
   return session.submit(to_toml(spec), nonce);
 }
@@ -56,7 +57,10 @@ Result<int> run_command(const RunOptions& options, Console& console) {
   MemoryBlobs blobs;
   COVEY_TRY(const auto session, Session::open(options.home, blobs));
   if (options.vouch) COVEY_TRY_VOID(vouch_for_job(*session, options.home, spec, console));
-  COVEY_TRY(const JobId job, submit(*session, spec));
+  const CoordinatorAddress& where = session->membership().coordinator;
+  const std::string coordinator = "the coordinator at " + where.host + ":" + std::to_string(where.control_port);
+  console.note("handing the job to " + coordinator + ", and waiting for its answer");
+  COVEY_TRY(const JobId job, submit(*session, spec, coordinator, console));
   console.object(JsonObject()
                      .add("event", "submitted")
                      .add("job", job)

@@ -206,4 +206,23 @@ TEST_CASE("robust mean: what is not finite, of another size or not there is refu
   }
 }
 
+TEST_CASE("robust mean: with little memory it works on smaller pieces, to the same bits") {
+  Round round(64, 70'000);
+  CHECK(robust_bytes_wanted(64) > (16 << 20));
+  CHECK(robust_bytes_min(64) == 4096 * 66);
+  CHECK(robust_bytes_min(10'000) == robust_bytes_wanted(10'000));
+  for (const auto kind : {CombineKind::kMedian, CombineKind::kTrimmedMean, CombineKind::kNormFilter, CombineKind::kGeometricMedian}) {
+    std::vector<std::vector<double>> means;
+    for (const std::uint64_t bytes : {~std::uint64_t{0}, std::uint64_t{1} << 20, std::uint64_t{0}}) {
+      const auto robust = RobustMean::create(rule(kind), round.contributions, round.parameters(), round.blobs, bytes);
+      REQUIRE(robust.has_value());
+      std::vector<double> mean(round.parameters());
+      REQUIRE(robust->range(0, mean).has_value());
+      means.push_back(std::move(mean));
+    }
+    CHECK(means[0] == means[1]);
+    CHECK(means[0] == means[2]);
+  }
+}
+
 }  // namespace covey

@@ -8,7 +8,7 @@
 #include "core/nn/model.h"
 #include "core/protocol/manifest.h"
 #include "core/store/blobs.h"
-#include "tests/core/data/temp_folder.h"
+#include "tests/core/data/data_files.h"
 
 using namespace covey;
 
@@ -83,7 +83,7 @@ struct Site {
     return *floats_of_bytes(*blobs.get(trained.update.value().id));
   }
 
-  TempFolder folder;
+  TemporaryFolder folder;
   JobSpec job;
   MemoryBlobs blobs;
   LocalData local;
@@ -254,7 +254,7 @@ TEST_CASE("trainer: stops when cancelled, and counts seconds by the clock it is 
 }
 
 TEST_CASE("trainer: a byte-level transformer learns a small text") {
-  TempFolder folder;
+  TemporaryFolder folder;
   std::string text;
   for (int i = 0; i < 40; ++i) text += "the quick brown fox jumps over the lazy dog.\n";
   folder.write("fox.txt", text);
@@ -303,7 +303,7 @@ TEST_CASE("path source: the path is looked at when a job asks, and errors name i
   CHECK(failed.error().code == ErrorCode::kNotFound);
   CHECK(mentions(failed.error().message, "no/such/folder"));
   CHECK(make_path_source("")->load(job).error().code == ErrorCode::kNotFound);
-  TempFolder folder;
+  TemporaryFolder folder;
   folder.write("points.csv", points(1));
   const auto one = make_path_source(folder.path())->load(job);
   REQUIRE(one);

@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 
+#include "tests/lint/log_events.h"
 #include "tests/lint/rules.h"
 #include "tests/lint/source_text.h"
 
@@ -78,6 +79,29 @@ TEST_CASE("lint: CMake reads every CMakeLists.txt") {
   }
   REQUIRE_MESSAGE(folders.contains("tests/lint"), "folders.txt in the build tree is missing: configure again");
   report(check_folders(paths(), folders));
+}
+
+TEST_CASE("lint: docs/logs.md names every event that is logged, and no other") {
+  // Where a name is passed on, or a level is chosen.
+  const std::set<std::string> pass_on{"core/base/log.cpp", "core/base/log.h", "net/limited_log.h", "coordinator/main.cpp", "client/main.cpp"};
+  std::set<std::string> logged, documented;
+  for (const Source& source : repository()) {
+    if (source.path == "docs/logs.md")
+      for (const std::string& name : documented_events(source.text)) documented.insert(name);
+    const std::string top = source.path.substr(0, source.path.find('/'));
+    if (!is_cpp(source.path) || !(top == "core" || top == "net" || top == "coordinator" || top == "client")) continue;
+    for (const LoggedEvent& event : logged_events(source.text)) {
+      if (!event.name.empty())
+        logged.insert(event.name);
+      else if (!pass_on.contains(source.path))
+        FAIL_CHECK(source.path << ":" << event.line << ": write the event's name out where it is logged");
+    }
+  }
+  for (const std::string& name : logged)
+    if (!documented.contains(name)) FAIL_CHECK("docs/logs.md lacks the event " << name);
+  for (const std::string& name : documented)
+    if (!logged.contains(name)) FAIL_CHECK("docs/logs.md names " << name << ", which nothing logs");
+  CHECK(logged.size() > 50);
 }
 
 TEST_CASE("lint: a CMakeLists.txt names every source") { report(check_built(repository())); }

@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 
+#include "tests/lint/log_events.h"
 #include "tests/lint/source_text.h"
 
 namespace covey::lint {
@@ -213,6 +214,21 @@ TEST_CASE("lint rules: top level, folders and forgotten sources") {
             .empty());
   const auto forgotten = check_built({{"a/CMakeLists.txt", "covey_library(a SOURCES xx.cpp)"}, {"a/x.cpp", ""}});
   CHECK(joined(forgotten).starts_with("a/x.cpp:1: "));
+}
+
+TEST_CASE("lint: logged events are found, also where one of two is chosen") {
+  const auto names = [](std::string_view text) {
+    std::vector<std::string> all;
+    for (const LoggedEvent& event : logged_events(text)) all.push_back(event.name);
+    return all;
+  };
+  using Names = std::vector<std::string>;
+  CHECK(names("out_.log(LogLevel::kInfo, \"one\", {{\"field\", \"text\"}});") == Names{"one"});
+  CHECK(names("limited_.warning(bad ? \"one\" : \"two\",\n {{\"reason\", why}});") == Names{"one", "two"});
+  CHECK(names("parts.log->info(\"one\", {});  // log.info(\"two\")") == Names{"one"});
+  CHECK(names("log.error(name, {{\"reason\", why}});") == Names{""});
+  CHECK(names("log.error().message; out.warning(\"text\");") == Names{});
+  CHECK(documented_events("| event | level |\n|---|---|\n| `one`, `two` | info (`no`) |\ntext `three`\n") == Names{"one", "two"});
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <filesystem>
 #include <thread>
 
 #include "tests/net/loopback.h"
@@ -238,6 +239,27 @@ TEST_CASE("reactor: the first request to stop is told to the machine, the second
   client.wait_until([&] { return told.load(); });
   client.reactor->request_shutdown();
   CHECK(client.join() == kInterrupted);
+}
+
+TEST_CASE("reactor: one listener at :: serves IPv4 and IPv6") {
+  if (!std::filesystem::exists("/proc/net/if_inet6")) {
+    MESSAGE("this machine has no IPv6");
+    return;
+  }
+  Listener coordinator(echo_machine(), ListenConfig{"::", 0, 0});
+  const CurveKey key = random_key();
+  coordinator.admit(key.public_key());
+  MemoryBlobs blobs;
+  for (const char* host : {"127.0.0.1", "::1"}) {
+    CAPTURE(host);
+    DialConfig to = coordinator.address();
+    to.coordinator.host = host;
+    const auto caller = make_caller(to, key, blobs).value();
+    const Result<Message> reply = caller->call(OperatorRequest{1, ListNodes{0}}, 3s);
+    // The echo is no reply; what counts is whether it was heard.
+    CHECK((reply || reply.error().message.find("does not answer") != std::string::npos));
+  }
+  CHECK(coordinator.connections().size() == 2);
 }
 
 TEST_CASE("reactor: a port that is taken is named") {

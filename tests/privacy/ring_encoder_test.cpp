@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "core/base/random.h"
+#include "core/protocol/quota.h"
 #include "privacy/ring_encoder_kernels.h"
 
 using namespace covey;
@@ -241,6 +242,13 @@ TEST_CASE("ring encoder: the vectors of a round") {
   REQUIRE(train.has_value());
   CHECK(*train == std::vector<VectorSpec>{{"update", 32, 1001}, {"figures", 62, 7}});
   CHECK(masked_bytes(*train) == 501 * 8 + 7 * 8);
+  for (const std::uint32_t bits : {32U, 48U}) {  // what the quota reckons with is what travels
+    job.privacy.secure_aggregation = true;
+    job.privacy.ring_bits = bits;
+    const auto of_model = secure_vectors(job, RoundKind::kTrain, parameter_table(job.model).size, 10);
+    CHECK(masked_bytes(*of_model) == update_bytes_of(job));
+  }
+  job.privacy.ring_bits = 32;
   CHECK(*secure_vectors(job, RoundKind::kEvaluate, 1001, 10) == std::vector<VectorSpec>{{"figures", 62, 7}});
   job.update.clip_norm = 0.5;
   CHECK(encoding_terms(job).range == 0.5);

@@ -5,7 +5,7 @@
 #include "core/base/random.h"
 #include "core/data/corpus_filter.h"
 #include "core/data/text_corpus.h"
-#include "tests/core/data/temp_folder.h"
+#include "tests/core/data/data_files.h"
 
 namespace covey {
 namespace {
@@ -103,7 +103,7 @@ TEST_CASE("corpus filter: binary is a NUL or much that is no UTF-8") {
 }
 
 TEST_CASE("corpus: two clients never hold the same paragraph, and reports add up") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   folder.write("in/licences/A", kLicence + "\n" + paragraph(1));
   folder.write("in/licences/B", kLicence);
   folder.write("in/code/x.h", kCommented + "\n" + paragraph(2));
@@ -154,7 +154,7 @@ TEST_CASE("corpus: two clients never hold the same paragraph, and reports add up
 }
 
 TEST_CASE("corpus: capped at the end of a line, in an order that the seed gives") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   for (std::uint64_t i = 0; i < 50; ++i) folder.write("in/f" + std::to_string(i), paragraph(i));
   CorpusRequest request;
   request.roots = {folder / "in"};
@@ -187,7 +187,7 @@ TEST_CASE("corpus: capped at the end of a line, in an order that the seed gives"
 
 TEST_CASE("corpus: refuses an empty request and missing roots") {
   SeenText seen;
-  const TempFolder folder;
+  const TemporaryFolder folder;
   CorpusRequest request;
   request.output = folder / "out";
   request.bytes_max = 10;

@@ -3,7 +3,7 @@
 
 #include "core/data/csv_line.h"
 #include "core/data/dataset.h"
-#include "tests/core/data/temp_folder.h"
+#include "tests/core/data/data_files.h"
 
 namespace covey {
 namespace {
@@ -51,7 +51,7 @@ Read read_all(const LoadRequest& request) {
 }
 
 Error refused_text(const std::string& text) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   auto data = load_dataset(small_request(folder.write("d.csv", text)));
   REQUIRE(!data);
   CHECK(data.error().code == ErrorCode::kInvalidData);
@@ -72,7 +72,7 @@ TEST_CASE("csv: fields are trimmed, quotes are undone") {
 }
 
 TEST_CASE("csv: rows are encoded as the job's columns say") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string path = folder.write("d.csv",
                                         "50, Private, 7, <=50K\r\n\n  \n25, State, 8, >50K.\n+200, Else, 9, "
                                         "\"<=50K\"\n?, ?, ?, >50K\n-1,,,>50K");
@@ -82,7 +82,7 @@ TEST_CASE("csv: rows are encoded as the job's columns say") {
 }
 
 TEST_CASE("csv: a first line with the columns' names is a header") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string path = folder.write("d.csv",
                                         "\xef\xbb\xbf"
                                         "age, work, id, income\n50, Private, 7, <=50K\n");
@@ -91,7 +91,7 @@ TEST_CASE("csv: a first line with the columns' names is a header") {
 }
 
 TEST_CASE("csv: the logarithm comes before scaling") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   LoadRequest request =
       small_request(folder.write("d.csv", "0,State,1,>50K\n9,State,1,>50K\n99,State,1,>50K\n"));
   request.data.columns[0] = numeric("gain", 0, 99);
@@ -122,7 +122,7 @@ TEST_CASE("csv: errors carry file, line, column, value and remedy") {
 }
 
 TEST_CASE("csv: groups are files, or the values of a column") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   folder.write("a.csv", "50, Private, 7, <=50K\n25, State, 8, >50K\n");
   folder.write("b/c.csv", "1, Private, 7, <=50K\n");
   folder.write("readme.txt", "not, data\n");
@@ -147,7 +147,7 @@ TEST_CASE("csv: groups are files, or the values of a column") {
 }
 
 TEST_CASE("csv: refuses a model that does not fit, naming both sizes") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   LoadRequest request = small_request(folder.write("d.csv", "50, Private, 7, <=50K\n"));
   const auto message = [&] {
     auto data = load_dataset(request);

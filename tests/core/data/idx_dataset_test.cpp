@@ -3,7 +3,7 @@
 #include <array>
 
 #include "core/data/dataset.h"
-#include "tests/core/data/temp_folder.h"
+#include "tests/core/data/data_files.h"
 
 namespace covey {
 namespace {
@@ -56,7 +56,7 @@ Error refused(const LoadRequest& request) {
 
 // A folder with these two files' content.
 Error refused(const std::string& image_file, const std::string& label_file) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   folder.write("t-images-idx3-ubyte", image_file);
   folder.write("t-labels-idx1-ubyte", label_file);
   return refused(flat_request(folder.path()));
@@ -66,7 +66,7 @@ Error refused(const std::string& image_file, const std::string& label_file) {
 
 TEST_CASE("idx: plain and gzip files give the same pixels in [0, 1]") {
   for (const bool compressed : {false, true}) {
-    const TempFolder folder;
+    const TemporaryFolder folder;
     const std::string i = images(3, 1, 2, kPixels), l = labels(3, kClasses);
     folder.write(compressed ? "t-images-idx3-ubyte.gz" : "t-images-idx3-ubyte", compressed ? gzipped(i) : i);
     folder.write(compressed ? "t-labels-idx1-ubyte.gz" : "t-labels-idx1-ubyte", compressed ? gzipped(l) : l);
@@ -90,7 +90,7 @@ TEST_CASE("idx: plain and gzip files give the same pixels in [0, 1]") {
 }
 
 TEST_CASE("idx: several pairs are joined and are groups; a plain file counts before its .gz") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   folder.write("a-images-idx3-ubyte", images(3, 1, 2, kPixels));
   folder.write("a-images-idx3-ubyte.gz", gzipped(images(3, 1, 2, kPixels)));
   folder.write("a-labels-idx1-ubyte", labels(3, kClasses));
@@ -148,7 +148,7 @@ TEST_CASE("idx: refuses damaged and hostile files") {
 }
 
 TEST_CASE("idx: refuses a model that does not fit, naming both sizes") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   folder.write("t-images-idx3-ubyte", images(3, 1, 2, kPixels));
   folder.write("t-labels-idx1-ubyte", labels(3, kClasses));
   LoadRequest request = flat_request(folder.path());
@@ -173,7 +173,7 @@ TEST_CASE("idx: refuses a model that does not fit, naming both sizes") {
 }
 
 TEST_CASE("idx: refuses a folder without pairs") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   CHECK(refused(flat_request(folder.path())).code == ErrorCode::kInvalidData);
   folder.write("t-images-idx3-ubyte", images(3, 1, 2, kPixels));
   CHECK(mentions(refused(flat_request(folder.path())).message, "t-labels-idx1-ubyte"));

@@ -5,7 +5,7 @@
 #include <set>
 
 #include "core/data/dataset.h"
-#include "tests/core/data/temp_folder.h"
+#include "tests/core/data/data_files.h"
 
 namespace covey {
 namespace {

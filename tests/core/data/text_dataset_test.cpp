@@ -5,7 +5,7 @@
 
 #include "core/data/dataset.h"
 #include "core/data/dialogue.h"
-#include "tests/core/data/temp_folder.h"
+#include "tests/core/data/data_files.h"
 
 namespace covey {
 namespace {
@@ -37,7 +37,7 @@ using Ints = std::vector<std::int32_t>;
 }  // namespace
 
 TEST_CASE("text: windows of context + 1 bytes at a stride of context, the last one padded") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   folder.write("a.txt", "abcdef");
   const auto data = loaded(text_request(folder / "a.txt", 4));
   REQUIRE(data->size() == 2);
@@ -58,7 +58,7 @@ TEST_CASE("text: windows of context + 1 bytes at a stride of context, the last o
 
 TEST_CASE("text: every byte but a file's first is a target exactly once") {
   for (std::size_t length = 2; length < 40; ++length) {
-    const TempFolder folder;
+    const TemporaryFolder folder;
     std::string text;
     for (std::size_t i = 0; i < length; ++i) text += static_cast<char>(200 + i);
     folder.write("t", text);
@@ -77,7 +77,7 @@ TEST_CASE("text: every byte but a file's first is a target exactly once") {
 }
 
 TEST_CASE("text: a folder is read in the order of its paths, each file a group, windows within one") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   folder.write("b.txt", "BB");
   folder.write("a/z.txt", "ZZZ");
   folder.write("a/empty.txt", "");
@@ -95,7 +95,7 @@ TEST_CASE("text: a folder is read in the order of its paths, each file a group, 
 }
 
 TEST_CASE("text: refuses what it cannot use, naming path and remedy") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   folder.write("empty.txt", "");
   SUBCASE("a missing path") {
     const Error error = refused(text_request(folder / "nowhere", 8));
@@ -160,7 +160,7 @@ TEST_CASE("dialogue: blocks are dealt to the roles that open them") {
 }
 
 TEST_CASE("text: by role, windows run on from one speech to the next; a silent role is no group") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   folder.write("play.txt", "A:\nto be or not\n\nB:\n\nA:\nto be\n");
   LoadRequest request = text_request(folder / "play.txt", 8);
   request.grouping.kind = PartitionKind::kRole;
