@@ -286,6 +286,7 @@ Result<ZmqSocket> bound(ZmqContext& context, const CurveKey& identity, const std
   COVEY_TRY(ZmqSocket socket, ZmqSocket::open(context, ZMQ_ROUTER));
   ZapDoor::guard(socket, identity);
   set_network_options(socket, frame_bytes_max, queue_messages_max);
+  leave_heartbeats_to_peers(socket);
   socket.set(ZMQ_ROUTER_MANDATORY, 1);
   socket.set(ZMQ_ROUTER_HANDOVER, 0);
   // ZeroMQ's heartbeats do not see a peer that speaks and never reads; TCP does.

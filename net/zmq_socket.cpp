@@ -185,9 +185,16 @@ void set_network_options(ZmqSocket& socket, std::size_t frame_bytes_max, int que
   socket.set(ZMQ_BACKLOG, 4096);
   socket.set(ZMQ_HEARTBEAT_IVL, 10'000);
   socket.set(ZMQ_HEARTBEAT_TIMEOUT, 30'000);
-  socket.set(ZMQ_HEARTBEAT_TTL, 30'000);
   socket.set(ZMQ_CONNECT_TIMEOUT, 5'000);
   socket.set(ZMQ_TCP_KEEPALIVE, 1);
+}
+
+void leave_heartbeats_to_peers(ZmqSocket& socket) {
+  socket.set(ZMQ_HEARTBEAT_IVL, 0);
+  socket.set(ZMQ_TCP_KEEPALIVE_IDLE, 10);  // seconds
+  socket.set(ZMQ_TCP_KEEPALIVE_INTVL, 10);
+  socket.set(ZMQ_TCP_KEEPALIVE_CNT, 2);
+  socket.set(ZMQ_TCP_MAXRT, 30'000);  // what a peer does not take
 }
 
 Result<std::string> tcp_endpoint(const std::string& host, const std::string& port) {

@@ -64,6 +64,10 @@ void zmq_wait(const std::vector<const ZmqSocket*>& sockets, int descriptor, Dura
 
 // The options of every socket that crosses the network: limits on what a stranger can pin, heartbeats.
 void set_network_options(ZmqSocket& socket, std::size_t frame_bytes_max, int queue_messages_max);
+// For a socket of thousands of peers, which ask for signs of life themselves: the kernel cuts who is gone
+// or takes nothing for 30 s. ZeroMQ looks through the timers of all peers of an I/O thread for each that it
+// cancels, and with heartbeats of its own it cancels one for every message.
+void leave_heartbeats_to_peers(ZmqSocket& socket);
 
 // "tcp://host:port", an IPv6 address in brackets. Errors: kInvalidArgument for a host that is none.
 Result<std::string> tcp_endpoint(const std::string& host, const std::string& port);
