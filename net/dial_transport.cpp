@@ -321,7 +321,12 @@ void DialTransport::send_waiting() {
 
 void DialTransport::send_bulk(PeerKey to, const Message& message) {
   dial_bulk();
-  if (bulk_ && to == config_.coordinator.curve) bulk_->socket().send({encode_frame(message)});
+  if (to != config_.coordinator.curve) return;
+  DialledPort* way = bulk_.get();
+  if (!bulk_up())  // the one that is being left still works
+    for (Leaving& leaving : leaving_)
+      if (leaving.bulk) way = leaving.port.get();
+  if (way != nullptr) way->socket().send({encode_frame(message)});
 }
 
 // Only when there is something to move: an idle client costs the coordinator one connection, not two.

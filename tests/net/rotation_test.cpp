@@ -133,3 +133,57 @@ TEST_CASE("reactor: a dialler that knows of a change starts at the new key, and 
   CHECK(moved == (client.log.text().find("link_down") != std::string::npos));
   client.finish();
 }
+
+TEST_CASE("reactor: what is fetched from a dialler that goes over arrives whole too") {
+  const auto next = std::make_shared<CurveKey>(random_key());
+  const Bytes content = bytes_of_size(96 * kChunkBytes, 4);
+  const BlobRef offered = MemoryBlobs().put(content).value();
+  std::atomic<int> fetched{0}, failed{0};
+  Listener coordinator(
+      [&](const Event& event) -> Commands {
+        fetched += std::holds_alternative<BlobFetched>(event) ? 1 : 0;
+        failed += std::holds_alternative<BlobFailed>(event) ? 1 : 0;
+        const auto* received = std::get_if<Received>(&event);
+        if (received == nullptr || !std::holds_alternative<Heartbeat>(received->message)) return {};
+        return {FetchBlob{1, received->from.peer, offered}};
+      },
+      with_keys(next));
+  const Rotation rotation(coordinator);
+  KeyChange change = rotation.change;
+  change.after.key = next->public_key();
+  Dialer client(coordinator, [&](const Event& event) -> Commands {
+    if (!std::holds_alternative<Started>(event)) return {};
+    return {PublishBlob{offered.id, std::nullopt}, Send{coordinator.link(), Heartbeat{1}}, FollowKey{change}};
+  });
+  REQUIRE(client.blobs.put(content));
+  coordinator.command(ServeKey{5, change.after});
+  coordinator.admit(client.key());
+  client.start();
+  client.log.wait_for("link_moved");
+  coordinator.wait_until([&] { return fetched == 1; });
+  CHECK(failed == 0);
+  CHECK(coordinator.blobs.get(offered.id).value() == content);
+  client.finish();
+}
+
+TEST_CASE("reactor: a dialler goes over no earlier than the change says") {
+  const auto next = std::make_shared<CurveKey>(random_key());
+  Listener coordinator(echo_machine(), with_keys(next));
+  const Rotation rotation(coordinator);
+  KeyChange change = rotation.change;
+  change.after.key = next->public_key();
+  change.not_before = coordinator.clock.now() + 1s;
+  std::atomic<int> echoes{0};
+  Dialer client(coordinator, [&](const Event& event) -> Commands {
+    if (std::holds_alternative<Started>(event)) return {FollowKey{change}, Send{coordinator.link(), Heartbeat{1}}};
+    echoes += std::holds_alternative<Received>(event) ? 1 : 0;
+    return {};
+  });
+  coordinator.command(ServeKey{5, change.after});
+  coordinator.admit(client.key());
+  client.start();
+  client.wait_until([&] { return echoes == 1; });  // over the link that it has
+  client.log.wait_for("link_moved");
+  CHECK(client.clock.now() >= change.not_before);
+  client.finish();
+}
