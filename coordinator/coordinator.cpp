@@ -5,6 +5,7 @@
 #include "coordinator/operator_desk.h"
 #include "core/protocol/limits.h"
 #include "core/protocol/records.h"
+#include "privacy/secagg_cohort.h"
 
 namespace covey {
 namespace {
@@ -20,10 +21,13 @@ class Coordinator::State {
         blobs_(out_),
         records_(out_, config_.record_key),
         registry_({config_.authority, config_.nodes_max, config_.protocol}, out_, journal_, records_),
-        services_{out_, registry_, journal_, records_, blobs_, config_.memory_bytes_max, load_},
+        own_work_(config_.public_work == nullptr ? std::make_unique<PublicWork>() : nullptr),
+        services_{out_, registry_, journal_, records_, blobs_, config_.memory_bytes_max, load_, *config_.random,
+                  own_work_ ? *own_work_ : *config_.public_work, config_.authority},
         desk_(services_, jobs_) {}
 
   Result<void> load(const Row& row);
+  Result<void> assemble();
   Result<void> check_loaded() const;
   Commands handle(const Event& event, Instant now);
 
@@ -50,6 +54,9 @@ class Coordinator::State {
   void in_job(Node& node, const RoundDecline& message, Instant now);
   void in_job(Node& node, const RoundFailed& message, Instant now);
   void in_job(Node& node, const UpdateReady& message, Instant now);
+  void in_job(Node& node, const MaskedReady& message, Instant now);
+  void in_job(Node& node, const SecAggNote& message, Instant now);
+  void in_job(Node& node, const SecAggLetter& message, Instant now);
 
   void tell_news(Instant now);
   void begin_jobs(Instant now);
@@ -71,6 +78,7 @@ class Coordinator::State {
   Journal journal_;
   RecordBook records_;
   Registry registry_;
+  std::unique_ptr<PublicWork> own_work_;  // none where the configuration gives one
   Services services_;
   Jobs jobs_;
   OperatorDesk desk_;
@@ -114,7 +122,10 @@ Result<void> Coordinator::State::load_attempt(const std::vector<std::string_view
   COVEY_TRY(key.round, small_number_in_key(parts[2]));
   COVEY_TRY(key.attempt, small_number_in_key(parts[3]));
   if (parts[0] == "round") return runner->load_round(key, value);
+  if (parts[0] == "mask") return runner->load_mask(key, value);
+  if (parts[0] == "outcome") return runner->load_outcome(key, value);
   COVEY_TRY(const PeerKey peer, fixed_from_hex<PeerKey>(parts[4]));
+  if (parts[0] == "unmask") return runner->load_unmask(key, peer, value);
   return runner->load_update(key, peer, value);
 }
 
@@ -142,13 +153,18 @@ Result<void> Coordinator::State::load(const Row& row) {
   }
   if (is("job", 3)) return load_job(parts, row.value);
   if (is("metric", 3) || is("metric", 4)) return load_metric(parts, row.value);
-  if (is("round", 4) || is("update", 5)) return load_attempt(parts, row.value);
+  if (is("round", 4) || is("update", 5) || is("mask", 4) || is("outcome", 4) || is("unmask", 5)) return load_attempt(parts, row.value);
   if (is("model", 3)) {
     COVEY_TRY(JobRunner * runner, runner_of(parts[1]));
     COVEY_TRY(const std::uint32_t version, small_number_in_key(parts[2]));
     return load_model(runner->loading(), version, row.value);
   }
   return unexpected(ErrorCode::kCorrupted, "no table has such a key; is this a coordinator's store of this version?");
+}
+
+Result<void> Coordinator::State::assemble() {
+  for (const auto& [id, job] : jobs_) COVEY_TRY_VOID(job->assemble());
+  return {};
 }
 
 Result<void> Coordinator::State::check_loaded() const {
@@ -196,7 +212,8 @@ void Coordinator::State::on(const Received& event, Instant now) {
         if constexpr (std::is_same_v<M, Leave>) registry_.leave(from, now);
         if constexpr (std::is_same_v<M, OperatorRequest>) desk_.request(from, message, now);
         if constexpr (std::is_same_v<M, RoundAccept> || std::is_same_v<M, RoundDecline> ||
-                      std::is_same_v<M, RoundFailed> || std::is_same_v<M, UpdateReady>)
+                      std::is_same_v<M, RoundFailed> || std::is_same_v<M, UpdateReady> || std::is_same_v<M, MaskedReady> ||
+                      std::is_same_v<M, SecAggNote> || std::is_same_v<M, SecAggLetter>)
           from_node(from, message, now);
         // Anything else is a coordinator's own to send: ignored.
       },
@@ -212,9 +229,9 @@ void Coordinator::State::from_node(const Link& from, const M& message, Instant n
   in_job(*node, message, now);
 }
 
-void Coordinator::State::in_job(Node& node, const RoundAccept& message, Instant) {
+void Coordinator::State::in_job(Node& node, const RoundAccept& message, Instant now) {
   const auto at = jobs_.find(message.key.job);
-  if (at != jobs_.end()) at->second->round_accepted(node, message);
+  if (at != jobs_.end()) at->second->round_accepted(node, message, now);
 }
 
 void Coordinator::State::in_job(Node& node, const RoundDecline& message, Instant now) {
@@ -232,6 +249,23 @@ void Coordinator::State::in_job(Node& node, const UpdateReady& message, Instant 
   if (at != jobs_.end()) return at->second->update_ready(node, message, now);
   out_.send(*node.link, UpdateRefused{message.key, Error{ErrorCode::kUnavailable,
                                                          "there is no job " + std::to_string(message.key.job)}});
+}
+
+void Coordinator::State::in_job(Node& node, const MaskedReady& message, Instant now) {
+  const auto at = jobs_.find(message.key.job);
+  if (at != jobs_.end()) return at->second->masked_ready(node, message, now);
+  out_.send(*node.link, UpdateRefused{message.key, Error{ErrorCode::kUnavailable,
+                                                         "there is no job " + std::to_string(message.key.job)}});
+}
+
+void Coordinator::State::in_job(Node& node, const SecAggNote& message, Instant now) {
+  const auto at = jobs_.find(message.key.job);
+  if (at != jobs_.end()) at->second->secagg_note(node, message, now);
+}
+
+void Coordinator::State::in_job(Node& node, const SecAggLetter& message, Instant) {
+  const auto at = jobs_.find(message.key.job);
+  if (at != jobs_.end()) at->second->secagg_letter(node, message);
 }
 
 void Coordinator::State::on(const TimerFired& event, Instant now) {
@@ -311,6 +345,7 @@ Result<std::unique_ptr<Coordinator>> Coordinator::create(CoordinatorConfig confi
     const auto loaded = state->load(row);
     if (!loaded) return unexpected(ErrorCode::kCorrupted, "row " + row.key + ": " + loaded.error().message);
   }
+  COVEY_TRY_VOID(state->assemble());
   COVEY_TRY_VOID(state->check_loaded());
   return std::unique_ptr<Coordinator>(new Coordinator(std::move(state)));
 }

@@ -4,11 +4,14 @@
 #include <vector>
 
 #include "core/base/batch.h"
+#include "core/base/secure_random.h"
 #include "core/protocol/certificate.h"
 #include "core/protocol/machine.h"
 #include "core/protocol/version.h"
 
 namespace covey {
+
+class PublicWork;  // privacy/secagg_cohort.h
 
 struct CoordinatorConfig {
   VerifyKey authority;           // whose tokens and operator certificates count
@@ -17,6 +20,9 @@ struct CoordinatorConfig {
   std::uint32_t nodes_max = 100'000;
   ProtocolRange protocol = {};   // nodes that speak none of these are refused
   std::uint64_t memory_bytes_max = ~std::uint64_t{0};  // for the sums of all running jobs together
+  // Fresh keys and nonces of secure aggregations; a simulation gives one with a seed. Shared, as the key above.
+  std::shared_ptr<SecureRandom> random = std::make_shared<SystemRandom>();
+  std::shared_ptr<PublicWork> public_work = {};  // shared by all machines of a simulation; none: its own
   // Certificates that `covey init` laid beside the coordinator: enrolled at Started when unknown
   // (their chain is verified; their delegation's expiry does not count).
   std::vector<Certificate> operators;

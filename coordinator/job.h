@@ -30,9 +30,6 @@ struct Job {
   std::uint32_t next_round() const { return summary.round + 1; }
 };
 
-// Until rounds drive it, a job that asks for it is refused and never run without it.
-inline constexpr bool kSecureAggregationWired = false;
-
 // A job from its submission. Errors: parse_job's.
 Result<Job> make_job(JobId id, JobSpecRow row);
 

@@ -29,6 +29,7 @@ std::vector<PeerKey> JobRunner::available(Instant now) const {
     if (node.summary.revoked || !node.link || node.summary.role != Role::kClient || node.engaged != 0) continue;
     const auto declined = not_before_.find(key);
     if (declined != not_before_.end() && now < declined->second.until) continue;
+    if (secure() && (!node.vouched() || sits_out(key))) continue;
     if (planner_.plan(node.summary.capability)) peers.push_back(key);
   }
   return peers;
@@ -59,6 +60,7 @@ bool JobRunner::fails_for_declines(std::size_t wanted, const std::string& text, 
   for (const auto& [key, node] : services_.registry.nodes()) {
     if (node.summary.revoked || !node.link || node.summary.role != Role::kClient) continue;
     ++connected;
+    if (secure() && sits_out(key)) continue;
     const auto declined = not_before_.find(key);
     if (declined == not_before_.end() || declined->second.until != Instant::max()) ++willing;
   }
@@ -78,7 +80,18 @@ bool JobRunner::fails_for_declines(std::size_t wanted, const std::string& text, 
 }
 
 void JobRunner::wait_for_clients(std::size_t there, std::size_t wanted, Instant now) {
-  const std::string declined = declined_text();
+  std::string declined = declined_text();
+  std::size_t unvouched = 0, sitting = 0;
+  if (secure())
+    for (const auto& [key, node] : services_.registry.nodes()) {
+      if (node.summary.revoked || !node.link || node.summary.role != Role::kClient) continue;
+      unvouched += node.vouched() ? 0 : 1;
+      sitting += node.vouched() && sits_out(key) ? 1 : 0;
+    }
+  const auto add = [&](const std::string& text) { declined += (declined.empty() ? "" : "; ") + text; };
+  if (unvouched > 0)
+    add(std::to_string(unvouched) + " have no credential for secure aggregation: the authority gives it with `covey vouch`");
+  if (sitting > 0) add(std::to_string(sitting) + " masked in an attempt that was not ended by a signed ABORT yet");
   const std::string text =
       shortened("waiting for clients: " + std::to_string(there) + " of " + std::to_string(wanted) +
                     (declined.empty() ? " there" : " that can take part; " + declined),
@@ -97,12 +110,27 @@ void JobRunner::wait_for_clients(std::size_t there, std::size_t wanted, Instant 
 void JobRunner::open_round(Instant now) {
   if (job_.summary.state != JobState::kRunning || round_ || paused_ || job_.models.empty()) return;
   SelectionSpec selection = job_.spec.selection;
-  if (job_.evaluating()) selection.min_clients = 1;
+  if (job_.evaluating() && !secure()) selection.min_clients = 1;
   const RoundKey key{job_.id, job_.next_round(), job_.summary.attempt + 1};
   std::vector<PeerKey> peers = available(now);
   const std::size_t there = peers.size();
   auto selected = select_cohort(selection, job_.spec.seed, key.round, key.attempt, std::move(peers));
   if (!selected) return wait_for_clients(there, selection.min_clients, now);
+  std::unique_ptr<SecureAttempt> attempt;
+  if (secure()) {
+    const auto asked = static_cast<std::uint32_t>(selected->cohort.size());
+    const RoundKind kind = job_.evaluating() ? RoundKind::kEvaluate : RoundKind::kTrain;
+    auto begun = SecureAttempt::begin(secure_parts(),
+                                      {key, kind, job_.config.id, job_.summary.model.id, asked,
+                                       ceil_share(job_.spec.round.quorum, selected->target)},
+                                      job_.spec);
+    if (!begun) {  // other clients may come, or go
+      waiting_ = true;
+      job_.summary.text = shortened("waiting for other clients: " + begun.error().message, kErrorTextBytesMax);
+      return;
+    }
+    attempt = std::move(*begun);
+  }
   waiting_ = false;
   stuck_since_.reset();
   Round round;
@@ -130,6 +158,9 @@ void JobRunner::open_round(Instant now) {
     services_.registry.find(peer)->engaged = job_.id;
   }
   round_ = std::move(round);
+  secure_ = std::move(attempt);
+  open_failures_ = 0;
+  if (secure_) phase_begun();
   for (const auto& [peer, member] : round_->members) offer(peer, now);
 }
 
@@ -175,6 +206,7 @@ void JobRunner::offer_again(Instant now) {
 // ---- closing
 
 std::uint32_t JobRunner::needed() const {
+  if (secure_) return std::max(secure_->needed(), ceil_share(job_.spec.round.quorum, round_->row.target));
   if (round_->row.kind == RoundKind::kEvaluate) return 1;
   // The mean of one update is that update: nobody's alone becomes the model unless the job says so.
   const std::uint32_t least = std::min(std::uint32_t{2}, job_.spec.selection.min_clients);
@@ -184,9 +216,11 @@ std::uint32_t JobRunner::needed() const {
 void JobRunner::consider(Instant now) {
   if (!round_ || round_->frozen) return;
   if (round_->closing) return freeze(now);
+  if (secure_ && secure_->phase() < SecureAttempt::Phase::kMasking) return secure_moved(now);
   const RoundTally tally = round_->tally();
-  const bool enough = tally.delivered >= needed();
-  if (tally.delivered >= round_->row.target || (enough && tally.coming == 0)) return freeze(now);
+  const bool enough = tally.delivered >= needed() && (!secure_ || secure_->can_freeze());
+  const bool all = tally.delivered >= round_->row.target && (!secure_ || enough);
+  if (all || (enough && tally.coming == 0)) return freeze(now);
   if (tally.coming == 0 && tally.lost == 0)
     abandon(now,
             "only " + std::to_string(tally.delivered) + " of " + std::to_string(round_->members.size()) +
@@ -231,8 +265,9 @@ void JobRunner::record_metrics(Batch& batch, Instant now) {
   const double norm = round_->aggregated.update_norm;
   metrics.update_norm = std::isfinite(norm) ? norm : 0;
   std::vector<std::pair<PeerKey, ClientMetrics>> clients;
+  if (secure_) record_secure_metrics(metrics);
   for (const auto& [peer, member] : round_->members) {
-    if (member.state != MemberState::kDelivered) continue;
+    if (member.state != MemberState::kDelivered || secure_) continue;
     const UpdateReady& update = member.update;
     const ClientMetrics row{metrics.round, services_.registry.name_of(peer), std::min(update.examples, kExamplesMax),
                             sane(update.train), sane(update.evaluation)};
@@ -265,6 +300,8 @@ void JobRunner::commit(Instant now, std::optional<ModelRow> next) {
   }
   AuditEntry released = act(AuditKind::kReleased, now);
   released.number = round_->row.ledger;
+  if (secure())  // who sat this round out may take part in the next
+    std::erase_if(not_before_, [](const auto& entry) { return entry.second.reason == DeclineReason::kPolicy; });
   if (!next) {  // the final evaluation: figures, no model
     released.text = "figures of the final evaluation";
     end(JobState::kFinished, now, "", std::move(batch), {std::move(released)});
@@ -321,13 +358,16 @@ void JobRunner::abandon(Instant now, const std::string& why, Duration pause) {
   close_to_cohort(shortened(why, kErrorTextBytesMax));
   for (auto& [peer, member] : round_->members) release(member);
   round_.reset();
+  if (seek_abort(key, now)) return;
   if (pause == Duration{}) return open_round(now);
   paused_ = true;
   services_.out.now(SetTimer{timer("pause"), pause});
 }
 
 void JobRunner::close_to_cohort(const std::string& text) {
+  const auto aborted = aborted_.find(round_->key);
   for (const auto& [peer, member] : round_->members) {
+    if (aborted != aborted_.end() && aborted->second->masks(peer)) continue;  // abort_over() tells it
     const Node* node = services_.registry.find(peer);
     if (node != nullptr && node->link && member.state != MemberState::kDeclined)
       services_.out.send(*node->link, RoundClosed{round_->key, round_->committed, text});
@@ -338,6 +378,7 @@ void JobRunner::close_to_cohort(const std::string& text) {
 
 void JobRunner::node_joined(const PeerKey& peer, Instant now) {
   not_before_.erase(peer);
+  show_again(peer, now);
   if (!round_) return open_round(now);
   const auto at = round_->members.find(peer);
   if (at == round_->members.end() || round_->frozen) return;
@@ -360,6 +401,7 @@ void JobRunner::node_joined(const PeerKey& peer, Instant now) {
 }
 
 void JobRunner::node_relinked(const PeerKey& peer, Instant now) {
+  show_again(peer, now);
   if (!round_ || round_->frozen) return;
   const auto at = round_->members.find(peer);
   if (at == round_->members.end() || now - at->second.offered < kRelinkWait) return;
@@ -402,6 +444,11 @@ void JobRunner::node_revoked(const PeerKey& peer, Instant now) {
   const auto at = round_->members.find(peer);
   if (at == round_->members.end()) return;
   Member& member = at->second;
+  if (secure_ && secure_->joined(peer) && secure_->takes_part(peer)) {
+    // Its masks are, or will be, in the others' vectors; a roster without it needs fresh keys of everyone.
+    interrupt(member);
+    return abandon(now, "a client of its roster was revoked", Duration{});
+  }
   const bool delivered = member.state == MemberState::kDelivered;
   if (sums() && (delivered || member.state == MemberState::kChecking)) {
     member.state = MemberState::kRevoked;

@@ -23,6 +23,14 @@ JobSummary JobRunner::summary() const {
     summary.cohort = static_cast<std::uint32_t>(round_->members.size());
     summary.delivered = round_->tally().delivered;
   }
+  summary.secure = secure();
+  const auto aborting = aborted_.find(aborting_);
+  if (const SecureAttempt* shown = secure_ ? secure_.get() : aborting != aborted_.end() ? aborting->second.get() : nullptr) {
+    summary.phase = shown->phase_name();
+    summary.members = shown->members();
+    summary.maskers = shown->maskers();
+    summary.survivors = shown->survivors();
+  }
   return summary;
 }
 
@@ -49,6 +57,7 @@ Result<void> JobRunner::load_update(const RoundKey& key, const PeerKey& peer, By
   member.state = MemberState::kDelivered;
   member.norm = row.norm;
   member.update = std::move(row.update);
+  member.note = std::move(row.note);
   return {};
 }
 
@@ -73,12 +82,14 @@ void JobRunner::publish() {
 }
 
 void JobRunner::start(Instant now) {
+  for (const auto& [key, attempt] : aborted_) seek_abort(key, now);
   if (job_.summary.state != JobState::kRunning) return;
   if (const auto fits = check_memory(job_.spec, services_.memory_bytes_max); !fits)
     return end(JobState::kFailed, now, fits.error().message);
   if (job_.models.empty()) return make_model(now);
   if (!round_) return open_round(now);
   if (sums()) return abandon(now, "the coordinator was restarted, and durability = \"attempt\" keeps no update", Duration{});
+  if (secure() && !secure_) return abandon(now, "the coordinator was restarted before anyone was told to mask", Duration{});
   if (round_->frozen) return resume_frozen(now);
   Batch stale;
   for (auto& [peer, member] : round_->members) {
@@ -212,6 +223,7 @@ void JobRunner::model_ready(const BlobFetched& event, Instant now) {
 
 void JobRunner::drop_round(Batch& batch) {
   if (!round_) return;
+  leave_attempt(batch);
   batch.erase(round_key(round_->key));
   if (round_->work != 0) services_.out.now(CancelWork{round_->work});
   if (round_->manifest != 0) services_.out.now(CancelFetch{round_->manifest});
@@ -252,7 +264,9 @@ void JobRunner::end(JobState state, Instant now, const std::string& text, Batch 
   if (round_) {
     close_to_cohort(std::string("the job is ") + name_of(state));
     for (auto& [peer, member] : round_->members) release(member);
+    const RoundKey key = round_->key;
     round_.reset();
+    seek_abort(key, now);  // its maskers take part in nothing alike before
   }
   not_before_.clear();
   const char* event = state == JobState::kFinished ? "job_finished" : state == JobState::kFailed ? "job_failed" : "job_stopped";
@@ -273,6 +287,14 @@ Result<std::string> JobRunner::stop(Instant now, const Node& by) {
 // ---- events
 
 bool JobRunner::timer_fired(const std::string& name, Instant now) {
+  if (name == timer("phase")) {
+    phase_late(now);
+    return true;
+  }
+  if (name == timer("abort")) {
+    abort_over(now);
+    return true;
+  }
   if (name == timer("pause")) {
     paused_ = false;
     open_round(now);
@@ -299,7 +321,7 @@ bool JobRunner::timer_fired(const std::string& name, Instant now) {
   }
   if (round_->frozen) return true;
   const RoundTally tally = round_->tally();
-  if (tally.delivered >= needed())
+  if (tally.delivered >= needed() && (!secure_ || secure_->can_freeze()))
     freeze(now);
   else
     abandon(now,
@@ -310,6 +332,12 @@ bool JobRunner::timer_fired(const std::string& name, Instant now) {
 }
 
 bool JobRunner::blob_fetched(const BlobFetched& event, Instant now) {
+  if (secure_ && secure_->blob_fetched(event, now)) {
+    secure_moved(now);
+    return true;
+  }
+  for (const auto& [key, attempt] : aborted_)
+    if (attempt->blob_fetched(event, now)) return true;
   if (event.ticket == init_manifest_) {
     init_manifest_ = 0;
     model_ready(event, now);
@@ -325,6 +353,10 @@ bool JobRunner::blob_fetched(const BlobFetched& event, Instant now) {
   Member& member = entry->second;
   member.state = MemberState::kChecking;
   member.ticket = services_.out.next_ticket();
+  if (secure_) {
+    services_.out.now(StartWork{member.ticket, secure_->check(*member.update.update, job_.spec)});
+    return true;
+  }
   CheckUpdate work{*member.update.update, planner_.parameters(), job_.spec.update, std::nullopt, job_.id};
   if (sums()) work.sum = SumInto{round_->key, weight(member)};
   services_.out.now(StartWork{member.ticket, std::move(work)});
@@ -332,6 +364,9 @@ bool JobRunner::blob_fetched(const BlobFetched& event, Instant now) {
 }
 
 bool JobRunner::blob_failed(const BlobFailed& event, Instant now) {
+  if (secure_ && secure_->blob_failed(event)) return true;
+  for (const auto& [key, attempt] : aborted_)
+    if (attempt->blob_failed(event)) return true;
   if (event.ticket == init_manifest_ || (round_ && event.ticket == round_->manifest)) {
     end(JobState::kFailed, now, "the model's manifest is gone: " + event.error.message);
     return true;
@@ -360,6 +395,9 @@ void JobRunner::update_failed(const PeerKey& peer, Member& member, const Error& 
 }
 
 bool JobRunner::work_done(const WorkDone& event, Instant now) {
+  if (secure_ && secure_->work_done(event)) return true;
+  for (const auto& [key, attempt] : aborted_)
+    if (attempt->work_done(event)) return true;
   if (event.ticket == init_) {
     init_ = 0;
     init_manifest_ = services_.out.next_ticket();
@@ -368,24 +406,41 @@ bool JobRunner::work_done(const WorkDone& event, Instant now) {
   }
   if (round_ && event.ticket == round_->work) {
     round_->work = 0;
-    aggregated(std::get<Aggregated>(event.value));
+    if (secure_)
+      opened(std::get<Unmasked>(event.value), now);
+    else
+      aggregated(std::get<Aggregated>(event.value));
     return true;
   }
   auto* const entry = member_with(event.ticket);
   if (entry == nullptr) return false;
-  entry->second.norm = std::get<UpdateChecked>(event.value).norm;
+  if (secure_) {
+    const auto counted = secure_->masked(entry->first, entry->second.note, std::get<MaskedChecked>(event.value).masked);
+    if (!counted) {
+      refuse_update(entry->first, entry->second, counted.error(), now);
+      return true;
+    }
+  } else {
+    entry->second.norm = std::get<UpdateChecked>(event.value).norm;
+  }
   accept_update(entry->first, entry->second, now);
   return true;
 }
 
 bool JobRunner::work_failed(const WorkFailed& event, Instant now) {
+  if (secure_ && secure_->work_failed(event)) return true;
+  for (const auto& [key, attempt] : aborted_)
+    if (attempt->work_failed(event)) return true;
   if (event.ticket == init_) {
     model_failed(event.error, now);
     return true;
   }
   if (round_ && event.ticket == round_->work) {
     round_->work = 0;
-    abandon(now, "aggregation failed: " + event.error.message, std::chrono::seconds(5));
+    if (secure_)
+      not_opened(event.error, now);
+    else
+      abandon(now, "aggregation failed: " + event.error.message, std::chrono::seconds(5));
     return true;
   }
   auto* const entry = member_with(event.ticket);

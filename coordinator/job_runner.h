@@ -19,6 +19,7 @@
 #include "coordinator/job.h"
 #include "coordinator/registry.h"
 #include "coordinator/round.h"
+#include "coordinator/secure_attempt.h"
 #include "coordinator/shard_planner.h"
 
 namespace covey {
@@ -36,6 +37,9 @@ struct Services {
   BlobKeeper& blobs;
   std::uint64_t memory_bytes_max;  // for all running jobs together: memory_bytes_of
   const Load& load;
+  SecureRandom& random;            // these three: of secure aggregations
+  PublicWork& public_work;
+  const VerifyKey& authority;
 };
 
 inline constexpr std::uint64_t kExamplesMax = std::uint64_t{1} << 40;  // one client's weight
@@ -50,6 +54,10 @@ class JobRunner {
   Job& loading() { return job_; }
   Result<void> load_round(const RoundKey& key, ByteSpan value);
   Result<void> load_update(const RoundKey& key, const PeerKey& peer, ByteSpan value);
+  Result<void> load_mask(const RoundKey& key, ByteSpan value);
+  Result<void> load_outcome(const RoundKey& key, ByteSpan value);
+  Result<void> load_unmask(const RoundKey& key, const PeerKey& peer, ByteSpan value);
+  Result<void> assemble();               // after the last row, before check_loaded
   Result<void> check_loaded() const;
   // ---- after Started
   void publish();                        // what the rows say that clients may fetch
@@ -68,10 +76,13 @@ class JobRunner {
   void node_revoked(const PeerKey& peer, Instant now);
 
   // ---- messages from joined nodes, for this job
-  void round_accepted(const Node& from, const RoundAccept& message);
+  void round_accepted(const Node& from, const RoundAccept& message, Instant now);
   void round_declined(Node& from, const RoundDecline& message, Instant now);
   void round_failed(Node& from, const RoundFailed& message, Instant now);
   void update_ready(const Node& from, const UpdateReady& message, Instant now);
+  void masked_ready(const Node& from, const MaskedReady& message, Instant now);
+  void secagg_note(const Node& from, const SecAggNote& message, Instant now);
+  void secagg_letter(const Node& from, const SecAggLetter& message);
 
   void persisted(Instant now);           // some write is durable
 
@@ -124,6 +135,30 @@ class JobRunner {
   Result<void> check_frozen() const;
   std::vector<NamedContribution> contributions() const;  // of the survivors
 
+  // job_secure.cpp: rounds of which the coordinator sees the sum alone; secure_ is there while one is open
+  bool secure() const { return job_.spec.privacy.secure_aggregation; }
+  SecureParts secure_parts() const;
+  SecureAttempt* attempt_of(const RoundKey& key);   // in progress, or aborted
+  bool sits_out(const PeerKey& peer) const;         // it masked in an attempt whose end it was not shown
+  void secure_moved(Instant now);                   // whether a phase can end
+  void phase_begun();
+  void phase_late(Instant now);
+  void leave_out(const PeerKey& peer, Member& member);
+  Digest reservation() const;                       // of the frozen round
+  void agree(Instant now);
+  void outcome_heard(SecureAttempt& attempt, Instant now);
+  void unmasking_moved();
+  void open_sum();
+  void opened(const Unmasked& value, Instant now);
+  void not_opened(const Error& error, Instant now);
+  void record_secure_metrics(RoundMetrics& metrics) const;
+  void blame(const PeerKey& peer, const std::string& what, Instant now);
+  void blame_all(const SecureAttempt& attempt, Instant now);
+  void leave_attempt(Batch& batch);                 // secure_: its rows go, or it is kept to be aborted
+  bool seek_abort(const RoundKey& key, Instant now);  // true: one is sought now
+  void abort_over(Instant now);                     // there is one, or the wait for it is over
+  void show_again(const PeerKey& peer, Instant now);
+
   // job_updates.cpp: one member
   bool sums() const;                     // its updates are summed as they come, and not kept
   std::uint64_t weight(const Member& member) const;  // of its update in the sum
@@ -154,6 +189,16 @@ class JobRunner {
     std::string text;
   };
   std::map<PeerKey, Refusal> not_before_;
+  std::unique_ptr<SecureAttempt> secure_;
+  std::map<RoundKey, std::unique_ptr<SecureAttempt>> aborted_;  // of the round in progress, or the last one
+  RoundKey aborting_;                    // whose ABORT the next attempt waits for; job 0: none
+  std::uint32_t open_failures_ = 0;      // of the attempt in progress
+  struct SecureRows {                    // until assemble()
+    MaskRow mask;
+    std::optional<Bytes> outcome;
+    std::map<PeerKey, Bytes> unmasks;
+  };
+  std::map<RoundKey, SecureRows> secure_rows_;
   std::optional<Instant> stuck_since_;   // too few connected clients have not declined for good
 };
 

@@ -53,6 +53,7 @@ bool JobRunner::sums() const {
 }
 
 std::uint64_t JobRunner::weight(const Member& member) const {
+  if (secure()) return 1;  // how many examples stand behind masked vectors is inside them
   return static_cast<std::uint64_t>(weight_of(member.update.examples, round_->row.cohort.size()));
 }
 
@@ -73,9 +74,11 @@ void JobRunner::interrupt(Member& member) {
 
 // ---- answers to the offer
 
-void JobRunner::round_accepted(const Node& from, const RoundAccept& message) {
+void JobRunner::round_accepted(const Node& from, const RoundAccept& message, Instant now) {
   Member* member = member_of(message.key, from.summary.key);
-  if (member != nullptr && member->state == MemberState::kOffered) member->state = MemberState::kWorking;
+  if (member == nullptr) return;
+  if (member->state == MemberState::kOffered) member->state = MemberState::kWorking;
+  if (secure_ && member->state == MemberState::kWorking) secure_->tell(from.summary.key, now);
 }
 
 void JobRunner::round_declined(Node& from, const RoundDecline& message, Instant now) {
@@ -109,6 +112,8 @@ void JobRunner::round_failed(Node& from, const RoundFailed& message, Instant now
 // ---- updates
 
 Result<void> JobRunner::judge_update(const UpdateReady& message) const {
+  if (secure())
+    return unexpected(ErrorCode::kInvalidUpdate, "this job aggregates securely and takes masked vectors alone");
   if (message.model != round_->row.model.id)
     return unexpected(ErrorCode::kInvalidUpdate, "the update starts from model " + short_hex(message.model) + ", " +
                                                      to_text(round_->key) + " offers " + short_hex(round_->row.model.id));
@@ -203,7 +208,7 @@ void JobRunner::accept_update(const PeerKey& peer, Member& member, Instant now) 
     release(member);
   } else {
     Batch batch;
-    batch.put(update_key(round_->key, peer), encode(UpdateRow{now, member.norm, member.update}));
+    batch.put(update_key(round_->key, peer), encode(UpdateRow{now, member.norm, member.update, member.note}));
     services_.out.persist(std::move(batch));
   }
   Node* node = services_.registry.find(peer);

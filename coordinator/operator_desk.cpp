@@ -114,6 +114,10 @@ OperatorAnswer OperatorDesk::on(const ShowClients& verb) const {
   const auto found = job_of(verb.job);
   if (!found) return found.error();
   const Job& job = (*found)->job();
+  if (job.spec.privacy.secure_aggregation)
+    return Error{ErrorCode::kUnsupported, "job " + std::to_string(verb.job) +
+                                              " aggregates securely: the coordinator knows the sums over a round's clients (`covey "
+                                              "watch`), and no client's own figures"};
   const auto at = job.clients.find(verb.round);
   if (at == job.clients.end())
     return Error{ErrorCode::kNotFound, "job " + std::to_string(verb.job) + " has no clients' figures of round " +
@@ -202,9 +206,7 @@ OperatorAnswer OperatorDesk::submit(const Submission& submission, const Bytes& t
   const JobId id = jobs_.empty() ? 1 : jobs_.rbegin()->first + 1;
   auto job = make_job(id, std::move(row));
   if (!job) return job.error();
-  if (job->spec.privacy.secure_aggregation && !kSecureAggregationWired)
-    return Error{ErrorCode::kUnsupported, "privacy.secure_aggregation = true is not built yet in the coordinator; use "
-                                          "privacy.secure_aggregation = false"};
+  if (const auto possible = check_secure(job->spec); !possible) return possible.error();
   if (const auto fits = check_memory(job->spec, services_.memory_bytes_max); !fits) return fits.error();
   auto runner = std::make_unique<JobRunner>(services_, std::move(*job));
   runner->submit(now);

@@ -26,6 +26,7 @@ enum class MemberState : std::uint8_t {
 struct Member {
   MemberState state = MemberState::kOffered;
   UpdateReady update;     // from kQueued to kDelivered
+  Bytes note;             // of masked vectors: the signed Masked message
   Ticket ticket = 0;      // of its fetch or check
   double norm = 0;        // kDelivered
   Instant offered;        // when it was last asked
@@ -55,6 +56,7 @@ struct Round {
   Ticket work = 0;              // Aggregate
   Ticket manifest = 0;          // fetch of the next model's manifest
   Aggregated aggregated;        // from the end of `work`
+  std::optional<Unmasked> opened;  // the same, under secure aggregation
 
   RoundTally tally() const;
 };

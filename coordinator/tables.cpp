@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::uint8_t kVersion = 1;
 constexpr std::uint8_t kRoundVersion = 2;  // 1 knew no freeze
+constexpr std::uint8_t kMaskedVersion = 2; // of an update that is masked vectors
 
 std::string peer_text(const PeerKey& peer) { return hex(peer.span()); }
 
@@ -56,6 +57,11 @@ std::string model_key(JobId job, std::uint32_t version) {
 std::string round_key(const RoundKey& key) { return "round/" + attempt_path(key); }
 std::string update_key(const RoundKey& key, const PeerKey& peer) {
   return "update/" + attempt_path(key) + "/" + peer_text(peer);
+}
+std::string mask_key(const RoundKey& key) { return "mask/" + attempt_path(key); }
+std::string outcome_key(const RoundKey& key) { return "outcome/" + attempt_path(key); }
+std::string unmask_key(const RoundKey& key, const PeerKey& peer) {
+  return "unmask/" + attempt_path(key) + "/" + peer_text(peer);
 }
 std::string round_metrics_key(JobId job, std::uint32_t round) {
   return "metric/" + hex_number(job) + "/" + hex_number(round);
@@ -161,17 +167,27 @@ Result<RoundRow> decode_round_row(ByteSpan bytes) {
   return decode<RoundRow>(bytes, "round", read, kRoundVersion);
 }
 
+// Plain updates stay as they always were.
 Bytes encode(const UpdateRow& row) {
-  return ByteWriter().u8(kVersion).instant(row.received).f64(row.norm).blob(encode(row.update)).take();
+  ByteWriter out;
+  out.u8(row.note.empty() ? kVersion : kMaskedVersion).instant(row.received).f64(row.norm).blob(encode(row.update));
+  if (!row.note.empty()) out.blob(row.note);
+  return out.take();
 }
 
 Result<UpdateRow> decode_update_row(ByteSpan bytes) {
-  return decode<UpdateRow>(bytes, "update", [](ByteReader& in, UpdateRow& row) -> Result<void> {
+  const bool masked = !bytes.empty() && bytes[0] == kMaskedVersion;
+  const auto read = [masked](ByteReader& in, UpdateRow& row) -> Result<void> {
     row.received = in.instant();
     row.norm = in.f64();
     COVEY_TRY(row.update, decode_update_ready(in.blob()));
+    if (!masked) return {};
+    const ByteSpan note = in.blob();
+    row.note.assign(note.begin(), note.end());
+    if (row.note.empty() || !row.update.update) return bad("update: masked vectors without their note");
     return {};
-  });
+  };
+  return decode<UpdateRow>(bytes, "update", read, masked ? kMaskedVersion : kVersion);
 }
 
 Bytes encode(const TokenRow& row) {
@@ -191,6 +207,32 @@ Result<TokenRow> decode_token_row(ByteSpan bytes) {
       row.spent_by = in.fixed<PeerKey>();
       row.spent = in.instant();
     }
+    return {};
+  });
+}
+
+Bytes encode(const MaskRow& row) {
+  ByteWriter out;
+  out.u8(kVersion);
+  put(out, row.peers);
+  return out.blob(row.snapshot).take();
+}
+
+Result<MaskRow> decode_mask_row(ByteSpan bytes) {
+  return decode<MaskRow>(bytes, "mask", [](ByteReader& in, MaskRow& row) -> Result<void> {
+    row.peers = get_peers(in);
+    const ByteSpan snapshot = in.blob();
+    row.snapshot.assign(snapshot.begin(), snapshot.end());
+    return {};
+  });
+}
+
+Bytes secagg_value(ByteSpan message) { return ByteWriter().u8(kVersion).blob(message).take(); }
+
+Result<Bytes> secagg_of_value(ByteSpan bytes) {
+  return decode<Bytes>(bytes, "secure aggregation", [](ByteReader& in, Bytes& row) -> Result<void> {
+    const ByteSpan message = in.blob();
+    row.assign(message.begin(), message.end());
     return {};
   });
 }

@@ -19,6 +19,9 @@ std::string job_state_key(JobId job);                     // job/<job>/state
 std::string model_key(JobId job, std::uint32_t version);  // model/<job>/<version>
 std::string round_key(const RoundKey& key);               // round/<job>/<round>/<attempt>
 std::string update_key(const RoundKey& key, const PeerKey& peer);  // update/<job>/<round>/<attempt>/<peer>
+std::string mask_key(const RoundKey& key);                // mask/<job>/<round>/<attempt>: MaskRow
+std::string outcome_key(const RoundKey& key);             // outcome/<job>/<round>/<attempt>: a certificate
+std::string unmask_key(const RoundKey& key, const PeerKey& peer);  // unmask/.../<peer>: what it revealed
 std::string round_metrics_key(JobId job, std::uint32_t round);     // metric/<job>/<round>
 std::string client_metrics_key(JobId job, std::uint32_t round, const PeerKey& peer);  // .../<peer>
 std::string node_key(const PeerKey& peer);                // node/<peer>: NodeSummary
@@ -65,8 +68,14 @@ struct RoundRow {                // a round in progress; gone when it is committ
 struct UpdateRow {               // an accepted update of a round in progress
   Instant received;
   double norm = 0;
-  UpdateReady update;
+  UpdateReady update;            // of masked vectors: their blob, and the seconds alone
+  Bytes note{};                  // of masked vectors: the signed Masked message
   bool operator==(const UpdateRow&) const = default;
+};
+struct MaskRow {                 // an attempt whose mask order may be out, until its round is committed
+  std::vector<PeerKey> peers;    // by place in the roster
+  Bytes snapshot;                // SecAggServer::snapshot()
+  bool operator==(const MaskRow&) const = default;
 };
 struct TokenRow {
   Delegation delegation;
@@ -81,6 +90,8 @@ Bytes encode(const ModelRow& row);
 Bytes encode(const RoundRow& row);
 Bytes encode(const UpdateRow& row);
 Bytes encode(const TokenRow& row);
+Bytes encode(const MaskRow& row);
+Bytes secagg_value(ByteSpan message);  // of outcome/ and unmask/: one message of privacy/secagg_messages.h
 Bytes certificate_value(const Certificate& certificate);
 Bytes renewal_value(const Renewal& renewal);
 Bytes credential_value(const MemberCredential& credential);
@@ -92,6 +103,8 @@ Result<ModelRow> decode_model_row(ByteSpan bytes);
 Result<RoundRow> decode_round_row(ByteSpan bytes);
 Result<UpdateRow> decode_update_row(ByteSpan bytes);
 Result<TokenRow> decode_token_row(ByteSpan bytes);
+Result<MaskRow> decode_mask_row(ByteSpan bytes);
+Result<Bytes> secagg_of_value(ByteSpan bytes);
 Result<Certificate> certificate_of_value(ByteSpan bytes);
 Result<Renewal> renewal_of_value(ByteSpan bytes);
 Result<MemberCredential> credential_of_value(ByteSpan bytes);

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "aggregation/aggregator.h"
-#include "coordinator/secure_work.h"
+#include "coordinator/work_secure.h"
 #include "core/nn/model.h"
 #include "core/protocol/limits.h"
 #include "core/protocol/manifest.h"

@@ -16,14 +16,14 @@ struct OpenedItem {
   bool opened = false;
 };
 
-bool is_the_secret(const Recovery& r, const Recovery::Item& item, const Secret<32>& secret) {
+bool is_the_secret(const SumRecovery& r, const SumRecovery::Item& item, const Secret<32>& secret) {
   if (item.kind == ShareKind::kSelfMask)
     return self_mask_commitment(r.cohort->id(), item.dealer, secret) == r.commitments[item.dealer];
   return AgreementKey::from_secret(secret.clone()).public_key() == r.cohort->entries()[item.dealer].masking_key;
 }
 
 // The first threshold of shares is enough where all are right; only where they are not is decoding worth its time.
-Result<Opened> open_item(const Recovery& r, const Recovery::Item& item) {
+Result<Opened> open_item(const SumRecovery& r, const SumRecovery::Item& item) {
   const std::uint32_t threshold = r.cohort->graph().threshold;
   if (item.shares.size() >= threshold) {
     auto opened = open_exactly(std::span(item.shares).first(threshold), threshold);
@@ -34,7 +34,7 @@ Result<Opened> open_item(const Recovery& r, const Recovery::Item& item) {
   return unexpected(ErrorCode::kInvalidMessage, "member " + std::to_string(item.dealer) + "'s secret cannot be opened");
 }
 
-OpenedItem seeds_of(const Recovery& r, const Recovery::Item& item) {
+OpenedItem seeds_of(const SumRecovery& r, const SumRecovery::Item& item) {
   OpenedItem result;
   auto opened = open_item(r, item);
   if (!opened) return result;
@@ -63,7 +63,7 @@ OpenedItem seeds_of(const Recovery& r, const Recovery::Item& item) {
 
 }  // namespace
 
-Result<Recovered> recover(const Recovery& r, WorkerPool& pool) {
+Result<Recovered> recover(const SumRecovery& r, WorkerPool& pool) {
   std::vector<OpenedItem> opened(r.items.size());
   std::atomic<std::size_t> next{0};
   std::latch done(static_cast<std::ptrdiff_t>(pool.size()));

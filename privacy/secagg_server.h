@@ -30,7 +30,7 @@ struct Blame {
 };
 
 // Everything that opens the sum; independent of the machine, so that a worker can have it.
-struct Recovery {
+struct SumRecovery {
   struct Item {
     std::uint32_t dealer = 0;
     ShareKind kind = ShareKind::kSelfMask;
@@ -49,7 +49,7 @@ struct Recovered {
 };
 // On all threads of `pool`, not from one of its tasks. Errors: kInvalidMessage, naming each dealer whose
 // secret cannot be opened; nothing is released then.
-Result<Recovered> recover(const Recovery& recovery, WorkerPool& pool);
+Result<Recovered> recover(const SumRecovery& recovery, WorkerPool& pool);
 
 // The running sums of the vectors of one attempt.
 class MaskedSum {
@@ -98,9 +98,9 @@ class SecAggServer {
   // `reservation`: the hash of the ledger's record, durable already.
   Result<std::vector<Outgoing>> close_masks(const Digest& reservation);
   // When every secret has a threshold of shares (can_recover()), or no more will come.
-  Result<Recovery> close_unmasking();
+  Result<SumRecovery> close_unmasking();
   // The same of the shares that are here, while more may come.
-  Result<Recovery> recovery() const;
+  Result<SumRecovery> recovery() const;
   // A certificate that was made before this machine stopped. Errors: kInvalidMessage.
   Result<void> adopt(const OutcomeMessage& certificate);
   // Asks the committee for its ABORT; handle() returns the certificate.

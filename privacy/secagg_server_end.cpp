@@ -131,17 +131,17 @@ bool SecAggServer::can_recover() const {
   return true;
 }
 
-Result<Recovery> SecAggServer::close_unmasking() {
-  COVEY_TRY(Recovery opened, recovery());
+Result<SumRecovery> SecAggServer::close_unmasking() {
+  COVEY_TRY(SumRecovery opened, recovery());
   phase_ = Phase::kCommitted;
   return opened;
 }
 
-Result<Recovery> SecAggServer::recovery() const {
+Result<SumRecovery> SecAggServer::recovery() const {
   if (phase_ != Phase::kUnmasking) return out_of_turn();
   if (!can_recover())
     return unexpected(ErrorCode::kUnavailable, "too few members revealed their shares: the sum stays closed, and its release is spent");
-  Recovery recovery{cohort_, config_.vectors, maskers_, survivors_, std::vector<Digest>(members_.size()), {}};
+  SumRecovery recovery{cohort_, config_.vectors, maskers_, survivors_, std::vector<Digest>(members_.size()), {}};
   std::vector<std::size_t> item_of(members_.size());
   for (std::uint32_t i = 0; i < members_.size(); ++i) {
     if (!maskers_.contains(i)) continue;

@@ -6,11 +6,13 @@
 #include <utility>
 
 #include "client/client.h"
+#include "client/mask_work.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/tables.h"
 #include "coordinator/work.h"
 #include "core/protocol/limits.h"
 #include "core/protocol/manifest.h"
+#include "privacy/secagg_cohort.h"
 #include "sim/enroller.h"
 #include "sim/liar.h"
 #include "sim/operator_node.h"
@@ -21,6 +23,21 @@ namespace {
 
 // Virtual time of work that is not training.
 constexpr Duration kShortWork = std::chrono::milliseconds(5);
+
+// The chance that a process draws its keys from: another at each start.
+class SimSecureRandom final : public SecureRandom {
+ public:
+  explicit SimSecureRandom(Random random) : random_(random) {}
+  void fill(std::span<std::uint8_t> out) override {
+    for (std::uint8_t& byte : out) byte = static_cast<std::uint8_t>(random_.next() >> 32U);
+  }
+
+ private:
+  Random random_;
+};
+std::shared_ptr<SecureRandom> chance_of(const SimulationRequest& request, std::size_t node, std::uint64_t start) {
+  return std::make_shared<SimSecureRandom>(Random(request.seed).split("keys", node, start));
+}
 
 // Steps of one local training.
 double local_steps(const JobSpec& job, std::size_t examples) {
@@ -46,6 +63,14 @@ Result<WorkValue> client_work(const Work& work, BlobStore& blobs, const LocalDat
     COVEY_TRY(DataPrepared prepared, prepare(local));
     return WorkValue(prepared);
   }
+  if (const auto* mask = std::get_if<MaskUpdate>(&work)) {
+    COVEY_TRY(const UpdateMasked masked, mask_update(*mask, {.blobs = blobs, .client = client}));
+    return WorkValue(masked);
+  }
+  if (const auto* letter = std::get_if<PutBlob>(&work)) {
+    COVEY_TRY(const BlobRef blob, blobs.put(letter->content));
+    return WorkValue(BlobPut{blob});
+  }
   const auto* training = std::get_if<Train>(&work);
   COVEY_CHECK(training != nullptr);
   // One replica a thread serves every client that the thread trains.
@@ -63,11 +88,13 @@ struct Cast {
   std::vector<SimIdentity> clients;
   std::vector<bool> late;  // of each client: enrolled by the operator while the world runs
   SimIdentity boss;
+  std::shared_ptr<PublicWork> public_work;  // shared: by every machine, so that each signature is verified once
 };
 
 Cast make_cast(const SimulationRequest& request, std::uint32_t clients) {
   const std::uint64_t seed = request.seed;
-  Cast cast{sim_identity(seed, "coordinator", Role::kClient), {}, std::vector<bool>(clients), sim_identity(seed, "operator", Role::kOperator)};
+  Cast cast{sim_identity(seed, "coordinator", Role::kClient), {}, std::vector<bool>(clients), sim_identity(seed, "operator", Role::kOperator),
+            std::make_shared<PublicWork>(PublicWork::Memory::kRemember)};
   for (const OperatorAct& act : request.faults.acts)
     if (act.act == Act::kEnrol) cast.late[act.target - 1] = true;
   for (std::uint32_t i = 0; i < clients; ++i)
@@ -95,6 +122,7 @@ NodeParts coordinator_parts(const SimulationRequest& request, const Cast& cast) 
   config.authority = sim_authority(request.seed).public_key();
   config.record_key = std::make_shared<const SigningKey>(sim_record_key(request.seed));
   config.jobs_running_max = 2;
+  config.public_work = cast.public_work;
   config.operators.push_back(cast.boss.certificate);
   for (std::size_t i = 0; i < cast.clients.size(); ++i)
     if (!cast.late[i]) config.operators.push_back(cast.clients[i].certificate);
@@ -103,9 +131,11 @@ NodeParts coordinator_parts(const SimulationRequest& request, const Cast& cast) 
   parts.key = cast.coordinator.key;
   parts.name = "coordinator";
   parts.member = false;
-  parts.boot = decorated(request, 0, [config, work](const std::vector<Row>& rows, std::uint64_t) -> Result<std::unique_ptr<Machine>> {
+  parts.boot = decorated(request, 0, [config, work, &request](const std::vector<Row>& rows, std::uint64_t start) -> Result<std::unique_ptr<Machine>> {
     work->forget_all();  // what the process before this one held in memory
-    COVEY_TRY(auto machine, Coordinator::create(config, rows));
+    CoordinatorConfig own = config;
+    own.random = chance_of(request, 0, start);
+    COVEY_TRY(auto machine, Coordinator::create(std::move(own), rows));
     return std::unique_ptr<Machine>(std::move(machine));
   });
   parts.work = [work](const Work& one, BlobStore& blobs) { return work->compute(one, blobs); };
@@ -124,14 +154,16 @@ NodeParts client_parts(const SimulationRequest& request, const Population& popul
   config.certificate = cast.clients[index].certificate;
   config.authority = sim_authority(request.seed).public_key();
   config.signing = cast.clients[index].signing;
+  config.public_work = cast.public_work;
   config.policy.plain_updates = !request.job.privacy.secure_aggregation;
   const std::uint64_t instances = Random(request.seed).split("instance", index).next();
   NodeParts parts;
   parts.key = key;
   parts.name = cast.clients[index].certificate.name;
-  parts.boot = decorated(request, index + 1, [config, instances](const std::vector<Row>& rows, std::uint64_t start) -> Result<std::unique_ptr<Machine>> {
+  parts.boot = decorated(request, index + 1, [config, instances, index, &request](const std::vector<Row>& rows, std::uint64_t start) -> Result<std::unique_ptr<Machine>> {
     ClientConfig own = config;
     own.instance = instances + start;
+    own.random = chance_of(request, index + 1, start);
     COVEY_TRY(auto machine, Client::create(own, rows));
     return std::unique_ptr<Machine>(std::move(machine));
   });

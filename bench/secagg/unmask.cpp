@@ -48,15 +48,15 @@ People people_of(const SecAggConfig& config, const SigningKey& authority, Secure
 }
 
 // What the server holds after R4: of every member that masked, the shares of those who answered.
-Recovery recovery_of(const SecAggConfig& config, const std::shared_ptr<const SecAggCohort>& cohort, const People& people,
+SumRecovery recovery_of(const SecAggConfig& config, const std::shared_ptr<const SecAggCohort>& cohort, const People& people,
                      SecureRandom& random) {
-  Recovery r{cohort, config.vectors, MemberSet(kMembers), MemberSet(kMembers), std::vector<Digest>(kMembers), {}};
+  SumRecovery r{cohort, config.vectors, MemberSet(kMembers), MemberSet(kMembers), std::vector<Digest>(kMembers), {}};
   for (std::uint32_t i = 0; i < kMembers; ++i) {
     r.maskers.insert(i);
     if (i % (kMembers / kDropped) != 0) r.survivors.insert(i);
   }
   for (std::uint32_t i = 0; i < kMembers; ++i) {
-    Recovery::Item item{i, r.survivors.contains(i) ? ShareKind::kSelfMask : ShareKind::kMaskingKey, {}};
+    SumRecovery::Item item{i, r.survivors.contains(i) ? ShareKind::kSelfMask : ShareKind::kMaskingKey, {}};
     const Secret<32> secret = item.kind == ShareKind::kSelfMask ? Secret<32>::random(random)
                                                                 : people.keys.at(cohort->entries()[i].credential.subject).secret().clone();
     r.commitments[i] = self_mask_commitment(cohort->id(), i, secret);
@@ -79,7 +79,7 @@ std::vector<Figure> secagg_unmask() {
   PublicWork work;
   std::shared_ptr<const SecAggCohort> cohort;
   const double verifying = seconds_of([&] { cohort = *work.cohort(config, authority.public_key(), people.roster); });
-  const Recovery recovery = recovery_of(config, cohort, people, random);
+  const SumRecovery recovery = recovery_of(config, cohort, people, random);
   const std::size_t threads = std::max(1U, std::thread::hardware_concurrency());
   WorkerPool pool(threads);
   MaskedSum sum(config.vectors);

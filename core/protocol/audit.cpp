@@ -10,7 +10,7 @@ namespace covey {
 namespace {
 
 constexpr std::uint8_t kVersion = 1;
-constexpr AuditKind kLast = AuditKind::kVouched;
+constexpr AuditKind kLast = AuditKind::kBlamed;
 
 }  // namespace
 
@@ -31,6 +31,8 @@ const char* name_of(AuditKind kind) {
     case AuditKind::kRestored: return "restored";
     case AuditKind::kRenewed: return "renewed";
     case AuditKind::kVouched: return "vouched";
+    case AuditKind::kOutcome: return "outcome";
+    case AuditKind::kBlamed: return "blamed";
   }
   return "unknown";
 }

@@ -23,6 +23,8 @@ enum class AuditKind : std::uint8_t {
   kRestored,       // from a backup; number: the epoch before
   kRenewed,        // who: the node; actor: the operator; number: serial; text: role, name and until when
   kVouched,        // who: the node; actor: the operator; number: the credential's epoch; text: name
+  kOutcome,        // of a secure aggregation; subject: hash of the certificate; number: 1 COMMIT, 2 ABORT
+  kBlamed,         // who: the client that was caught in one; text: at what
 };
 const char* name_of(AuditKind kind);  // "started", "enrolled", ...
 

@@ -21,7 +21,7 @@
 namespace covey {
 
 struct MaskPlan;  // privacy/secagg_client.h
-struct Recovery;  // privacy/secagg_server.h
+struct SumRecovery;  // privacy/secagg_server.h
 
 // A peer as it is connected now: the CURVE key that the transport has proved, and a number that
 // differs between connections (0 never occurs). A client's link to its coordinator is {key, 1}.
@@ -91,7 +91,7 @@ struct Unmask {                // coordinator: opens the survivors' sum; of a tr
   std::uint32_t next_version = 0;
   std::uint32_t members_max = 0;
   std::vector<BlobRef> vectors;              // one a survivor
-  std::shared_ptr<const Recovery> recovery;  // shared: work is copied, the shares in it are not
+  std::shared_ptr<const SumRecovery> recovery;  // shared: work is copied, the shares in it are not
 };
 struct Unmasked {
   std::optional<Aggregated> aggregated;      // of a training round

@@ -108,6 +108,7 @@ class Driver {
     timers.clear();
     admitted.clear();
     published.clear();
+    published_to.clear();
   }
   void restart() {
     crash();
@@ -234,6 +235,7 @@ class Driver {
   std::map<std::string, Instant> timers;
   std::map<PeerKey, Admission> admitted;
   std::set<Digest> published;
+  std::map<PeerKey, std::set<Digest>> published_to;
   std::map<PeerKey, std::map<Digest, Bytes>> served;
   CoordinatorWork executor;
   std::vector<StartWork> held_work;       // with hold_work
@@ -306,7 +308,7 @@ class Driver {
       REQUIRE(blobs.put(at->second));
     }
     Bytes content = blobs.get(command.blob.id).value();
-    if (content.size() > kSmallBlobBytes) content.clear();
+    if (content.size() > command.content_bytes_max) content.clear();
     events.push_back(BlobFetched{command.ticket, command.blob, std::move(content)});
   }
   void execute(const CancelFetch& command) {
@@ -314,10 +316,16 @@ class Driver {
   }
   void execute(const PublishBlob& command) {
     CHECK(blobs.has(command.blob));
-    CHECK_FALSE(command.to);
+    if (command.to) {  // a letter
+      published_to[*command.to].insert(command.blob);
+      return;
+    }
     published.insert(command.blob);
   }
-  void execute(const WithdrawBlob& command) { published.erase(command.blob); }
+  void execute(const WithdrawBlob& command) {
+    published.erase(command.blob);
+    for (auto& [peer, letters] : published_to) letters.erase(command.blob);
+  }
   void execute(const EraseBlob& command) { REQUIRE(blobs.erase(command.blob)); }
   void execute(const StartWork& command) {
     if (hold_work) return held_work.push_back(command);

@@ -136,6 +136,7 @@ inline constexpr auto kNotStateMachines = std::to_array<std::string_view>({
     "client/trainer",     // runs on a worker, beside the machine
     "client/mask_work",   // the same
     "coordinator/work",   // runs on a worker, beside the machine
+    "coordinator/work_secure",
     "client/capability",  // measures this computer once, before the machine starts
 });
 

@@ -183,7 +183,7 @@ class SecAggWorld {
 
   // The opened sum, against the plain sum of the survivors.
   Result<bool> sum_is_exact(WorkerPool& pool) {
-    COVEY_TRY(const Recovery recovery, server_->close_unmasking());
+    COVEY_TRY(const SumRecovery recovery, server_->close_unmasking());
     COVEY_TRY(const Recovered recovered, recover(recovery, pool));
     blame_ = recovered.blame;
     sum_->unmask(recovered.plan, pool);

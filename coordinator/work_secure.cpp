@@ -1,4 +1,4 @@
-#include "coordinator/secure_work.h"
+#include "coordinator/work_secure.h"
 
 #include <algorithm>
 #include <bit>

@@ -1,0 +1,388 @@
+// Rounds of which the coordinator sees the sum alone: phases, masked vectors, opening, aborts. The attempt
+// itself is SecureAttempt's; what a round is, and when it freezes, is as in any other round.
+#include <algorithm>
+
+#include "coordinator/job_runner.h"
+#include "core/crypto/digest.h"
+#include "core/protocol/limits.h"
+
+namespace covey {
+namespace {
+
+using Phase = SecureAttempt::Phase;
+
+constexpr Duration kPhaseLeast = std::chrono::seconds(1);
+constexpr Duration kPhaseMost = std::chrono::seconds(60);      // a roster 300 s after the invitation is refused
+constexpr Duration kOutcomeMost = std::chrono::seconds(300);
+constexpr Duration kMoreShares = std::chrono::seconds(2);      // beyond the threshold: they correct wrong ones
+constexpr Duration kOpenAgain = std::chrono::seconds(5);
+
+Error closed(const RoundKey& key) { return Error{ErrorCode::kUnavailable, to_text(key) + " closed"}; }
+
+}  // namespace
+
+SecureParts JobRunner::secure_parts() const {
+  return {services_.out, services_.registry, services_.blobs, services_.random, services_.public_work, services_.authority};
+}
+
+SecureAttempt* JobRunner::attempt_of(const RoundKey& key) {
+  if (secure_ && secure_->key() == key) return secure_.get();
+  const auto at = aborted_.find(key);
+  return at == aborted_.end() ? nullptr : at->second.get();
+}
+
+bool JobRunner::sits_out(const PeerKey& peer) const {
+  return std::any_of(aborted_.begin(), aborted_.end(), [&](const auto& entry) {
+    return !entry.second->certificate() && entry.second->masks(peer);
+  });
+}
+
+// ---- phases
+
+void JobRunner::phase_begun() {
+  const Duration deadline = job_.spec.round.deadline;
+  const Duration wait = secure_->masking_over() ? std::clamp<Duration>(deadline / 4, kPhaseLeast, kOutcomeMost)
+                                                : std::clamp<Duration>(deadline / 8, kPhaseLeast, kPhaseMost);
+  if (secure_->phase() == Phase::kMasking)
+    services_.out.now(CancelTimer{timer("phase")});  // the round's deadline ends it
+  else
+    services_.out.now(SetTimer{timer("phase"), wait});
+  services_.out.log(LogLevel::kInfo, "secagg_phase",
+                    {{"job", job_.id}, {"round", round_->key.round}, {"attempt", round_->key.attempt},
+                     {"phase", secure_->phase_name()}, {"members", secure_->members()}, {"maskers", secure_->maskers()},
+                     {"survivors", secure_->survivors()}});
+  if (secure_->masking_over()) return;
+  for (auto& [peer, member] : round_->members)
+    if (!secure_->takes_part(peer)) leave_out(peer, member);
+}
+
+// Whoever was not ready when a phase ended has no place in the rest of this attempt.
+void JobRunner::leave_out(const PeerKey& peer, Member& member) {
+  switch (member.state) {
+    case MemberState::kOffered:
+    case MemberState::kWorking:
+    case MemberState::kLost:
+    case MemberState::kLeft: break;
+    default: return;
+  }
+  member.state = MemberState::kFailed;
+  Node* node = services_.registry.find(peer);
+  if (node == nullptr) return;
+  if (node->engaged == job_.id) node->engaged = 0;
+  if (node->link)
+    services_.out.send(*node->link, RoundClosed{round_->key, false, "the attempt goes on without this client, which was not ready in time"});
+}
+
+void JobRunner::secure_moved(Instant now) {
+  while (round_ && secure_ && secure_->phase() < Phase::kMasking) {
+    const auto ended = secure_->advance(round_->members, false, now);
+    if (!ended) return abandon(now, ended.error().message, kOpenAgain);
+    if (!*ended) return;
+    blame_all(*secure_, now);
+    phase_begun();
+    if (secure_->phase() == Phase::kMasking) return consider(now);
+  }
+}
+
+void JobRunner::phase_late(Instant now) {
+  if (!round_ || !secure_) return;
+  if (secure_->phase() < Phase::kMasking) {
+    const auto ended = secure_->advance(round_->members, true, now);
+    if (!ended) return abandon(now, ended.error().message, kOpenAgain);
+    blame_all(*secure_, now);
+    phase_begun();
+    return consider(now);
+  }
+  if (secure_->phase() == Phase::kAgreeing)
+    return abandon(now, "too few of the committee agreed on the survivors in time", Duration{});
+  if (secure_->phase() != Phase::kUnmasking || round_->work != 0 || round_->manifest != 0) return;
+  if (secure_->can_open()) return open_sum();
+  abandon(now, "too few members revealed their shares in time: the sum stays closed, and its release is spent", kOpenAgain);
+}
+
+// ---- messages
+
+void JobRunner::secagg_note(const Node& from, const SecAggNote& message, Instant now) {
+  SecureAttempt* const attempt = attempt_of(message.key);
+  const PeerKey peer = from.summary.key;
+  if (attempt == nullptr) return;  // of an attempt that is over: nobody needs it
+  const bool asked = attempt != secure_.get() || round_->members.contains(peer);
+  if (!asked) {
+    if (services_.registry.may_log_refusal(peer, now))
+      services_.out.log(LogLevel::kWarning, "secagg_refused",
+                        {{"job", job_.id}, {"round", message.key.round}, {"attempt", message.key.attempt},
+                         {"node", from.summary.name}, {"phase", attempt->phase_name()},
+                         {"reason", "this client was not asked to take part"}});
+    return;
+  }
+  const bool decided = attempt->certificate().has_value();
+  (void)attempt->heard(peer, message.content, now);
+  if (!decided && attempt->certificate()) return outcome_heard(*attempt, now);
+  if (attempt != secure_.get()) return;
+  if (secure_->phase() < Phase::kMasking) return secure_moved(now);
+  if (secure_->phase() == Phase::kUnmasking) unmasking_moved();
+}
+
+void JobRunner::secagg_letter(const Node& from, const SecAggLetter& message) {
+  SecureAttempt* const attempt = attempt_of(message.key);
+  if (attempt == nullptr || (attempt == secure_.get() && !round_->members.contains(from.summary.key))) return;
+  attempt->letter(from.summary.key, message.content);
+}
+
+void JobRunner::masked_ready(const Node& from, const MaskedReady& message, Instant now) {
+  const PeerKey peer = from.summary.key;
+  const auto refuse = [&](Error error) { services_.out.send(*from.link, UpdateRefused{message.key, std::move(error)}); };
+  if (!secure()) return refuse({ErrorCode::kInvalidUpdate, "this job takes plain updates: privacy.secure_aggregation is false"});
+  if (!round_ || round_->key != message.key) return refuse(closed(message.key));
+  Member* const member = member_of(message.key, peer);
+  if (member == nullptr)
+    return refuse({ErrorCode::kPermissionDenied, "this client was not asked to take part in " + to_text(message.key)});
+  if (member->state == MemberState::kDelivered) {
+    if (member->update.update == message.vectors) return services_.out.send(*from.link, UpdateAccepted{message.key});
+    Error other{ErrorCode::kAlreadyExists, "other masked vectors of this client count already in " + to_text(message.key)};
+    audit_conflict(peer, *member, other, now);
+    return refuse(std::move(other));
+  }
+  if (round_->frozen) return refuse(closed(message.key));
+  if (member->state == MemberState::kRefused || member->state == MemberState::kFailed)
+    return refuse({ErrorCode::kInvalidUpdate, "this client's part in " + to_text(message.key) + " is over"});
+  if (member->ticket != 0 || member->state == MemberState::kQueued) {
+    if (member->update.update == message.vectors) return;  // they are on their way
+    interrupt(*member);
+  }
+  member->update = UpdateReady{};
+  member->update.key = message.key;
+  member->update.model = message.model;
+  member->update.update = message.vectors;
+  member->update.train.seconds = message.seconds;
+  member->note = message.note;
+  if (message.model != round_->row.model.id)
+    return refuse_update(peer, *member, {ErrorCode::kInvalidUpdate, "the vectors start from model " + short_hex(message.model) + ", " +
+                                                                       to_text(round_->key) + " offers " + short_hex(round_->row.model.id)},
+                         now);
+  if (const auto judged = secure_->judge(peer, message, job_.spec); !judged) return refuse_update(peer, *member, judged.error(), now);
+  member->state = MemberState::kQueued;
+  fetch_queued(now);
+}
+
+// ---- agreeing and opening
+
+Digest JobRunner::reservation() const {
+  const RecordBook::Release* release = services_.records.latest_release(job_.id);
+  COVEY_CHECK(release != nullptr && release->sequence == round_->row.ledger);
+  return sha256(encode(release->record));
+}
+
+void JobRunner::agree(Instant now) {
+  if (secure_->phase() == Phase::kMasking) secure_->agree(reservation(), now);
+  phase_begun();
+  if (secure_->phase() == Phase::kUnmasking) unmasking_moved();
+}
+
+void JobRunner::outcome_heard(SecureAttempt& attempt, Instant now) {
+  const OutcomeMessage& certificate = *attempt.certificate();
+  const bool commits = certificate.verdict == Verdict::kCommit;
+  AuditEntry outcome = act(AuditKind::kOutcome, now);
+  outcome.round = attempt.key();
+  outcome.subject = sha256(encode(SecAggMessage(certificate)));
+  outcome.number = static_cast<std::uint64_t>(certificate.verdict);
+  Batch batch;
+  services_.journal.write(batch, now, job_.id,
+                          "round " + std::to_string(attempt.key().round) + " attempt " + std::to_string(attempt.key().attempt) +
+                              (commits ? ": the members agreed on " + std::to_string(attempt.survivors()) + " survivors of " +
+                                             std::to_string(attempt.maskers())
+                                       : ": the members signed its ABORT"));
+  services_.records.persist(std::move(batch), {std::move(outcome)});
+  services_.out.log(LogLevel::kInfo, "secagg_outcome",
+                    {{"job", job_.id}, {"round", attempt.key().round}, {"attempt", attempt.key().attempt},
+                     {"verdict", commits ? "commit" : "abort"}, {"signatures", certificate.signatures.size()}});
+  if (commits) {
+    phase_begun();
+    return;
+  }
+  for (auto at = not_before_.begin(); at != not_before_.end();)
+    at = at->second.reason == DeclineReason::kPolicy && attempt.masks(at->first) ? not_before_.erase(at) : std::next(at);
+  if (aborting_ == attempt.key()) return abort_over(now);
+  open_round(now);
+}
+
+// As soon as everyone who is there has revealed its shares; a little later where a threshold has.
+void JobRunner::unmasking_moved() {
+  if (round_->work != 0 || round_->manifest != 0 || !secure_->can_open()) return;
+  if (!secure_->awaits_any(round_->members)) return open_sum();
+  services_.out.now(SetTimer{timer("phase"), kMoreShares});
+}
+
+void JobRunner::open_sum() {
+  const ModelRow& latest = job_.models.rbegin()->second;
+  Unmask work;
+  work.key = round_->key;
+  work.job = job_.spec;
+  work.kind = round_->row.kind;
+  work.model = latest.manifest;
+  work.optimizer_state = latest.optimizer_state;
+  work.next_version = round_->key.round;
+  work.members_max = secure_->members_max();
+  for (const PeerKey& peer : round_->row.survivors) work.vectors.push_back(*round_->members.at(peer).update.update);
+  work.recovery = secure_->recovery();
+  services_.blobs.making(job_.id);
+  services_.out.now(CancelTimer{timer("phase")});
+  round_->work = services_.out.next_ticket();
+  services_.out.now(StartWork{round_->work, std::move(work)});
+}
+
+void JobRunner::opened(const Unmasked& value, Instant now) {
+  for (const auto& [place, what] : value.blame)
+    if (const auto peer = secure_->peer_at(place)) blame(*peer, what, now);
+  if (value.clamped > 0)
+    services_.out.log(LogLevel::kWarning, "secagg_clamped",
+                      {{"job", job_.id}, {"round", round_->key.round}, {"attempt", round_->key.attempt},
+                       {"elements", value.clamped}, {"range", secure_range(job_.spec)}});
+  round_->opened = value;
+  if (round_->row.kind == RoundKind::kEvaluate) return commit(now, std::nullopt);
+  aggregated(*value.aggregated);
+}
+
+// After the COMMIT there is no other attempt for these members: what may pass is waited for.
+void JobRunner::not_opened(const Error& error, Instant now) {
+  services_.blobs.made(job_.id);
+  const bool shares = error.code == ErrorCode::kInvalidMessage;
+  services_.out.log(LogLevel::kError, "secagg_not_opened",
+                    {{"job", job_.id}, {"round", round_->key.round}, {"attempt", round_->key.attempt}, {"reason", error.message}});
+  if (++open_failures_ > job_.spec.round.attempts_max || (shares && !secure_->awaits_any(round_->members)))
+    return abandon(now, "the sum cannot be opened: " + error.message, kOpenAgain);
+  services_.out.now(SetTimer{timer("phase"), kOpenAgain});
+}
+
+void JobRunner::record_secure_metrics(RoundMetrics& metrics) const {
+  metrics.examples = round_->opened->examples;
+  metrics.train = sane(round_->opened->train);
+  metrics.evaluation = sane(round_->opened->evaluation);
+  for (const PeerKey& peer : round_->row.survivors) {
+    const UpdateReady& vectors = round_->members.at(peer).update;
+    metrics.update_bytes += vectors.update->size;
+    metrics.train.seconds = std::max(metrics.train.seconds, sane(vectors.train).seconds);
+  }
+}
+
+void JobRunner::blame(const PeerKey& peer, const std::string& what, Instant now) {
+  AuditEntry blamed = act(AuditKind::kBlamed, now);
+  blamed.who = peer;
+  blamed.text = what;
+  Batch batch;
+  services_.journal.write(batch, now, job_.id,
+                          "round " + std::to_string(round_->key.round) + ": " + services_.registry.name_of(peer) + " " + what);
+  services_.records.persist(std::move(batch), {std::move(blamed)});
+  services_.out.log(LogLevel::kWarning, "secagg_blamed",
+                    {{"job", job_.id}, {"round", round_->key.round}, {"attempt", round_->key.attempt},
+                     {"node", services_.registry.name_of(peer)}, {"what", what}});
+}
+
+// Those of the phase that just ended: complaints are judged while one is open.
+void JobRunner::blame_all(const SecureAttempt& attempt, Instant now) {
+  if (attempt.phase() != Phase::kMasking) return;
+  for (const Blame& one : attempt.blame())
+    if (const auto peer = attempt.peer_at(one.member)) blame(*peer, one.what, now);
+}
+
+// ---- aborts
+
+void JobRunner::leave_attempt(Batch& batch) {
+  if (!secure_) return;
+  services_.out.now(CancelTimer{timer("phase")});
+  if (!round_->committed && secure_->open_masks()) {
+    aborted_[round_->key] = std::move(secure_);
+    return;
+  }
+  secure_->erase_rows(batch);
+  secure_->close();
+  secure_.reset();
+  if (!round_->committed) return;
+  for (const auto& [key, attempt] : aborted_) {
+    attempt->erase_rows(batch);
+    attempt->close();
+  }
+  aborted_.clear();
+}
+
+bool JobRunner::seek_abort(const RoundKey& key, Instant now) {
+  const auto at = aborted_.find(key);
+  if (at == aborted_.end() || at->second->certificate()) return false;
+  at->second->abort(now);
+  aborting_ = key;
+  paused_ = true;
+  services_.out.now(SetTimer{timer("abort"), std::clamp<Duration>(job_.spec.round.deadline / 8, 2 * kPhaseLeast, kPhaseMost / 2)});
+  return true;
+}
+
+void JobRunner::abort_over(Instant now) {
+  const auto at = aborted_.find(std::exchange(aborting_, RoundKey{}));
+  if (at == aborted_.end()) return;
+  const bool signed_off = at->second->certificate().has_value();
+  services_.out.now(CancelTimer{timer("abort")});
+  for (const auto& [peer, node] : services_.registry.nodes())
+    if (node.link && at->second->masks(peer))
+      services_.out.send(*node.link, RoundClosed{at->first, false, signed_off ? "the attempt ended in an ABORT"
+                                                                               : "the attempt was abandoned; its ABORT is still sought"});
+  at->second->close();
+  paused_ = false;
+  open_round(now);
+}
+
+// A member that is back is told what it may have missed, of attempts that are over too.
+void JobRunner::show_again(const PeerKey& peer, Instant now) {
+  for (const auto& [key, attempt] : aborted_)
+    if (attempt->masks(peer)) attempt->tell(peer, now);
+  if (secure_ && round_->frozen && secure_->takes_part(peer)) secure_->tell(peer, now);
+}
+
+// ---- rows
+
+Result<void> JobRunner::load_mask(const RoundKey& key, ByteSpan value) {
+  COVEY_TRY(secure_rows_[key].mask, decode_mask_row(value));
+  return {};
+}
+
+Result<void> JobRunner::load_outcome(const RoundKey& key, ByteSpan value) {
+  COVEY_TRY(secure_rows_[key].outcome, secagg_of_value(value));
+  return {};
+}
+
+Result<void> JobRunner::load_unmask(const RoundKey& key, const PeerKey& peer, ByteSpan value) {
+  COVEY_TRY(secure_rows_[key].unmasks[peer], secagg_of_value(value));
+  return {};
+}
+
+Result<void> JobRunner::assemble() {
+  for (auto& [key, rows] : std::exchange(secure_rows_, {})) {
+    const auto in_row = [&](const std::string& row, const Result<void>& result) -> Result<void> {
+      if (result) return {};
+      return unexpected(ErrorCode::kCorrupted, "row " + row + ": " + result.error().message);
+    };
+    auto restored = SecureAttempt::restore(secure_parts(), key, rows.mask);
+    if (!restored) return unexpected(ErrorCode::kCorrupted, "row " + mask_key(key) + ": " + restored.error().message);
+    std::unique_ptr<SecureAttempt> attempt = std::move(*restored);
+    const bool current = round_ && round_->key == key;
+    if (current && !secure()) return unexpected(ErrorCode::kCorrupted, "row " + mask_key(key) + ": its job has no masks");
+    if (current) {
+      for (const auto& [peer, member] : round_->members)
+        if (member.state == MemberState::kDelivered)
+          COVEY_TRY_VOID(in_row(update_key(key, peer), attempt->load_masked(peer, member.note)));
+      if (round_->frozen) {
+        const RecordBook::Release* release = services_.records.latest_release(job_.id);
+        if (release == nullptr || release->sequence != round_->row.ledger)
+          return unexpected(ErrorCode::kCorrupted, "row " + round_key(key) + ": its ledger record is missing");
+        COVEY_TRY_VOID(in_row(mask_key(key), attempt->load_agreed(reservation())));
+      }
+    }
+    if (rows.outcome) COVEY_TRY_VOID(in_row(outcome_key(key), attempt->load_outcome(*rows.outcome)));
+    for (const auto& [peer, note] : rows.unmasks) COVEY_TRY_VOID(in_row(unmask_key(key, peer), attempt->load_unmask(peer, note)));
+    if (current)
+      secure_ = std::move(attempt);
+    else
+      aborted_[key] = std::move(attempt);
+  }
+  return {};
+}
+
+}  // namespace covey

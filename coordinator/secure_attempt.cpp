@@ -1,0 +1,401 @@
+#include "coordinator/secure_attempt.h"
+
+#include <algorithm>
+
+#include "coordinator/selector.h"
+#include "core/protocol/limits.h"
+#include "core/protocol/manifest.h"
+#include "core/spec/parameter_table.h"
+#include "privacy/ring_encoder.h"
+#include "privacy/round_terms.h"
+
+namespace covey {
+namespace {
+
+constexpr std::uint32_t kHonestMin = 3;  // survivors beyond those that may be corrupt: no sum is of fewer
+constexpr std::uint64_t kLetterBytesBase = 4096, kLetterBytesPerMember = 256;  // the longest message of a member's
+
+std::uint32_t millionths(double share) { return static_cast<std::uint32_t>(share * kMillionths + 0.5); }
+
+Unexpected refusal(const std::string& why) {
+  return unexpected(ErrorCode::kPermissionDenied, "secure aggregation refused: " + why);
+}
+
+}  // namespace
+
+SecureAttempt::SecureAttempt(const SecureParts& parts, RoundKey key, RoundKind kind, std::unique_ptr<SecAggServer> server)
+    : parts_(parts), key_(key), kind_(kind), server_(std::move(server)), sid_(sid_of(server_->config())) {}
+SecureAttempt::~SecureAttempt() = default;
+
+namespace {
+
+// The fewest members from `least` on that a graph serves: of fewer, too many might be corrupt.
+Result<std::uint32_t> members_min(const SecAggConfig& config, std::uint32_t least) {
+  const std::uint32_t step = std::max(1U, config.members_max / 32);
+  for (std::uint32_t members = least;; members = std::min(members + step, config.members_max)) {
+    const auto graph = graph_of(config, members);
+    if (graph) return members;
+    if (members == config.members_max) return unexpected(graph.error());
+  }
+}
+
+Result<SecAggConfig> config_of(const SecureAttempt::Plan& plan, const JobSpec& job) {
+  const ClientTerms terms = terms_of(SecureRound{plan.key, plan.kind, plan.config, plan.model}, {});
+  SecAggConfig config;
+  config.task = terms.task;
+  config.round = terms.round;
+  config.attempt = plan.key.attempt;
+  config.stage = terms.stage;
+  config.data_scope = terms.data_scope;
+  config.model = terms.model;
+  config.training = terms.training;
+  config.gamma_millionths = millionths(job.privacy.corrupt_fraction);
+  config.dropout_millionths = millionths(job.privacy.dropout);
+  config.corrupt_max = corrupt_bound_fixed(plan.asked, config.gamma_millionths);
+  config.members_max = plan.asked;
+  config.survivors_min = std::max(config.corrupt_max + kHonestMin, plan.quorum);
+  config.credential_epoch = kCredentialEpoch;
+  COVEY_TRY(config.vectors, secure_vectors(job, plan.kind, parameter_table(job.model).size, plan.asked));
+  if (config.survivors_min > config.members_max)
+    return unexpected(ErrorCode::kInvalidArgument,
+                      "a sum of " + std::to_string(plan.asked) + " clients of whom " + std::to_string(config.corrupt_max) +
+                          " may be corrupt needs " + std::to_string(config.survivors_min) +
+                          "; raise selection.min_clients or lower privacy.corrupt_fraction");
+  COVEY_TRY(config.members_min, members_min(config, config.survivors_min));
+  return config;
+}
+
+}  // namespace
+
+Result<void> check_secure(const JobSpec& job) {
+  if (!job.privacy.secure_aggregation) return {};
+  SecureAttempt::Plan plan;
+  plan.key = {1, 1, 1};
+  plan.asked = ceil_share(1 + job.selection.over_selection, job.selection.min_clients);
+  plan.quorum = ceil_share(job.round.quorum, job.selection.min_clients);
+  COVEY_TRY_VOID(config_of(plan, job));
+  return {};
+}
+
+Result<std::unique_ptr<SecureAttempt>> SecureAttempt::begin(const SecureParts& parts, const Plan& plan, const JobSpec& job) {
+  COVEY_TRY(SecAggConfig config, config_of(plan, job));
+  COVEY_TRY(auto server, SecAggServer::begin(std::move(config), parts.authority, parts.work, parts.random));
+  return std::unique_ptr<SecureAttempt>(new SecureAttempt(parts, plan.key, plan.kind, std::move(server)));
+}
+
+// ---- who is where
+
+const char* SecureAttempt::phase_name() const {
+  switch (phase()) {
+    case Phase::kJoining: return "joining";
+    case Phase::kSharing: return "sharing";
+    case Phase::kConfirming: return "confirming";
+    case Phase::kMasking: return "masking";
+    case Phase::kAgreeing: return "agreeing";
+    case Phase::kUnmasking:
+    case Phase::kCommitted: return "unmasking";
+    case Phase::kAborting:
+    case Phase::kAborted: return "aborting";
+  }
+  return "";
+}
+
+bool SecureAttempt::open_masks() const {
+  return phase() == Phase::kMasking || phase() == Phase::kAgreeing || phase() == Phase::kAborting;
+}
+
+std::uint32_t SecureAttempt::needed() const {
+  return server_->cohort() == nullptr ? server_->config().survivors_min : server_->cohort()->survivors_needed();
+}
+
+void SecureAttempt::seat() {
+  peers_.clear();
+  places_.clear();
+  for (const RosterEntry& entry : server_->cohort()->entries()) {
+    const PeerKey& peer = subjects_.at(entry.credential.subject);
+    places_[peer] = static_cast<std::uint32_t>(peers_.size());
+    peers_.push_back(peer);
+  }
+}
+
+std::optional<std::uint32_t> SecureAttempt::place_of(const PeerKey& peer) const {
+  const auto at = places_.find(peer);
+  return at == places_.end() ? std::nullopt : std::optional(at->second);
+}
+std::optional<PeerKey> SecureAttempt::peer_at(std::uint32_t place) const {
+  return place < peers_.size() ? std::optional(peers_[place]) : std::nullopt;
+}
+
+bool SecureAttempt::joined(const PeerKey& peer) const {
+  return std::any_of(subjects_.begin(), subjects_.end(), [&](const auto& entry) { return entry.second == peer; });
+}
+bool SecureAttempt::masks(const PeerKey& peer) const {
+  const auto place = place_of(peer);
+  return place && phase() >= Phase::kMasking && server_->maskers().contains(*place);
+}
+bool SecureAttempt::takes_part(const PeerKey& peer) const {
+  if (phase() == Phase::kJoining) return true;
+  return phase() >= Phase::kMasking ? masks(peer) : place_of(peer).has_value();
+}
+
+bool SecureAttempt::awaits_any(const std::map<PeerKey, Member>& members) const {
+  for (const auto& [peer, member] : members) {
+    const bool there = member.state == MemberState::kOffered || member.state == MemberState::kWorking ||
+                       (masking_over() && member.state == MemberState::kDelivered);
+    if (!there) continue;
+    if (masking_over()) {
+      const Node* node = parts_.registry.find(peer);
+      if (node == nullptr || !node->link) continue;
+    }
+    if (phase() == Phase::kJoining ? !joined(peer) : place_of(peer) && server_->awaits(*place_of(peer))) return true;
+  }
+  return false;
+}
+
+// ---- saying
+
+void SecureAttempt::send(const PeerKey& peer, const Bytes& content) {
+  const Node* node = parts_.registry.find(peer);
+  if (node == nullptr || !node->link) return;  // it is told when it is back
+  if (content.size() <= kSecAggNoteBytesMax) return parts_.out.send(*node->link, SecAggNote{key_, content});
+  const BlobRef blob = blob_ref_of(content);
+  const auto [place, fresh] = letters_.try_emplace(blob.id);
+  Letter& letter = place->second;
+  if (fresh) {
+    letter.blob = blob;
+    parts_.blobs.hold(blob.id);
+  }
+  if (!fresh && letter.putting == 0) return deliver(letter, peer);
+  letter.waiting.insert(peer);
+  if (letter.putting != 0) return;
+  letter.putting = parts_.out.next_ticket();
+  parts_.out.now(StartWork{letter.putting, PutBlob{content}});
+}
+
+void SecureAttempt::send(const std::vector<Outgoing>& all) {
+  for (const Outgoing& one : all)
+    for (const std::uint32_t place : one.to) send(peers_[place], one.message);
+}
+
+void SecureAttempt::deliver(Letter& letter, const PeerKey& peer) {
+  const Node* node = parts_.registry.find(peer);
+  if (node == nullptr || !node->link) return;
+  parts_.out.after(PublishBlob{letter.blob.id, peer});
+  parts_.out.send(*node->link, SecAggLetter{key_, letter.blob});
+}
+
+void SecureAttempt::tell(const PeerKey& peer, Instant now) {
+  if (phase() == Phase::kJoining) {
+    if (!joined(peer)) send(peer, server_->invitation());
+  } else if (const auto place = place_of(peer)) {
+    if (const auto due = server_->due_to(*place)) send(peer, *due);
+  }
+  told_[peer] = now;
+}
+
+// ---- hearing
+
+// Each member speaks for itself alone: what is signed by another is taken from that one only.
+Result<void> SecureAttempt::check_speaker(const PeerKey& peer, const SecAggMessage& message) const {
+  if (const auto* join = std::get_if<JoinMessage>(&message)) {
+    const Node* node = parts_.registry.find(peer);
+    if (node == nullptr || !node->vouched() || *node->credential != join->entry.credential)
+      return refusal("the join is not with this client's credential");
+    return {};
+  }
+  const auto member = std::visit(
+      [](const auto& m) -> std::optional<std::uint32_t> {
+        if constexpr (requires { m.member; m.signature; }) return m.member;
+        return std::nullopt;
+      },
+      message);
+  if (!member || std::holds_alternative<MaskedMessage>(message)) return refusal("no client sends such a message by itself");
+  if (place_of(peer) != *member) return refusal("the message is of another member");
+  return {};
+}
+
+Result<void> SecureAttempt::heard(const PeerKey& peer, const Bytes& content, Instant now) {
+  const auto take = [&]() -> Result<void> {
+    COVEY_TRY(const SecAggMessage message, decode_secagg_message(content));
+    COVEY_TRY_VOID(check_speaker(peer, message));
+    const bool decided = certificate().has_value();
+    COVEY_TRY(const std::vector<Outgoing> answers, server_->handle(content));
+    if (const auto* join = std::get_if<JoinMessage>(&message)) subjects_[join->entry.credential.subject] = peer;
+    Batch batch;
+    if (!decided && certificate()) batch.put(outcome_key(key_), secagg_value(encode(SecAggMessage(*certificate()))));
+    if (std::holds_alternative<UnmaskMessage>(message)) {
+      batch.put(unmask_key(key_, peer), secagg_value(content));
+      unmasks_.insert(peer);
+    }
+    parts_.out.persist(std::move(batch));
+    send(answers);
+    return {};
+  };
+  auto taken = take();
+  if (!taken) refused(peer, taken.error(), now);
+  return taken;
+}
+
+// A message that was said again, or came late, is no fault; its sender may have missed what came after.
+void SecureAttempt::refused(const PeerKey& peer, const Error& error, Instant now) {
+  const auto told = told_.find(peer);
+  if (told == told_.end() || now - told->second >= kToldAgain) tell(peer, now);
+  if (error.code == ErrorCode::kAlreadyExists || !parts_.registry.may_log_refusal(peer, now)) return;
+  parts_.out.log(LogLevel::kWarning, "secagg_refused",
+                 {{"job", key_.job}, {"round", key_.round}, {"attempt", key_.attempt},
+                  {"node", parts_.registry.name_of(peer)}, {"phase", phase_name()}, {"reason", error.message}});
+}
+
+void SecureAttempt::letter(const PeerKey& peer, const BlobRef& content) {
+  const std::uint64_t most = kLetterBytesBase + kLetterBytesPerMember * members_max();
+  std::size_t& count = letters_from_[peer];
+  if (content.size > std::min<std::uint64_t>(most, kSecAggLetterBytesMax) || count >= kLettersInMax) {
+    parts_.out.log(LogLevel::kWarning, "secagg_refused",
+                   {{"job", key_.job}, {"round", key_.round}, {"attempt", key_.attempt},
+                    {"node", parts_.registry.name_of(peer)}, {"phase", phase_name()},
+                    {"reason", "a letter of " + std::to_string(content.size) + " bytes, the " + std::to_string(count + 1) +
+                                   ". of this client; at most " + std::to_string(most) + " bytes and " +
+                                   std::to_string(kLettersInMax) + " letters are taken"}});
+    return;
+  }
+  for (const auto& [ticket, coming] : letters_in_)
+    if (coming.first == peer && coming.second == content) return;  // it is on its way
+  ++count;
+  parts_.blobs.hold(content.id);
+  const Ticket ticket = parts_.out.next_ticket();
+  letters_in_[ticket] = {peer, content};
+  FetchBlob fetch{ticket, peer, content, Keep::kUnfinished};
+  fetch.content_bytes_max = content.size;
+  parts_.out.now(std::move(fetch));
+}
+
+// ---- phases before the masks
+
+Result<bool> SecureAttempt::advance(const std::map<PeerKey, Member>& members, bool late, Instant) {
+  if (phase() >= Phase::kMasking || (!late && awaits_any(members))) return false;
+  std::vector<Outgoing> out;
+  if (phase() == Phase::kJoining) {
+    COVEY_TRY(out, server_->close_joins());
+    seat();
+  } else if (phase() == Phase::kSharing) {
+    COVEY_TRY(out, server_->close_shares());
+  } else {
+    COVEY_TRY(out, server_->close_confirmations());
+    // From here on a member may mask: the order leaves when this is durable.
+    Batch batch;
+    batch.put(mask_key(key_), encode(MaskRow{peers_, server_->snapshot()}));
+    parts_.out.persist(std::move(batch));
+  }
+  send(out);
+  return true;
+}
+
+// ---- masked vectors
+
+Result<void> SecureAttempt::judge(const PeerKey& peer, const MaskedReady& message, const JobSpec& job) const {
+  const auto bad = [](const std::string& what) { return unexpected(ErrorCode::kInvalidUpdate, what); };
+  if (phase() != Phase::kMasking) return bad("masked vectors are not awaited: the aggregation is " + std::string(phase_name()));
+  if (!masks(peer)) return bad("this client was not told to mask");
+  COVEY_TRY(const auto vectors, secure_vectors(job, kind_, parameter_table(job.model).size, members_max()));
+  const std::uint64_t expected = masked_bytes(vectors);
+  if (message.vectors.size != expected)
+    return bad("the masked vectors have " + std::to_string(message.vectors.size) + " bytes; this round's have " +
+               std::to_string(expected));
+  const auto note = decode_secagg_message(message.note);
+  if (!note) return bad("its note: " + note.error().message);
+  const auto* masked = std::get_if<MaskedMessage>(&*note);
+  if (masked == nullptr || place_of(peer) != masked->member) return bad("its note is not this client's Masked message");
+  return {};
+}
+
+CheckMasked SecureAttempt::check(const BlobRef& vectors, const JobSpec& job) const {
+  return {vectors, job, kind_, members_max(), sid_};
+}
+
+Result<void> SecureAttempt::masked(const PeerKey& peer, const Bytes& note, const Digest& hash) {
+  const std::uint32_t place = places_.at(peer);
+  const auto bad = [](const Error& error) { return unexpected(ErrorCode::kInvalidUpdate, error.message); };
+  const auto decoded = decode_secagg_message(note);
+  COVEY_CHECK(decoded.has_value());  // judge()
+  if (std::get<MaskedMessage>(*decoded).masked != hash)
+    return unexpected(ErrorCode::kInvalidUpdate, "the masked vectors are not those that the client signed");
+  if (const auto taken = server_->handle(note); !taken && taken.error().code != ErrorCode::kAlreadyExists) return bad(taken.error());
+  if (const auto arrived = server_->on_vectors(place, hash); !arrived) return bad(arrived.error());
+  return {};
+}
+
+// ---- the end
+
+void SecureAttempt::agree(const Digest& reservation, Instant) {
+  const auto out = server_->close_masks(reservation);
+  COVEY_CHECK(out.has_value());  // can_freeze() before the freeze, and nothing came since
+  send(*out);
+}
+
+std::shared_ptr<const SumRecovery> SecureAttempt::recovery() const {
+  auto recovery = server_->recovery();
+  COVEY_CHECK(recovery.has_value());
+  return std::make_shared<const SumRecovery>(std::move(*recovery));
+}
+
+void SecureAttempt::abort(Instant) {
+  const auto out = server_->abort();
+  COVEY_CHECK(out.has_value());
+  send(*out);
+}
+
+void SecureAttempt::close() {
+  for (const auto& [ticket, coming] : letters_in_) {
+    parts_.out.now(CancelFetch{ticket});
+    parts_.blobs.drop(coming.second.id);
+  }
+  letters_in_.clear();
+  for (const auto& [id, letter] : letters_) {
+    parts_.out.after(WithdrawBlob{id});
+    parts_.blobs.drop(id);
+  }
+  letters_.clear();
+}
+
+// ---- events
+
+bool SecureAttempt::work_done(const WorkDone& event) {
+  for (auto& [id, letter] : letters_) {
+    if (letter.putting != event.ticket) continue;
+    letter.putting = 0;
+    for (const PeerKey& peer : std::exchange(letter.waiting, {})) deliver(letter, peer);
+    return true;
+  }
+  return false;
+}
+
+bool SecureAttempt::work_failed(const WorkFailed& event) {
+  const auto at = std::find_if(letters_.begin(), letters_.end(), [&](const auto& entry) { return entry.second.putting == event.ticket; });
+  if (at == letters_.end()) return false;
+  parts_.out.log(LogLevel::kWarning, "secagg_letter_not_stored",
+                 {{"job", key_.job}, {"round", key_.round}, {"attempt", key_.attempt}, {"bytes", at->second.blob.size},
+                  {"reason", event.error.message}});
+  parts_.blobs.drop(at->first);  // who asks again is told again
+  letters_.erase(at);
+  return true;
+}
+
+bool SecureAttempt::blob_fetched(const BlobFetched& event, Instant now) {
+  const auto at = letters_in_.find(event.ticket);
+  if (at == letters_in_.end()) return false;
+  const auto [peer, blob] = at->second;
+  letters_in_.erase(at);
+  parts_.blobs.drop(blob.id);
+  (void)heard(peer, event.content, now);
+  return true;
+}
+
+bool SecureAttempt::blob_failed(const BlobFailed& event) {
+  const auto at = letters_in_.find(event.ticket);
+  if (at == letters_in_.end()) return false;
+  parts_.blobs.drop(at->second.second.id);
+  letters_in_.erase(at);  // it is said again
+  return true;
+}
+
+}  // namespace covey

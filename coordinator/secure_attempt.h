@@ -1,0 +1,136 @@
+// One attempt's secure aggregation as the coordinator drives it: its SecAggServer, who sits at which place
+// of the roster, what each member is told, letters, and the rows from which it goes on after a restart
+// (docs/durable_state.md). Pure; JobRunner decides when the round freezes and what follows.
+//
+// Members repeat themselves, and so does this: a message may be lost with a connection. What a member says
+// in vain is answered with what its phase tells it.
+#pragma once
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "coordinator/blob_keeper.h"
+#include "coordinator/registry.h"
+#include "coordinator/round.h"
+#include "privacy/secagg_server.h"
+
+namespace covey {
+
+inline constexpr std::size_t kLettersInMax = 8;  // of one member in one attempt
+inline constexpr Duration kToldAgain = std::chrono::seconds(1);  // between two answers to one member's repetitions
+
+struct SecureParts {  // all outlive the attempts
+  Outbox& out;
+  Registry& registry;
+  BlobKeeper& blobs;
+  SecureRandom& random;
+  PublicWork& work;
+  const VerifyKey& authority;
+};
+
+// Whether as many members as the job waits for could aggregate on its terms. Errors: kInvalidArgument.
+Result<void> check_secure(const JobSpec& job);
+
+class SecureAttempt {
+ public:
+  using Phase = SecAggServer::Phase;
+  struct Plan {
+    RoundKey key;
+    RoundKind kind = RoundKind::kTrain;
+    Digest config;             // the job's public configuration
+    Digest model;              // the offered manifest
+    std::uint32_t asked = 0;   // members that may join
+    std::uint32_t quorum = 0;  // updates below which the job would not commit
+  };
+  // Errors: kInvalidArgument where no graph serves so many members, with what to change.
+  static Result<std::unique_ptr<SecureAttempt>> begin(const SecureParts& parts, const Plan& plan, const JobSpec& job);
+  // From rows; then in this order, as far as there are rows. Errors: kCorrupted.
+  static Result<std::unique_ptr<SecureAttempt>> restore(const SecureParts& parts, const RoundKey& key, const MaskRow& row);
+  Result<void> load_masked(const PeerKey& peer, const Bytes& note);
+  Result<void> load_agreed(const Digest& reservation);
+  Result<void> load_outcome(ByteSpan certificate);
+  Result<void> load_unmask(const PeerKey& peer, const Bytes& note);
+  ~SecureAttempt();
+
+  const RoundKey& key() const { return key_; }
+  Phase phase() const { return server_->phase(); }
+  const char* phase_name() const;
+  bool masking_over() const { return phase() > Phase::kMasking; }
+  // A mask order may be out, and no outcome is known.
+  bool open_masks() const;
+  std::uint32_t members() const { return server_->cohort() == nullptr ? 0 : server_->cohort()->members(); }
+  std::uint32_t maskers() const { return server_->maskers().count(); }
+  std::uint32_t survivors() const { return server_->survivors().count(); }
+  std::uint32_t members_max() const { return server_->config().members_max; }
+  std::uint32_t needed() const;                 // survivors, by the terms of the aggregation
+  bool can_freeze() const { return server_->can_close_masks(); }
+  const std::vector<Blame>& blame() const { return server_->blame(); }
+  const std::optional<OutcomeMessage>& certificate() const { return server_->certificate(); }
+  bool joined(const PeerKey& peer) const;
+  bool takes_part(const PeerKey& peer) const;   // still, in this phase
+  bool masks(const PeerKey& peer) const;        // was told to
+  std::optional<PeerKey> peer_at(std::uint32_t place) const;
+  bool awaits_any(const std::map<PeerKey, Member>& members) const;  // of those that are there
+
+  // ---- what happens
+  void tell(const PeerKey& peer, Instant now);  // what its phase tells it, if it is connected
+  // A message of this member's. Errors: kInvalidMessage, kPermissionDenied; it changed nothing.
+  Result<void> heard(const PeerKey& peer, const Bytes& content, Instant now);
+  void letter(const PeerKey& peer, const BlobRef& content);
+  // Ends the phase where nobody else is awaited, or it is late. True when it did. Errors: as SecAggServer.
+  Result<bool> advance(const std::map<PeerKey, Member>& members, bool late, Instant now);
+
+  // ---- masked vectors
+  Result<void> judge(const PeerKey& peer, const MaskedReady& message, const JobSpec& job) const;
+  CheckMasked check(const BlobRef& vectors, const JobSpec& job) const;
+  // They are here whole. Errors: kInvalidUpdate: they are not those it signed.
+  Result<void> masked(const PeerKey& peer, const Bytes& note, const Digest& hash);
+
+  // ---- the end
+  void agree(const Digest& reservation, Instant now);  // the freeze is durable
+  bool can_open() const { return server_->can_recover(); }
+  std::shared_ptr<const SumRecovery> recovery() const;    // can_open()
+  void abort(Instant now);                             // open_masks()
+  void erase_rows(Batch& batch) const;
+  void close();                                        // letters are let go
+
+  // ---- events; false: not its own
+  bool work_done(const WorkDone& event);
+  bool work_failed(const WorkFailed& event);
+  bool blob_fetched(const BlobFetched& event, Instant now);
+  bool blob_failed(const BlobFailed& event);
+
+ private:
+  struct Letter {
+    BlobRef blob;
+    Ticket putting = 0;                // until it is stored
+    std::set<PeerKey> waiting;         // whom to tell then
+  };
+  SecureAttempt(const SecureParts& parts, RoundKey key, RoundKind kind, std::unique_ptr<SecAggServer> server);
+  void send(const PeerKey& peer, const Bytes& content);
+  void send(const std::vector<Outgoing>& all);
+  void deliver(Letter& letter, const PeerKey& peer);
+  Result<void> check_speaker(const PeerKey& peer, const SecAggMessage& message) const;
+  void seat();
+  std::optional<std::uint32_t> place_of(const PeerKey& peer) const;
+  void refused(const PeerKey& peer, const Error& error, Instant now);
+
+  SecureParts parts_;
+  RoundKey key_;
+  RoundKind kind_;
+  std::unique_ptr<SecAggServer> server_;
+  Digest sid_;
+  std::map<SubjectId, PeerKey> subjects_;    // of those that joined
+  std::vector<PeerKey> peers_;               // by place, from the roster on
+  std::map<PeerKey, std::uint32_t> places_;
+  std::map<Digest, Letter> letters_;         // by blob
+  std::map<Ticket, std::pair<PeerKey, BlobRef>> letters_in_;
+  std::map<PeerKey, std::size_t> letters_from_;
+  std::map<PeerKey, Instant> told_;
+  std::set<PeerKey> unmasks_;                // that have rows
+};
+
+}  // namespace covey

@@ -1,0 +1,247 @@
+// Jobs with secure aggregation, run by hand: a real Coordinator, and real SecAggClients as its members, who
+// repeat themselves as the client does. A test drops messages, members and the coordinator.
+#pragma once
+#include <cmath>
+#include <functional>
+#include <memory>
+#include <set>
+
+#include "core/base/random.h"
+#include "privacy/ring_encoder.h"
+#include "privacy/round_terms.h"
+#include "privacy/secagg_client.h"
+#include "tests/coordinator/driver.h"
+
+namespace covey {
+
+class DriverBytes final : public SecureRandom {
+ public:
+  explicit DriverBytes(std::uint64_t seed) : random_(seed) {}
+  void fill(std::span<std::uint8_t> out) override {
+    for (auto& byte : out) byte = static_cast<std::uint8_t>(random_.next() >> 32);
+  }
+
+ private:
+  Random random_;
+};
+
+inline std::string secure_job(const std::string& more = "", std::uint32_t rounds = 1) {
+  return job_text("[privacy]\nsecure_aggregation = true\ndropout = 0.3\n[round]\nquorum = 0.1\n" + more, rounds);
+}
+
+class SecurePlay {
+ public:
+  struct Part {                    // of one member in one attempt
+    RoundOffer offer;
+    std::unique_ptr<SecAggClient> client;
+    std::vector<float> update;
+    std::uint64_t examples = 0;
+    std::vector<std::uint64_t> encoded, figures;  // before masks
+    std::optional<MaskedReady> ready;
+    bool accepted = false;
+    std::map<Digest, std::vector<Bytes>> answers;  // to what was heard, for when it is heard again
+  };
+  struct Person {
+    std::uint8_t number = 0;
+    SigningKey key;
+    MemberCredential credential;
+    AttemptBook book;
+    std::optional<Part> part;
+  };
+
+  explicit SecurePlay(std::uint8_t clients = 6) : d(clients) {
+    d.config().random = std::make_shared<DriverBytes>(5);
+    d.config().public_work = std::make_shared<PublicWork>(PublicWork::Memory::kRemember);
+    d.restart();
+    policy.authority = authority().public_key();
+    for (std::uint8_t n = 0; n < clients; ++n) {
+      auto person = std::make_unique<Person>(Person{n, key_of<SigningKey>(3, n), {}, {}, {}});
+      person->credential = credential_for(d.client(n).certificate, authority());
+      people.push_back(std::move(person));
+    }
+  }
+  void vouch(const std::set<std::uint8_t>& who) {
+    std::vector<NodeCredential> issued;
+    for (const std::uint8_t n : who) issued.push_back({d.client(n).key(), people[n]->credential});
+    const auto answer = d.ask(IssueCredentials{issued});
+    if (const auto* error = std::get_if<Error>(&answer)) FAIL(error->message);
+  }
+  void vouch_all() {
+    std::set<std::uint8_t> all;
+    for (const auto& person : people) all.insert(person->number);
+    vouch(all);
+  }
+  void begin(const std::string& toml = secure_job()) {
+    vouch_all();
+    d.join_all();
+    const auto answer = d.submit(toml);
+    if (const auto* error = std::get_if<Error>(&answer)) FAIL(error->message);
+    job = parse_job(toml).value();
+  }
+
+  // Carries what was sent, and what follows, until nothing more comes. `hold` keeps a message from its
+  // member; what is held is lost.
+  void run() {
+    while (d.alive() && seen < d.sent.size()) {
+      const Send send = d.sent[seen++];
+      const auto who = std::find_if(people.begin(), people.end(),
+                                    [&](const auto& p) { return d.client(p->number).key() == send.to.peer; });
+      if (who == people.end() || silent.contains((*who)->number)) continue;
+      if (hold && hold((*who)->number, send.message)) continue;
+      std::visit([&](const auto& message) { on(**who, message); }, send.message);
+    }
+  }
+  // Until the job is over, or `turns` heartbeats have gone by.
+  void finish(int turns = 60) {
+    for (int turn = 0; turn < turns; ++turn) {
+      run();
+      if (d.alive() && d.job().state != JobState::kRunning && seen == d.sent.size()) return;
+      d.advance(4s);
+      for (const auto& person : people)
+        if (!silent.contains(person->number) && d.alive()) d.from(d.client(person->number), Heartbeat{1});
+    }
+  }
+  void restart() {
+    d.restart();
+    seen = d.sent.size();
+    for (const auto& person : people)
+      if (!silent.contains(person->number)) d.join(d.client(person->number));
+  }
+  void say(Person& person, Message message) {
+    if (d.alive()) d.from(d.client(person.number), std::move(message));
+  }
+
+  // What the model must be: bit for bit the mean of the plain sum of what these members encoded.
+  std::vector<float> expected(const std::set<std::uint8_t>& survivors, const std::vector<float>& before) {
+    const Part& any = *people[*survivors.begin()]->part;
+    const std::uint32_t most = any.client->config().members_max;
+    const RingEncoding encoding = ring_encoding(encoding_terms(job), most).value();
+    const Ring ring = *Ring::of_width(encoding.width);
+    std::vector<std::uint64_t> sum(any.encoded.size());
+    std::uint64_t examples = 0;
+    for (const std::uint8_t n : survivors) {
+      combine(sum, people[n]->part->encoded, Sign::kPlus, ring);
+      examples += std::min(people[n]->part->examples, job.privacy.examples_max);
+    }
+    std::vector<double> mean(before.size());
+    decode_mean(sum, encoding, examples, mean);
+    std::vector<float> after(before.size());
+    for (std::size_t i = 0; i < after.size(); ++i) after[i] = static_cast<float>(static_cast<double>(before[i]) - mean[i]);
+    return after;
+  }
+  std::uint64_t examples_of(const std::set<std::uint8_t>& who) const {
+    std::uint64_t examples = 0;
+    for (const std::uint8_t n : who) examples += people[n]->part->examples;
+    return examples;
+  }
+  std::set<std::uint8_t> all_but(const std::set<std::uint8_t>& out) const {
+    std::set<std::uint8_t> rest;
+    for (const auto& person : people)
+      if (!out.contains(person->number)) rest.insert(person->number);
+    return rest;
+  }
+
+  Driver d;
+  ClientPolicy policy;
+  JobSpec job;
+  DriverBytes bytes{77};
+  PublicWork work{PublicWork::Memory::kRemember};
+  std::vector<std::unique_ptr<Person>> people;
+  std::set<std::uint8_t> silent;
+  std::function<bool(std::uint8_t, const Message&)> hold;
+  std::size_t seen = 0;              // of d.sent
+  std::vector<Error> refusals;       // by members
+  std::vector<UpdateRefused> update_refusals;
+  std::vector<std::pair<std::uint8_t, RoundClosed>> closed;
+
+ private:
+  template <class Other>
+  void on(Person&, const Other&) {}
+  void on(Person& person, const RoundOffer& offer) {
+    if (person.part && person.part->offer.key == offer.key) {
+      if (person.part->ready && !person.part->accepted) return say(person, *person.part->ready);
+      return say(person, RoundAccept{offer.key});
+    }
+    person.part.reset();  // closes the one before, which would close this one's data scope
+    Part& part = person.part.emplace();
+    part.offer = offer;
+    part.update = d.update_of(d.client(person.number).key(), offer.key.round);
+    for (float& value : part.update) value /= 8;
+    part.examples = 10 + person.number;
+    const SecAggMember member{person.key, person.credential, policy, true};
+    part.client = std::make_unique<SecAggClient>(
+        member, terms_of(secure_round(offer), secure_vectors(job, offer.kind, 8, 1).value()), person.book, work, bytes);
+    say(person, RoundAccept{offer.key});
+  }
+  void on(Person& person, const SecAggNote& note) { hear(person, note.key, note.content); }
+  void on(Person& person, const SecAggLetter& letter) {
+    REQUIRE(d.published_to[d.client(person.number).key()].contains(letter.content.id));
+    hear(person, letter.key, d.blobs.get(letter.content.id).value());
+  }
+  void on(Person& person, const UpdateAccepted& accepted) {
+    if (person.part && person.part->offer.key == accepted.key) person.part->accepted = true;
+  }
+  void on(Person&, const UpdateRefused& refused) { update_refusals.push_back(refused); }
+  void on(Person& person, const RoundClosed& over) { closed.emplace_back(person.number, over); }
+
+  void hear(Person& person, const RoundKey& key, const Bytes& content) {
+    const auto message = decode_secagg_message(content);
+    REQUIRE(message);
+    if (!person.part || person.part->offer.key != key) return late(person, *message);
+    Part& part = *person.part;
+    const Digest asked = sha256(content);
+    if (const auto known = part.answers.find(asked); known != part.answers.end()) {
+      for (const Bytes& answer : known->second) tell(person, key, answer);
+      if (std::holds_alternative<MaskOrderMessage>(*message) && part.ready && !part.accepted) say(person, *part.ready);
+      return;
+    }
+    auto step = part.client->handle(content, d.now);
+    if (!step) {
+      refusals.push_back(step.error());
+      return;
+    }
+    part.answers[asked] = step->messages;
+    for (const Bytes& answer : step->messages) tell(person, key, answer);
+    if (step->mask) mask(person, part, *step->mask);
+  }
+  // Of an attempt that it is in no more: a quorum's ABORT still frees it.
+  void late(Person& person, const SecAggMessage& message) {
+    if (const auto* outcome = std::get_if<OutcomeMessage>(&message))
+      if (const auto freed = person.book.abort(*outcome, work); !freed) refusals.push_back(freed.error());
+  }
+  void tell(Person& person, const RoundKey& key, const Bytes& content) {
+    if (content.size() <= kSecAggNoteBytesMax) return say(person, SecAggNote{key, content});
+    say(person, SecAggLetter{key, d.lay_out(d.client(person.number).key(), content)});
+  }
+  void mask(Person& person, Part& part, const MaskPlan& plan) {
+    const std::uint32_t most = part.client->config().members_max;
+    const RingEncoding encoding = ring_encoding(encoding_terms(job), most).value();
+    const Ring ring = *Ring::of_width(encoding.width);
+    if (part.offer.kind == RoundKind::kTrain) {
+      part.encoded.resize(ring.words(part.update.size()));
+      const UpdateEncoder encoder(encoding, part.examples, {job.seed, part.offer.key, d.client(person.number).key()});
+      REQUIRE(encoder.encode(part.update, 0, part.encoded));
+    }
+    MemberFigures figures;
+    figures.examples = part.examples;
+    figures.train = {6, 12, 3, 1.5};
+    figures.evaluation = {4, 8, 2};
+    part.figures = encode_figures(figures, job.privacy.examples_max, most).value();
+    MaskedHash hash(plan.sid);
+    Bytes blob;
+    for (std::size_t v = 0; v < plan.vectors.size(); ++v) {
+      std::vector<std::uint64_t> words = plan.vectors[v].name == kUpdateVector ? part.encoded : part.figures;
+      apply_masks({words, 0}, covey::terms_of(plan, v), *Ring::of_width(plan.vectors[v].width), plan.cipher);
+      hash.begin(v, plan.vectors[v]).update(words);
+      const auto* raw = reinterpret_cast<const std::uint8_t*>(words.data());
+      blob.insert(blob.end(), raw, raw + words.size() * sizeof(std::uint64_t));
+    }
+    auto step = part.client->on_masked(hash.finish(), d.now);
+    REQUIRE(step);
+    part.ready = MaskedReady{part.offer.key, part.offer.model.id, d.lay_out(d.client(person.number).key(), blob),
+                             step->messages.front(), 1.5};
+    say(person, *part.ready);
+  }
+};
+
+}  // namespace covey
