@@ -250,22 +250,36 @@ std::vector<OperatorNode::Order> orders_of(const SimulationRequest& request, con
   return orders;
 }
 
-NodeParts operator_parts(const SimulationRequest& request, const Cast& cast, BlobRef job, OperatorNode::View& view) {
-  return person(cast.boss.key, "operator", [&view, job, orders = orders_of(request, cast), coordinator = cast.coordinator.key](
+NodeParts operator_parts(const SimulationRequest& request, const Cast& cast, const std::vector<BlobRef>& jobs, OperatorNode::View& view) {
+  return person(cast.boss.key, "operator", [&view, jobs, orders = orders_of(request, cast), coordinator = cast.coordinator.key](
                                    const std::vector<Row>&, std::uint64_t) -> Result<std::unique_ptr<Machine>> {
-    return std::unique_ptr<Machine>(std::make_unique<OperatorNode>(coordinator, job, orders, view));
+    return std::unique_ptr<Machine>(std::make_unique<OperatorNode>(coordinator, jobs, orders, view));
   });
 }
 
 std::vector<NodeParts> make_nodes(const SimulationRequest& request, const Population& population, const Cast& cast,
-                                  BlobRef job, OperatorNode::View& view) {
+                                  const std::vector<BlobRef>& jobs, OperatorNode::View& view) {
   std::vector<NodeParts> parts{coordinator_parts(request, cast)};
   for (std::uint32_t i = 0; i < population.clients(); ++i) parts.push_back(client_parts(request, population, cast, i));
   for (const Liar& liar : request.faults.liars) make_liar(parts.at(liar.node), liar.lie, request, cast.coordinator.key);
   for (std::size_t i = 0; i < cast.late.size(); ++i)
     if (cast.late[i]) parts.push_back(enroller_parts(cast, i));
-  parts.push_back(operator_parts(request, cast, job, view));
+  parts.push_back(operator_parts(request, cast, jobs, view));
   return parts;
+}
+
+// The job file, and under secure aggregation one with another seed for each further submission: of the same
+// first model no member would take part in a second sum.
+std::vector<std::string> submissions(const SimulationRequest& request) {
+  std::vector<std::string> jobs{to_toml(request.job)};
+  if (!request.job.privacy.secure_aggregation) return jobs;
+  JobSpec job = request.job;
+  for (const OperatorAct& act : request.faults.acts) {
+    if (act.act != Act::kSubmit) continue;
+    ++job.seed;
+    jobs.push_back(to_toml(job));
+  }
+  return jobs;
 }
 
 // The least number of updates that may commit a round, whoever is there: see RoundSpec::quorum.
@@ -304,15 +318,16 @@ Result<SimulationResult> simulate(const SimulationRequest& request, const Popula
   const Cast cast = make_cast(request, population.clients());
   OperatorNode::View view;
   view.on_round = request.on_round;
-  const std::string job = to_toml(request.job);
-  const BlobRef job_blob = blob_ref_of(bytes_of(job));
+  const std::vector<std::string> jobs = submissions(request);
+  std::vector<BlobRef> job_blobs;
+  for (const std::string& job : jobs) job_blobs.push_back(blob_ref_of(bytes_of(job)));
   Checker checker(quorum_of(request.job), request.job.durability);
-  std::vector<NodeParts> parts = make_nodes(request, population, cast, job_blob, view);
+  std::vector<NodeParts> parts = make_nodes(request, population, cast, job_blobs, view);
   const std::size_t boss = parts.size() - 1;
   World world({.seed = request.seed, .faults = request.faults, .horizon = request.horizon, .threads = request.threads,
                .story_lines = request.on_story ? request.story_lines : 0},
               std::move(parts), &checker, request.log);
-  COVEY_TRY_VOID(world.blobs(boss).put(bytes_of(job)));
+  for (const std::string& job : jobs) COVEY_TRY_VOID(world.blobs(boss).put(bytes_of(job)));
   const Result<Ending> ending = world.run(boss, request.interrupted);
   if (request.on_story) request.on_story(world.story());
   if (!ending) return unexpected(ending.error());
