@@ -205,7 +205,7 @@ void Participation::decide(Instant now) {
 
 void Participation::accept() {
   if (job_->spec.privacy.secure_aggregation && !secure_.engaged_in(round_->offer.key))
-    if (const auto why = secure_.begin(round_->offer, job_->spec)) return decline(DeclineReason::kPolicy, *why);
+    if (const auto no = secure_.begin(round_->offer, job_->spec)) return decline(no->reason, no->text);
   out_.log(LogLevel::kInfo, "round_accepted",
            fields_of(round_->offer.key, {{"examples", job_->data->train_examples},
                                          {"holdout", job_->data->holdout_examples}}));

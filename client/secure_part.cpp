@@ -52,14 +52,15 @@ Result<void> SecurePart::loaded() {
 
 bool SecurePart::engaged_in(const RoundKey& key) const { return attempt_ != nullptr && attempt_->key == key; }
 
-std::optional<std::string> SecurePart::begin(const RoundOffer& offer, const JobSpec& job) {
+std::optional<Decline> SecurePart::begin(const RoundOffer& offer, const JobSpec& job) {
   if (config_.signing == nullptr || config_.random == nullptr)
-    return "this client runs without its signing key and takes part in no secure aggregation";
+    return Decline{DeclineReason::kPolicy, "this client runs without its signing key and takes part in no secure aggregation"};
   const MemberCredential* credential = vouched_.credential();
-  if (credential == nullptr)
-    return "this client has no credential of the authority, which secure aggregation needs: the operator gives it one with `covey vouch`";
+  if (credential == nullptr)  // its coordinator selected it for one: it may be on its way
+    return Decline{DeclineReason::kBusy, "this client has no credential of the authority yet, which secure aggregation needs: "
+                                         "the operator gives it one with `covey vouch`"};
   auto vectors = secure_vectors(job, offer.kind, parameter_table(job.model).size, 1);
-  if (!vectors) return vectors.error().message;
+  if (!vectors) return Decline{DeclineReason::kPolicy, vectors.error().message};
   end();
   attempt_ = std::make_unique<Attempt>();
   attempt_->key = offer.key;
@@ -142,7 +143,7 @@ bool SecurePart::on(const BlobFailed& event) {
 void SecurePart::receive(const RoundKey& key, const Bytes& content, Instant now) {
   const auto message = decode_secagg_message(content);
   if (!message) return refused(key, message.error());
-  if (!engaged_in(key)) return late_abort(*message);
+  if (!engaged_in(key)) return of_another(key, *message);
   const auto before = attempt_->answers.find(sha256(content));
   if (before != attempt_->answers.end()) {  // unless its answer is on its way: its write, or its letter
     if (waiting_.empty() && letters_out_.empty()) say(before->second);
@@ -170,20 +171,42 @@ void SecurePart::obey(const Bytes& content, const SecAggMessage& message, Instan
   if (step) return take(std::move(*step), sha256(content));
   refused(key, step.error());
   if (invite != nullptr && attempt_->machine->phase() == SecAggClient::Phase::kInvited) refusal_ = step.error().message;
-  if (std::holds_alternative<OutcomeMessage>(message)) late_abort(message);  // of an attempt before, perhaps
+  of_another(key, message);  // of an attempt before, perhaps
 }
 
-// An ABORT of an attempt that this client masked for and is no longer in: it may go on from there.
-void SecurePart::late_abort(const SecAggMessage& message) {
+// Of an attempt that this client is no longer in: it may still help to abort it, and learn that it was.
+void SecurePart::of_another(const RoundKey& key, const SecAggMessage& message) {
+  if (const auto* request = std::get_if<AbortRequestMessage>(&message)) return late_vote(key, *request);
   const auto* outcome = std::get_if<OutcomeMessage>(&message);
-  if (outcome == nullptr || outcome->verdict != Verdict::kAbort)
-    return out_.log(LogLevel::kDebug, "event_ignored", {{"message", "SecAggNote"}, {"reason", "of an attempt that is over here"}});
-  auto batch = book_.abort(*outcome, *work_);
+  if (outcome != nullptr && outcome->verdict == Verdict::kAbort) late_abort(*outcome);
+}
+
+void SecurePart::late_abort(const OutcomeMessage& outcome) {
+  auto batch = book_.abort(outcome, *work_);
   if (!batch) return out_.log(LogLevel::kDebug, "event_ignored", {{"message", "SecAggNote"}, {"reason", batch.error().message}});
-  out_.log(LogLevel::kInfo, "aggregation_aborted", {{"sid", short_hex(outcome->id.sid)}});
+  out_.log(LogLevel::kInfo, "aggregation_aborted", {{"sid", short_hex(outcome.id.sid)}});
   const Ticket ticket = out_.ticket();
   writes_.insert(ticket);
   out_.add(Persist{ticket, std::move(*batch)});
+}
+
+// Signed once, as in the attempt itself: the record says so before the vote leaves.
+void SecurePart::late_vote(const RoundKey& key, const AbortRequestMessage& request) {
+  if (config_.signing == nullptr) return;
+  auto vote = book_.vote_abort_late(request.id, config_.signing->public_key());
+  if (!vote) return out_.log(LogLevel::kDebug, "event_ignored", {{"message", "SecAggNote"}, {"reason", vote.error().message}});
+  const VoteMessage message{request.id, Verdict::kAbort, vote->member,
+                            config_.signing->sign(kOutcomeDomain, abort_statement(request.id))};
+  SecAggNote note{key, encode(SecAggMessage(message))};
+  if (vote->persist.empty()) {
+    const bool under_way = std::any_of(late_votes_.begin(), late_votes_.end(), [&](const auto& one) { return one.second == note; });
+    if (!under_way) out_.send(std::move(note));
+    return;
+  }
+  const Ticket ticket = out_.ticket();
+  writes_.insert(ticket);
+  late_votes_.emplace(ticket, std::move(note));
+  out_.add(Persist{ticket, std::move(vote->persist)});
 }
 
 void SecurePart::refused(const RoundKey& key, const Error& error) {
@@ -210,6 +233,7 @@ void SecurePart::take(ClientStep step, const Digest& asked) {
 
 bool SecurePart::on(const Persisted& event) {
   if (writes_.erase(event.ticket) == 0) return false;
+  if (auto late = late_votes_.extract(event.ticket); !late.empty()) out_.send(std::move(late.mapped()));
   for (Waiting& waiting : waiting_)
     if (waiting.write == event.ticket) waiting.durable = true;
   release();

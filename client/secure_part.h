@@ -35,7 +35,7 @@ class SecurePart {
   Result<void> loaded();
 
   // Awaits this attempt's invitation. Gives why it cannot, if it cannot.
-  std::optional<std::string> begin(const RoundOffer& offer, const JobSpec& job);
+  std::optional<Decline> begin(const RoundOffer& offer, const JobSpec& job);
   // Answers nothing more of the attempt and forgets its keys.
   void end();
   bool engaged() const { return attempt_ != nullptr; }
@@ -76,7 +76,9 @@ class SecurePart {
   void release();
   void say(const std::vector<Bytes>& messages);
   void say_again();
-  void late_abort(const SecAggMessage& message);
+  void of_another(const RoundKey& key, const SecAggMessage& message);
+  void late_abort(const OutcomeMessage& outcome);
+  void late_vote(const RoundKey& key, const AbortRequestMessage& request);
   void refused(const RoundKey& key, const Error& error);
 
   const ClientConfig& config_;
@@ -90,6 +92,7 @@ class SecurePart {
   std::unique_ptr<Attempt> attempt_;
   std::deque<Waiting> waiting_;           // in order
   std::set<Ticket> writes_;               // under way, of attempts that are over too
+  std::map<Ticket, SecAggNote> late_votes_;  // by their write
   std::map<Ticket, RoundKey> letters_in_;
   std::map<Ticket, RoundKey> letters_out_;
   std::optional<std::string> refusal_;

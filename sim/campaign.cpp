@@ -84,7 +84,7 @@ Campaign run_campaign(const CampaignRequest& request, Populations& populations, 
 }
 
 Shrunk shrink_seed(const CampaignRequest& request, Populations& populations, const Scenario& failing, std::size_t runs_max) {
-  const Verdict verdict = [&](const Scenario& scenario) -> std::optional<std::string> {
+  const Judgement verdict = [&](const Scenario& scenario) -> std::optional<std::string> {
     const auto result = replay(request, populations, scenario);
     if (result || result.error().code == ErrorCode::kInvalidArgument) return std::nullopt;
     return result.error().message;

@@ -50,6 +50,7 @@ Checker::Finding Checker::on_offer(const PeerKey& client, const RoundOffer& offe
 }
 
 Checker::Finding Checker::on_accepted(const PeerKey& client, const UpdateAccepted& accepted, const Durable& durable) {
+  if (secure_.is_secure(accepted.key)) return on_masked_accepted(client, accepted.key, durable);
   Attempt& attempt = attempts_[accepted.key];
   const auto offered = attempt.offered.find(client);
   if (offered == attempt.offered.end()) return "an update" + of(client) + " was acknowledged that it never sent";
@@ -60,6 +61,15 @@ Checker::Finding Checker::on_accepted(const PeerKey& client, const UpdateAccepte
   if (!attempt.acknowledged.contains(client)) ++acknowledged_total_;
   attempt.acknowledged[client] = offered->second.update->id;
   return left_out(attempt, accepted.key);  // what was frozen for a sum is final
+}
+
+Checker::Finding Checker::on_masked_accepted(const PeerKey& client, const RoundKey& key, const Durable& durable) {
+  if (liars_.contains(client)) return std::nullopt;
+  if (!secure_.sent_masked(client, key)) return "masked vectors" + of(client) + " were acknowledged that it never sent";
+  if (!committed_.contains({key.job, key.round}) && !durable(update_key(key, client)) && !durable(round_metrics_key(key.job, key.round)))
+    return "masked vectors" + of(client) + " in " + to_text(key) + " were acknowledged before they were durable";
+  if (secure_.on_accepted(client, key)) ++acknowledged_total_;
+  return std::nullopt;
 }
 
 // ---- the chains
@@ -158,6 +168,17 @@ Checker::Finding Checker::on_aggregate(const Aggregate& work, const ReadRow& rea
   return std::nullopt;
 }
 
+Checker::Finding Checker::on_unmask(const Unmask& work, const ReadRow& read) {
+  if (const auto finding = on_rows(read)) return finding;
+  const auto release = releases_.find(work.key);
+  if (release == releases_.end()) return to_text(work.key) + " is opened before its ledger record is durable";
+  if (release->second.contributors != work.vectors.size())
+    return to_text(work.key) + " is opened of other members than its ledger record allows";
+  const auto found = attempts_.find(work.key);
+  if (found == attempts_.end() || found->second.model != work.model.id) return to_text(work.key) + " is opened onto another model than it was offered";
+  return secure_.on_unmask(work);
+}
+
 Checker::Finding Checker::left_out(const Attempt& attempt, const RoundKey& key) const {
   if (!attempt.aggregate) return std::nullopt;
   for (const auto& [client, update] : attempt.acknowledged)
@@ -169,7 +190,7 @@ Checker::Finding Checker::left_out(const Attempt& attempt, const RoundKey& key) 
 }
 
 Checker::Finding Checker::on_closed(const RoundClosed& closed, const Durable& durable) {
-  if (!closed.committed) return std::nullopt;
+  if (!closed.committed) return secure_.on_closed(closed.key, closed.committed);
   if (!durable(round_metrics_key(closed.key.job, closed.key.round)))
     return to_text(closed.key) + " was said to be committed before it was durable";
   const auto attempt = attempts_.find(closed.key);
@@ -180,6 +201,7 @@ Checker::Finding Checker::on_closed(const RoundClosed& closed, const Durable& du
     return to_text(closed.key) + " committed although attempt " + std::to_string(known->second) + " had";
   const bool trains = std::any_of(attempt->second.offered.begin(), attempt->second.offered.end(),
                                   [](const auto& entry) { return entry.second.update.has_value(); });
+  if (const auto finding = secure_.on_closed(closed.key, closed.committed)) return finding;
   if (!trains) return std::nullopt;
   if (!attempt->second.aggregate) return to_text(closed.key) + " committed but nothing was summed";
   if (const auto finding = left_out(attempt->second, closed.key)) return finding;

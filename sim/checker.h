@@ -9,6 +9,7 @@
 #include "core/base/batch.h"
 #include "core/protocol/ledger.h"
 #include "core/protocol/machine.h"
+#include "sim/secure_checker.h"
 
 namespace covey {
 
@@ -23,7 +24,8 @@ namespace covey {
 //  6. a sum starts, and a round's figures are told, only when the ledger's record of just these
 //     contributions is durable; an attempt that is summed again is summed of the same;
 //  7. the durable ledger and audit log only ever grow, each by one chain, and no attempt has two
-//     records in the ledger.
+//     records in the ledger;
+//  8. those of secure_checker.h.
 class Checker {
  public:
   // `quorum_min`: the least number of updates that may commit a training round.
@@ -36,14 +38,22 @@ class Checker {
   using Durable = std::function<bool(const std::string& key)>;
   Finding on_coordinator_message(const PeerKey& client, const Message& message, const Durable& durable);
   // The operator has ordered it: from here on this client's update may be left out, acknowledged or not.
-  void on_revoke(const PeerKey& client) { revoked_.insert(client); }
+  void on_revoke(const PeerKey& client) {
+    revoked_.insert(client);
+    secure_.on_revoke(client);
+  }
+  // Its words are no promises.
+  void on_liar(const PeerKey& client) { liars_.insert(client); }
   using ReadRow = std::function<std::optional<Bytes>(const std::string& key)>;  // of the coordinator's disk
   Finding on_aggregate(const Aggregate& work, const ReadRow& read);
+  Finding on_unmask(const Unmask& work, const ReadRow& read);
   Finding on_rows(const ReadRow& read);  // after every write of the coordinator, and when it starts
   Finding at_end(const JobDetail& detail) const;
   // Both chains from their first record, with signatures, against what was followed on the way.
   Finding chains_at_end(const std::vector<Row>& rows, const VerifyKey& record_key) const;
 
+  SecureChecker& secure() { return secure_; }
+  const SecureChecker& secure() const { return secure_; }
   std::size_t committed() const { return committed_.size(); }
   std::size_t acknowledged() const { return acknowledged_total_; }
 
@@ -57,6 +67,7 @@ class Checker {
   };
   Finding on_offer(const PeerKey& client, const RoundOffer& offer, const Durable& durable);
   Finding on_accepted(const PeerKey& client, const UpdateAccepted& accepted, const Durable& durable);
+  Finding on_masked_accepted(const PeerKey& client, const RoundKey& key, const Durable& durable);
   Finding on_closed(const RoundClosed& closed, const Durable& durable);
   struct Followed {
     std::string_view name;
@@ -74,6 +85,8 @@ class Checker {
   std::map<std::pair<JobId, std::uint32_t>, std::uint32_t> committed_;  // (job, round) -> attempt
   std::map<std::pair<JobId, std::uint32_t>, RoundKey> latest_;          // newest attempt offered
   std::set<PeerKey> revoked_;
+  std::set<PeerKey> liars_;
+  SecureChecker secure_;
   std::size_t acknowledged_total_ = 0;
   Followed audit_;
   Followed ledger_;

@@ -58,7 +58,7 @@ NetworkModel quiet_network() {
 
 class Shrinker {
  public:
-  Shrinker(Scenario failing, const Verdict& verdict, std::size_t runs_max)
+  Shrinker(Scenario failing, const Judgement& verdict, std::size_t runs_max)
       : best_(std::move(failing)), verdict_(verdict), runs_max_(runs_max) {
     const auto finding = run(best_);
     COVEY_CHECK(finding.has_value());
@@ -172,7 +172,7 @@ class Shrinker {
   }
 
   Scenario best_;
-  const Verdict& verdict_;
+  const Judgement& verdict_;
   std::size_t runs_max_;
   std::size_t runs_ = 0;
   std::string kind_;
@@ -201,7 +201,7 @@ std::string kind_of_finding(const std::string& finding) {
   return kind;
 }
 
-Shrunk shrink(Scenario failing, const Verdict& verdict, std::size_t runs_max) {
+Shrunk shrink(Scenario failing, const Judgement& verdict, std::size_t runs_max) {
   return Shrinker(std::move(failing), verdict, runs_max).result();
 }
 

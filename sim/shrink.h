@@ -10,7 +10,7 @@
 namespace covey {
 
 // What a scenario breaks; nothing where it breaks nothing. Must give the same answer each time.
-using Verdict = std::function<std::optional<std::string>(const Scenario&)>;
+using Judgement = std::function<std::optional<std::string>(const Scenario&)>;
 
 // The kind of a finding: without what differs from run to run (numbers, keys, names of nodes).
 std::string kind_of_finding(const std::string& finding);
@@ -20,6 +20,6 @@ struct Shrunk {
   std::size_t runs = 0;    // of the verdict
 };
 // `failing` must fail: its finding is made anew. Ends when nothing can be left out, or after `runs_max`.
-Shrunk shrink(Scenario failing, const Verdict& verdict, std::size_t runs_max);
+Shrunk shrink(Scenario failing, const Judgement& verdict, std::size_t runs_max);
 
 }  // namespace covey

@@ -46,6 +46,8 @@ World::World(WorldConfig config, std::vector<NodeParts> nodes, Checker* checker,
     nodes_.push_back(std::make_unique<Node>(nodes_.size(), std::move(parts), pool_));
   }
   for (const auto& node : nodes_) at(start_, [this, &n = *node] { boot(n); });
+  for (const auto& node : nodes_)
+    if (checker_ != nullptr && node->parts.liar) checker_->on_liar(node->parts.key);
   plan_faults();
 }
 
@@ -259,15 +261,35 @@ void World::crash_in_write(Node& node, Duration down) {
   at(now_ + down, [this, &node] { boot(node); });
 }
 
+bool World::check_begun(Node& node, const Work& work) {
+  if (checker_ == nullptr) return true;
+  const auto read = [&node](const std::string& key) { return node.store.get(key); };
+  Checker::Finding finding;
+  if (const auto* aggregate = std::get_if<Aggregate>(&work)) finding = checker_->on_aggregate(*aggregate, read);
+  if (const auto* unmask = std::get_if<Unmask>(&work)) finding = checker_->on_unmask(*unmask, read);
+  if (const auto* mask = std::get_if<MaskUpdate>(&work)) finding = checker_->secure().on_mask(node.parts.key, *mask, node.blobs);
+  if (finding) fail({ErrorCode::kInternal, *finding});
+  return !finding;
+}
+
+bool World::check_done(Node& node, const Work& work, const WorkValue& value, BlobStore& blobs) {
+  if (checker_ == nullptr) return true;
+  Checker::Finding finding;
+  if (const auto* unmask = std::get_if<Unmask>(&work)) finding = checker_->secure().on_unmasked(*unmask, std::get<Unmasked>(value), blobs);
+  if (const auto* mask = std::get_if<MaskUpdate>(&work)) checker_->secure().on_masked(node.parts.key, mask->offer.key, std::get<UpdateMasked>(value));
+  if (finding) fail({ErrorCode::kInternal, *finding});
+  return !finding;
+}
+
 void World::on(Node& node, StartWork command) {
-  if (const auto* aggregate = std::get_if<Aggregate>(&command.work); aggregate != nullptr && checker_ != nullptr)
-    if (const auto finding = checker_->on_aggregate(*aggregate, [&node](const std::string& key) { return node.store.get(key); }))
-      return fail({ErrorCode::kInternal, *finding});
+  if (!check_begun(node, command.work)) return;
   Duration duration = node.parts.duration(command.work);
   for (const SlowPeer& slow : config_.faults.slow_peers)
     if (slow.node == node.index) duration = from_seconds(seconds(duration) * slow.work);
   RunningWork& running = node.running[command.ticket];
   running.blobs = std::make_unique<StagedBlobs>(node.blobs);
+  const bool watched = std::holds_alternative<MaskUpdate>(command.work) || std::holds_alternative<Unmask>(command.work);
+  if (watched) running.watched = command.work;
   auto task = std::make_shared<std::packaged_task<Result<WorkValue>()>>(  // shared: std::function wants a copyable task
       [&compute = node.parts.work, work = std::move(command.work), blobs = running.blobs.get()] { return compute(work, *blobs); });
   running.result = task->get_future();
@@ -287,6 +309,7 @@ void World::finish_work(Node& node, Ticket ticket) {
   node.running.erase(it);
   auto result = work.result.get();
   if (work.cancelled) return;
+  if (result && work.watched && !check_done(node, *work.watched, *result, *work.blobs)) return;
   // In virtual time the work writes when it ends.
   if (!work.blobs->empty() && node.blobs.full())
     result = unexpected(ErrorCode::kDiskFull, "no space is left on the simulated disk");

@@ -133,6 +133,8 @@ class World {
   }
   std::string name_of_node(std::size_t node) const;
   void check_rows(Node& node);
+  bool check_begun(Node& node, const Work& work);   // false: a promise is broken
+  bool check_done(Node& node, const Work& work, const WorkValue& value, BlobStore& blobs);
   void fail(Error error);
 
   WorldConfig config_;

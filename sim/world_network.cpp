@@ -4,10 +4,18 @@
 
 #include "core/base/wire.h"
 #include "net/codec.h"
+#include "privacy/secagg_messages.h"
 #include "sim/world_node.h"
 
 namespace covey {
 namespace {
+
+std::string kind_of_note(const Bytes& content) {
+  static constexpr const char* kKinds[] = {"Invite", "Join", "Roster", "Shares", "Delivery", "Confirm", "MaskOrder",
+                                           "Masked", "Survivors", "AbortRequest", "Vote", "Outcome", "Unmask", "Evidence"};
+  const auto message = decode_secagg_message(content);
+  return message ? kKinds[message->index()] : "that does not decode";
+}
 
 // "UpdateReady job 1 round 2 attempt 1"
 std::string text_of_message(const Message& message) {
@@ -15,6 +23,7 @@ std::string text_of_message(const Message& message) {
   std::visit(
       [&](const auto& m) {
         if constexpr (requires { RoundKey(m.key); }) text += " " + to_text(m.key);
+        if constexpr (std::is_same_v<std::decay_t<decltype(m)>, SecAggNote>) text += " " + kind_of_note(m.content);
         if constexpr (requires { m.committed; }) text += m.committed ? " committed" : " not committed";
         if constexpr (requires { std::string(m.error.message); }) text += ": " + m.error.message;
       },
@@ -40,6 +49,14 @@ std::optional<std::string> World::check_sent(Node& from, const Node& to, const M
         if (node->parts.name == revoke->node) checker_->on_revoke(node->parts.key);
   const auto* ready = std::get_if<UpdateReady>(&message);
   if (from.parts.liar && (ready == nullptr || ready->update)) return std::nullopt;
+  if (from.parts.member && !from.parts.liar) {
+    const SecureChecker::Disk disk{[&from](const std::string& key) { return from.store.get(key); },
+                                   [&from](const Digest& blob) {
+                                     auto content = from.blobs.get(blob);
+                                     return content ? std::optional(std::move(*content)) : std::nullopt;
+                                   }};
+    if (const auto finding = checker_->secure().on_client_message(from.parts.key, message, disk)) return finding;
+  }
   return checker_->on_client_message(from.parts.key, message);
 }
 

@@ -8,6 +8,7 @@ inline constexpr std::size_t kCoordinator = 0;
 
 struct World::RunningWork {
   std::unique_ptr<StagedBlobs> blobs;
+  std::optional<Work> watched;  // what the checker wants to see again at its end
   std::future<Result<WorkValue>> result;
   bool cancelled = false;
 };

@@ -103,7 +103,7 @@ TEST_CASE("shrink: it keeps exactly what the verdict needs, and no more runs tha
   const auto crashed = [](const Scenario& s, std::size_t node) {
     return std::any_of(s.faults.crashes.begin(), s.faults.crashes.end(), [&](const Crash& c) { return c.node == node; });
   };
-  const Verdict needs_two = [&](const Scenario& s) -> std::optional<std::string> {
+  const Judgement needs_two = [&](const Scenario& s) -> std::optional<std::string> {
     if (crashed(s, 0) && crashed(s, 4) && s.rounds >= 3) return "client 12 was counted twice in round 7";
     if (s.faults.crashes.empty()) return "something else";
     return std::nullopt;
