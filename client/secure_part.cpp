@@ -29,6 +29,7 @@ struct SecurePart::Attempt {
   bool repeats = false;
   Duration again = kAgain;
   int times = 0;
+  Instant answered_again;
   std::vector<Digest> letters;             // own blobs, erased at the end
 };
 
@@ -148,9 +149,11 @@ void SecurePart::receive(const RoundKey& key, const Bytes& content, Instant now)
   if (!message) return refused(key, message.error());
   if (!engaged_in(key)) return of_another(key, *message);
   const auto before = attempt_->answers.find(sha256(content));
-  if (before != attempt_->answers.end()) {  // unless its answer is on its way: its write, or its letter
-    if (waiting_.empty() && letters_out_.empty()) say(before->second);
-    return;
+  if (before != attempt_->answers.end()) {
+    // Unless its answer is on its way: its write, its letter, or itself.
+    if (!waiting_.empty() || !letters_out_.empty() || now - attempt_->answered_again < kAgain / 2) return;
+    attempt_->answered_again = now;
+    return say(before->second);
   }
   if (std::holds_alternative<MaskOrderMessage>(*message) && !attempt_->update_made) {
     attempt_->held_order = content;
@@ -249,8 +252,8 @@ void SecurePart::release() {
     waiting_.pop_front();
     if (ready.plan) plan_ = ready.plan;
     say(ready.messages);
-    // Agreed without a vote: what comes next may be lost on its way here.
-    if (ready.messages.empty() && !ready.plan) repeat();
+    // Also where it agreed without a vote: what comes next may be lost on its way here.
+    if (!ready.plan) repeat();
   }
 }
 
@@ -279,7 +282,6 @@ void SecurePart::say(const std::vector<Bytes>& messages) {
     }
   }
   say_again();
-  repeat();
 }
 
 void SecurePart::say_again() {
