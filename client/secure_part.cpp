@@ -10,8 +10,9 @@ namespace covey::client {
 namespace {
 
 constexpr const char* kAgainTimer = "aggregation";
-constexpr Duration kAgain = kHeartbeatInterval;            // doubles while nothing answers
-constexpr Duration kAgainMax = std::chrono::seconds(60);
+constexpr Duration kAgain = std::chrono::seconds(1);       // doubles while nothing new comes
+constexpr Duration kAgainMax = kHeartbeatInterval;
+constexpr int kAgainTimes = 120;                           // ten minutes: the attempt is over, and nobody said so
 constexpr std::size_t kLettersMax = 4;                     // being fetched at once
 
 }  // namespace
@@ -24,8 +25,11 @@ struct SecurePart::Attempt {
   bool update_made = false;
   std::optional<Bytes> held_order;         // came before the update was made: the latest
   std::map<Digest, std::vector<Bytes>> answers;  // by the hash of what was accepted
-  std::vector<Message> unanswered;         // said last
+  std::vector<Message> said;               // last; again and again where the coordinator is to speak
+  bool repeats = false;
   Duration again = kAgain;
+  int times = 0;
+  Instant answered_again;
   std::vector<Digest> letters;             // own blobs, erased at the end
 };
 
@@ -52,14 +56,15 @@ Result<void> SecurePart::loaded() {
 
 bool SecurePart::engaged_in(const RoundKey& key) const { return attempt_ != nullptr && attempt_->key == key; }
 
-std::optional<std::string> SecurePart::begin(const RoundOffer& offer, const JobSpec& job) {
+std::optional<Decline> SecurePart::begin(const RoundOffer& offer, const JobSpec& job) {
   if (config_.signing == nullptr || config_.random == nullptr)
-    return "this client runs without its signing key and takes part in no secure aggregation";
+    return Decline{DeclineReason::kPolicy, "this client runs without its signing key and takes part in no secure aggregation"};
   const MemberCredential* credential = vouched_.credential();
-  if (credential == nullptr)
-    return "this client has no credential of the authority, which secure aggregation needs: the operator gives it one with `covey vouch`";
+  if (credential == nullptr)  // its coordinator selected it for one: it may be on its way
+    return Decline{DeclineReason::kBusy, "this client has no credential of the authority yet, which secure aggregation needs: "
+                                         "the operator gives it one with `covey vouch`"};
   auto vectors = secure_vectors(job, offer.kind, parameter_table(job.model).size, 1);
-  if (!vectors) return vectors.error().message;
+  if (!vectors) return Decline{DeclineReason::kPolicy, vectors.error().message};
   end();
   attempt_ = std::make_unique<Attempt>();
   attempt_->key = offer.key;
@@ -142,15 +147,17 @@ bool SecurePart::on(const BlobFailed& event) {
 void SecurePart::receive(const RoundKey& key, const Bytes& content, Instant now) {
   const auto message = decode_secagg_message(content);
   if (!message) return refused(key, message.error());
-  if (!engaged_in(key)) return late_abort(*message);
+  if (!engaged_in(key)) return of_another(key, *message);
   const auto before = attempt_->answers.find(sha256(content));
-  if (before != attempt_->answers.end()) {  // unless its answer is on its way: its write, or its letter
-    if (waiting_.empty() && letters_out_.empty()) say(before->second);
-    return;
+  if (before != attempt_->answers.end()) {
+    // Unless its answer is on its way: its write, its letter, or itself.
+    if (!waiting_.empty() || !letters_out_.empty() || now - attempt_->answered_again < kAgain / 2) return;
+    attempt_->answered_again = now;
+    return say(before->second);
   }
   if (std::holds_alternative<MaskOrderMessage>(*message) && !attempt_->update_made) {
     attempt_->held_order = content;
-    attempt_->unanswered.clear();
+    attempt_->repeats = false;
     return;
   }
   obey(content, *message, now);
@@ -170,20 +177,42 @@ void SecurePart::obey(const Bytes& content, const SecAggMessage& message, Instan
   if (step) return take(std::move(*step), sha256(content));
   refused(key, step.error());
   if (invite != nullptr && attempt_->machine->phase() == SecAggClient::Phase::kInvited) refusal_ = step.error().message;
-  if (std::holds_alternative<OutcomeMessage>(message)) late_abort(message);  // of an attempt before, perhaps
+  of_another(key, message);  // of an attempt before, perhaps
 }
 
-// An ABORT of an attempt that this client masked for and is no longer in: it may go on from there.
-void SecurePart::late_abort(const SecAggMessage& message) {
+// Of an attempt that this client is no longer in: it may still help to abort it, and learn that it was.
+void SecurePart::of_another(const RoundKey& key, const SecAggMessage& message) {
+  if (const auto* request = std::get_if<AbortRequestMessage>(&message)) return late_vote(key, *request);
   const auto* outcome = std::get_if<OutcomeMessage>(&message);
-  if (outcome == nullptr || outcome->verdict != Verdict::kAbort)
-    return out_.log(LogLevel::kDebug, "event_ignored", {{"message", "SecAggNote"}, {"reason", "of an attempt that is over here"}});
-  auto batch = book_.abort(*outcome, *work_);
+  if (outcome != nullptr && outcome->verdict == Verdict::kAbort) late_abort(*outcome);
+}
+
+void SecurePart::late_abort(const OutcomeMessage& outcome) {
+  auto batch = book_.abort(outcome, *work_);
   if (!batch) return out_.log(LogLevel::kDebug, "event_ignored", {{"message", "SecAggNote"}, {"reason", batch.error().message}});
-  out_.log(LogLevel::kInfo, "aggregation_aborted", {{"sid", short_hex(outcome->id.sid)}});
+  out_.log(LogLevel::kInfo, "aggregation_aborted", {{"sid", short_hex(outcome.id.sid)}});
   const Ticket ticket = out_.ticket();
   writes_.insert(ticket);
   out_.add(Persist{ticket, std::move(*batch)});
+}
+
+// Signed once, as in the attempt itself: the record says so before the vote leaves.
+void SecurePart::late_vote(const RoundKey& key, const AbortRequestMessage& request) {
+  if (config_.signing == nullptr) return;
+  auto vote = book_.vote_abort_late(request.id, config_.signing->public_key());
+  if (!vote) return out_.log(LogLevel::kDebug, "event_ignored", {{"message", "SecAggNote"}, {"reason", vote.error().message}});
+  const VoteMessage message{request.id, Verdict::kAbort, vote->member,
+                            config_.signing->sign(kOutcomeDomain, abort_statement(request.id))};
+  SecAggNote note{key, encode(SecAggMessage(message))};
+  if (vote->persist.empty()) {
+    const bool under_way = std::any_of(late_votes_.begin(), late_votes_.end(), [&](const auto& one) { return one.second == note; });
+    if (!under_way) out_.send(std::move(note));
+    return;
+  }
+  const Ticket ticket = out_.ticket();
+  writes_.insert(ticket);
+  late_votes_.emplace(ticket, std::move(note));
+  out_.add(Persist{ticket, std::move(vote->persist)});
 }
 
 void SecurePart::refused(const RoundKey& key, const Error& error) {
@@ -203,13 +232,14 @@ void SecurePart::take(ClientStep step, const Digest& asked) {
   waiting.messages = step.messages;
   if (step.mask) waiting.plan = std::make_shared<const MaskPlan>(std::move(*step.mask));
   attempt_->answers.insert_or_assign(asked, std::move(step.messages));
-  attempt_->unanswered.clear();
+  attempt_->repeats = false;
   waiting_.push_back(std::move(waiting));
   release();
 }
 
 bool SecurePart::on(const Persisted& event) {
   if (writes_.erase(event.ticket) == 0) return false;
+  if (auto late = late_votes_.extract(event.ticket); !late.empty()) out_.send(std::move(late.mapped()));
   for (Waiting& waiting : waiting_)
     if (waiting.write == event.ticket) waiting.durable = true;
   release();
@@ -222,29 +252,41 @@ void SecurePart::release() {
     waiting_.pop_front();
     if (ready.plan) plan_ = ready.plan;
     say(ready.messages);
+    // Also where it agreed without a vote: what comes next may be lost on its way here.
+    if (!ready.plan) repeat();
   }
+}
+
+// What is said again is answered with what the attempt's phase has for this member.
+void SecurePart::repeat() {
+  attempt_->repeats = true;
+  attempt_->again = kAgain;
+  attempt_->times = 0;
+  out_.add(SetTimer{kAgainTimer, attempt_->again});
+}
+
+void SecurePart::delivered() {
+  if (attempt_) repeat();
 }
 
 void SecurePart::say(const std::vector<Bytes>& messages) {
   if (messages.empty()) return;
-  attempt_->unanswered.clear();
+  attempt_->said.clear();
   for (const Bytes& content : messages) {
     if (content.size() > kSecAggNoteBytesMax) {
       const Ticket ticket = out_.ticket();
       letters_out_.emplace(ticket, attempt_->key);
       out_.add(StartWork{ticket, PutBlob{content}});
     } else {
-      attempt_->unanswered.push_back(SecAggNote{attempt_->key, content});
+      attempt_->said.push_back(SecAggNote{attempt_->key, content});
     }
   }
-  attempt_->again = kAgain;
   say_again();
 }
 
 void SecurePart::say_again() {
-  if (presence_.joined())
-    for (const Message& message : attempt_->unanswered) out_.send(message);
-  out_.add(SetTimer{kAgainTimer, attempt_->again});
+  if (!presence_.joined()) return;
+  for (const Message& message : attempt_->said) out_.send(message);
 }
 
 bool SecurePart::on(const WorkDone& event) {
@@ -260,8 +302,9 @@ bool SecurePart::on(const WorkDone& event) {
   if (std::find(attempt_->letters.begin(), attempt_->letters.end(), blob.id) == attempt_->letters.end())
     attempt_->letters.push_back(blob.id);
   out_.add(PublishBlob{blob.id, out_.coordinator().peer});
-  attempt_->unanswered.push_back(SecAggLetter{key, blob});
+  attempt_->said.push_back(SecAggLetter{key, blob});
   say_again();
+  repeat();
   return true;
 }
 
@@ -273,22 +316,19 @@ bool SecurePart::on(const WorkFailed& event) {
   return true;
 }
 
-bool SecurePart::on_timer(std::string_view name, bool joined) {
+bool SecurePart::on_timer(std::string_view name) {
   if (name != kAgainTimer) return false;
-  if (!attempt_ || attempt_->unanswered.empty()) return true;
+  if (!attempt_ || !attempt_->repeats || ++attempt_->times > kAgainTimes) return true;
+  say_again();
   attempt_->again = std::min(attempt_->again * 2, kAgainMax);
-  if (joined) {
-    say_again();
-  } else {
-    out_.add(SetTimer{kAgainTimer, attempt_->again});
-  }
+  out_.add(SetTimer{kAgainTimer, attempt_->again});
   return true;
 }
 
 void SecurePart::rejoined() {
-  if (!attempt_ || attempt_->unanswered.empty()) return;
-  attempt_->again = kAgain;
+  if (!attempt_ || !attempt_->repeats) return;
   say_again();
+  repeat();
 }
 
 std::optional<std::string> SecurePart::take_refusal() { return std::exchange(refusal_, std::nullopt); }

@@ -35,7 +35,7 @@ class SecurePart {
   Result<void> loaded();
 
   // Awaits this attempt's invitation. Gives why it cannot, if it cannot.
-  std::optional<std::string> begin(const RoundOffer& offer, const JobSpec& job);
+  std::optional<Decline> begin(const RoundOffer& offer, const JobSpec& job);
   // Answers nothing more of the attempt and forgets its keys.
   void end();
   bool engaged() const { return attempt_ != nullptr; }
@@ -45,6 +45,7 @@ class SecurePart {
   void update_made(Instant now);
   // The plan's vectors are a durable blob with this MaskedHash: the signed note that goes with it.
   Result<Bytes> masked(const Digest& hash, Instant now);
+  void delivered();                           // the coordinator has them
   std::uint32_t members_max() const;  // of the attempt that was joined
 
   void on(const SecAggNote& note, Instant now);
@@ -54,7 +55,7 @@ class SecurePart {
   bool on(const BlobFailed& event);
   bool on(const WorkDone& event);
   bool on(const WorkFailed& event);
-  bool on_timer(std::string_view name, bool joined);  // false: not its own
+  bool on_timer(std::string_view name);            // false: not its own
   void rejoined();
 
   // Once: this member does not accept the invitation, and why.
@@ -76,7 +77,10 @@ class SecurePart {
   void release();
   void say(const std::vector<Bytes>& messages);
   void say_again();
-  void late_abort(const SecAggMessage& message);
+  void repeat();
+  void of_another(const RoundKey& key, const SecAggMessage& message);
+  void late_abort(const OutcomeMessage& outcome);
+  void late_vote(const RoundKey& key, const AbortRequestMessage& request);
   void refused(const RoundKey& key, const Error& error);
 
   const ClientConfig& config_;
@@ -90,6 +94,7 @@ class SecurePart {
   std::unique_ptr<Attempt> attempt_;
   std::deque<Waiting> waiting_;           // in order
   std::set<Ticket> writes_;               // under way, of attempts that are over too
+  std::map<Ticket, SecAggNote> late_votes_;  // by their write
   std::map<Ticket, RoundKey> letters_in_;
   std::map<Ticket, RoundKey> letters_out_;
   std::optional<std::string> refusal_;

@@ -1,5 +1,7 @@
 #include "privacy/attempt_book.h"
 
+#include <algorithm>
+
 #include "core/base/wire.h"
 #include "core/crypto/digest.h"
 
@@ -9,8 +11,6 @@ namespace {
 constexpr std::uint8_t kVersion = 1;
 std::string key_of(const Digest& sid) { return std::string(kAttemptPrefix) + hex(sid.span()); }
 Unexpected refused(const std::string& why) { return unexpected(ErrorCode::kPermissionDenied, why); }
-
-bool may_be_out(const AttemptRecord& r) { return r.masked && r.state != AttemptState::kAborted; }
 
 void bind_to(const SecAggCohort& cohort, AttemptRecord& record) {
   record.id = cohort.id();
@@ -124,6 +124,23 @@ Result<Batch> AttemptBook::vote(const SecAggCohort& cohort, Verdict verdict, Byt
   record.voted = hash;
   bind_to(cohort, record);
   return write(record);
+}
+
+Result<AttemptBook::LateVote> AttemptBook::vote_abort_late(const AttemptId& id, const VerifyKey& own) {
+  const auto found = records_.find(id.sid);
+  if (found == records_.end() || found->second.id != id || !may_be_out(found->second))
+    return unexpected(ErrorCode::kNotFound, "this member masked for no attempt " + short_hex(id.sid) + " that is open");
+  AttemptRecord& record = found->second;
+  if (record.state != AttemptState::kMasked && record.state != AttemptState::kVotedAbort)
+    return refused("attempt " + short_hex(id.sid) + ": this member signed another outcome");
+  const auto self = std::find_if(record.committee.begin(), record.committee.end(), [&](const auto& one) { return one.second == own; });
+  if (self == record.committee.end()) return refused("this member is not in the committee of attempt " + short_hex(id.sid));
+  LateVote vote{{}, self->first};
+  if (record.state == AttemptState::kVotedAbort) return vote;
+  record.state = AttemptState::kVotedAbort;
+  record.voted = sha256(abort_statement(id));
+  vote.persist = write(record);
+  return vote;
 }
 
 Result<Batch> AttemptBook::unmask(const Digest& sid) {

@@ -39,6 +39,8 @@ struct AttemptRecord {
   std::vector<std::pair<std::uint32_t, VerifyKey>> committee;  // while an ABORT may still come
   bool operator==(const AttemptRecord&) const = default;
 };
+// A masked vector may be out and no ABORT was shown: nothing that overlaps may begin.
+inline bool may_be_out(const AttemptRecord& r) { return r.masked && r.state != AttemptState::kAborted; }
 Bytes encode(const AttemptRecord& record);
 Result<AttemptRecord> decode_attempt_record(ByteSpan bytes);
 
@@ -59,6 +61,14 @@ class AttemptBook {
   Result<Batch> mask(const SecAggCohort& cohort);
   // Sign-once: the first statement stands. Errors: kPermissionDenied for any other.
   Result<Batch> vote(const SecAggCohort& cohort, Verdict verdict, ByteSpan statement);
+  // A member that lost its keys (it restarted, say) can still vote to abort what it masked for: its record has
+  // all that takes. Its place in the roster and what must be durable first; the same again when asked again.
+  // Errors: kPermissionDenied where it voted otherwise, or is not in the committee; kNotFound.
+  struct LateVote {
+    Batch persist;
+    std::uint32_t member = 0;
+  };
+  Result<LateVote> vote_abort_late(const AttemptId& id, const VerifyKey& own);
   // Once. Errors: kPermissionDenied.
   Result<Batch> unmask(const Digest& sid);
   // A quorum's ABORT, during the attempt or long after. Errors: kNotFound, kInvalidMessage.

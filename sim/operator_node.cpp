@@ -1,6 +1,7 @@
 #include "sim/operator_node.h"
 
 #include <algorithm>
+#include <set>
 
 namespace covey {
 namespace {
@@ -16,12 +17,15 @@ bool ended(JobState state) {
 
 }  // namespace
 
-OperatorNode::OperatorNode(PeerKey coordinator, BlobRef job, std::vector<Order> orders, View& view)
+OperatorNode::OperatorNode(PeerKey coordinator, const std::vector<BlobRef>& jobs, std::vector<Order> orders, View& view)
     : coordinator_(coordinator), view_(view) {
   orders.insert(orders.begin(), Order{Duration::zero(), SubmitJob{}});
   std::uint64_t nonce = 0;
   for (Order& order : orders) {
-    if (auto* submit = std::get_if<SubmitJob>(&order.verb)) *submit = SubmitJob{++nonce, job};
+    if (auto* submit = std::get_if<SubmitJob>(&order.verb)) {
+      const BlobRef job = jobs.at(std::min<std::size_t>(nonce, jobs.size() - 1));
+      *submit = SubmitJob{++nonce, job};
+    }
     due_.push_back(order.at);
     orders_.push_back({std::move(order.verb), false, false, 0});
   }
@@ -29,7 +33,11 @@ OperatorNode::OperatorNode(PeerKey coordinator, BlobRef job, std::vector<Order> 
 
 Commands OperatorNode::handle(const Event& event, Instant) {
   if (std::holds_alternative<Started>(event)) {
-    Commands commands{PublishBlob{std::get<SubmitJob>(orders_.front().verb).job.id, coordinator_}};
+    Commands commands;
+    std::set<Digest> published;
+    for (const Standing& order : orders_)
+      if (const auto* submit = std::get_if<SubmitJob>(&order.verb); submit != nullptr && published.insert(submit->job.id).second)
+        commands.push_back(PublishBlob{submit->job.id, coordinator_});
     orders_.front().due = true;
     for (std::size_t i = 1; i < orders_.size(); ++i)
       commands.push_back(SetTimer{std::string(kOrderTimer) + std::to_string(i), due_[i]});

@@ -23,8 +23,9 @@ class OperatorNode final : public Machine {
     Duration at{};
     OperatorVerb verb;                       // of SubmitJob the nonce is filled in
   };
-  // `job` is the blob of the job file, already among the operator's blobs; `view` outlives this.
-  OperatorNode(PeerKey coordinator, BlobRef job, std::vector<Order> orders, View& view);
+  // `jobs` are the blobs of the job files, already among the operator's blobs, one for each submission (the last
+  // for all further ones); `view` outlives this.
+  OperatorNode(PeerKey coordinator, const std::vector<BlobRef>& jobs, std::vector<Order> orders, View& view);
   Commands handle(const Event& event, Instant now) override;
 
  private:

@@ -6,11 +6,13 @@
 #include <utility>
 
 #include "client/client.h"
+#include "client/mask_work.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/tables.h"
 #include "coordinator/work.h"
 #include "core/protocol/limits.h"
 #include "core/protocol/manifest.h"
+#include "privacy/secagg_cohort.h"
 #include "sim/enroller.h"
 #include "sim/liar.h"
 #include "sim/operator_node.h"
@@ -21,6 +23,21 @@ namespace {
 
 // Virtual time of work that is not training.
 constexpr Duration kShortWork = std::chrono::milliseconds(5);
+
+// The chance that a process draws its keys from: another at each start.
+class SimSecureRandom final : public SecureRandom {
+ public:
+  explicit SimSecureRandom(Random random) : random_(random) {}
+  void fill(std::span<std::uint8_t> out) override {
+    for (std::uint8_t& byte : out) byte = static_cast<std::uint8_t>(random_.next() >> 32U);
+  }
+
+ private:
+  Random random_;
+};
+std::shared_ptr<SecureRandom> chance_of(const SimulationRequest& request, std::size_t node, std::uint64_t start) {
+  return std::make_shared<SimSecureRandom>(Random(request.seed).split("keys", node, start));
+}
 
 // Steps of one local training.
 double local_steps(const JobSpec& job, std::size_t examples) {
@@ -46,6 +63,14 @@ Result<WorkValue> client_work(const Work& work, BlobStore& blobs, const LocalDat
     COVEY_TRY(DataPrepared prepared, prepare(local));
     return WorkValue(prepared);
   }
+  if (const auto* mask = std::get_if<MaskUpdate>(&work)) {
+    COVEY_TRY(const UpdateMasked masked, mask_update(*mask, {.blobs = blobs, .client = client}));
+    return WorkValue(masked);
+  }
+  if (const auto* letter = std::get_if<PutBlob>(&work)) {
+    COVEY_TRY(const BlobRef blob, blobs.put(letter->content));
+    return WorkValue(BlobPut{blob});
+  }
   const auto* training = std::get_if<Train>(&work);
   COVEY_CHECK(training != nullptr);
   // One replica a thread serves every client that the thread trains.
@@ -63,11 +88,13 @@ struct Cast {
   std::vector<SimIdentity> clients;
   std::vector<bool> late;  // of each client: enrolled by the operator while the world runs
   SimIdentity boss;
+  std::shared_ptr<PublicWork> public_work;  // shared: by every machine, so that each signature is verified once
 };
 
 Cast make_cast(const SimulationRequest& request, std::uint32_t clients) {
   const std::uint64_t seed = request.seed;
-  Cast cast{sim_identity(seed, "coordinator", Role::kClient), {}, std::vector<bool>(clients), sim_identity(seed, "operator", Role::kOperator)};
+  Cast cast{sim_identity(seed, "coordinator", Role::kClient), {}, std::vector<bool>(clients), sim_identity(seed, "operator", Role::kOperator),
+            std::make_shared<PublicWork>(PublicWork::Memory::kRemember)};
   for (const OperatorAct& act : request.faults.acts)
     if (act.act == Act::kEnrol) cast.late[act.target - 1] = true;
   for (std::uint32_t i = 0; i < clients; ++i)
@@ -95,6 +122,7 @@ NodeParts coordinator_parts(const SimulationRequest& request, const Cast& cast) 
   config.authority = sim_authority(request.seed).public_key();
   config.record_key = std::make_shared<const SigningKey>(sim_record_key(request.seed));
   config.jobs_running_max = 2;
+  config.public_work = cast.public_work;
   config.operators.push_back(cast.boss.certificate);
   for (std::size_t i = 0; i < cast.clients.size(); ++i)
     if (!cast.late[i]) config.operators.push_back(cast.clients[i].certificate);
@@ -103,9 +131,11 @@ NodeParts coordinator_parts(const SimulationRequest& request, const Cast& cast) 
   parts.key = cast.coordinator.key;
   parts.name = "coordinator";
   parts.member = false;
-  parts.boot = decorated(request, 0, [config, work](const std::vector<Row>& rows, std::uint64_t) -> Result<std::unique_ptr<Machine>> {
+  parts.boot = decorated(request, 0, [config, work, &request](const std::vector<Row>& rows, std::uint64_t start) -> Result<std::unique_ptr<Machine>> {
     work->forget_all();  // what the process before this one held in memory
-    COVEY_TRY(auto machine, Coordinator::create(config, rows));
+    CoordinatorConfig own = config;
+    own.random = chance_of(request, 0, start);
+    COVEY_TRY(auto machine, Coordinator::create(std::move(own), rows));
     return std::unique_ptr<Machine>(std::move(machine));
   });
   parts.work = [work](const Work& one, BlobStore& blobs) { return work->compute(one, blobs); };
@@ -124,14 +154,16 @@ NodeParts client_parts(const SimulationRequest& request, const Population& popul
   config.certificate = cast.clients[index].certificate;
   config.authority = sim_authority(request.seed).public_key();
   config.signing = cast.clients[index].signing;
+  config.public_work = cast.public_work;
   config.policy.plain_updates = !request.job.privacy.secure_aggregation;
   const std::uint64_t instances = Random(request.seed).split("instance", index).next();
   NodeParts parts;
   parts.key = key;
   parts.name = cast.clients[index].certificate.name;
-  parts.boot = decorated(request, index + 1, [config, instances](const std::vector<Row>& rows, std::uint64_t start) -> Result<std::unique_ptr<Machine>> {
+  parts.boot = decorated(request, index + 1, [config, instances, index, &request](const std::vector<Row>& rows, std::uint64_t start) -> Result<std::unique_ptr<Machine>> {
     ClientConfig own = config;
     own.instance = instances + start;
+    own.random = chance_of(request, index + 1, start);
     COVEY_TRY(auto machine, Client::create(own, rows));
     return std::unique_ptr<Machine>(std::move(machine));
   });
@@ -218,22 +250,36 @@ std::vector<OperatorNode::Order> orders_of(const SimulationRequest& request, con
   return orders;
 }
 
-NodeParts operator_parts(const SimulationRequest& request, const Cast& cast, BlobRef job, OperatorNode::View& view) {
-  return person(cast.boss.key, "operator", [&view, job, orders = orders_of(request, cast), coordinator = cast.coordinator.key](
+NodeParts operator_parts(const SimulationRequest& request, const Cast& cast, const std::vector<BlobRef>& jobs, OperatorNode::View& view) {
+  return person(cast.boss.key, "operator", [&view, jobs, orders = orders_of(request, cast), coordinator = cast.coordinator.key](
                                    const std::vector<Row>&, std::uint64_t) -> Result<std::unique_ptr<Machine>> {
-    return std::unique_ptr<Machine>(std::make_unique<OperatorNode>(coordinator, job, orders, view));
+    return std::unique_ptr<Machine>(std::make_unique<OperatorNode>(coordinator, jobs, orders, view));
   });
 }
 
 std::vector<NodeParts> make_nodes(const SimulationRequest& request, const Population& population, const Cast& cast,
-                                  BlobRef job, OperatorNode::View& view) {
+                                  const std::vector<BlobRef>& jobs, OperatorNode::View& view) {
   std::vector<NodeParts> parts{coordinator_parts(request, cast)};
   for (std::uint32_t i = 0; i < population.clients(); ++i) parts.push_back(client_parts(request, population, cast, i));
   for (const Liar& liar : request.faults.liars) make_liar(parts.at(liar.node), liar.lie, request, cast.coordinator.key);
   for (std::size_t i = 0; i < cast.late.size(); ++i)
     if (cast.late[i]) parts.push_back(enroller_parts(cast, i));
-  parts.push_back(operator_parts(request, cast, job, view));
+  parts.push_back(operator_parts(request, cast, jobs, view));
   return parts;
+}
+
+// The job file, and under secure aggregation one with another seed for each further submission: of the same
+// first model no member would take part in a second sum.
+std::vector<std::string> submissions(const SimulationRequest& request) {
+  std::vector<std::string> jobs{to_toml(request.job)};
+  if (!request.job.privacy.secure_aggregation) return jobs;
+  JobSpec job = request.job;
+  for (const OperatorAct& act : request.faults.acts) {
+    if (act.act != Act::kSubmit) continue;
+    ++job.seed;
+    jobs.push_back(to_toml(job));
+  }
+  return jobs;
 }
 
 // The least number of updates that may commit a round, whoever is there: see RoundSpec::quorum.
@@ -272,15 +318,16 @@ Result<SimulationResult> simulate(const SimulationRequest& request, const Popula
   const Cast cast = make_cast(request, population.clients());
   OperatorNode::View view;
   view.on_round = request.on_round;
-  const std::string job = to_toml(request.job);
-  const BlobRef job_blob = blob_ref_of(bytes_of(job));
+  const std::vector<std::string> jobs = submissions(request);
+  std::vector<BlobRef> job_blobs;
+  for (const std::string& job : jobs) job_blobs.push_back(blob_ref_of(bytes_of(job)));
   Checker checker(quorum_of(request.job), request.job.durability);
-  std::vector<NodeParts> parts = make_nodes(request, population, cast, job_blob, view);
+  std::vector<NodeParts> parts = make_nodes(request, population, cast, job_blobs, view);
   const std::size_t boss = parts.size() - 1;
   World world({.seed = request.seed, .faults = request.faults, .horizon = request.horizon, .threads = request.threads,
                .story_lines = request.on_story ? request.story_lines : 0},
               std::move(parts), &checker, request.log);
-  COVEY_TRY_VOID(world.blobs(boss).put(bytes_of(job)));
+  for (const std::string& job : jobs) COVEY_TRY_VOID(world.blobs(boss).put(bytes_of(job)));
   const Result<Ending> ending = world.run(boss, request.interrupted);
   if (request.on_story) request.on_story(world.story());
   if (!ending) return unexpected(ending.error());

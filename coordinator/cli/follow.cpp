@@ -86,7 +86,9 @@ class Follower {
                         .add("event", "state")
                         .add("job", summary.job)
                         .add("state", name_of(summary.state))
-                        .add("text", summary.text));
+                        .add("text", summary.text)
+                        .add("secure", summary.secure));
+    if (first_) console_.line(protection_text(summary));
     if (summary.state == JobState::kPending)
       console_.line("waits for its turn" +
                     (summary.text.empty() ? std::string() : ": " + one_line(summary.text)));

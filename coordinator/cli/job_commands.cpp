@@ -96,7 +96,7 @@ Result<int> list_command(const std::string& home, Console& console) {
                job_text(job.round) + "/" + job_text(job.rounds),
                over || job.cohort == 0 ? "" : job_text(job.delivered) + "/" + job_text(job.cohort),
                date_text(job.submitted), duration_text(seconds((over ? job.ended : now) - job.submitted)),
-               job.text});
+               job.text.empty() && job.secure ? "secure aggregation" + phase_text(job) : job.text});
   }
   if (!table.empty()) console.table(table);
   return kExitOk;

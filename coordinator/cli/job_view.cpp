@@ -96,13 +96,34 @@ std::string round_progress(const JobSummary& summary, double seconds_in_round) {
                                                             : "round " + std::to_string(summary.round + 1) +
                                                                   "/" + std::to_string(summary.rounds);
   if (summary.cohort == 0) {
-    const std::string why = summary.text.empty() ? "waiting for clients" : one_line(summary.text);
+    const bool ending = summary.phase == "aborting";
+    const std::string why = ending                 ? "the last attempt is being ended by a signed ABORT"
+                            : summary.text.empty() ? "waiting for clients"
+                                                   : one_line(summary.text);
     return bar_text(0, kBarWidth) + " " + round + ": " + why + time;
   }
   const double share = static_cast<double>(summary.delivered) / summary.cohort;
   const std::string attempt = summary.attempt > 1 ? " (attempt " + std::to_string(summary.attempt) + ")" : "";
   return bar_text(share, kBarWidth) + " " + round + attempt + ": " + std::to_string(summary.delivered) +
-         " of " + std::to_string(summary.cohort) + " delivered" + time;
+         " of " + std::to_string(summary.cohort) + " delivered" + phase_text(summary) + time;
+}
+
+std::string phase_text(const JobSummary& summary) {
+  if (summary.phase.empty()) return {};
+  std::string text = ", " + summary.phase;
+  if (summary.survivors > 0)
+    return text + ": " + std::to_string(summary.survivors) + " survivors of " + std::to_string(summary.maskers) + " that masked";
+  if (summary.maskers > 0)
+    return text + ": " + std::to_string(summary.maskers) + " of " + std::to_string(summary.members) + " members mask";
+  return summary.members > 0 ? text + ": " + std::to_string(summary.members) + " members" : text;
+}
+
+std::string protection_text(const JobSummary& summary) {
+  if (!summary.secure)
+    return "Plain updates: the coordinator sees every client's update (privacy.secure_aggregation = false).";
+  return "Secure aggregation: the coordinator learns the sum of the updates and no client's own. Its members are those the "
+         "authority vouches for: this protects against a coordinator that was broken into, not against whoever holds the "
+         "authority's key (docs/secure_aggregation.md).";
 }
 
 JsonObject to_json(const JobSummary& summary) {
@@ -118,7 +139,12 @@ JsonObject to_json(const JobSummary& summary) {
       .add("submitted", unless_epoch(summary.submitted))
       .add("ended", unless_epoch(summary.ended))
       .add("text", summary.text)
-      .add("model", summary.model.size == 0 ? "" : hex(summary.model.id.span()));
+      .add("model", summary.model.size == 0 ? "" : hex(summary.model.id.span()))
+      .add("secure", summary.secure)
+      .add("phase", summary.phase)
+      .add("members", summary.members)
+      .add("maskers", summary.maskers)
+      .add("survivors", summary.survivors);
 }
 
 JsonObject to_json(const RoundMetrics& metrics, JobId job, std::uint32_t rounds) {

@@ -36,6 +36,10 @@ std::string state_line(const JobSummary& summary, Instant now);  // one line: wh
 
 // "[####....] round 3/15: 2 of 5 delivered, 12 s"
 std::string round_progress(const JobSummary& summary, double seconds_in_round);
+// ", masking: 5 of 6 members mask"; nothing without secure aggregation.
+std::string phase_text(const JobSummary& summary);
+// What the job's clients are protected against, and what not, in one line.
+std::string protection_text(const JobSummary& summary);
 
 JsonObject to_json(const JobSummary& summary);
 JsonObject to_json(const RoundMetrics& metrics, JobId job, std::uint32_t rounds);

@@ -175,6 +175,51 @@ TEST_CASE("secure abort: a masked member sits out until it is shown the committe
   cohort.check_exact();
 }
 
+TEST_CASE("secure abort: members that restarted still vote to abort what they masked for, once and durably") {
+  SecureCohort cohort;
+  cohort.until_masked();
+  const Digest sid = sid_of(cohort.server->config());
+  const AttemptId id = cohort.server->cohort()->id();
+  for (std::uint32_t i = 0; i < 5; ++i) {
+    restart(cohort, i);
+    cohort.at(i).said.clear();
+  }
+  SecureSite& site = cohort.at(0);
+  AttemptId other = id;
+  other.root.bytes[0] ^= 1;
+  CHECK(answers_nothing(cohort, 0, encode(SecAggMessage(AbortRequestMessage{other}))));
+  site.hold_writes = true;
+  CHECK(answers_nothing(cohort, 0, encode(SecAggMessage(AbortRequestMessage{id}))));  // not durable yet
+  CHECK(answers_nothing(cohort, 0, encode(SecAggMessage(AbortRequestMessage{id}))));
+  REQUIRE(site.held_writes.size() == 1);
+  site.write_done();
+  CHECK(site.all_noted<VoteMessage>().size() == 1);
+  CHECK(site.state_of(sid) == AttemptState::kVotedAbort);
+  site.hold_writes = false;
+  site.said.clear();
+  abort_of(cohort);
+  for (std::uint32_t i = 0; i < 5; ++i) CHECK(cohort.at(i).state_of(sid) == AttemptState::kAborted);
+  close_for_all(cohort, false);
+  cohort.begin(secure_offer(1, 2));
+  cohort.whole_round();
+  CHECK(cohort.server->survivors().count() == 5);
+  cohort.check_exact();
+}
+
+TEST_CASE("secure abort: who voted for the sum votes for no ABORT, not even after a restart") {
+  SecureCohort cohort;
+  cohort.until_masked();
+  const AttemptId id = cohort.server->cohort()->id();
+  const auto survivors = cohort.server->close_masks(Digest{{77}});
+  REQUIRE(survivors.has_value());
+  for (const Outgoing& o : *survivors) cohort.note(cohort.site_at(o.to[0]), o.message);
+  for (std::uint32_t i = 0; i < 5; ++i) {
+    if (i % 2 == 0) restart(cohort, i);
+    CHECK(answers_nothing(cohort, i, encode(SecAggMessage(AbortRequestMessage{id}))));
+    CHECK(cohort.at(i).state_of(id.sid) == AttemptState::kVotedCommit);
+  }
+}
+
 TEST_CASE("secure abort: a certificate that is none changes nothing") {
   SecureCohort cohort;
   cohort.until_masked();

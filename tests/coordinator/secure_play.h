@@ -94,18 +94,21 @@ class SecurePlay {
   // Until the job is over, or `turns` heartbeats have gone by.
   void finish(int turns = 60) {
     for (int turn = 0; turn < turns; ++turn) {
+      if (!d.alive()) restart();
       run();
-      if (d.alive() && d.job().state != JobState::kRunning && seen == d.sent.size()) return;
-      d.advance(4s);
+      if (!d.alive()) continue;
+      if (d.logged("job_finished") + d.logged("job_failed") > 0 && seen == d.sent.size()) return;
+      if (d.alive()) d.advance(4s);
       for (const auto& person : people)
         if (!silent.contains(person->number) && d.alive()) d.from(d.client(person->number), Heartbeat{1});
     }
   }
+  // What was on its way is lost; everyone comes back and says again what nothing has answered.
   void restart() {
-    d.restart();
     seen = d.sent.size();
+    d.restart();
     for (const auto& person : people)
-      if (!silent.contains(person->number)) d.join(d.client(person->number));
+      if (!silent.contains(person->number) && d.alive()) d.join(d.client(person->number));
   }
   void say(Person& person, Message message) {
     if (d.alive()) d.from(d.client(person.number), std::move(message));

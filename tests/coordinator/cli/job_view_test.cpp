@@ -51,6 +51,29 @@ TEST_CASE("job view: progress says what a job waits for") {
   summary.attempt = 2;
   CHECK(round_progress(summary, 12) ==
         "[#####...............] round 3/15 (attempt 2): 1 of 4 delivered, 12 s");
+  summary.secure = true;
+  summary.phase = "joining";
+  CHECK(round_progress(summary, 12) == "[#####...............] round 3/15 (attempt 2): 1 of 4 delivered, joining, 12 s");
+  summary.phase = "masking";
+  summary.members = 4;
+  summary.maskers = 3;
+  CHECK(round_progress(summary, 12) ==
+        "[#####...............] round 3/15 (attempt 2): 1 of 4 delivered, masking: 3 of 4 members mask, 12 s");
+  summary.phase = "agreeing";
+  summary.survivors = 2;
+  CHECK(phase_text(summary) == ", agreeing: 2 survivors of 3 that masked");
+  const auto line = nlohmann::json::parse(to_json(summary).text());
+  CHECK(line["secure"] == true);
+  CHECK(line["phase"] == "agreeing");
+  CHECK(line["survivors"] == 2);
+  CHECK(protection_text(summary).find("authority's key") != std::string::npos);
+  summary.phase = "aborting";
+  summary.cohort = 0;
+  CHECK(round_progress(summary, 3).find("signed ABORT") != std::string::npos);
+  summary.phase.clear();
+  summary.secure = false;
+  CHECK(protection_text(summary).find("sees every client's update") != std::string::npos);
+  summary.cohort = 4;
   summary.round = 15;
   CHECK(round_progress(summary, 1).find("final measurement") != std::string::npos);
 }
