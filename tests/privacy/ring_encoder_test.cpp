@@ -7,6 +7,7 @@
 
 #include "core/base/random.h"
 #include "core/protocol/quota.h"
+#include "core/spec/parameter_table.h"
 #include "privacy/ring_encoder_kernels.h"
 
 using namespace covey;
