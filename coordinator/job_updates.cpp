@@ -217,7 +217,8 @@ void JobRunner::accept_update(const PeerKey& peer, Member& member, Instant now) 
   }
   Node* node = services_.registry.find(peer);
   COVEY_CHECK(node != nullptr);
-  if (node->engaged == job_.id) node->engaged = 0;
+  // Under secure aggregation its part is not over: it has yet to vote and to reveal its shares.
+  if (node->engaged == job_.id && !secure_) node->engaged = 0;
   if (node->link) services_.out.send(*node->link, UpdateAccepted{round_->key});
   services_.out.log(LogLevel::kInfo, "update_accepted",
                     {{"job", job_.id}, {"round", round_->key.round}, {"attempt", round_->key.attempt},
