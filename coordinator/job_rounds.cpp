@@ -368,7 +368,7 @@ void JobRunner::abandon(Instant now, const std::string& why, Duration pause) {
 void JobRunner::close_to_cohort(const std::string& text) {
   const auto aborted = aborted_.find(round_->key);
   for (const auto& [peer, member] : round_->members) {
-    if (aborted != aborted_.end() && aborted->second->masks(peer)) continue;  // abort_over() tells it
+    if (aborted != aborted_.end() && aborted->second->seated(peer)) continue;  // abort_over() tells it
     const Node* node = services_.registry.find(peer);
     if (node != nullptr && node->link && member.state != MemberState::kDeclined)
       services_.out.send(*node->link, RoundClosed{round_->key, round_->committed, text});

@@ -59,7 +59,8 @@ void JobRunner::phase_begun() {
     if (!secure_->takes_part(peer)) leave_out(peer, member);
 }
 
-// Whoever was not ready when a phase ended has no place in the rest of this attempt.
+// Whoever was not ready when a phase ended masks nothing in this attempt. One of its roster may still have to
+// vote for its ABORT, and is told of the end with the others.
 void JobRunner::leave_out(const PeerKey& peer, Member& member) {
   switch (member.state) {
     case MemberState::kOffered:
@@ -70,7 +71,7 @@ void JobRunner::leave_out(const PeerKey& peer, Member& member) {
   }
   member.state = MemberState::kFailed;
   Node* node = services_.registry.find(peer);
-  if (node == nullptr) return;
+  if (node == nullptr || secure_->seated(peer)) return;
   if (node->engaged == job_.id) node->engaged = 0;
   if (node->link)
     services_.out.send(*node->link, RoundClosed{round_->key, false, "the attempt goes on without this client, which was not ready in time"});
@@ -324,7 +325,7 @@ void JobRunner::abort_over(Instant now) {
   const bool signed_off = at->second->certificate().has_value();
   services_.out.now(CancelTimer{timer("abort")});
   for (const auto& [peer, node] : services_.registry.nodes())
-    if (node.link && at->second->masks(peer))
+    if (node.link && at->second->seated(peer))
       services_.out.send(*node.link, RoundClosed{at->first, false, signed_off ? "the attempt ended in an ABORT"
                                                                                : "the attempt was abandoned; its ABORT is still sought"});
   at->second->close();
@@ -340,7 +341,7 @@ void JobRunner::tell_again(Instant now) {
 // A member that is back is told what it may have missed, of attempts that are over too.
 void JobRunner::show_again(const PeerKey& peer, Instant now) {
   for (const auto& [key, attempt] : aborted_)
-    if (attempt->masks(peer)) attempt->tell(peer, now);
+    if (attempt->seated(peer)) attempt->tell(peer, now);
   if (secure_ && round_->frozen && secure_->takes_part(peer)) secure_->tell(peer, now);
 }
 

@@ -73,6 +73,7 @@ class SecureAttempt {
   bool joined(const PeerKey& peer) const;
   bool takes_part(const PeerKey& peer) const;   // still, in this phase
   bool masks(const PeerKey& peer) const;        // was told to
+  bool seated(const PeerKey& peer) const { return places_.contains(peer); }  // in the roster: may have to vote
   std::optional<PeerKey> peer_at(std::uint32_t place) const;
   bool awaits_any(const std::map<PeerKey, Member>& members) const;  // of those that are there
 
