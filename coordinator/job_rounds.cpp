@@ -185,6 +185,7 @@ void JobRunner::offer(const PeerKey& peer, Instant now) {
 void JobRunner::tick(Instant now) {
   open_round(now);
   offer_again(now);
+  tell_again(now);
   rotate_fetches(now);
 }
 

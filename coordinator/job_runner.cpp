@@ -102,7 +102,7 @@ void JobRunner::start(Instant now) {
       if (member.state == MemberState::kDelivered) stale.erase(update_key(round_->key, peer));
       release(member);
       member.state = MemberState::kRevoked;
-    } else if (member.state != MemberState::kDelivered) {
+    } else if (member.state != MemberState::kDelivered || secure_) {
       if (node->engaged == 0) node->engaged = job_.id;
     }
   }

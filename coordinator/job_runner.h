@@ -158,6 +158,7 @@ class JobRunner {
   bool seek_abort(const RoundKey& key, Instant now);  // true: one is sought now
   void abort_over(Instant now);                     // there is one, or the wait for it is over
   void show_again(const PeerKey& peer, Instant now);
+  void tell_again(Instant now);                     // whoever is awaited
 
   // job_updates.cpp: one member
   bool sums() const;                     // its updates are summed as they come, and not kept

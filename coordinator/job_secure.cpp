@@ -13,7 +13,9 @@ using Phase = SecureAttempt::Phase;
 
 constexpr Duration kPhaseLeast = std::chrono::seconds(1);
 constexpr Duration kPhaseMost = std::chrono::seconds(60);      // a roster 300 s after the invitation is refused
-constexpr Duration kOutcomeMost = std::chrono::seconds(300);
+constexpr Duration kVotesLeast = std::chrono::seconds(30), kVotesMost = std::chrono::seconds(300);
+// After a COMMIT there is no other attempt with these members, so they have long.
+constexpr Duration kSharesLeast = std::chrono::seconds(120), kSharesMost = std::chrono::hours(1);
 constexpr Duration kMoreShares = std::chrono::seconds(2);      // beyond the threshold: they correct wrong ones
 constexpr Duration kOpenAgain = std::chrono::seconds(5);
 
@@ -41,8 +43,9 @@ bool JobRunner::sits_out(const PeerKey& peer) const {
 
 void JobRunner::phase_begun() {
   const Duration deadline = job_.spec.round.deadline;
-  const Duration wait = secure_->masking_over() ? std::clamp<Duration>(deadline / 4, kPhaseLeast, kOutcomeMost)
-                                                : std::clamp<Duration>(deadline / 8, kPhaseLeast, kPhaseMost);
+  const Duration wait = secure_->phase() == Phase::kUnmasking  ? std::clamp<Duration>(deadline, kSharesLeast, kSharesMost)
+                        : secure_->phase() == Phase::kAgreeing ? std::clamp<Duration>(deadline / 2, kVotesLeast, kVotesMost)
+                                                               : std::clamp<Duration>(deadline / 8, kPhaseLeast, kPhaseMost);
   if (secure_->phase() == Phase::kMasking)
     services_.out.now(CancelTimer{timer("phase")});  // the round's deadline ends it
   else
@@ -327,6 +330,11 @@ void JobRunner::abort_over(Instant now) {
   at->second->close();
   paused_ = false;
   open_round(now);
+}
+
+void JobRunner::tell_again(Instant now) {
+  for (const auto& [key, attempt] : aborted_) attempt->tell_awaited(now);
+  if (secure_) secure_->tell_awaited(round_->members, now);
 }
 
 // A member that is back is told what it may have missed, of attempts that are over too.
