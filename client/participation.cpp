@@ -325,7 +325,7 @@ bool Participation::on_timer(std::string_view name, bool joined) {
     out_.add(SetTimer{kDeliverTimer, kDeliverAgain});
     if (joined) out_.send(*round_->said);
   } else {
-    return secure_.on_timer(name, joined);
+    return secure_.on_timer(name);
   }
   return true;
 }
@@ -347,6 +347,7 @@ void Participation::on(const UpdateAccepted& message) {
   if (is_current(message.key) && round_->phase == Phase::kDelivering) {
     out_.log(LogLevel::kInfo, "update_accepted", fields_of(message.key));
     settle();
+    if (secure_.engaged_in(message.key)) secure_.delivered();
   } else if (shelf_.find(message.key) == nullptr || is_current(message.key)) {
     return ignored("UpdateAccepted", fields_of(message.key));
   }

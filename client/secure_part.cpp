@@ -10,8 +10,9 @@ namespace covey::client {
 namespace {
 
 constexpr const char* kAgainTimer = "aggregation";
-constexpr Duration kAgain = kHeartbeatInterval;            // doubles while nothing answers
-constexpr Duration kAgainMax = std::chrono::seconds(60);
+constexpr Duration kAgain = std::chrono::seconds(1);       // doubles while nothing new comes
+constexpr Duration kAgainMax = kHeartbeatInterval;
+constexpr int kAgainTimes = 120;                           // ten minutes: the attempt is over, and nobody said so
 constexpr std::size_t kLettersMax = 4;                     // being fetched at once
 
 }  // namespace
@@ -24,8 +25,11 @@ struct SecurePart::Attempt {
   bool update_made = false;
   std::optional<Bytes> held_order;         // came before the update was made: the latest
   std::map<Digest, std::vector<Bytes>> answers;  // by the hash of what was accepted
-  std::vector<Message> unanswered;         // said last
+  std::vector<Message> said;               // last; again and again where the coordinator is to speak
+  bool repeats = false;
   Duration again = kAgain;
+  int times = 0;
+  Instant answered_again;
   std::vector<Digest> letters;             // own blobs, erased at the end
 };
 
@@ -145,13 +149,15 @@ void SecurePart::receive(const RoundKey& key, const Bytes& content, Instant now)
   if (!message) return refused(key, message.error());
   if (!engaged_in(key)) return of_another(key, *message);
   const auto before = attempt_->answers.find(sha256(content));
-  if (before != attempt_->answers.end()) {  // unless its answer is on its way: its write, or its letter
-    if (waiting_.empty() && letters_out_.empty()) say(before->second);
-    return;
+  if (before != attempt_->answers.end()) {
+    // Unless its answer is on its way: its write, its letter, or itself.
+    if (!waiting_.empty() || !letters_out_.empty() || now - attempt_->answered_again < kAgain / 2) return;
+    attempt_->answered_again = now;
+    return say(before->second);
   }
   if (std::holds_alternative<MaskOrderMessage>(*message) && !attempt_->update_made) {
     attempt_->held_order = content;
-    attempt_->unanswered.clear();
+    attempt_->repeats = false;
     return;
   }
   obey(content, *message, now);
@@ -226,7 +232,7 @@ void SecurePart::take(ClientStep step, const Digest& asked) {
   waiting.messages = step.messages;
   if (step.mask) waiting.plan = std::make_shared<const MaskPlan>(std::move(*step.mask));
   attempt_->answers.insert_or_assign(asked, std::move(step.messages));
-  attempt_->unanswered.clear();
+  attempt_->repeats = false;
   waiting_.push_back(std::move(waiting));
   release();
 }
@@ -246,29 +252,41 @@ void SecurePart::release() {
     waiting_.pop_front();
     if (ready.plan) plan_ = ready.plan;
     say(ready.messages);
+    // Also where it agreed without a vote: what comes next may be lost on its way here.
+    if (!ready.plan) repeat();
   }
+}
+
+// What is said again is answered with what the attempt's phase has for this member.
+void SecurePart::repeat() {
+  attempt_->repeats = true;
+  attempt_->again = kAgain;
+  attempt_->times = 0;
+  out_.add(SetTimer{kAgainTimer, attempt_->again});
+}
+
+void SecurePart::delivered() {
+  if (attempt_) repeat();
 }
 
 void SecurePart::say(const std::vector<Bytes>& messages) {
   if (messages.empty()) return;
-  attempt_->unanswered.clear();
+  attempt_->said.clear();
   for (const Bytes& content : messages) {
     if (content.size() > kSecAggNoteBytesMax) {
       const Ticket ticket = out_.ticket();
       letters_out_.emplace(ticket, attempt_->key);
       out_.add(StartWork{ticket, PutBlob{content}});
     } else {
-      attempt_->unanswered.push_back(SecAggNote{attempt_->key, content});
+      attempt_->said.push_back(SecAggNote{attempt_->key, content});
     }
   }
-  attempt_->again = kAgain;
   say_again();
 }
 
 void SecurePart::say_again() {
-  if (presence_.joined())
-    for (const Message& message : attempt_->unanswered) out_.send(message);
-  out_.add(SetTimer{kAgainTimer, attempt_->again});
+  if (!presence_.joined()) return;
+  for (const Message& message : attempt_->said) out_.send(message);
 }
 
 bool SecurePart::on(const WorkDone& event) {
@@ -284,8 +302,9 @@ bool SecurePart::on(const WorkDone& event) {
   if (std::find(attempt_->letters.begin(), attempt_->letters.end(), blob.id) == attempt_->letters.end())
     attempt_->letters.push_back(blob.id);
   out_.add(PublishBlob{blob.id, out_.coordinator().peer});
-  attempt_->unanswered.push_back(SecAggLetter{key, blob});
+  attempt_->said.push_back(SecAggLetter{key, blob});
   say_again();
+  repeat();
   return true;
 }
 
@@ -297,22 +316,19 @@ bool SecurePart::on(const WorkFailed& event) {
   return true;
 }
 
-bool SecurePart::on_timer(std::string_view name, bool joined) {
+bool SecurePart::on_timer(std::string_view name) {
   if (name != kAgainTimer) return false;
-  if (!attempt_ || attempt_->unanswered.empty()) return true;
+  if (!attempt_ || !attempt_->repeats || ++attempt_->times > kAgainTimes) return true;
+  say_again();
   attempt_->again = std::min(attempt_->again * 2, kAgainMax);
-  if (joined) {
-    say_again();
-  } else {
-    out_.add(SetTimer{kAgainTimer, attempt_->again});
-  }
+  out_.add(SetTimer{kAgainTimer, attempt_->again});
   return true;
 }
 
 void SecurePart::rejoined() {
-  if (!attempt_ || attempt_->unanswered.empty()) return;
-  attempt_->again = kAgain;
+  if (!attempt_ || !attempt_->repeats) return;
   say_again();
+  repeat();
 }
 
 std::optional<std::string> SecurePart::take_refusal() { return std::exchange(refusal_, std::nullopt); }

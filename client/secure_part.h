@@ -45,6 +45,7 @@ class SecurePart {
   void update_made(Instant now);
   // The plan's vectors are a durable blob with this MaskedHash: the signed note that goes with it.
   Result<Bytes> masked(const Digest& hash, Instant now);
+  void delivered();                           // the coordinator has them
   std::uint32_t members_max() const;  // of the attempt that was joined
 
   void on(const SecAggNote& note, Instant now);
@@ -54,7 +55,7 @@ class SecurePart {
   bool on(const BlobFailed& event);
   bool on(const WorkDone& event);
   bool on(const WorkFailed& event);
-  bool on_timer(std::string_view name, bool joined);  // false: not its own
+  bool on_timer(std::string_view name);            // false: not its own
   void rejoined();
 
   // Once: this member does not accept the invitation, and why.
@@ -76,6 +77,7 @@ class SecurePart {
   void release();
   void say(const std::vector<Bytes>& messages);
   void say_again();
+  void repeat();
   void of_another(const RoundKey& key, const SecAggMessage& message);
   void late_abort(const OutcomeMessage& outcome);
   void late_vote(const RoundKey& key, const AbortRequestMessage& request);

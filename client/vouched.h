@@ -1,5 +1,5 @@
-// The authority's credential for this client: kept durably once verified, for it signs in secure
-// aggregation as the subject that the credential names. Without one no job of that kind selects it.
+// The authority's credential for this client: verified, and kept. In secure aggregation the client signs as
+// the subject that it names. Without one no job of that kind selects it.
 #pragma once
 #include <optional>
 #include <string_view>
@@ -20,8 +20,9 @@ class Vouched {
   void on(const CredentialIssued& message);
   bool on(const Persisted& event);  // false: not its own
 
-  // Null: none yet, or its write is not durable.
-  const MemberCredential* credential() const { return credential_ && saving_ == 0 ? &*credential_ : nullptr; }
+  // Null: none yet. It counts from when it came, before it is durable: a round may be offered right after,
+  // and what a crash loses of it comes again with the next join.
+  const MemberCredential* credential() const { return credential_ ? &*credential_ : nullptr; }
 
  private:
   Result<void> judge(const MemberCredential& credential) const;

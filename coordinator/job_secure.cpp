@@ -120,11 +120,11 @@ void JobRunner::secagg_note(const Node& from, const SecAggNote& message, Instant
     return;
   }
   const bool decided = attempt->certificate().has_value();
-  (void)attempt->heard(peer, message.content, now);
+  const bool news = attempt->heard(peer, message.content, now).has_value();  // what is said again puts off no phase's end
   if (!decided && attempt->certificate()) return outcome_heard(*attempt, now);
   if (attempt != secure_.get()) return;
   if (secure_->phase() < Phase::kMasking) return secure_moved(now);
-  if (secure_->phase() == Phase::kUnmasking) unmasking_moved();
+  if (news && secure_->phase() == Phase::kUnmasking) unmasking_moved();
 }
 
 void JobRunner::secagg_letter(const Node& from, const SecAggLetter& message) {

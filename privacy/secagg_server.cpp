@@ -49,6 +49,7 @@ Result<std::vector<Outgoing>> SecAggServer::handle(ByteSpan bytes) {
 
 Result<void> SecAggServer::expect(Phase phase, const AttemptId& id, std::uint32_t member) const {
   if (cohort_ == nullptr || id != cohort_->id()) return refused("the message is of another attempt or roster");
+  if (phase_ > phase) return unexpected(ErrorCode::kAlreadyExists, "secure aggregation: the message came again, or late");
   if (phase_ != phase) return refused("the message is out of turn");
   if (member >= cohort_->members()) return refused(named(member) + " is not in the roster");
   return {};

@@ -50,17 +50,16 @@ Row row_of(const MemberCredential& kept) {
 
 }  // namespace
 
-TEST_CASE("client vouched: its credential counts once it is durable, and is kept over a restart") {
+TEST_CASE("client vouched: its credential counts at once, for an offer may be next, and is kept over a restart") {
   Part part;
   CHECK(part.vouched.credential() == nullptr);
   const Persist write = only<Persist>(part.receive(credential()));
-  CHECK(part.vouched.credential() == nullptr);
+  REQUIRE(part.vouched.credential() != nullptr);
+  CHECK(*part.vouched.credential() == credential());
   CHECK(part.receive(credential()).empty());  // told with every join
   CHECK_FALSE(part.vouched.on(Persisted{write.ticket + 1}));
   REQUIRE(part.vouched.on(Persisted{write.ticket}));
   CHECK(has_logged(part.out.take(), "vouched_for"));
-  REQUIRE(part.vouched.credential() != nullptr);
-  CHECK(*part.vouched.credential() == credential());
 
   REQUIRE(write.batch.puts.size() == 1);
   Part again;

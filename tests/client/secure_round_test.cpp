@@ -143,11 +143,15 @@ TEST_CASE("secure round: what was said is said again, byte for byte") {
   };
   std::vector<Bytes> answers;
   const auto again = [&] {
+    site.now += 1s;
     site.said.clear();
     site.hear(SecAggNote{cohort.offer.key, asked.back()});
     REQUIRE(site.all_said<SecAggNote>().size() == 1);
     const Bytes first = site.all_said<SecAggNote>()[0].content;
     site.said.clear();
+    site.hear(SecAggNote{cohort.offer.key, asked.back()});
+    CHECK(site.said.empty());  // it is on its way
+    site.now += 1s;
     site.hear(SecAggNote{cohort.offer.key, asked.back()});
     REQUIRE(site.all_said<SecAggNote>().size() == 1);
     CHECK(site.all_said<SecAggNote>()[0].content == first);

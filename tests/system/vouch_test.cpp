@@ -97,6 +97,50 @@ TEST_CASE("vouch: needs the authority's own key; without it nothing is signed") 
   CHECK(node_of(federation, "site0").at("credential_epoch") == 0);
 }
 
+// Whether the job itself is taken is the coordinator's affair.
+TEST_CASE("vouch: a job with secure aggregation is preceded by it where the key is at hand, and else says the command") {
+  Federation federation(1);
+  federation.start_all();
+  JobText text;
+  text.min_clients = 4;
+  text.more = "[privacy]\nsecure_aggregation = true\n";
+  const std::string job = federation.write_job(text);
+  const auto run = [&](std::vector<std::string> more) -> Process& {
+    std::vector<std::string> words{"run", job, "--detach"};
+    words.insert(words.end(), more.begin(), more.end());
+    return federation.covey(words);
+  };
+  CHECK_FALSE(run({"--no-vouch"}).says("vouch"));
+  const std::string folder = authority_folder(federation.home());
+  std::filesystem::rename(folder, folder + ".away");
+  const Process& elsewhere = run({});
+  CHECK(elsewhere.says("1 clients have no credential"));
+  CHECK(elsewhere.says("covey vouch --all"));
+  CHECK(node_of(federation, "site0").at("credential_epoch") == 0);
+  std::filesystem::rename(folder + ".away", folder);
+  CHECK(run({}).says("Vouched for site0, signing key"));
+  CHECK(node_of(federation, "site0").at("credential_epoch") == kCredentialEpoch);
+  CHECK_FALSE(run({}).says("Vouched"));
+}
+
+TEST_CASE("vouch: four sites that nobody vouched for train in a job with secure aggregation, by one command") {
+  Federation federation(4);
+  federation.start_all();
+  JobText text;
+  text.rounds = 2;
+  text.min_clients = 4;
+  text.more = "[privacy]\nsecure_aggregation = true\n";
+  const Process& run = federation.covey({"run", federation.write_job(text)}, 60);
+  INFO(run.out() << run.errors());
+  CHECK(run.code() == 0);
+  for (std::size_t i = 0; i < 4; ++i) {
+    CHECK(run.says("Vouched for " + Federation::name_of(i)));
+    CHECK(federation.client(i).has("vouched_for"));
+    CHECK_FALSE(federation.client(i).has("round_declined"));
+  }
+  CHECK(federation.coordinator().has("job_finished"));
+}
+
 TEST_CASE("vouch: --follow vouches for whoever enrols, over a restart of the coordinator, until it is stopped") {
   Federation federation(3);
   federation.start_coordinator();
