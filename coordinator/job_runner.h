@@ -153,6 +153,8 @@ class JobRunner {
   void not_opened(const Error& error, Instant now);
   void record_secure_metrics(RoundMetrics& metrics) const;
   void blame(const PeerKey& peer, const std::string& what, Instant now);
+  void rest(const PeerKey& peer, bool caught, Instant now);
+  void rest_silent(Instant now);                    // those that an attempt was given up for
   void blame_all(const SecureAttempt& attempt, Instant now);
   void leave_attempt(Batch& batch);                 // secure_: its rows go, or it is kept to be aborted
   bool seek_abort(const RoundKey& key, Instant now);  // true: one is sought now

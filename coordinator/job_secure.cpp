@@ -270,6 +270,7 @@ void JobRunner::record_secure_metrics(RoundMetrics& metrics) const {
 }
 
 void JobRunner::blame(const PeerKey& peer, const std::string& what, Instant now) {
+  rest(peer, true, now);
   AuditEntry blamed = act(AuditKind::kBlamed, now);
   blamed.who = peer;
   blamed.text = what;
@@ -290,6 +291,22 @@ void JobRunner::blame_all(const SecureAttempt& attempt, Instant now) {
 }
 
 // ---- aborts
+
+// Each attempt needs nearly all who are asked: whoever stopped one is not asked at once for the next. Who was
+// caught is not asked again in this round.
+void JobRunner::rest(const PeerKey& peer, bool caught, Instant now) {
+  not_before_[peer] = Refusal{caught ? Instant::max() : now + job_.spec.round.deadline,
+                              caught ? DeclineReason::kPolicy : DeclineReason::kBusy,
+                              caught ? "it was caught in an aggregation" : "it held up an aggregation"};
+}
+
+void JobRunner::rest_silent(Instant now) {
+  if (!secure_ || round_->frozen || secure_->phase() != Phase::kMasking) return;
+  for (const auto& [peer, member] : round_->members) {
+    const bool caught = member.state == MemberState::kRefused;
+    if (secure_->masks(peer) && member.state != MemberState::kDelivered) rest(peer, caught, now);
+  }
+}
 
 void JobRunner::leave_attempt(Batch& batch) {
   if (!secure_) return;
