@@ -84,7 +84,9 @@ void JobRunner::resume_frozen(Instant now) {
   bool revoked = false;
   for (const PeerKey& peer : round_->row.survivors) {
     Member& member = round_->members.at(peer);
-    revoked = revoked || services_.registry.find(peer) == nullptr;
+    Node* const node = services_.registry.find(peer);
+    revoked = revoked || node == nullptr;
+    if (secure_ && node != nullptr && node->engaged == 0) node->engaged = job_.id;
     if (!member.update.update) continue;
     services_.blobs.hold(member.update.update->id);
     member.holds_blob = true;

@@ -150,6 +150,7 @@ void JobRunner::offer(const PeerKey& peer, Instant now) {
 void JobRunner::tick(Instant now) {
   open_round(now);
   offer_again(now);
+  tell_again(now);
   rotate_fetches(now);
 }
 
@@ -186,11 +187,13 @@ void JobRunner::consider(Instant now) {
   const bool enough = tally.delivered >= needed() && (!secure_ || secure_->can_freeze());
   const bool all = tally.delivered >= round_->row.target && (!secure_ || enough);
   if (all || (enough && tally.coming == 0)) return freeze(now);
-  if (tally.coming == 0 && tally.lost == 0)
+  if (tally.coming == 0 && tally.lost == 0) {
+    rest_silent(now);
     abandon(now,
             "only " + std::to_string(tally.delivered) + " of " + std::to_string(round_->members.size()) +
                 " clients asked delivered, " + std::to_string(needed()) + " are needed",
             pause_after(round_->key.attempt));
+  }
 }
 
 // A sum is closed only when nothing is being added to it: whether that ends well decides what is in it.
@@ -332,7 +335,7 @@ void JobRunner::abandon(Instant now, const std::string& why, Duration pause) {
 void JobRunner::close_to_cohort(const std::string& text) {
   const auto aborted = aborted_.find(round_->key);
   for (const auto& [peer, member] : round_->members) {
-    if (aborted != aborted_.end() && aborted->second->masks(peer)) continue;  // abort_over() tells it
+    if (aborted != aborted_.end() && aborted->second->seated(peer)) continue;  // abort_over() tells it
     const Node* node = services_.registry.find(peer);
     if (node != nullptr && node->link && member.state != MemberState::kDeclined)
       services_.out.send(*node->link, RoundClosed{round_->key, round_->committed, text});

@@ -102,7 +102,7 @@ void JobRunner::start(Instant now) {
       if (member.state == MemberState::kDelivered) stale.erase(update_key(round_->key, peer));
       release(member);
       member.state = MemberState::kRevoked;
-    } else if (member.state != MemberState::kDelivered) {
+    } else if (member.state != MemberState::kDelivered || secure_) {
       if (node->engaged == 0) node->engaged = job_.id;
     }
   }
@@ -362,13 +362,15 @@ bool JobRunner::timer_fired(const std::string& name, Instant now) {
   }
   if (round_->frozen) return true;
   const RoundTally tally = round_->tally();
-  if (tally.delivered >= needed() && (!secure_ || secure_->can_freeze()))
+  if (tally.delivered >= needed() && (!secure_ || secure_->can_freeze())) {
     freeze(now);
-  else
-    abandon(now,
-            "at the deadline " + std::to_string(tally.delivered) + " of at least " + std::to_string(needed()) +
-                " updates were there",
-            Duration{});
+    return true;
+  }
+  rest_silent(now);
+  abandon(now,
+          "at the deadline " + std::to_string(tally.delivered) + " of at least " + std::to_string(needed()) +
+              " updates were there",
+          Duration{});
   return true;
 }
 

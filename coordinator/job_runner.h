@@ -194,11 +194,14 @@ class JobRunner {
   void not_opened(const Error& error, Instant now);
   void record_secure_metrics(RoundMetrics& metrics) const;
   void blame(const PeerKey& peer, const std::string& what, Instant now);
+  void rest(const PeerKey& peer, bool caught, Instant now);
+  void rest_silent(Instant now);                    // those that an attempt was given up for
   void blame_all(const SecureAttempt& attempt, Instant now);
   void leave_attempt(Batch& batch);                 // secure_: its rows go, or it is kept to be aborted
   bool seek_abort(const RoundKey& key, Instant now);  // true: one is sought now
   void abort_over(Instant now);                     // there is one, or the wait for it is over
   void show_again(const PeerKey& peer, Instant now);
+  void tell_again(Instant now);                     // whoever is awaited
 
   // job_updates.cpp: one member
   bool sums() const;                     // its updates are summed as they come, and not kept

@@ -13,7 +13,9 @@ using Phase = SecureAttempt::Phase;
 
 constexpr Duration kPhaseLeast = std::chrono::seconds(1);
 constexpr Duration kPhaseMost = std::chrono::seconds(60);      // a roster 300 s after the invitation is refused
-constexpr Duration kOutcomeMost = std::chrono::seconds(300);
+constexpr Duration kVotesLeast = std::chrono::seconds(30), kVotesMost = std::chrono::seconds(300);
+// After a COMMIT there is no other attempt with these members, so they have long.
+constexpr Duration kSharesLeast = std::chrono::seconds(120), kSharesMost = std::chrono::hours(1);
 constexpr Duration kMoreShares = std::chrono::seconds(2);      // beyond the threshold: they correct wrong ones
 constexpr Duration kOpenAgain = std::chrono::seconds(5);
 
@@ -52,8 +54,9 @@ bool JobRunner::sits_out(const PeerKey& peer) const {
 
 void JobRunner::phase_begun() {
   const Duration deadline = job_.spec.round.deadline;
-  const Duration wait = secure_->masking_over() ? std::clamp<Duration>(deadline / 4, kPhaseLeast, kOutcomeMost)
-                                                : std::clamp<Duration>(deadline / 8, kPhaseLeast, kPhaseMost);
+  const Duration wait = secure_->phase() == Phase::kUnmasking  ? std::clamp<Duration>(deadline, kSharesLeast, kSharesMost)
+                        : secure_->phase() == Phase::kAgreeing ? std::clamp<Duration>(deadline / 2, kVotesLeast, kVotesMost)
+                                                               : std::clamp<Duration>(deadline / 8, kPhaseLeast, kPhaseMost);
   if (secure_->phase() == Phase::kMasking)
     services_.out.now(CancelTimer{timer("phase")});  // the round's deadline ends it
   else
@@ -67,7 +70,8 @@ void JobRunner::phase_begun() {
     if (!secure_->takes_part(peer)) leave_out(peer, member);
 }
 
-// Whoever was not ready when a phase ended has no place in the rest of this attempt.
+// Whoever was not ready when a phase ended masks nothing in this attempt. One of its roster may still have to
+// vote for its ABORT, and is told of the end with the others.
 void JobRunner::leave_out(const PeerKey& peer, Member& member) {
   switch (member.state) {
     case MemberState::kOffered:
@@ -78,7 +82,7 @@ void JobRunner::leave_out(const PeerKey& peer, Member& member) {
   }
   member.state = MemberState::kFailed;
   Node* node = services_.registry.find(peer);
-  if (node == nullptr) return;
+  if (node == nullptr || secure_->seated(peer)) return;
   if (node->engaged == job_.id) node->engaged = 0;
   if (node->link)
     services_.out.send(*node->link, RoundClosed{round_->key, false, "the attempt goes on without this client, which was not ready in time"});
@@ -277,6 +281,7 @@ void JobRunner::record_secure_metrics(RoundMetrics& metrics) const {
 }
 
 void JobRunner::blame(const PeerKey& peer, const std::string& what, Instant now) {
+  rest(peer, true, now);
   AuditEntry blamed = act(AuditKind::kBlamed, now);
   blamed.who = peer;
   blamed.text = what;
@@ -297,6 +302,22 @@ void JobRunner::blame_all(const SecureAttempt& attempt, Instant now) {
 }
 
 // ---- aborts
+
+// Each attempt needs nearly all who are asked: whoever stopped one is not asked at once for the next. Who was
+// caught is not asked again in this round.
+void JobRunner::rest(const PeerKey& peer, bool caught, Instant now) {
+  not_before_[peer] = Refusal{caught ? Instant::max() : now + job_.spec.round.deadline,
+                              caught ? DeclineReason::kPolicy : DeclineReason::kBusy,
+                              caught ? "it was caught in an aggregation" : "it held up an aggregation"};
+}
+
+void JobRunner::rest_silent(Instant now) {
+  if (!secure_ || round_->frozen || secure_->phase() != Phase::kMasking) return;
+  for (const auto& [peer, member] : round_->members) {
+    const bool caught = member.state == MemberState::kRefused;
+    if (secure_->masks(peer) && member.state != MemberState::kDelivered) rest(peer, caught, now);
+  }
+}
 
 void JobRunner::leave_attempt(Batch& batch) {
   if (!secure_) return;
@@ -332,7 +353,7 @@ void JobRunner::abort_over(Instant now) {
   const bool signed_off = at->second->certificate().has_value();
   services_.out.now(CancelTimer{timer("abort")});
   for (const auto& [peer, node] : services_.registry.nodes())
-    if (node.link && at->second->masks(peer))
+    if (node.link && at->second->seated(peer))
       services_.out.send(*node.link, RoundClosed{at->first, false, signed_off ? "the attempt ended in an ABORT"
                                                                                : "the attempt was abandoned; its ABORT is still sought"});
   at->second->close();
@@ -340,10 +361,15 @@ void JobRunner::abort_over(Instant now) {
   open_round(now);
 }
 
+void JobRunner::tell_again(Instant now) {
+  for (const auto& [key, attempt] : aborted_) attempt->tell_awaited(now);
+  if (secure_) secure_->tell_awaited(round_->members, now);
+}
+
 // A member that is back is told what it may have missed, of attempts that are over too.
 void JobRunner::show_again(const PeerKey& peer, Instant now) {
   for (const auto& [key, attempt] : aborted_)
-    if (attempt->masks(peer)) attempt->tell(peer, now);
+    if (attempt->seated(peer)) attempt->tell(peer, now);
   if (secure_ && round_->frozen && secure_->takes_part(peer)) secure_->tell(peer, now);
 }
 

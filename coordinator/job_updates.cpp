@@ -87,7 +87,11 @@ void JobRunner::round_declined(Node& from, const RoundDecline& message, Instant 
   if (member->state != MemberState::kOffered && member->state != MemberState::kWorking) return;
   member->state = MemberState::kDeclined;
   from.engaged = 0;
-  not_before_[from.summary.key] = Refusal{later(now, patience(message.reason)), message.reason,
+  // One that was not shown yet how an attempt ended refuses another: it is shown that, and asked again.
+  const bool uninformed = message.reason == DeclineReason::kPolicy &&
+                          std::any_of(aborted_.begin(), aborted_.end(), [&](const auto& entry) { return entry.second->masks(from.summary.key); });
+  if (uninformed) show_again(from.summary.key, now);
+  not_before_[from.summary.key] = Refusal{later(now, patience(uninformed ? DeclineReason::kBusy : message.reason)), message.reason,
                                           shortened(message.text, kDeclineTextBytes)};
   services_.out.log(LogLevel::kInfo, "round_declined",
                     {{"job", job_.id}, {"round", message.key.round}, {"attempt", message.key.attempt},
@@ -216,7 +220,8 @@ void JobRunner::accept_update(const PeerKey& peer, Member& member, Instant now) 
   }
   Node* node = services_.registry.find(peer);
   COVEY_CHECK(node != nullptr);
-  if (node->engaged == job_.id) node->engaged = 0;
+  // Under secure aggregation its part is not over: it has yet to vote and to reveal its shares.
+  if (node->engaged == job_.id && !secure_) node->engaged = 0;
   if (node->link) services_.out.send(*node->link, UpdateAccepted{round_->key});
   services_.out.log(LogLevel::kInfo, "update_accepted",
                     {{"job", job_.id}, {"round", round_->key.round}, {"attempt", round_->key.attempt},

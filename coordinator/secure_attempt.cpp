@@ -157,6 +157,7 @@ bool SecureAttempt::awaits_any(const std::map<PeerKey, Member>& members) const {
 void SecureAttempt::send(const PeerKey& peer, const Bytes& content) {
   const Node* node = parts_.registry.find(peer);
   if (node == nullptr || !node->link) return;  // it is told when it is back
+  told_[peer] = latest_;
   if (content.size() <= kSecAggNoteBytesMax) return parts_.out.send(*node->link, SecAggNote{key_, content});
   const BlobRef blob = blob_ref_of(content);
   const auto [place, fresh] = letters_.try_emplace(blob.id);
@@ -185,12 +186,23 @@ void SecureAttempt::deliver(Letter& letter, const PeerKey& peer) {
 }
 
 void SecureAttempt::tell(const PeerKey& peer, Instant now) {
+  latest_ = now;
   if (phase() == Phase::kJoining) {
     if (!joined(peer)) send(peer, server_->invitation());
   } else if (const auto place = place_of(peer)) {
     if (const auto due = server_->due_to(*place)) send(peer, *due);
   }
-  told_[peer] = now;
+}
+
+void SecureAttempt::tell_awaited(const std::map<PeerKey, Member>& members, Instant now) {
+  if (phase() != Phase::kJoining) return tell_awaited(now);
+  for (const auto& [peer, member] : members)
+    if (member.state == MemberState::kWorking && !joined(peer) && now - told_[peer] >= kAwaited) tell(peer, now);
+}
+
+void SecureAttempt::tell_awaited(Instant now) {
+  for (const auto& [peer, place] : places_)
+    if (server_->awaits(place) && now - told_[peer] >= kAwaited) tell(peer, now);
 }
 
 // ---- hearing
@@ -215,6 +227,7 @@ Result<void> SecureAttempt::check_speaker(const PeerKey& peer, const SecAggMessa
 }
 
 Result<void> SecureAttempt::heard(const PeerKey& peer, const Bytes& content, Instant now) {
+  latest_ = now;
   const auto take = [&]() -> Result<void> {
     COVEY_TRY(const SecAggMessage message, decode_secagg_message(content));
     COVEY_TRY_VOID(check_speaker(peer, message));
@@ -271,7 +284,8 @@ void SecureAttempt::letter(const PeerKey& peer, const BlobRef& content) {
 
 // ---- phases before the masks
 
-Result<bool> SecureAttempt::advance(const std::map<PeerKey, Member>& members, bool late, Instant) {
+Result<bool> SecureAttempt::advance(const std::map<PeerKey, Member>& members, bool late, Instant now) {
+  latest_ = now;
   if (phase() >= Phase::kMasking || (!late && awaits_any(members))) return false;
   std::vector<Outgoing> out;
   if (phase() == Phase::kJoining) {
@@ -326,7 +340,8 @@ Result<void> SecureAttempt::masked(const PeerKey& peer, const Bytes& note, const
 
 // ---- the end
 
-void SecureAttempt::agree(const Digest& reservation, Instant) {
+void SecureAttempt::agree(const Digest& reservation, Instant now) {
+  latest_ = now;
   const auto out = server_->close_masks(reservation);
   COVEY_CHECK(out.has_value());  // can_freeze() before the freeze, and nothing came since
   send(*out);
@@ -338,7 +353,8 @@ std::shared_ptr<const SumRecovery> SecureAttempt::recovery() const {
   return std::make_shared<const SumRecovery>(std::move(*recovery));
 }
 
-void SecureAttempt::abort(Instant) {
+void SecureAttempt::abort(Instant now) {
+  latest_ = now;
   const auto out = server_->abort();
   COVEY_CHECK(out.has_value());
   send(*out);

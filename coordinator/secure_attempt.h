@@ -21,6 +21,7 @@ namespace covey {
 
 inline constexpr std::size_t kLettersInMax = 8;  // of one member in one attempt
 inline constexpr Duration kToldAgain = std::chrono::seconds(1);  // between two answers to one member's repetitions
+inline constexpr Duration kAwaited = 2 * kHeartbeatInterval;     // for a member's answer, before it is told again
 
 struct SecureParts {  // all outlive the attempts
   Outbox& out;
@@ -72,11 +73,15 @@ class SecureAttempt {
   bool joined(const PeerKey& peer) const;
   bool takes_part(const PeerKey& peer) const;   // still, in this phase
   bool masks(const PeerKey& peer) const;        // was told to
+  bool seated(const PeerKey& peer) const { return places_.contains(peer); }  // in the roster: may have to vote
   std::optional<PeerKey> peer_at(std::uint32_t place) const;
   bool awaits_any(const std::map<PeerKey, Member>& members) const;  // of those that are there
 
   // ---- what happens
   void tell(const PeerKey& peer, Instant now);  // what its phase tells it, if it is connected
+  // The same to everyone awaited who was told long ago: what was said may be lost.
+  void tell_awaited(const std::map<PeerKey, Member>& members, Instant now);
+  void tell_awaited(Instant now);               // of an attempt that is over
   // A message of this member's. Errors: kInvalidMessage, kPermissionDenied; it changed nothing.
   Result<void> heard(const PeerKey& peer, const Bytes& content, Instant now);
   void letter(const PeerKey& peer, const BlobRef& content);
@@ -130,6 +135,7 @@ class SecureAttempt {
   std::map<Ticket, std::pair<PeerKey, BlobRef>> letters_in_;
   std::map<PeerKey, std::size_t> letters_from_;
   std::map<PeerKey, Instant> told_;
+  Instant latest_;
   std::set<PeerKey> unmasks_;                // that have rows
 };
 

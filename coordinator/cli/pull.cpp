@@ -67,6 +67,7 @@ Result<std::vector<ClientMetrics>> all_clients(Session& session, JobId job,
   std::vector<ClientMetrics> all;
   for (const RoundMetrics& round : rounds) {
     auto rows = session.clients_of(job, round.round);
+    if (!rows && rows.error().code == ErrorCode::kUnsupported) return all;  // there are none under secure aggregation
     if (!rows && rows.error().code == ErrorCode::kNotFound) continue;  // the oldest go in large jobs
     if (!rows) return unexpected(rows.error());
     for (ClientMetrics& row : *rows) {
