@@ -17,6 +17,7 @@
 #include "core/service/exit_code.h"
 #include "core/service/file_limit.h"
 #include "core/service/hardening.h"
+#include "core/service/heap.h"
 #include "core/service/pooled_executor.h"
 #include "core/service/signals.h"
 #include "core/service/supervisor.h"
@@ -85,6 +86,7 @@ ListenConfig listen_config(ListenConfig listen, const CoordinatorHome& home, con
 }
 
 Result<int> serve(const Options& options) {
+  share_one_heap();
   const std::string folder = coordinator_folder(options.home);
   COVEY_TRY(CoordinatorHome home, load_coordinator_home(folder));
   const auto log = make_log({options.json ? LogFormat::kJson : LogFormat::kText,

@@ -12,6 +12,7 @@
 
 #include "bench/reliability/ingest_parts.h"
 #include "coordinator/work.h"
+#include "core/service/heap.h"
 #include "core/service/pooled_executor.h"
 #include "core/store/blobs.h"
 #include "core/store/store.h"
@@ -50,6 +51,7 @@ bool hear(int pipe, T& value) {
 void set_error(Report& report, const std::string& text) { text.copy(report.error, sizeof report.error - 1); }
 
 void take_in(const IngestPlan& plan, const std::string& folder, int pipe) {
+  share_one_heap();  // as covey-coordinator does
   std::vector<PeerKey> givers;
   for (std::size_t i = 1; i <= plan.clients; ++i) givers.push_back(bed_key(static_cast<std::uint8_t>(i)).public_key());
   Report report;
