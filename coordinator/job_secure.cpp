@@ -108,6 +108,11 @@ void JobRunner::phase_late(Instant now) {
     phase_begun();
     return consider(now);
   }
+  // Once too many signed COMMIT for an ABORT, only the others' COMMIT can end it.
+  if (secure_->phase() == Phase::kAgreeing && !secure_->can_abort() && now < round_->deadline + kSharesMost) {
+    services_.out.now(SetTimer{timer("phase"), kVotesLeast});
+    return;
+  }
   if (secure_->phase() == Phase::kAgreeing)
     return abandon(now, "too few of the committee agreed on the survivors in time", Duration{});
   if (secure_->phase() != Phase::kUnmasking || round_->work != 0 || round_->manifest != 0) return;

@@ -67,6 +67,7 @@ class SecureAttempt {
   std::uint32_t survivors() const { return server_->survivors().count(); }
   std::uint32_t members_max() const { return server_->config().members_max; }
   std::uint32_t needed() const;                 // survivors, by the terms of the aggregation
+  bool can_abort() const { return server_->can_abort(); }
   bool can_freeze() const { return server_->can_close_masks(); }
   const std::vector<Blame>& blame() const { return server_->blame(); }
   const std::optional<OutcomeMessage>& certificate() const { return server_->certificate(); }
