@@ -81,7 +81,7 @@ class Stage {
     if (index == kOperator) {
       const auto job = blobs->put(bytes_of(scene_.toml));
       COVEY_CHECK(job.has_value());
-      return local_site({std::make_unique<OperatorNode>(scene_.coordinator.key, *job, std::vector<OperatorNode::Order>{}, view_), std::move(blobs), nothing});
+      return local_site({std::make_unique<OperatorNode>(scene_.coordinator.key, std::vector<BlobRef>{*job}, std::vector<OperatorNode::Order>{}, view_), std::move(blobs), nothing});
     }
     const std::uint64_t seed = Random(plan_.seed).split("client", index).next();
     auto machine = std::make_unique<ScriptedClient>(scene_.coordinator.key, seed, plan_.manners, *blobs);
