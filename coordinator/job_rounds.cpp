@@ -304,6 +304,7 @@ void JobRunner::commit(Instant now, std::optional<ModelRow> next) {
   }
   AuditEntry released = act(AuditKind::kReleased, now);
   released.number = round_->row.ledger;
+  informed_.clear();
   if (secure())  // who sat this round out may take part in the next
     std::erase_if(not_before_, [](const auto& entry) { return entry.second.reason == DeclineReason::kPolicy; });
   if (!next) {  // the final evaluation: figures, no model

@@ -342,16 +342,18 @@ bool JobRunner::seek_abort(const RoundKey& key, Instant now) {
 }
 
 void JobRunner::abort_over(Instant now) {
-  const auto at = aborted_.find(std::exchange(aborting_, RoundKey{}));
-  if (at == aborted_.end()) return;
-  const bool signed_off = at->second->certificate().has_value();
+  const RoundKey key = std::exchange(aborting_, RoundKey{});
+  if (key.job == 0) return;
   services_.out.now(CancelTimer{timer("abort")});
-  for (const auto& [peer, node] : services_.registry.nodes())
-    if (node.link && at->second->seated(peer))
-      services_.out.send(*node.link, RoundClosed{at->first, false, signed_off ? "the attempt ended in an ABORT"
-                                                                               : "the attempt was abandoned; its ABORT is still sought"});
-  at->second->close();
   paused_ = false;
+  if (const auto at = aborted_.find(key); at != aborted_.end()) {  // else its round was committed meanwhile
+    const bool signed_off = at->second->certificate().has_value();
+    for (const auto& [peer, node] : services_.registry.nodes())
+      if (node.link && at->second->seated(peer))
+        services_.out.send(*node.link, RoundClosed{at->first, false, signed_off ? "the attempt ended in an ABORT"
+                                                                                 : "the attempt was abandoned; its ABORT is still sought"});
+    at->second->close();
+  }
   open_round(now);
 }
 
