@@ -125,6 +125,7 @@ void JobRunner::open_round(Instant now) {
                                        ceil_share(job_.spec.round.quorum, selected->target)},
                                       job_.spec);
     if (!begun) {  // other clients may come, or go
+      if (!waiting_ && job_.evaluating()) services_.out.now(SetTimer{timer("deadline"), job_.spec.round.deadline});
       waiting_ = true;
       job_.summary.text = shortened("waiting for other clients: " + begun.error().message, kErrorTextBytesMax);
       return;
@@ -222,11 +223,13 @@ void JobRunner::consider(Instant now) {
   const bool enough = tally.delivered >= needed() && (!secure_ || secure_->can_freeze());
   const bool all = tally.delivered >= round_->row.target && (!secure_ || enough);
   if (all || (enough && tally.coming == 0)) return freeze(now);
-  if (tally.coming == 0 && tally.lost == 0)
+  if (tally.coming == 0 && tally.lost == 0) {
+    rest_silent(now);
     abandon(now,
             "only " + std::to_string(tally.delivered) + " of " + std::to_string(round_->members.size()) +
                 " clients asked delivered, " + std::to_string(needed()) + " are needed",
             pause_after(round_->key.attempt));
+  }
 }
 
 // A sum is closed only when nothing is being added to it: whether that ends well decides what is in it.
@@ -301,6 +304,7 @@ void JobRunner::commit(Instant now, std::optional<ModelRow> next) {
   }
   AuditEntry released = act(AuditKind::kReleased, now);
   released.number = round_->row.ledger;
+  informed_.clear();
   if (secure())  // who sat this round out may take part in the next
     std::erase_if(not_before_, [](const auto& entry) { return entry.second.reason == DeclineReason::kPolicy; });
   if (!next) {  // the final evaluation: figures, no model
@@ -368,7 +372,7 @@ void JobRunner::abandon(Instant now, const std::string& why, Duration pause) {
 void JobRunner::close_to_cohort(const std::string& text) {
   const auto aborted = aborted_.find(round_->key);
   for (const auto& [peer, member] : round_->members) {
-    if (aborted != aborted_.end() && aborted->second->masks(peer)) continue;  // abort_over() tells it
+    if (aborted != aborted_.end() && aborted->second->seated(peer)) continue;  // abort_over() tells it
     const Node* node = services_.registry.find(peer);
     if (node != nullptr && node->link && member.state != MemberState::kDeclined)
       services_.out.send(*node->link, RoundClosed{round_->key, round_->committed, text});

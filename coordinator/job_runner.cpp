@@ -321,13 +321,15 @@ bool JobRunner::timer_fired(const std::string& name, Instant now) {
   }
   if (round_->frozen) return true;
   const RoundTally tally = round_->tally();
-  if (tally.delivered >= needed() && (!secure_ || secure_->can_freeze()))
+  if (tally.delivered >= needed() && (!secure_ || secure_->can_freeze())) {
     freeze(now);
-  else
-    abandon(now,
-            "at the deadline " + std::to_string(tally.delivered) + " of at least " + std::to_string(needed()) +
-                " updates were there",
-            Duration{});
+    return true;
+  }
+  rest_silent(now);
+  abandon(now,
+          "at the deadline " + std::to_string(tally.delivered) + " of at least " + std::to_string(needed()) +
+              " updates were there",
+          Duration{});
   return true;
 }
 

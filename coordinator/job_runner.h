@@ -153,6 +153,8 @@ class JobRunner {
   void not_opened(const Error& error, Instant now);
   void record_secure_metrics(RoundMetrics& metrics) const;
   void blame(const PeerKey& peer, const std::string& what, Instant now);
+  void rest(const PeerKey& peer, bool caught, Instant now);
+  void rest_silent(Instant now);                    // those that an attempt was given up for
   void blame_all(const SecureAttempt& attempt, Instant now);
   void leave_attempt(Batch& batch);                 // secure_: its rows go, or it is kept to be aborted
   bool seek_abort(const RoundKey& key, Instant now);  // true: one is sought now
@@ -192,6 +194,7 @@ class JobRunner {
   std::map<PeerKey, Refusal> not_before_;
   std::unique_ptr<SecureAttempt> secure_;
   std::map<RoundKey, std::unique_ptr<SecureAttempt>> aborted_;  // of the round in progress, or the last one
+  std::set<PeerKey> informed_;           // were shown once more in this round how their attempt ended
   RoundKey aborting_;                    // whose ABORT the next attempt waits for; job 0: none
   std::uint32_t open_failures_ = 0;      // of the attempt in progress
   struct SecureRows {                    // until assemble()

@@ -59,7 +59,8 @@ void JobRunner::phase_begun() {
     if (!secure_->takes_part(peer)) leave_out(peer, member);
 }
 
-// Whoever was not ready when a phase ended has no place in the rest of this attempt.
+// Whoever was not ready when a phase ended masks nothing in this attempt. One of its roster may still have to
+// vote for its ABORT, and is told of the end with the others.
 void JobRunner::leave_out(const PeerKey& peer, Member& member) {
   switch (member.state) {
     case MemberState::kOffered:
@@ -70,7 +71,7 @@ void JobRunner::leave_out(const PeerKey& peer, Member& member) {
   }
   member.state = MemberState::kFailed;
   Node* node = services_.registry.find(peer);
-  if (node == nullptr) return;
+  if (node == nullptr || secure_->seated(peer)) return;
   if (node->engaged == job_.id) node->engaged = 0;
   if (node->link)
     services_.out.send(*node->link, RoundClosed{round_->key, false, "the attempt goes on without this client, which was not ready in time"});
@@ -95,6 +96,11 @@ void JobRunner::phase_late(Instant now) {
     blame_all(*secure_, now);
     phase_begun();
     return consider(now);
+  }
+  // Once too many signed COMMIT for an ABORT, only the others' COMMIT can end it.
+  if (secure_->phase() == Phase::kAgreeing && !secure_->can_abort() && now < round_->deadline + kSharesMost) {
+    services_.out.now(SetTimer{timer("phase"), kVotesLeast});
+    return;
   }
   if (secure_->phase() == Phase::kAgreeing)
     return abandon(now, "too few of the committee agreed on the survivors in time", Duration{});
@@ -269,6 +275,7 @@ void JobRunner::record_secure_metrics(RoundMetrics& metrics) const {
 }
 
 void JobRunner::blame(const PeerKey& peer, const std::string& what, Instant now) {
+  rest(peer, true, now);
   AuditEntry blamed = act(AuditKind::kBlamed, now);
   blamed.who = peer;
   blamed.text = what;
@@ -289,6 +296,22 @@ void JobRunner::blame_all(const SecureAttempt& attempt, Instant now) {
 }
 
 // ---- aborts
+
+// Each attempt needs nearly all who are asked: whoever stopped one is not asked at once for the next. Who was
+// caught is not asked again in this round.
+void JobRunner::rest(const PeerKey& peer, bool caught, Instant now) {
+  not_before_[peer] = Refusal{caught ? Instant::max() : now + job_.spec.round.deadline,
+                              caught ? DeclineReason::kPolicy : DeclineReason::kBusy,
+                              caught ? "it was caught in an aggregation" : "it held up an aggregation"};
+}
+
+void JobRunner::rest_silent(Instant now) {
+  if (!secure_ || round_->frozen || secure_->phase() != Phase::kMasking) return;
+  for (const auto& [peer, member] : round_->members) {
+    const bool caught = member.state == MemberState::kRefused;
+    if (secure_->masks(peer) && member.state != MemberState::kDelivered) rest(peer, caught, now);
+  }
+}
 
 void JobRunner::leave_attempt(Batch& batch) {
   if (!secure_) return;
@@ -326,7 +349,7 @@ void JobRunner::abort_over(Instant now) {
   if (const auto at = aborted_.find(key); at != aborted_.end()) {  // else its round was committed meanwhile
     const bool signed_off = at->second->certificate().has_value();
     for (const auto& [peer, node] : services_.registry.nodes())
-      if (node.link && at->second->masks(peer))
+      if (node.link && at->second->seated(peer))
         services_.out.send(*node.link, RoundClosed{at->first, false, signed_off ? "the attempt ended in an ABORT"
                                                                                  : "the attempt was abandoned; its ABORT is still sought"});
     at->second->close();
@@ -342,7 +365,7 @@ void JobRunner::tell_again(Instant now) {
 // A member that is back is told what it may have missed, of attempts that are over too.
 void JobRunner::show_again(const PeerKey& peer, Instant now) {
   for (const auto& [key, attempt] : aborted_)
-    if (attempt->masks(peer)) attempt->tell(peer, now);
+    if (attempt->seated(peer)) attempt->tell(peer, now);
   if (secure_ && round_->frozen && secure_->takes_part(peer)) secure_->tell(peer, now);
 }
 

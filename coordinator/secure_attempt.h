@@ -67,12 +67,14 @@ class SecureAttempt {
   std::uint32_t survivors() const { return server_->survivors().count(); }
   std::uint32_t members_max() const { return server_->config().members_max; }
   std::uint32_t needed() const;                 // survivors, by the terms of the aggregation
+  bool can_abort() const { return server_->can_abort(); }
   bool can_freeze() const { return server_->can_close_masks(); }
   const std::vector<Blame>& blame() const { return server_->blame(); }
   const std::optional<OutcomeMessage>& certificate() const { return server_->certificate(); }
   bool joined(const PeerKey& peer) const;
   bool takes_part(const PeerKey& peer) const;   // still, in this phase
   bool masks(const PeerKey& peer) const;        // was told to
+  bool seated(const PeerKey& peer) const { return places_.contains(peer); }  // in the roster: may have to vote
   std::optional<PeerKey> peer_at(std::uint32_t place) const;
   bool awaits_any(const std::map<PeerKey, Member>& members) const;  // of those that are there
 

@@ -113,6 +113,7 @@ class SecAggServer {
   const MemberSet& maskers() const { return maskers_; }
   const MemberSet& survivors() const { return survivors_; }
   bool can_recover() const;
+  bool can_abort() const;                      // enough of the committee signed no COMMIT yet
   bool can_close_masks() const;                // enough vectors are here, and close enough on the ring
   bool awaits(std::uint32_t member) const;     // a message of this member's, in this phase
   // What this phase tells this member, for one that may have lost it. After the roster only.

@@ -51,6 +51,11 @@ bool SecAggServer::awaits(std::uint32_t member) const {
   return false;
 }
 
+bool SecAggServer::can_abort() const {
+  if (cohort_ == nullptr || phase_ == Phase::kUnmasking || phase_ == Phase::kCommitted) return false;
+  return cohort_->committee().size() - commits_.size() >= cohort_->graph().quorum;
+}
+
 std::optional<Bytes> SecAggServer::due_to(std::uint32_t member) const {
   if (member >= members_.size()) return std::nullopt;
   const auto said = [](const SecAggMessage& message) { return std::optional(encode(message)); };

@@ -125,10 +125,12 @@ TEST_CASE("a certificate that was kept by itself is adopted by a machine that lo
   const auto survivors = world.server_->close_masks(world.reservation_);
   world.carry_votes(*survivors);
   REQUIRE(world.server_->phase() == Phase::kUnmasking);
+  CHECK_FALSE(world.server_->can_abort());
   const OutcomeMessage commit = *world.server_->certificate();
   const auto fresh = [&] { return *SecAggServer::restore(masked, world.authority_.public_key(), world.work_, world.bytes_); };
   auto same = fresh();
   CHECK_FALSE(same->adopt(commit).has_value());  // nobody agreed on anything yet
+  CHECK(same->can_abort());
   REQUIRE(same->close_masks(world.reservation_).has_value());
   CHECK(same->adopt(commit).has_value());
   CHECK(same->phase() == Phase::kUnmasking);
