@@ -99,8 +99,8 @@ class Client::State {
   void receive(const SecAggNote& message, Instant now) {
     if (heeded(message)) participation_.on(message, now);
   }
-  void receive(const SecAggLetter& message, Instant) {
-    if (heeded(message)) participation_.on(message);
+  void receive(const SecAggLetter& message, Instant now) {
+    if (heeded(message)) participation_.on(message, now);
   }
   template <class Other>
   void receive(const Other& message, Instant) {

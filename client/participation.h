@@ -38,7 +38,7 @@ class Participation {
   void on(const UpdateRefused& message);
   void on(const RoundClosed& message);
   void on(const SecAggNote& message, Instant now);
-  void on(const SecAggLetter& message);
+  void on(const SecAggLetter& message, Instant now);
   void on(const Persisted& event);
   void on(const BlobFetched& event, Instant now);
   void on(const BlobFailed& event);

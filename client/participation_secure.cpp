@@ -15,7 +15,7 @@ void Participation::on(const SecAggNote& message, Instant now) {
   attend();
 }
 
-void Participation::on(const SecAggLetter& message) { secure_.on(message); }
+void Participation::on(const SecAggLetter& message, Instant now) { secure_.on(message, now); }
 
 void Participation::attend() {
   if (const auto why = secure_.take_refusal()) {

@@ -25,6 +25,7 @@ struct SecurePart::Attempt {
   bool update_made = false;
   std::optional<Bytes> held_order;         // came before the update was made: the latest
   std::map<Digest, std::vector<Bytes>> answers;  // by the hash of what was accepted
+  std::map<Digest, Digest> letters_read;   // by blob: the content's hash
   std::vector<Message> said;               // last; again and again where the coordinator is to speak
   bool repeats = false;
   Duration again = kAgain;
@@ -82,7 +83,7 @@ void SecurePart::end() {
     out_.add(WithdrawBlob{letter});
     out_.add(EraseBlob{letter});
   }
-  for (const auto& [ticket, key] : letters_in_) out_.add(CancelFetch{ticket});
+  for (const auto& [ticket, letter] : letters_in_) out_.add(CancelFetch{ticket});
   letters_in_.clear();
   waiting_.clear();  // what was never said stays unsaid; the records stand
   plan_.reset();
@@ -111,7 +112,7 @@ Result<Bytes> SecurePart::masked(const Digest& hash, Instant now) {
 
 void SecurePart::on(const SecAggNote& note, Instant now) { receive(note.key, note.content, now); }
 
-void SecurePart::on(const SecAggLetter& letter) {
+void SecurePart::on(const SecAggLetter& letter, Instant now) {
   const std::string size = std::to_string(letter.content.size);
   if (!engaged_in(letter.key))
     return refused(letter.key, {ErrorCode::kInvalidMessage, "a letter of an attempt that this client is not in"});
@@ -121,25 +122,31 @@ void SecurePart::on(const SecAggLetter& letter) {
                                                                 std::to_string(kLettersMax) + " at once"});
   if (kept_(letter.content.id))  // it would be erased once read
     return refused(letter.key, {ErrorCode::kInvalidMessage, "a letter that is a blob which this client keeps"});
+  if (const auto read = attempt_->letters_read.find(letter.content.id); read != attempt_->letters_read.end())
+    return answer_again(read->second, now);
+  for (const auto& [coming, one] : letters_in_)
+    if (one.blob == letter.content.id) return;
   const Ticket ticket = out_.ticket();
-  letters_in_.emplace(ticket, letter.key);
+  letters_in_.emplace(ticket, LetterIn{letter.key, letter.content.id});
   out_.add(FetchBlob{ticket, out_.coordinator().peer, letter.content, Keep::kDurably, kSecAggLetterBytesMax});
 }
 
 bool SecurePart::on(const BlobFetched& event, Instant now) {
   const auto found = letters_in_.find(event.ticket);
   if (found == letters_in_.end()) return false;
-  const RoundKey key = found->second;
+  const RoundKey key = found->second.key;
   letters_in_.erase(found);
   out_.add(EraseBlob{event.blob.id});  // of this moment only
   receive(key, event.content, now);
+  const Digest content = sha256(event.content);
+  if (engaged_in(key) && attempt_->answers.contains(content)) attempt_->letters_read.emplace(event.blob.id, content);
   return true;
 }
 
 bool SecurePart::on(const BlobFailed& event) {
   const auto found = letters_in_.find(event.ticket);
   if (found == letters_in_.end()) return false;
-  refused(found->second, in_context("a letter", event.error));  // it is sent again
+  refused(found->second.key, in_context("a letter", event.error));  // it is sent again
   letters_in_.erase(found);
   return true;
 }
@@ -148,19 +155,20 @@ void SecurePart::receive(const RoundKey& key, const Bytes& content, Instant now)
   const auto message = decode_secagg_message(content);
   if (!message) return refused(key, message.error());
   if (!engaged_in(key)) return of_another(key, *message);
-  const auto before = attempt_->answers.find(sha256(content));
-  if (before != attempt_->answers.end()) {
-    // Unless its answer is on its way: its write, its letter, or itself.
-    if (!waiting_.empty() || !letters_out_.empty() || now - attempt_->answered_again < kAgain / 2) return;
-    attempt_->answered_again = now;
-    return say(before->second);
-  }
+  if (const Digest asked = sha256(content); attempt_->answers.contains(asked)) return answer_again(asked, now);
   if (std::holds_alternative<MaskOrderMessage>(*message) && !attempt_->update_made) {
     attempt_->held_order = content;
     attempt_->repeats = false;
     return;
   }
   obey(content, *message, now);
+}
+
+// Unless the answer is on its way: its write, its letter, or itself.
+void SecurePart::answer_again(const Digest& asked, Instant now) {
+  if (!waiting_.empty() || !letters_out_.empty() || now - attempt_->answered_again < kAgain / 2) return;
+  attempt_->answered_again = now;
+  say(attempt_->answers.at(asked));
 }
 
 void SecurePart::obey(const Bytes& content, const SecAggMessage& message, Instant now) {

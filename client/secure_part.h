@@ -49,7 +49,7 @@ class SecurePart {
   std::uint32_t members_max() const;  // of the attempt that was joined
 
   void on(const SecAggNote& note, Instant now);
-  void on(const SecAggLetter& letter);
+  void on(const SecAggLetter& letter, Instant now);
   bool on(const Persisted& event);                 // these five: false: not one of its own
   bool on(const BlobFetched& event, Instant now);
   bool on(const BlobFailed& event);
@@ -72,6 +72,7 @@ class SecurePart {
     std::shared_ptr<const MaskPlan> plan;  // shared: with the work that masks
   };
   void receive(const RoundKey& key, const Bytes& content, Instant now);
+  void answer_again(const Digest& asked, Instant now);
   void obey(const Bytes& content, const SecAggMessage& message, Instant now);
   void take(ClientStep step, const Digest& asked);
   void release();
@@ -95,7 +96,11 @@ class SecurePart {
   std::deque<Waiting> waiting_;           // in order
   std::set<Ticket> writes_;               // under way, of attempts that are over too
   std::map<Ticket, SecAggNote> late_votes_;  // by their write
-  std::map<Ticket, RoundKey> letters_in_;
+  struct LetterIn {
+    RoundKey key;
+    Digest blob;
+  };
+  std::map<Ticket, LetterIn> letters_in_;
   std::map<Ticket, RoundKey> letters_out_;
   std::optional<std::string> refusal_;
   std::shared_ptr<const MaskPlan> plan_;

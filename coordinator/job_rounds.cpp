@@ -268,6 +268,7 @@ void JobRunner::commit(Instant now, std::optional<ModelRow> next) {
   }
   AuditEntry released = act(AuditKind::kReleased, now);
   released.number = round_->row.ledger;
+  informed_.clear();
   if (secure())  // who sat this round out may take part in the next
     std::erase_if(not_before_, [](const auto& entry) { return entry.second.reason == DeclineReason::kPolicy; });
   if (!next) {  // the final evaluation: figures, no model
@@ -413,6 +414,15 @@ void JobRunner::node_revoked(const PeerKey& peer, Instant now) {
   if (at == round_->members.end()) return;
   Member& member = at->second;
   if (secure_ && secure_->joined(peer) && secure_->takes_part(peer)) {
+    // After the members' COMMIT there is no other sum of theirs, with it or without.
+    if (secure_->masking_over() && !secure_->can_abort()) {
+      Batch batch;
+      services_.journal.write(batch, now, job_.id,
+                              "round " + std::to_string(round_->key.round) + ": " + services_.registry.name_of(peer) +
+                                  " was revoked after the members had agreed on the sum: it is in this round's model");
+      services_.out.persist(std::move(batch));
+      return;
+    }
     // Its masks are, or will be, in the others' vectors; a roster without it needs fresh keys of everyone.
     interrupt(member);
     return abandon(now, "a client of its roster was revoked", Duration{});

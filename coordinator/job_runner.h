@@ -238,6 +238,7 @@ class JobRunner {
   std::map<PeerKey, Refusal> not_before_;
   std::unique_ptr<SecureAttempt> secure_;
   std::map<RoundKey, std::unique_ptr<SecureAttempt>> aborted_;  // of the round in progress, or the last one
+  std::set<PeerKey> informed_;           // were shown once more in this round how their attempt ended
   RoundKey aborting_;                    // whose ABORT the next attempt waits for; job 0: none
   std::uint32_t open_failures_ = 0;      // of the attempt in progress
   struct SecureRows {                    // until assemble()

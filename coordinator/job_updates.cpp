@@ -88,9 +88,12 @@ void JobRunner::round_declined(Node& from, const RoundDecline& message, Instant 
   member->state = MemberState::kDeclined;
   from.engaged = 0;
   // One that was not shown yet how an attempt ended refuses another: it is shown that, and asked again.
-  const bool uninformed = message.reason == DeclineReason::kPolicy &&
+  const bool uninformed = message.reason == DeclineReason::kPolicy && !informed_.contains(from.summary.key) &&
                           std::any_of(aborted_.begin(), aborted_.end(), [&](const auto& entry) { return entry.second->masks(from.summary.key); });
-  if (uninformed) show_again(from.summary.key, now);
+  if (uninformed) {
+    informed_.insert(from.summary.key);
+    show_again(from.summary.key, now);
+  }
   not_before_[from.summary.key] = Refusal{later(now, patience(uninformed ? DeclineReason::kBusy : message.reason)), message.reason,
                                           shortened(message.text, kDeclineTextBytes)};
   services_.out.log(LogLevel::kInfo, "round_declined",

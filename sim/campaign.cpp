@@ -58,6 +58,8 @@ Campaign run_campaign(const CampaignRequest& request, Populations& populations, 
     if (result) {
       campaign.updates += result->acknowledged;
       campaign.events += result->events;
+      campaign.opened += result->opened;
+      campaign.stalemates += result->stalemate ? 1 : 0;
       campaign.rounds += result->detail.summary.round;
       campaign.calm_seconds = std::max(campaign.calm_seconds, result->virtual_seconds - seconds(scenario.faults.last()));
       traces[seed - request.first] = result->trace;

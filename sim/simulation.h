@@ -13,6 +13,8 @@
 
 namespace covey {
 
+class Checker;
+
 struct SimulationRequest {
   JobSpec job;
   std::uint64_t seed = 1;
@@ -26,6 +28,7 @@ struct SimulationRequest {
   std::function<void(const std::deque<std::string>&)> on_story;  // at the end, also of a run that failed
   // Changes what a client's work gives, before it is kept: attacks within the rules of the protocol. On any thread.
   std::function<Result<WorkValue>(std::uint32_t client, const Work& work, Result<WorkValue> honest, BlobStore& blobs)> spoil;
+  std::function<void(const Checker&)> on_checked;   // at the end, also of a run that failed
   // Wraps a node's machine, at each start; for tests that prove what the checkers find.
   std::function<std::unique_ptr<Machine>(std::size_t node, std::unique_ptr<Machine>)> decorate;
 };
@@ -42,6 +45,10 @@ struct SimulationResult {
   std::size_t acknowledged = 0;    // updates, over all attempts
   std::size_t jobs = 1;
   bool interrupted = false;
+  // Under secure aggregation: a job could not go on, for too many members are bound to an attempt that can end in
+  // neither a sum nor an ABORT (their keys died with them), are revoked, or lie. No promise is broken by that.
+  bool stalemate = false;
+  std::size_t opened = 0;          // sums that were opened and held against the plain ones
 };
 
 // Errors: a fault plan that does not fit the population; a machine that refuses the job or does not

@@ -1,6 +1,7 @@
 // Rounds of which the coordinator sees the sum alone.
 #include "tests/coordinator/secure_play.h"
 
+#include "coordinator/secure_attempt.h"
 #include "tests/coordinator/chains.h"
 
 namespace covey {
@@ -351,6 +352,72 @@ TEST_CASE("secure round: masked vectors are taken as they were signed, once, and
                                 any->messages.front(), 1});
     CHECK(refused_with("the masked vectors:"));
   }
+}
+
+TEST_CASE("secure round: a member that is revoked after the COMMIT stays in the sum, which has no other end") {
+  SecurePlay play(6);
+  play.begin(secure_job("deadline_s = 60\n"));
+  const std::vector<float> model = play.d.latest_model();
+  bool holding = true;
+  play.hold = [&](std::uint8_t, const Message& message) {
+    if (const auto* offer = std::get_if<RoundOffer>(&message); offer != nullptr && offer->key.round > 1) return true;
+    return holding && is_note<OutcomeMessage>(message);
+  };
+  play.run();
+  REQUIRE(play.d.job().phase == "unmasking");
+  CHECK(std::holds_alternative<Done>(play.d.ask(RevokeNode{"client-3"})));
+  play.silent = {3};
+  holding = false;
+  for (int turn = 0; turn < 10 && play.d.job().round == 0; ++turn) {
+    play.d.advance(4s);
+    for (std::uint8_t n = 0; n < 6; ++n)
+      if (n != 3) play.d.from(play.d.client(n), Heartbeat{1});
+    play.run();
+  }
+  REQUIRE(play.d.job().round == 1);
+  CHECK(play.d.latest_model() == play.expected(play.all_but({}), model));
+}
+
+TEST_CASE("secure round: what is too long for a note comes as a letter, and is gone with its attempt") {
+  constexpr std::uint8_t kMany = 48;  // a roster of 13 KB
+  SecurePlay play(kMany);
+  std::set<std::uint8_t> first, rest;
+  for (std::uint8_t n = 0; n < kMany; ++n) (n < 30 ? first : rest).insert(n);
+  play.vouch(first);
+  play.vouch(rest);
+  play.d.join_all();
+  const std::string toml = secure_job("[selection]\nmin_clients = 48\n");
+  play.job = parse_job(toml).value();
+  play.d.submit(toml);
+  const std::vector<float> model(8, 0.0F);
+  play.hold = [](std::uint8_t, const Message& message) {
+    const auto* offer = std::get_if<RoundOffer>(&message);
+    return offer != nullptr && offer->key.round > 1;
+  };
+  play.run();
+  CHECK(play.d.count<SecAggLetter>() >= kMany);
+  REQUIRE(play.d.job().round == 1);
+  CHECK(play.d.latest_model() == play.expected(play.all_but({}), model));
+  for (const auto& [peer, letters] : play.d.published_to) CHECK(letters.empty());
+  CHECK(play.refusals.empty());
+}
+
+TEST_CASE("secure round: letters beyond the bound, or too many of them, are not fetched") {
+  SecurePlay play(5);
+  play.begin();
+  play.hold = [](std::uint8_t, const Message& message) { return is_note<InviteMessage>(message); };
+  play.run();
+  const Identity& id = play.d.client(0);
+  const RoundKey key = play.d.offer_to(id)->key;
+  play.d.from(id, SecAggLetter{key, play.d.lay_out(id.key(), Bytes(6000, 1))});
+  CHECK(play.d.logged("secagg_refused") == 1);
+  for (std::uint8_t i = 0; i < kLettersInMax; ++i) play.d.from(id, SecAggLetter{key, play.d.lay_out(id.key(), Bytes(100, i))});
+  const std::size_t before = play.d.logged("secagg_refused");
+  const BlobRef last = play.d.lay_out(id.key(), Bytes(100, 99));
+  play.d.from(id, SecAggLetter{key, last});
+  CHECK(play.d.logged("secagg_refused") == before + 1);
+  CHECK_FALSE(play.d.blobs.has(last.id));
+  CHECK(play.d.job().phase == "joining");
 }
 
 TEST_CASE("secure round: terms that no number of members meets are refused at submission") {
