@@ -80,7 +80,7 @@ class ListenTransport final : public Transport {
         bulk_port_(port_of(bulk_.socket.last_endpoint())),
         unread_max_(config.unread_max),
         clock_(clock),
-        events_(log),
+        plain_log_(log),
         log_(log, clock),
         next_sweep_(clock.now() + kSweep) {
     served_[key] = {control_.socket.last_endpoint(), bulk_.socket.last_endpoint(), {key, control_port_, bulk_port_}};
@@ -271,7 +271,7 @@ class ListenTransport final : public Transport {
   std::uint16_t bulk_port_;
   Duration unread_max_;
   Clock& clock_;
-  Log& events_;
+  Log& plain_log_;
   LimitedLog log_;
   std::map<PeerKey, std::uint64_t> bulk_routes_;  // where each peer's blobs go
   std::map<PeerKey, Served> served_;
@@ -334,7 +334,7 @@ Result<void> ListenTransport::serve_key(const KeyPlace& place) {
       return shut;
     }
   served_[place.key] = std::move(served);
-  events_.info("key_served", {{"key", short_hex(place.key)}, {"control_port", place.control_port}, {"bulk_port", place.bulk_port}});
+  plain_log_.info("key_served", {{"key", short_hex(place.key)}, {"control_port", place.control_port}, {"bulk_port", place.bulk_port}});
   return {};
 }
 
@@ -343,7 +343,7 @@ void ListenTransport::drop_key(const PeerKey& key) {
   if (at == served_.end()) return;
   control_.socket.unbind(at->second.control);
   bulk_.socket.unbind(at->second.bulk);
-  events_.info("key_dropped", {{"key", short_hex(key)}});
+  plain_log_.info("key_dropped", {{"key", short_hex(key)}});
   served_.erase(at);
 }
 
