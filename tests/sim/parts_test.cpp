@@ -165,7 +165,7 @@ TEST_CASE("sim identities: each has a credential that is its own under the world
 TEST_CASE("sim operator: vouches again for one who is not there yet, not for one shut out, and waits for neither") {
   const SimIdentity late = sim_identity(7, "late", Role::kClient), gone = sim_identity(7, "gone", Role::kClient);
   OperatorNode::View view;
-  OperatorNode person(PeerKey{{1}}, BlobRef{Digest{{2}}, 10},
+  OperatorNode person(PeerKey{{1}}, {BlobRef{Digest{{2}}, 10}},
                       {{Duration::zero(), IssueCredentials{{{late.key, late.credential}}}},
                        {Duration::zero(), IssueCredentials{{{gone.key, gone.credential}}}}},
                       view);
