@@ -341,6 +341,7 @@ void Participation::deadline_passed() {
   out_.log(LogLevel::kWarning, "round_given_up", fields_of(round_->offer.key, {{"reason", "deadline"}}));
   cancel();
   round_->phase = Phase::kAbandoned;
+  round_->overdue = true;  // a vote to abort may still be asked for, but it keeps no other job waiting
 }
 
 void Participation::on(const UpdateAccepted& message) {

@@ -205,6 +205,24 @@ TEST_CASE("secure round: a member is busy until its round is closed or overdue, 
   CHECK(site.all_said<RoundAccept>().size() == 1);
 }
 
+TEST_CASE("secure round: whoever gives up at the deadline is free for another job, and still votes to abort") {
+  SecureCohort cohort;
+  SecureSite& site = cohort.at(0);
+  site.hold_training = true;
+  cohort.offer_all();
+  cohort.share();
+  cohort.confirm();
+  site.fire("deadline");
+  site.said.clear();
+  site.hear(SecAggNote{cohort.offer.key, encode(SecAggMessage(AbortRequestMessage{cohort.server->cohort()->id()}))});
+  CHECK(site.all_noted<VoteMessage>().size() == 1);
+  RoundOffer other = secure_offer(1);
+  other.key.job = 2;
+  site.said.clear();
+  site.hear(other);
+  CHECK(site.all_said<RoundAccept>().size() == 1);
+}
+
 TEST_CASE("secure round: invitations that this site's owner or job refuses become declines that say why") {
   const auto declined_for = [](const std::function<void(SecAggConfig&)>& change, const std::function<void(ClientPolicy&)>& policy) {
     SecureCohort cohort({5, change});
