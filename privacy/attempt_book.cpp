@@ -8,16 +8,23 @@
 namespace covey {
 namespace {
 
-constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kVersion = 2;  // 1: without `complete`; its ABORT needs Q, and no COMMIT before
 std::string key_of(const Digest& sid) { return std::string(kAttemptPrefix) + hex(sid.span()); }
 Unexpected refused(const std::string& why) { return unexpected(ErrorCode::kPermissionDenied, why); }
 
 void bind_to(const SecAggCohort& cohort, AttemptRecord& record) {
   record.id = cohort.id();
-  record.quorum = cohort.graph().quorum;
+  record.quorum = cohort.graph().abort_quorum;
+  record.complete = cohort.graph().complete;
   record.committee.clear();
   for (const std::uint32_t member : cohort.committee())
     record.committee.emplace_back(member, cohort.entries()[member].credential.key);
+}
+
+// Has it signed nothing that keeps it from promising that it reveals nothing? A COMMIT does on a ring, where
+// members share with some only, and an ABORT rests on no honest committee member having signed both.
+bool may_abort(const AttemptRecord& record) {
+  return record.state == AttemptState::kMasked || (record.state == AttemptState::kVotedCommit && record.complete);
 }
 
 }  // namespace
@@ -26,6 +33,7 @@ Bytes encode(const AttemptRecord& r) {
   ByteWriter out;
   out.u8(kVersion).u8(static_cast<std::uint8_t>(r.state)).boolean(r.masked).fixed(r.id.sid).fixed(r.id.root);
   out.fixed(r.task).u64(r.round).text(r.stage).text(r.data_scope).fixed(r.model).fixed(r.voted).u32(r.quorum);
+  out.boolean(r.complete);
   out.u32(static_cast<std::uint32_t>(r.committee.size()));
   for (const auto& [member, key] : r.committee) out.u32(member).fixed(key);
   return out.take();
@@ -33,7 +41,8 @@ Bytes encode(const AttemptRecord& r) {
 
 Result<AttemptRecord> decode_attempt_record(ByteSpan bytes) {
   ByteReader in(bytes);
-  if (in.u8() != kVersion) in.refuse();
+  const std::uint8_t version = in.u8();
+  if (version < 1 || version > kVersion) in.refuse();
   AttemptRecord r;
   const std::uint8_t state = in.u8();
   if (state < 1 || state > 6) in.refuse();
@@ -48,6 +57,7 @@ Result<AttemptRecord> decode_attempt_record(ByteSpan bytes) {
   r.model = in.fixed<Digest>();
   r.voted = in.fixed<Digest>();
   r.quorum = in.u32();
+  r.complete = version > 1 && in.boolean();
   r.committee.resize(in.count(4 + 32));
   for (std::size_t i = 0; i < r.committee.size(); ++i) {
     auto& [member, key] = r.committee[i];
@@ -117,8 +127,8 @@ Result<Batch> AttemptBook::vote(const SecAggCohort& cohort, Verdict verdict, Byt
   const Digest hash = sha256(statement);
   const AttemptState state = verdict == Verdict::kCommit ? AttemptState::kVotedCommit : AttemptState::kVotedAbort;
   if (record.state == state && record.voted == hash) return Batch{};  // signed already: the same signature again
-  const bool undecided = record.state == AttemptState::kMasked ||
-                         (record.state == AttemptState::kJoined && verdict == Verdict::kAbort);
+  const bool undecided = verdict == Verdict::kCommit ? record.state == AttemptState::kMasked
+                                                     : record.state == AttemptState::kJoined || may_abort(record);
   if (!undecided) return refused("attempt " + short_hex(sid) + ": this member signed another outcome, or none is due");
   record.state = state;
   record.voted = hash;
@@ -131,7 +141,7 @@ Result<AttemptBook::LateVote> AttemptBook::vote_abort_late(const AttemptId& id, 
   if (found == records_.end() || found->second.id != id || !may_be_out(found->second))
     return unexpected(ErrorCode::kNotFound, "this member masked for no attempt " + short_hex(id.sid) + " that is open");
   AttemptRecord& record = found->second;
-  if (record.state != AttemptState::kMasked && record.state != AttemptState::kVotedAbort)
+  if (!may_abort(record) && record.state != AttemptState::kVotedAbort)
     return refused("attempt " + short_hex(id.sid) + ": this member signed another outcome");
   const auto self = std::find_if(record.committee.begin(), record.committee.end(), [&](const auto& one) { return one.second == own; });
   if (self == record.committee.end()) return refused("this member is not in the committee of attempt " + short_hex(id.sid));
@@ -148,7 +158,7 @@ Result<Batch> AttemptBook::unmask(const Digest& sid) {
   if (record.state != AttemptState::kMasked && record.state != AttemptState::kVotedCommit)
     return refused("attempt " + short_hex(sid) + ": its shares left already, or it was voted to be aborted");
   record.state = AttemptState::kUnmasked;
-  record.committee.clear();  // no ABORT can follow: both would need a common honest signer
+  if (!record.complete) record.committee.clear();  // no ABORT can follow: both would need a common honest signer
   return write(record);
 }
 

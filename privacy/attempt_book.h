@@ -35,7 +35,8 @@ struct AttemptRecord {
   std::string data_scope;
   Digest model;
   Digest voted;                  // hash of the statement that was signed; zero before
-  std::uint32_t quorum = 0;
+  std::uint32_t quorum = 0;      // of an ABORT
+  bool complete = false;         // everyone shared with everyone: an ABORT may follow a COMMIT
   std::vector<std::pair<std::uint32_t, VerifyKey>> committee;  // while an ABORT may still come
   bool operator==(const AttemptRecord&) const = default;
 };
@@ -59,11 +60,12 @@ class AttemptBook {
 
   // Before anything masked may leave. Errors: kPermissionDenied after a vote.
   Result<Batch> mask(const SecAggCohort& cohort);
-  // Sign-once: the first statement stands. Errors: kPermissionDenied for any other.
+  // Sign-once: the first statement stands. On a complete graph one that signed COMMIT, and whose shares did not
+  // leave, may still sign ABORT; they never leave then. Errors: kPermissionDenied for any other.
   Result<Batch> vote(const SecAggCohort& cohort, Verdict verdict, ByteSpan statement);
   // A member that lost its keys (it restarted, say) can still vote to abort what it masked for: its record has
   // all that takes. Its place in the roster and what must be durable first; the same again when asked again.
-  // Errors: kPermissionDenied where it voted otherwise, or is not in the committee; kNotFound.
+  // Errors: kPermissionDenied where vote() would refuse it, or it is not in the committee; kNotFound.
   struct LateVote {
     Batch persist;
     std::uint32_t member = 0;

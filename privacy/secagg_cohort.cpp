@@ -193,7 +193,8 @@ bool SecAggCohort::every_window_holds(const MemberSet& set) const {
 Result<void> SecAggCohort::check_certificate(const OutcomeMessage& outcome, ByteSpan statement, PublicWork& work) const {
   std::vector<std::pair<std::uint32_t, VerifyKey>> keys;
   for (const std::uint32_t member : committee_) keys.emplace_back(member, entries_[member].credential.key);
-  return check_signatures(outcome, statement, graph_.quorum, keys, work);
+  const std::uint32_t quorum = outcome.verdict == Verdict::kAbort ? graph_.abort_quorum : graph_.quorum;
+  return check_signatures(outcome, statement, quorum, keys, work);
 }
 
 Result<void> check_signatures(const OutcomeMessage& outcome, ByteSpan statement, std::uint32_t quorum,

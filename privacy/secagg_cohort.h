@@ -55,7 +55,8 @@ class SecAggCohort {
   const std::vector<std::uint32_t>& committee() const { return committee_; }  // by place, ascending
   // Every k/2 positions of the ring in a row hold at least w of `set`. True when the graph is complete.
   bool every_window_holds(const MemberSet& set) const;
-  // A certificate: Q distinct members of the committee signed this statement. Errors: kInvalidMessage.
+  // A certificate: Q distinct members of the committee (of an ABORT: Graph::abort_quorum) signed this statement.
+  // Errors: kInvalidMessage.
   Result<void> check_certificate(const OutcomeMessage& outcome, ByteSpan statement, PublicWork& work) const;
 
  private:

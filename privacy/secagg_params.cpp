@@ -48,6 +48,8 @@ Result<Graph> complete_graph(const GraphRequest& r) {
   graph.degree = r.members - 1;
   graph.threshold = graph.quorum = std::clamp(answering, safe, usual);
   graph.committee = r.members;
+  // So many that promise to reveal nothing, A of whom may lie, leave fewer than t shares of any secret.
+  graph.abort_quorum = r.members + r.corrupt_max - graph.threshold + 1;
   if (graph.threshold > r.present_min)
     return refused(r, std::to_string(graph.threshold) + " must answer; allow fewer to drop out");
   return graph;
@@ -70,7 +72,7 @@ bool find_degree(const GraphRequest& r, Graph& graph) {
 bool find_committee(const GraphRequest& r, Graph& graph) {
   for (std::uint32_t c = kCommitteeMin; c <= r.members; c += kCommitteeStep) {
     const std::uint32_t corrupt = honest_majority_over(r, c, power_of_half(r.sigma + r.split)) - 1;
-    graph.quorum = (c + corrupt) / 2 + 1;
+    graph.quorum = graph.abort_quorum = (c + corrupt) / 2 + 1;
     graph.committee = c;
     if (enough_answer(r, c, graph.quorum, power_of_half(r.eta + 1))) return true;
   }

@@ -30,6 +30,7 @@ struct Graph {
   std::uint32_t window = 0;     // w survivors in every k/2 consecutive ring positions; 0 when complete
   std::uint32_t committee = 0;  // c: the first ring positions
   std::uint32_t quorum = 0;     // Q of them make a certificate
+  std::uint32_t abort_quorum = 0;  // of an ABORT: Q, but n + A - t + 1 when complete
   bool operator==(const Graph&) const = default;
 };
 

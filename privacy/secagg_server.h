@@ -103,7 +103,8 @@ class SecAggServer {
   Result<SumRecovery> recovery() const;
   // A certificate that was made before this machine stopped. Errors: kInvalidMessage.
   Result<void> adopt(const OutcomeMessage& certificate);
-  // Asks the committee for its ABORT; handle() returns the certificate.
+  // Asks the committee for its ABORT; handle() returns the certificate. On a complete graph also after a COMMIT,
+  // of which nothing is opened from then on.
   Result<std::vector<Outgoing>> abort();
 
   Phase phase() const { return phase_; }
@@ -113,7 +114,9 @@ class SecAggServer {
   const MemberSet& maskers() const { return maskers_; }
   const MemberSet& survivors() const { return survivors_; }
   bool can_recover() const;
-  bool can_abort() const;                      // enough of the committee signed no COMMIT yet
+  // Enough of the committee signed no COMMIT yet; on a complete graph: revealed no share yet. As far as is known here.
+  bool can_abort() const;
+  std::size_t aborting() const { return aborts_.size(); }  // signed the ABORT
   bool can_close_masks() const;                // enough vectors are here, and close enough on the ring
   bool awaits(std::uint32_t member) const;     // a message of this member's, in this phase
   // What this phase tells this member, for one that may have lost it. After the roster only.

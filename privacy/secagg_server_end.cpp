@@ -59,8 +59,9 @@ Result<std::vector<Outgoing>> SecAggServer::abort() {
     phase_ = Phase::kAborted;
     return std::vector<Outgoing>{};
   }
-  if (phase_ == Phase::kUnmasking || phase_ == Phase::kCommitted) return out_of_turn();
+  if (phase_ == Phase::kCommitted || (phase_ == Phase::kUnmasking && !cohort_->graph().complete)) return out_of_turn();
   phase_ = Phase::kAborting;
+  certificate_.reset();
   return std::vector<Outgoing>{{cohort_->committee(), encode(SecAggMessage(AbortRequestMessage{cohort_->id()}))}};
 }
 
@@ -73,7 +74,8 @@ SecAggServer::Sent SecAggServer::on(const VoteMessage& m) {
   COVEY_TRY_VOID(expect_signed(kOutcomeDomain, m.member, statement, m.signature));
   auto& votes = m.verdict == Verdict::kCommit ? commits_ : aborts_;
   votes.emplace(m.member, m.signature);
-  if (votes.size() < cohort_->graph().quorum) return std::vector<Outgoing>{};
+  const Graph& graph = cohort_->graph();
+  if (votes.size() < (m.verdict == Verdict::kCommit ? graph.quorum : graph.abort_quorum)) return std::vector<Outgoing>{};
   OutcomeMessage outcome{m.id, m.verdict, {}};
   for (const auto& [member, signature] : votes) outcome.signatures.push_back({member, signature});
   certificate_ = outcome;

@@ -1,4 +1,5 @@
 // The coordinator's half after a restart, and what a member is told again. See secagg_server.h.
+#include <algorithm>
 #include <string>
 
 #include "core/base/wire.h"
@@ -43,7 +44,7 @@ bool SecAggServer::awaits(std::uint32_t member) const {
     case Phase::kMasking: return maskers_.contains(member) && !m.arrived;
     case Phase::kAgreeing: return survivors_.contains(member) && cohort_->in_committee(member) && !commits_.contains(member);
     case Phase::kUnmasking: return survivors_.contains(member) && !m.unmask;
-    case Phase::kAborting: return cohort_->in_committee(member) && !aborts_.contains(member);
+    case Phase::kAborting: return cohort_->in_committee(member) && !aborts_.contains(member) && !m.unmask;
     case Phase::kJoining:
     case Phase::kCommitted:
     case Phase::kAborted: return false;
@@ -52,8 +53,11 @@ bool SecAggServer::awaits(std::uint32_t member) const {
 }
 
 bool SecAggServer::can_abort() const {
-  if (cohort_ == nullptr || phase_ == Phase::kUnmasking || phase_ == Phase::kCommitted) return false;
-  return cohort_->committee().size() - commits_.size() >= cohort_->graph().quorum;
+  if (cohort_ == nullptr || phase_ == Phase::kCommitted) return false;
+  const Graph& graph = cohort_->graph();
+  if (!graph.complete) return phase_ != Phase::kUnmasking && cohort_->committee().size() - commits_.size() >= graph.quorum;
+  const auto revealed = std::count_if(members_.begin(), members_.end(), [](const Member& m) { return m.unmask.has_value(); });
+  return members_.size() - static_cast<std::size_t>(revealed) >= graph.abort_quorum;
 }
 
 std::optional<Bytes> SecAggServer::due_to(std::uint32_t member) const {

@@ -125,7 +125,7 @@ TEST_CASE("a certificate that was kept by itself is adopted by a machine that lo
   const auto survivors = world.server_->close_masks(world.reservation_);
   world.carry_votes(*survivors);
   REQUIRE(world.server_->phase() == Phase::kUnmasking);
-  CHECK_FALSE(world.server_->can_abort());
+  CHECK_FALSE(world.server_->can_abort());  // everyone has revealed its shares
   const OutcomeMessage commit = *world.server_->certificate();
   const auto fresh = [&] { return *SecAggServer::restore(masked, world.authority_.public_key(), world.work_, world.bytes_); };
   auto same = fresh();
