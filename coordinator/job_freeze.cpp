@@ -97,7 +97,7 @@ void JobRunner::resume_frozen(Instant now) {
                      {"attempt", round_->key.attempt},
                      {"survivors", round_->row.survivors.size()},
                      {"ledger", round_->row.ledger}});
-  if (revoked && (!secure_ || secure_->can_abort()))  // we crashed between the revocation and the end of the attempt
+  if (revoked && (!secure_ || (!secure_->decided() && secure_->can_abort())))  // we crashed between the revocation and the end of the attempt
     return abandon(now, "a client whose update is in the frozen sum was revoked", Duration{});
   release_frozen(now);
 }

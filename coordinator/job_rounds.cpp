@@ -11,6 +11,7 @@ namespace {
 
 constexpr Duration kAnswerWait = 2 * kHeartbeatInterval;  // for an answer to an offer, before it is repeated
 constexpr Duration kUpdateWait = std::chrono::seconds(30); // for an update of a client that accepted
+constexpr Duration kSignedWait = 3 * kAwaited;             // for an ABORT of members that are all here
 constexpr Duration kRelinkWait = std::chrono::seconds(1);  // between offers to a client that keeps reconnecting
 constexpr std::uint32_t kPauseDoublings = 5;  // 2, 4, ... 32 s after attempts that nobody could deliver to
 
@@ -55,13 +56,17 @@ bool JobRunner::fails_for_declines(std::size_t wanted, const std::string& text, 
     stuck_since_.reset();
     return false;
   }
+  if (secure() && std::any_of(aborted_.begin(), aborted_.end(), [](const auto& one) { return one.second->awaits_absent(); })) {
+    stuck_since_.reset();  // who is away may end what the others are bound to
+    return false;
+  }
   if (!stuck_since_) {
     stuck_since_ = now;
     Batch batch;
     services_.journal.write(batch, now, job_.id, shortened(text, kErrorTextBytesMax));
     services_.out.persist(std::move(batch));
   }
-  if (now - *stuck_since_ < job_.spec.round.deadline) return false;
+  if (now - *stuck_since_ < std::max<Duration>(job_.spec.round.deadline, aborted_.empty() ? Duration{} : kSignedWait)) return false;
   end(JobState::kFailed, now, text);
   return true;
 }
@@ -78,7 +83,10 @@ void JobRunner::wait_for_clients(std::size_t there, std::size_t wanted, Instant 
   const auto add = [&](const std::string& text) { declined += (declined.empty() ? "" : "; ") + text; };
   if (unvouched > 0)
     add(std::to_string(unvouched) + " have no credential for secure aggregation: the authority gives it with `covey vouch`");
-  if (sitting > 0) add(std::to_string(sitting) + " masked in an attempt that was not ended by a signed ABORT yet");
+  for (const auto& [key, attempt] : aborted_)
+    if (sitting > 0 && !attempt->certificate())
+      add(std::to_string(sitting) + " masked for a sum that has no end: attempt " + std::to_string(key.attempt) + "'s ABORT is signed by " +
+          attempt->abort_text() + (attempt->awaits_absent() ? "; others that may sign are away" : ""));
   const std::string text =
       shortened("waiting for clients: " + std::to_string(there) + " of " + std::to_string(wanted) +
                     (declined.empty() ? " there" : " that can take part; " + declined),
@@ -348,6 +356,7 @@ void JobRunner::close_to_cohort(const std::string& text) {
 void JobRunner::node_joined(const PeerKey& peer, Instant now) {
   not_before_.erase(peer);
   show_again(peer, now);
+  if (keys_lost(now)) return;
   if (!round_) return open_round(now);
   const auto at = round_->members.find(peer);
   if (at == round_->members.end() || round_->frozen) return;
@@ -415,7 +424,7 @@ void JobRunner::node_revoked(const PeerKey& peer, Instant now) {
   Member& member = at->second;
   if (secure_ && secure_->joined(peer) && secure_->takes_part(peer)) {
     // After the members' COMMIT there is no other sum of theirs, with it or without.
-    if (secure_->masking_over() && !secure_->can_abort()) {
+    if (secure_->decided() || (secure_->masking_over() && !secure_->can_abort())) {
       Batch batch;
       services_.journal.write(batch, now, job_.id,
                               "round " + std::to_string(round_->key.round) + ": " + services_.registry.name_of(peer) +

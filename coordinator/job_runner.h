@@ -188,6 +188,7 @@ class JobRunner {
   Digest reservation() const;                       // of the frozen round
   void agree(Instant now);
   void outcome_heard(SecureAttempt& attempt, Instant now);
+  bool keys_lost(Instant now);                      // true: its attempt was given up for that
   void unmasking_moved();
   void open_sum();
   void opened(const Unmasked& value, Instant now);

@@ -117,6 +117,11 @@ void JobRunner::phase_late(Instant now) {
     return abandon(now, "too few of the committee agreed on the survivors in time", Duration{});
   if (secure_->phase() != Phase::kUnmasking || round_->work != 0 || round_->manifest != 0) return;
   if (secure_->can_open()) return open_sum();
+  // Some are out already, and too many for an ABORT: only the others' can end it.
+  if (!secure_->can_abort() && secure_->may_open() && now < round_->deadline + kSharesMost) {
+    services_.out.now(SetTimer{timer("phase"), kVotesLeast});
+    return;
+  }
   abandon(now, "too few members revealed their shares in time: the sum stays closed, and its release is spent", kOpenAgain);
 }
 
@@ -196,6 +201,7 @@ Digest JobRunner::reservation() const {
 void JobRunner::agree(Instant now) {
   if (secure_->phase() == Phase::kMasking) secure_->agree(reservation(), now);
   phase_begun();
+  if (keys_lost(now)) return;
   if (secure_->phase() == Phase::kUnmasking) unmasking_moved();
 }
 
@@ -224,6 +230,15 @@ void JobRunner::outcome_heard(SecureAttempt& attempt, Instant now) {
     at = at->second.reason == DeclineReason::kPolicy && attempt.masks(at->first) ? not_before_.erase(at) : std::next(at);
   if (aborting_ == attempt.key()) return abort_over(now);
   open_round(now);
+}
+
+// Too many of the survivors were started again since they masked: without their keys the sum cannot be opened, and
+// without an ABORT the others are bound to it.
+bool JobRunner::keys_lost(Instant now) {
+  const bool agreed = round_ && secure_ && (secure_->phase() == Phase::kAgreeing || secure_->phase() == Phase::kUnmasking);
+  if (!agreed || round_->work != 0 || round_->manifest != 0 || secure_->may_open() || !secure_->can_abort()) return false;
+  abandon(now, "too few of its survivors hold their keys: the others were started again", Duration{});
+  return true;
 }
 
 // As soon as everyone who is there has revealed its shares; a little later where a threshold has.
@@ -328,6 +343,7 @@ void JobRunner::leave_attempt(Batch& batch) {
   if (!secure_) return;
   services_.out.now(CancelTimer{timer("phase")});
   if (!round_->committed && secure_->open_masks()) {
+    secure_->erase_commit(batch);
     aborted_[round_->key] = std::move(secure_);
     return;
   }
@@ -344,7 +360,7 @@ void JobRunner::leave_attempt(Batch& batch) {
 
 bool JobRunner::seek_abort(const RoundKey& key, Instant now) {
   const auto at = aborted_.find(key);
-  if (at == aborted_.end() || at->second->certificate()) return false;
+  if (at == aborted_.end() || at->second->phase() == Phase::kAborted) return false;
   at->second->abort(now);
   aborting_ = key;
   paused_ = true;
@@ -375,6 +391,7 @@ void JobRunner::tell_again(Instant now) {
 
 // A member that is back is told what it may have missed, of attempts that are over too.
 void JobRunner::show_again(const PeerKey& peer, Instant now) {
+  if (secure_) secure_->joined_again(peer);
   for (const auto& [key, attempt] : aborted_)
     if (attempt->seated(peer)) attempt->tell(peer, now);
   if (secure_ && round_->frozen && secure_->takes_part(peer)) secure_->tell(peer, now);

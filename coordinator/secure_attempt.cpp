@@ -101,7 +101,62 @@ const char* SecureAttempt::phase_name() const {
 }
 
 bool SecureAttempt::open_masks() const {
-  return phase() == Phase::kMasking || phase() == Phase::kAgreeing || phase() == Phase::kAborting;
+  return phase() == Phase::kMasking || phase() == Phase::kAgreeing || phase() == Phase::kAborting ||
+         (phase() == Phase::kUnmasking && server_->cohort()->graph().complete);
+}
+
+// ---- who can still end it
+
+void SecureAttempt::joined_again(const PeerKey& peer) {
+  const Node* node = parts_.registry.find(peer);
+  const auto known = instances_.find(peer);
+  if (node != nullptr && known != instances_.end() && known->second != node->instance) lost_.insert(peer);
+}
+
+// Survivors that revealed their shares, or have the keys to.
+std::uint32_t SecureAttempt::holders(bool linked) const {
+  std::uint32_t count = 0;
+  for (const auto& [peer, place] : places_) {
+    if (!server_->survivors().contains(place)) continue;
+    const Node* node = parts_.registry.find(peer);
+    const bool holds = node != nullptr && !lost_.contains(peer) && (!linked || node->link);
+    count += holds || unmasks_.contains(peer) ? 1 : 0;
+  }
+  return count;
+}
+
+bool SecureAttempt::may_open() const {
+  const bool known = server_->survivors().count() > 0 && server_->cohort()->graph().complete;
+  return !known || holders(false) >= server_->cohort()->graph().threshold;
+}
+
+// The first share that leaves may be one too many for an ABORT, and too few for the sum. So nobody is shown the
+// COMMIT before so many are there that their shares open it.
+bool SecureAttempt::may_reveal() {
+  if (!revealing_) revealing_ = !server_->cohort()->graph().complete || !unmasks_.empty() || holders(true) >= server_->cohort()->graph().threshold;
+  return revealing_;
+}
+
+bool SecureAttempt::awaits_absent() const {
+  if (phase() != Phase::kAborting) return false;
+  std::size_t possible = server_->aborting();
+  for (const auto& [peer, place] : places_) {
+    const Node* node = parts_.registry.find(peer);
+    if (node != nullptr && !node->link && !node->summary.revoked && server_->awaits(place)) ++possible;
+  }
+  return possible > server_->aborting() && possible >= server_->cohort()->graph().abort_quorum;
+}
+
+std::string SecureAttempt::abort_text() const {
+  return std::to_string(server_->aborting()) + " of the " + std::to_string(server_->cohort()->graph().abort_quorum) +
+         " members that it takes";
+}
+
+void SecureAttempt::erase_commit(Batch& batch) {
+  if (!decided()) return;
+  batch.erase(outcome_key(key_));
+  for (const PeerKey& peer : unmasks_) batch.erase(unmask_key(key_, peer));
+  unmasks_.clear();
 }
 
 std::uint32_t SecureAttempt::needed() const {
@@ -190,7 +245,10 @@ void SecureAttempt::tell(const PeerKey& peer, Instant now) {
   if (phase() == Phase::kJoining) {
     if (!joined(peer)) send(peer, server_->invitation());
   } else if (const auto place = place_of(peer)) {
+    if (phase() == Phase::kUnmasking && !may_reveal()) return;
     if (const auto due = server_->due_to(*place)) send(peer, *due);
+    // After the certificate: one that has revealed its shares answers the first with them.
+    if (const auto missed = server_->missed_by(*place)) send(peer, *missed);
   }
 }
 
@@ -231,17 +289,23 @@ Result<void> SecureAttempt::heard(const PeerKey& peer, const Bytes& content, Ins
   const auto take = [&]() -> Result<void> {
     COVEY_TRY(const SecAggMessage message, decode_secagg_message(content));
     COVEY_TRY_VOID(check_speaker(peer, message));
-    const bool decided = certificate().has_value();
+    const bool certain = certificate().has_value();
     COVEY_TRY(const std::vector<Outgoing> answers, server_->handle(content));
     if (const auto* join = std::get_if<JoinMessage>(&message)) subjects_[join->entry.credential.subject] = peer;
+    // Its machine said this, so its keys are with this process; but a vote for ABORT takes none.
+    const auto* vote = std::get_if<VoteMessage>(&message);
+    if (const Node* node = parts_.registry.find(peer); node != nullptr && (vote == nullptr || vote->verdict == Verdict::kCommit))
+      instances_[peer] = node->instance;
     Batch batch;
-    if (!decided && certificate()) batch.put(outcome_key(key_), secagg_value(encode(SecAggMessage(*certificate()))));
-    if (std::holds_alternative<UnmaskMessage>(message)) {
+    if (!certain && certificate()) batch.put(outcome_key(key_), secagg_value(encode(SecAggMessage(*certificate()))));
+    if (std::holds_alternative<UnmaskMessage>(message) && phase() == Phase::kUnmasking) {
       batch.put(unmask_key(key_, peer), secagg_value(content));
       unmasks_.insert(peer);
     }
     parts_.out.persist(std::move(batch));
-    send(answers);
+    if (phase() != Phase::kUnmasking || may_reveal()) send(answers);
+    // A vote that is not needed any more: its sender is ready for the certificate.
+    if (certain && vote != nullptr && now - told_[peer] >= kToldAgain) tell(peer, now);
     return {};
   };
   auto taken = take();

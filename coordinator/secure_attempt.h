@@ -60,7 +60,7 @@ class SecureAttempt {
   Phase phase() const { return server_->phase(); }
   const char* phase_name() const;
   bool masking_over() const { return phase() > Phase::kMasking; }
-  // A mask order may be out, and no outcome is known.
+  // A mask order may be out, and the members can be asked for an ABORT, or have been.
   bool open_masks() const;
   std::uint32_t members() const { return server_->cohort() == nullptr ? 0 : server_->cohort()->members(); }
   std::uint32_t maskers() const { return server_->maskers().count(); }
@@ -68,6 +68,13 @@ class SecureAttempt {
   std::uint32_t members_max() const { return server_->config().members_max; }
   std::uint32_t needed() const;                 // survivors, by the terms of the aggregation
   bool can_abort() const { return server_->can_abort(); }
+  bool decided() const { return phase() == Phase::kUnmasking || phase() == Phase::kCommitted; }  // for a COMMIT
+  // Enough survivors hold their keys for the sum to be opened, as far as is known: a member that joins as another
+  // process has lost them.
+  bool may_open() const;
+  // The ABORT that was asked for is not signed, but those that are away could still complete it.
+  bool awaits_absent() const;
+  std::string abort_text() const;               // how far it is: "3 of the 5 members that it takes"
   bool can_freeze() const { return server_->can_close_masks(); }
   const std::vector<Blame>& blame() const { return server_->blame(); }
   const std::optional<OutcomeMessage>& certificate() const { return server_->certificate(); }
@@ -79,6 +86,7 @@ class SecureAttempt {
   bool awaits_any(const std::map<PeerKey, Member>& members) const;  // of those that are there
 
   // ---- what happens
+  void joined_again(const PeerKey& peer);       // it is here, perhaps as another process
   void tell(const PeerKey& peer, Instant now);  // what its phase tells it, if it is connected
   // The same to everyone awaited who was told long ago: what was said may be lost.
   void tell_awaited(const std::map<PeerKey, Member>& members, Instant now);
@@ -100,6 +108,8 @@ class SecureAttempt {
   bool can_open() const { return server_->can_recover(); }
   std::shared_ptr<const SumRecovery> recovery() const;    // can_open()
   void abort(Instant now);                             // open_masks()
+  // Before abort(), with what gives the attempt up: what a COMMIT left goes, so that a restart asks for the ABORT.
+  void erase_commit(Batch& batch);
   void erase_rows(Batch& batch) const;
   void close();                                        // letters are let go
 
@@ -123,6 +133,8 @@ class SecureAttempt {
   void seat();
   std::optional<std::uint32_t> place_of(const PeerKey& peer) const;
   void refused(const PeerKey& peer, const Error& error, Instant now);
+  bool may_reveal();
+  std::uint32_t holders(bool linked) const;
 
   SecureParts parts_;
   RoundKey key_;
@@ -138,6 +150,9 @@ class SecureAttempt {
   std::map<PeerKey, Instant> told_;
   Instant latest_;
   std::set<PeerKey> unmasks_;                // that have rows
+  std::map<PeerKey, std::uint64_t> instances_;  // the processes that hold keys, once they were heard here
+  std::set<PeerKey> lost_;                   // whose process is another since: its keys are gone
+  bool revealing_ = false;                   // the COMMIT's certificate is shown
 };
 
 }  // namespace covey

@@ -56,6 +56,7 @@ Result<void> SecureAttempt::load_unmask(const PeerKey& peer, const Bytes& note) 
   if (unmask == nullptr || place_of(peer) != unmask->member) return corrupted("it is not what that member revealed");
   if (const auto taken = server_->handle(note); !taken) return corrupted(taken.error().message);
   unmasks_.insert(peer);
+  revealing_ = true;
   return {};
 }
 

@@ -121,6 +121,9 @@ class SecAggServer {
   bool awaits(std::uint32_t member) const;     // a message of this member's, in this phase
   // What this phase tells this member, for one that may have lost it. After the roster only.
   std::optional<Bytes> due_to(std::uint32_t member) const;
+  // While shares are awaited: the list of survivors, for one that signed no COMMIT here. It may never have seen the
+  // list, and then it can do nothing with the certificate.
+  std::optional<Bytes> missed_by(std::uint32_t member) const;
   const std::vector<Blame>& blame() const { return blame_; }
   const std::vector<EvidenceMessage>& evidence() const { return evidence_; }
   const std::optional<OutcomeMessage>& certificate() const { return certificate_; }

@@ -109,7 +109,9 @@ Result<void> SecAggServer::check_revealed(const UnmaskMessage& m) const {
 }
 
 SecAggServer::Sent SecAggServer::on(const UnmaskMessage& m) {
-  COVEY_TRY_VOID(expect(Phase::kUnmasking, m.id, m.member));
+  // Too late to count: but one that revealed its shares signs no ABORT, which is good to know.
+  const bool late = phase_ == Phase::kAborting;
+  COVEY_TRY_VOID(expect(late ? Phase::kAborting : Phase::kUnmasking, m.id, m.member));
   if (!survivors_.contains(m.member)) return refused(named(m.member) + " did not survive");
   Member& member = members_[m.member];
   if (member.unmask) return unexpected(ErrorCode::kAlreadyExists, named(m.member) + " revealed its shares already");

@@ -78,6 +78,13 @@ std::optional<Bytes> SecAggServer::due_to(std::uint32_t member) const {
   return std::nullopt;
 }
 
+std::optional<Bytes> SecAggServer::missed_by(std::uint32_t member) const {
+  if (phase_ != Phase::kUnmasking || !awaits(member) || commits_.contains(member)) return std::nullopt;
+  const auto& signers = certificate_->signatures;
+  const bool signed_it = std::any_of(signers.begin(), signers.end(), [&](const auto& one) { return one.member == member; });
+  return signed_it ? std::nullopt : std::optional(encode(SecAggMessage(survivors_for(member))));
+}
+
 Result<void> SecAggServer::adopt(const OutcomeMessage& certificate) {
   const bool commits = certificate.verdict == Verdict::kCommit;
   const bool open = commits ? phase_ == Phase::kAgreeing

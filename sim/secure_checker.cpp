@@ -13,10 +13,15 @@ namespace {
 
 std::string of(const PeerKey& client) { return " of client " + short_hex(client); }
 
-std::optional<AttemptState> durable_state(const Digest& sid, const SecureChecker::Disk& disk) {
+std::optional<AttemptRecord> durable_record(const Digest& sid, const SecureChecker::Disk& disk) {
   const auto row = disk.row(std::string(kAttemptPrefix) + hex(sid.span()));
   if (!row) return std::nullopt;
-  const auto record = decode_attempt_record(*row);
+  auto record = decode_attempt_record(*row);
+  return record ? std::optional(*std::move(record)) : std::nullopt;
+}
+
+std::optional<AttemptState> durable_state(const Digest& sid, const SecureChecker::Disk& disk) {
+  const auto record = durable_record(sid, disk);
   return record ? std::optional(record->state) : std::nullopt;
 }
 
@@ -71,17 +76,28 @@ SecureChecker::Finding SecureChecker::on_secagg(const PeerKey& client, const Sec
 }
 
 SecureChecker::Finding SecureChecker::on_vote(const PeerKey& client, const VoteMessage& vote, const Disk& disk) {
-  const auto state = durable_state(vote.id.sid, disk);
-  const bool recorded = state && *state >= AttemptState::kVotedCommit;
-  if (!recorded) return "a vote" + of(client) + " left before its record was durable";
-  const auto [known, fresh] = votes_.try_emplace({client, vote.id.sid}, encode(SecAggMessage(vote)));
-  if (!fresh && known->second != encode(SecAggMessage(vote))) return "two votes" + of(client) + " left in one attempt";
+  const auto record = durable_record(vote.id.sid, disk);
+  const bool aborts = vote.verdict == Verdict::kAbort;
+  const AttemptState least = aborts ? AttemptState::kVotedAbort : AttemptState::kVotedCommit;
+  if (!record || record->state < least || (aborts && record->state == AttemptState::kUnmasked))
+    return "a vote" + of(client) + " left before its record was durable";
+  Votes& votes = votes_[{client, vote.id.sid}];
+  const Bytes said = encode(SecAggMessage(vote));
+  if (!aborts && !votes.abort.empty() && votes.commit != said) return "a COMMIT" + of(client) + " left after its ABORT";
+  if (aborts && !votes.commit.empty() && !record->complete) return "an ABORT" + of(client) + " left after its COMMIT, on a ring";
+  if (aborts && revealed_.contains({client, vote.id.sid})) return "an ABORT" + of(client) + " left after its shares";
+  Bytes& known = aborts ? votes.abort : votes.commit;
+  if (!known.empty() && known != said) return "two votes" + of(client) + " left in one attempt";
+  if (aborts && known.empty()) ++aborts_[vote.id.root];
+  known = said;
   return std::nullopt;
 }
 
 SecureChecker::Finding SecureChecker::on_shares(const PeerKey& client, const UnmaskMessage& unmask, const Disk& disk) {
   if (durable_state(unmask.id.sid, disk) != AttemptState::kUnmasked)
     return "the shares" + of(client) + " left before its record was durable";
+  if (const auto votes = votes_.find({client, unmask.id.sid}); votes != votes_.end() && !votes->second.abort.empty())
+    return "the shares" + of(client) + " left after its ABORT";
   const auto [known, fresh] = revealed_.try_emplace({client, unmask.id.sid}, encode(SecAggMessage(unmask)));
   if (!fresh) {
     if (known->second != encode(SecAggMessage(unmask))) return "the shares" + of(client) + " left twice, and differ";
@@ -109,6 +125,9 @@ SecureChecker::Finding SecureChecker::on_unmask(const Unmask& work) const {
   const auto found = attempts_.find(work.key);
   if (found == attempts_.end()) return "the sum of " + to_text(work.key) + " is opened, and nobody masked for it";
   const Attempt& attempt = found->second;
+  const SecAggCohort& cohort = *work.recovery->cohort;
+  if (const auto aborts = aborts_.find(cohort.id().root); aborts != aborts_.end() && aborts->second >= cohort.graph().abort_quorum)
+    return "the sum of " + to_text(work.key) + " is opened, and a quorum signed its ABORT";
   std::set<Digest> counted;
   for (const BlobRef& blob : work.vectors)
     if (!counted.insert(blob.id).second) return "one vector is counted twice in " + to_text(work.key);

@@ -19,10 +19,11 @@ namespace covey {
 //  1. a sum is opened of the vectors of distinct members, all acknowledged ones among them, and what comes of it,
 //     the next model and the figures, is bit for bit what the plain sum of their encodings gives;
 //  2. a masked vector, a vote and a share leave an honest client only when its record of that is durable;
-//  3. an honest client signs one outcome of an attempt, and masks once;
+//  3. an honest client masks once in an attempt and signs at most one COMMIT, none after an ABORT; an ABORT after one on
+//     a complete graph alone, and never an ABORT and a share;
 //  4. of one member in one attempt, all shares that ever leave honest clients are of one kind, and those of
 //     one client never change;
-//  5. no round commits whose sum was not opened so.
+//  5. no round commits whose sum was not opened so, and no sum is opened whose ABORT a quorum signed.
 class SecureChecker {
  public:
   using Finding = std::optional<std::string>;  // the broken promise
@@ -66,7 +67,12 @@ class SecureChecker {
 
   std::map<RoundKey, Attempt> attempts_;
   std::map<std::pair<PeerKey, Digest>, Digest> masked_;   // (client, sid) -> H(y) signed
-  std::map<std::pair<PeerKey, Digest>, Bytes> votes_;     // -> the whole vote
+  struct Votes {                                          // whole
+    Bytes commit;
+    Bytes abort;
+  };
+  std::map<std::pair<PeerKey, Digest>, Votes> votes_;
+  std::map<RosterRoot, std::size_t> aborts_;              // signed by honest clients
   std::map<std::pair<PeerKey, Digest>, Bytes> revealed_;  // -> the whole message
   std::map<std::pair<RosterRoot, std::uint32_t>, ShareKind> kinds_;  // (roster, dealer)
   std::set<PeerKey> revoked_;
