@@ -1,7 +1,7 @@
 // From a clipped, rotated update to whole numbers whose norm is bounded for certain, and the width of the ring that
 // holds their noised sum. Kairouz, Liu and Steinke, "The Distributed Discrete Gaussian Mechanism for Federated
-// Learning with Secure Aggregation" (2021), section 4 and proposition 22 (conditional rounding), and section 5 (the
-// modulus). All lengths in grid steps unless a name says otherwise; d is the rotation's padded dimension.
+// Learning with Secure Aggregation" (2021), section 4.1 and proposition 22 (conditional rounding), sections 4.2 and 4.4
+// (the modulus). All lengths in grid steps unless a name says otherwise; d is the rotation's padded dimension.
 #pragma once
 #include <cstdint>
 #include <span>

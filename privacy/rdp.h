@@ -25,7 +25,7 @@ std::vector<double> whole_orders();
 
 // ---- one release
 // Gaussian noise of z times the sensitivity: alpha / (2 z^2). Mironov 2017, proposition 7. Also an upper bound for one
-// discrete Gaussian on whole numbers: Canonne, Kamath and Steinke 2020, proposition 5 (through zCDP, in any dimension).
+// discrete Gaussian on whole numbers, in any dimension: Canonne, Kamath and Steinke 2020 (concentrated privacy).
 RdpCurve gaussian_rdp(double z);
 // All prefix sums of a sequence of `steps` values noised in a binary tree, each in ceil(log2(steps + 1)) nodes:
 // alpha h / (2 z^2). Kairouz et al. 2021 (DP-FTRL), theorem 4.1.
@@ -46,11 +46,11 @@ struct SummedNoise {
 inline constexpr double kShareDeviationMin = 4;  // below it, tau is not negligible
 
 // How far a sum of m discrete Gaussians of deviation s is from one of deviation sqrt(m) s:
-// 10 sum over i < m of exp(-2 pi^2 s^2 i / (i + 1)). Kairouz, Liu and Steinke 2021, theorem 11.
+// 10 sum over i < m of exp(-2 pi^2 s^2 i / (i + 1)). Kairouz, Liu and Steinke 2021, theorem 1.
 double discrete_gaussian_tau(double share_deviation, std::uint32_t contributors);
-// The least of that theorem's three bounds. Errors: kInvalidArgument where s < kShareDeviationMin or a term is 0.
+// The least of the three bounds of its proposition 14. Errors: kInvalidArgument where s < kShareDeviationMin or a term is 0.
 Result<RdpCurve> discrete_gaussian_sum_rdp(const SummedNoise& noise);
-// Agarwal, Kairouz and Liu 2021, corollary 3.4 with theorem 3.5 (variance m s^2, whole orders):
+// Agarwal, Kairouz and Liu 2021, section 3, the bound in many dimensions (variance v = m s^2, whole orders):
 // alpha D2^2 / (2 v) + min{((2 alpha - 1) D2^2 + 6 D1) / (4 v^2), 3 D1 / (2 v)}. Errors: kInvalidArgument for a 0.
 Result<RdpCurve> skellam_sum_rdp(const SummedNoise& noise);
 

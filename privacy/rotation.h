@@ -1,6 +1,6 @@
 // The randomised Walsh-Hadamard rotation: random signs, then H / sqrt(d). It spreads a vector of any shape over all
 // coordinates, so that none of them wraps in the ring (privacy/norm_rounding.h). Suresh, Yu, Kumar and McMahan 2017;
-// Kairouz, Liu and Steinke, "The Distributed Discrete Gaussian Mechanism" (2021), section 4 and algorithm 1.
+// Kairouz, Liu and Steinke, "The Distributed Discrete Gaussian Mechanism" (2021), section 4.2 and algorithm 1.
 //
 // The rotation is public: it costs no privacy and gives none. Nothing private rests on its rounding errors either: the
 // norm is checked on the whole numbers that come after it.

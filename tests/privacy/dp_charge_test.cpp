@@ -230,6 +230,16 @@ TEST_CASE("account: epsilon never decreases, stops at the budget, and is the sam
   restarted.replay(charge);  // what the ledger has counts, whatever the budget
   CHECK(restarted.spent()->against_coordinator > 5);
 
+  // Killed at any step: what is durable is the ledger up to some record, and never less than what was told.
+  double durable = 0;
+  for (std::size_t kept = 1; kept <= ledger.size(); ++kept) {
+    PrivacyAccount after(budget);
+    for (std::size_t i = 0; i < kept; ++i) after.replay(*decode_charge(ledger[i]));
+    REQUIRE(after.spent()->against_coordinator > durable);
+    durable = after.spent()->against_coordinator;
+  }
+  CHECK(durable == last);
+
   PrivacyAccount readers({.delta = 1e-6, .epsilon_against_coordinator = 1e9, .epsilon_against_readers = 0.4});
   for (int i = 0; i < 10'000; ++i) {
     const auto spent = readers.reserve(charge);

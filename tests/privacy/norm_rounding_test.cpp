@@ -221,6 +221,40 @@ TEST_CASE("ring: kappa sigma wrap, the probability matches the formula") {
   CHECK(wraps_of(spike, 77) == 0);
 }
 
+TEST_CASE("ring: a noised sum opens to the sum of the updates, with the error that the noise and the rounding make") {
+  constexpr std::uint64_t kValues = 3000;
+  constexpr std::uint32_t kMembers = 12;
+  const double grid = 0.4 / std::sqrt(4096.0);  // of clip 1: the review's rule
+  const Rotation rotation = *Rotation::of(seed_of(21), kValues);
+  const std::uint64_t d = rotation.padded();
+  const NoiseShare share = *noise_share({60, 10, 3});
+  const unsigned width = *ring_width_for({.clip = 1, .grid = grid, .local_noise = grid * share.deviation(), .members = kMembers, .dimension = d}, 6);
+  const Ring ring = *Ring::of_width(width);
+  const NormBound bound = *norm_bound({.clip = 1, .grid = grid, .dimension = d});
+  Random random(22);
+  std::vector<double> plain(kValues);
+  std::vector<std::uint64_t> words(ring.words(d));
+  for (std::uint32_t member = 0; member < kMembers; ++member) {
+    SeededBytes bytes(100 + member);
+    NoiseBits bits(bytes);
+    std::vector<float> x = direction(random, kValues, d, 0.999);
+    for (std::size_t i = 0; i < kValues; ++i) plain[i] += static_cast<double>(x[i]);
+    rotation.forward(x);
+    std::vector<std::int64_t> whole(d);
+    REQUIRE(round_within(x, grid, bound, bits, whole) == Rounded::kExactly);
+    RingNoise::of(NoiseMechanism::kDiscreteGaussian, share.variance)->add_to(whole, bits);
+    combine(words, pack(whole, ring), Sign::kPlus, ring);
+  }
+  const std::vector<std::int64_t> opened = unpack(words, d, ring);
+  std::vector<float> sum(d);
+  for (std::size_t i = 0; i < d; ++i) sum[i] = static_cast<float>(static_cast<double>(opened[i]) * grid);
+  rotation.inverse(sum);
+  double squares = 0;
+  for (std::size_t i = 0; i < kValues; ++i) squares += std::pow(static_cast<double>(sum[i]) - plain[i], 2);
+  const double expected = grid * std::sqrt(kMembers * (value_of(share.variance) + 1.0 / 6));
+  CHECK(std::sqrt(squares / kValues) == doctest::Approx(expected).epsilon(0.05));  // 3.9 deviations
+}
+
 TEST_CASE("ring: the width for a margin is the least, and thin margins are refused") {
   const WrapTerms terms{.clip = 1, .grid = 0.4 / 4096, .local_noise = 5.0 / 30, .members = 1000, .dimension = 1 << 24};
   const unsigned width = *ring_width_for(terms, kWrapMarginMin);
