@@ -57,6 +57,23 @@ TEST_CASE("crash: a run at every point of both roles loses, doubles and forgets 
   CHECK(told.figures.at("counted") > 0);
 }
 
+// The steps of the release ledger: its record goes into the batch of the freeze, before anything is computed from the
+// updates. The judge holds against each run: records only grow and keep their hashes, one for each attempt, and nothing
+// was released without its own. Charges only add up (tests/privacy/dp_charge_test.cpp), so epsilon does not fall either.
+// A chain that was tampered with: tests/coordinator/record_test.cpp; one cut short: tests/coordinator/service/.
+TEST_CASE("crash: kill -9 at each ledger step: the ledger never shrinks, no release without its record") {
+  std::string points;
+  for (const char* point : {"executor.persist.begin", "store.write.begin", "store.write.built", "store.write.end",
+                            "executor.persist.written", "executor.persist.told"})
+    points += std::string(" --point ") + point;
+  const Told told = covey_crash("kill --victim coordinator --seeds 20" + points, Files::kMemory);
+  CHECK_MESSAGE(told.code == 0, told.text);
+  CHECK(told.figures.at("failed") == 0);
+  CHECK(told.figures.at("points") == 6);
+  CHECK(told.figures.at("kills") >= 120);
+  CHECK(told.figures.at("ledger_records") > 0);
+}
+
 TEST_CASE("crash: the harness catches every deliberate defect") {
   const Told told = covey_crash("mutants --seeds 1000", Files::kMemory);
   CHECK_MESSAGE(told.code == 0, told.text);

@@ -1,9 +1,10 @@
-// Writes the seeds of the fuzzers of secure aggregation: every message of one small aggregation.
-// usage: privacy_make_corpus FOLDER (then commit FOLDER/secagg_message and FOLDER/secagg_machines)
+// Writes the seeds of this room's fuzzers: every message of one small aggregation, and a charge of each kind.
+// usage: privacy_make_corpus FOLDER (then commit FOLDER/secagg_message, FOLDER/secagg_machines, FOLDER/dp_charge)
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 
+#include "privacy/dp_charge.h"
 #include "tests/privacy/secagg_world.h"
 
 using namespace covey;
@@ -25,11 +26,38 @@ void keep(const Bytes& message, std::uint8_t phase) {
   save(folder / "secagg_machines" / name, input);
 }
 
+// One of each mechanism against q = 1, one of a drawn cohort, and one that claims less than it may.
+void keep_charges() {
+  std::filesystem::create_directories(folder / "dp_charge");
+  CohortEvidence cohort;
+  cohort.draw = {Digest{{1}}, Digest{{2}}, 3, std::uint64_t{1} << 63};
+  for (std::uint8_t i = 0; i < 64; ++i) {
+    cohort.registered.push_back(SubjectId{{i}});
+    if (drawn(cohort.draw, cohort.registered.back().span())) cohort.invited.push_back(cohort.registered.back());
+  }
+  ReleaseTerms terms;
+  terms.rounding = {.clip = 1, .grid = 1.0 / 64, .dimension = 1024};
+  terms.members = terms.survivors = static_cast<std::uint32_t>(cohort.invited.size());
+  terms.corrupt_max = 3;
+  terms.share = *noise_share({300, terms.survivors - 4, terms.corrupt_max});
+  const DpCharge gaussian = *charge_for(terms, cohort);
+  save(folder / "dp_charge" / "gaussian", encode(gaussian));
+  terms.mechanism = NoiseMechanism::kSkellam;
+  save(folder / "dp_charge" / "skellam", encode(*charge_for(terms, cohort)));
+  terms.sampling_chance = 0.5;
+  cohort.kind = CohortDraw::kPoissonBeacon;
+  DpCharge sampled = *charge_for(terms, cohort);
+  save(folder / "dp_charge" / "sampled", encode(sampled));
+  sampled.cohort = CohortDraw::kFixedSize;
+  save(folder / "dp_charge" / "fixed_size_claims_half", encode(sampled));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc != 2) return 2;
   folder = argv[1];
+  keep_charges();
   for (const char* part : {"secagg_message", "secagg_machines"}) std::filesystem::create_directories(folder / part);
   WorldOptions options;
   options.vectors = {{"update", 8, 4}};
