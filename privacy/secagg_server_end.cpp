@@ -113,7 +113,7 @@ SecAggServer::Sent SecAggServer::on(const UnmaskMessage& m) {
   if (member.unmask) return unexpected(ErrorCode::kAlreadyExists, named(m.member) + " revealed its shares already");
   COVEY_TRY_VOID(expect_signed(kUnmaskDomain, m.member, unmask_statement(m), m.signature));
   if (const auto fine = check_revealed(m); !fine) {
-    blame_.push_back({m.member, fine.error().message});
+    accuse(m.member, fine.error().message);
     return unexpected(fine.error());
   }
   member.unmask = m;

@@ -198,6 +198,51 @@ TEST_CASE("unmasking messages with other shares than are due are refused and the
   }
 }
 
+TEST_CASE("whoever lies again and again is blamed once, and one proof against a dealer is kept") {
+  SUBCASE("wrong unmasking messages without end") {
+    SecAggWorld world(seven());
+    reveal(world, [&](UnmaskMessage& m) {
+      if (m.member != 4) return;
+      m.shares.pop_back();
+      for (int time = 0; time < 50; ++time) {
+        sign_again(world, m);
+        CHECK_FALSE(world.server_->handle(wire(m)).has_value());
+      }
+    });
+    CHECK(world.server_->blame().size() == 1);
+  }
+  SUBCASE("a complaint about everyone") {
+    SecAggWorld world(seven());
+    share(world, 0, [](SharesMessage&) {});
+    const auto deliveries = world.server_->close_shares();
+    for (const Outgoing& o : *deliveries) {
+      auto delivery = parsed<DeliveryMessage>(o.message);
+      if (o.to[0] == 2)
+        for (auto& [dealer, sealed] : delivery.shares) sealed.bytes[0] ^= 1;
+      auto answers = world.act(o.to[0], wire(delivery));
+      REQUIRE(answers.has_value());
+      if (o.to[0] == 2) REQUIRE(parsed<ConfirmMessage>((*answers)[0]).complaints.size() == 6);
+      REQUIRE(world.server_->handle((*answers)[0]).has_value());
+    }
+    REQUIRE(world.server_->blame().size() == 1);
+    CHECK(world.server_->blame()[0].member == 2);
+    CHECK(world.server_->evidence().empty());
+  }
+  SUBCASE("a dealer whose shares open for nobody") {
+    SecAggWorld world(seven());
+    share(world, 3, [](SharesMessage& m) {
+      for (SealedShares& sealed : m.sealed) sealed.bytes[60] ^= 1;
+    });
+    const auto deliveries = world.server_->close_shares();
+    world.carry(*deliveries);
+    REQUIRE(world.server_->blame().size() == 1);
+    CHECK(world.server_->blame()[0].member == 3);
+    CHECK(world.server_->evidence().size() == 1);
+    finish(world);
+    CHECK(world.server_->survivors().count() == 6);
+  }
+}
+
 TEST_CASE("sybil, duplicate id/key, uncertified join: reject") {
   SecAggWorld world(seven());
   world.join();
