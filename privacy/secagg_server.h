@@ -41,6 +41,7 @@ struct SumRecovery {
   MemberSet maskers;
   MemberSet survivors;
   std::vector<Digest> commitments;  // by place
+  std::uint32_t corrupt_max = 0;    // members that may lie
   std::vector<Item> items;
 };
 struct Recovered {

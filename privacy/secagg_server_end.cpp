@@ -141,7 +141,7 @@ Result<SumRecovery> SecAggServer::recovery() const {
   if (phase_ != Phase::kUnmasking) return out_of_turn();
   if (!can_recover())
     return unexpected(ErrorCode::kUnavailable, "too few members revealed their shares: the sum stays closed, and its release is spent");
-  SumRecovery recovery{cohort_, config_.vectors, maskers_, survivors_, std::vector<Digest>(members_.size()), {}};
+  SumRecovery recovery{cohort_, config_.vectors, maskers_, survivors_, std::vector<Digest>(members_.size()), config_.corrupt_max, {}};
   std::vector<std::size_t> item_of(members_.size());
   for (std::uint32_t i = 0; i < members_.size(); ++i) {
     if (!maskers_.contains(i)) continue;

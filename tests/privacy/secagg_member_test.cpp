@@ -168,6 +168,38 @@ TEST_CASE("one wrong share: commitment mismatch, corrected, its holder named; to
   }
 }
 
+TEST_CASE("one share beyond the threshold is enough against one wrong share: its commitment tells the secret") {
+  WorkerPool pool(2);
+  for (const std::uint32_t members : {5U, 6U})
+    for (std::uint32_t liar = 0; liar < members; ++liar) {
+      WorldOptions options;
+      options.members = members;
+      options.dropout_millionths = 100'000;
+      SecAggWorld world(options);
+      REQUIRE(graph_of(world.config_, members)->threshold == members - 1);  // nothing can be corrected
+      reveal(world, [&](UnmaskMessage& m) {
+        if (m.member == liar)
+          for (RevealedShare& share : m.shares) share.value.bytes[0] ^= 1;
+      });
+      const auto exact = world.sum_is_exact(pool);
+      REQUIRE_MESSAGE(exact.has_value(), exact.error().message);
+      CHECK(*exact);
+      CHECK(world.blame_.empty() == (liar == members - 1));  // the last share is not needed where the others open
+      for (const Blame& blame : world.blame_) CHECK(blame.member == liar);
+    }
+}
+
+TEST_CASE("more wrong shares than members may lie stay unopened, whatever could be left out") {
+  WorkerPool pool(1);
+  WorldOptions options;
+  options.members = 5;
+  SecAggWorld world(options);
+  reveal(world, [](UnmaskMessage& m) {
+    if (m.member < 2) m.shares[4].value.bytes[m.member] ^= 1;
+  });
+  CHECK_FALSE(world.sum_is_exact(pool).has_value());
+}
+
 TEST_CASE("a dealer of inconsistent shares is named when its secret cannot be opened; nothing is released") {
   WorkerPool pool(1);
   SecAggWorld world(seven());
