@@ -272,9 +272,9 @@ void Coordinator::State::in_job(Node& node, const SecAggNote& message, Instant n
   if (at != jobs_.end()) at->second->secagg_note(node, message, now);
 }
 
-void Coordinator::State::in_job(Node& node, const SecAggLetter& message, Instant) {
+void Coordinator::State::in_job(Node& node, const SecAggLetter& message, Instant now) {
   const auto at = jobs_.find(message.key.job);
-  if (at != jobs_.end()) at->second->secagg_letter(node, message);
+  if (at != jobs_.end()) at->second->secagg_letter(node, message, now);
 }
 
 void Coordinator::State::on(const TimerFired& event, Instant now) {

@@ -354,7 +354,7 @@ void JobRunner::close_to_cohort(const std::string& text) {
 // ---- nodes come and go
 
 void JobRunner::node_joined(const PeerKey& peer, Instant now) {
-  not_before_.erase(peer);
+  if (const auto at = not_before_.find(peer); at != not_before_.end() && !at->second.caught) not_before_.erase(at);
   show_again(peer, now);
   if (keys_lost(now)) return;
   if (!round_) return open_round(now);

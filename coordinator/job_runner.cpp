@@ -432,7 +432,8 @@ void JobRunner::update_failed(const PeerKey& peer, Member& member, const Error& 
   release(member);
   member.ticket = 0;
   member.state = node != nullptr && node->link ? MemberState::kWorking : MemberState::kLost;
-  services_.out.log(LogLevel::kWarning, "update_not_fetched",
+  if (services_.registry.may_log_refusal(peer, now))  // it can offer and withdraw at will
+    services_.out.log(LogLevel::kWarning, "update_not_fetched",
                     {{"job", job_.id}, {"round", round_->key.round}, {"node", services_.registry.name_of(peer)},
                      {"reason", error.message}});
   fetch_queued(now);

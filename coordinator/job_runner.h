@@ -106,7 +106,7 @@ class JobRunner {
   void update_ready(const Node& from, const UpdateReady& message, Instant now);
   void masked_ready(const Node& from, const MaskedReady& message, Instant now);
   void secagg_note(const Node& from, const SecAggNote& message, Instant now);
-  void secagg_letter(const Node& from, const SecAggLetter& message);
+  void secagg_letter(const Node& from, const SecAggLetter& message, Instant now);
 
   void persisted(Instant now);           // some write is durable
 
@@ -232,9 +232,10 @@ class JobRunner {
   bool waiting_ = false;
   std::optional<Waiting> wants_;         // a round
   struct Refusal {
-    Instant until;                       // when it may be asked again; Instant::max(): when it rejoins
+    Instant until;                       // when it may be asked again; Instant::max(): when it rejoins, or see caught
     DeclineReason reason = DeclineReason::kInternal;
     std::string text;
+    bool caught = false;                 // our word and not its own: it stands until the round is committed
   };
   std::map<PeerKey, Refusal> not_before_;
   std::unique_ptr<SecureAttempt> secure_;

@@ -148,10 +148,10 @@ void JobRunner::secagg_note(const Node& from, const SecAggNote& message, Instant
   if (news && secure_->phase() == Phase::kUnmasking) unmasking_moved();
 }
 
-void JobRunner::secagg_letter(const Node& from, const SecAggLetter& message) {
+void JobRunner::secagg_letter(const Node& from, const SecAggLetter& message, Instant now) {
   SecureAttempt* const attempt = attempt_of(message.key);
   if (attempt == nullptr || (attempt == secure_.get() && !round_->members.contains(from.summary.key))) return;
-  attempt->letter(from.summary.key, message.content);
+  attempt->letter(from.summary.key, message.content, now);
 }
 
 void JobRunner::masked_ready(const Node& from, const MaskedReady& message, Instant now) {
@@ -227,7 +227,8 @@ void JobRunner::outcome_heard(SecureAttempt& attempt, Instant now) {
     return;
   }
   for (auto at = not_before_.begin(); at != not_before_.end();)
-    at = at->second.reason == DeclineReason::kPolicy && attempt.masks(at->first) ? not_before_.erase(at) : std::next(at);
+    at = at->second.reason == DeclineReason::kPolicy && !at->second.caught && attempt.masks(at->first) ? not_before_.erase(at)
+                                                                                                       : std::next(at);
   if (aborting_ == attempt.key()) return abort_over(now);
   open_round(now);
 }
@@ -328,7 +329,7 @@ void JobRunner::blame_all(const SecureAttempt& attempt, Instant now) {
 void JobRunner::rest(const PeerKey& peer, bool caught, Instant now) {
   not_before_[peer] = Refusal{caught ? Instant::max() : now + job_.spec.round.deadline,
                               caught ? DeclineReason::kPolicy : DeclineReason::kBusy,
-                              caught ? "it was caught in an aggregation" : "it held up an aggregation"};
+                              caught ? "it was caught in an aggregation" : "it held up an aggregation", caught};
 }
 
 void JobRunner::rest_silent(Instant now) {

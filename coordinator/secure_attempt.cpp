@@ -323,21 +323,24 @@ void SecureAttempt::refused(const PeerKey& peer, const Error& error, Instant now
                   {"node", parts_.registry.name_of(peer)}, {"phase", phase_name()}, {"reason", error.message}});
 }
 
-void SecureAttempt::letter(const PeerKey& peer, const BlobRef& content) {
-  const std::uint64_t most = kLetterBytesBase + kLetterBytesPerMember * members_max();
-  std::size_t& count = letters_from_[peer];
-  if (content.size > std::min<std::uint64_t>(most, kSecAggLetterBytesMax) || count >= kLettersInMax) {
-    parts_.out.log(LogLevel::kWarning, "secagg_refused",
-                   {{"job", key_.job}, {"round", key_.round}, {"attempt", key_.attempt},
-                    {"node", parts_.registry.name_of(peer)}, {"phase", phase_name()},
-                    {"reason", "a letter of " + std::to_string(content.size) + " bytes, the " + std::to_string(count + 1) +
-                                   ". of this client; at most " + std::to_string(most) + " bytes and " +
-                                   std::to_string(kLettersInMax) + " letters are taken"}});
-    return;
-  }
+// One that was read is said again until something follows: it is answered as any repetition, and not fetched again.
+void SecureAttempt::letter(const PeerKey& peer, const BlobRef& content, Instant now) {
+  latest_ = now;
+  const auto refuse = [&](ErrorCode code, const std::string& why) {
+    refused(peer, Error{code, "secure aggregation refused: " + why}, now);
+  };
+  if (!seated(peer)) return refuse(ErrorCode::kPermissionDenied, "a letter of a client that is not in the roster");
+  const std::uint64_t most = std::min<std::uint64_t>(kLetterBytesBase + kLetterBytesPerMember * members_max(), kSecAggLetterBytesMax);
+  std::set<BlobRef>& from = letters_from_[peer];
   for (const auto& [ticket, coming] : letters_in_)
     if (coming.first == peer && coming.second == content) return;  // it is on its way
-  ++count;
+  if (letters_read_.contains({peer, content})) return refuse(ErrorCode::kAlreadyExists, "the letter came again");
+  if (content.size > most || (from.size() >= kLettersInMax && !from.contains(content)))
+    return refuse(ErrorCode::kInvalidMessage,
+                  "a letter of " + std::to_string(content.size) + " bytes, after " + std::to_string(from.size()) +
+                      " others of this client; at most " + std::to_string(most) + " bytes and " + std::to_string(kLettersInMax) +
+                      " letters are taken");
+  from.insert(content);
   parts_.blobs.hold(content.id);
   const Ticket ticket = parts_.out.next_ticket();
   letters_in_[ticket] = {peer, content};
@@ -466,6 +469,7 @@ bool SecureAttempt::blob_fetched(const BlobFetched& event, Instant now) {
   const auto [peer, blob] = at->second;
   letters_in_.erase(at);
   parts_.blobs.drop(blob.id);
+  letters_read_.insert({peer, blob});
   (void)heard(peer, event.content, now);
   return true;
 }

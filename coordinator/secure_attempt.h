@@ -19,7 +19,7 @@
 
 namespace covey {
 
-inline constexpr std::size_t kLettersInMax = 8;  // of one member in one attempt
+inline constexpr std::size_t kLettersInMax = 8;  // different ones, of one member in one attempt
 inline constexpr Duration kToldAgain = std::chrono::seconds(1);  // between two answers to one member's repetitions
 inline constexpr Duration kAwaited = 2 * kHeartbeatInterval;     // for a member's answer, before it is told again
 
@@ -93,7 +93,7 @@ class SecureAttempt {
   void tell_awaited(Instant now);               // of an attempt that is over
   // A message of this member's. Errors: kInvalidMessage, kPermissionDenied; it changed nothing.
   Result<void> heard(const PeerKey& peer, const Bytes& content, Instant now);
-  void letter(const PeerKey& peer, const BlobRef& content);
+  void letter(const PeerKey& peer, const BlobRef& content, Instant now);
   // Ends the phase where nobody else is awaited, or it is late. True when it did. Errors: as SecAggServer.
   Result<bool> advance(const std::map<PeerKey, Member>& members, bool late, Instant now);
 
@@ -146,7 +146,8 @@ class SecureAttempt {
   std::map<PeerKey, std::uint32_t> places_;
   std::map<Digest, Letter> letters_;         // by blob
   std::map<Ticket, std::pair<PeerKey, BlobRef>> letters_in_;
-  std::map<PeerKey, std::size_t> letters_from_;
+  std::map<PeerKey, std::set<BlobRef>> letters_from_;
+  std::set<std::pair<PeerKey, BlobRef>> letters_read_;
   std::map<PeerKey, Instant> told_;
   Instant latest_;
   std::set<PeerKey> unmasks_;                // that have rows

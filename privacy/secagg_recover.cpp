@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <atomic>
 #include <latch>
+#include <numeric>
+#include <optional>
 #include <string>
 
 #include "privacy/secagg_server.h"
@@ -22,6 +24,45 @@ bool is_the_secret(const SumRecovery& r, const SumRecovery::Item& item, const Se
   return AgreementKey::from_secret(secret.clone()).public_key() == r.cohort->entries()[item.dealer].masking_key;
 }
 
+constexpr std::size_t kChoicesMax = 5000;  // of shares to leave out, for one secret
+
+// The next choice of as many places below `count`, ascending; false after the last.
+bool next_choice(std::vector<std::size_t>& places, std::size_t count) {
+  for (std::size_t i = places.size(); i-- > 0;) {
+    if (places[i] == count - places.size() + i) continue;
+    ++places[i];
+    for (std::size_t k = i + 1; k < places.size(); ++k) places[k] = places[k - 1] + 1;
+    return true;
+  }
+  return false;
+}
+
+// Correction needs two shares beyond the threshold for each wrong one. Where there are fewer, as in a cohort of
+// five, what opens is told by its commitment: one more share is enough, with the wrong ones left out.
+std::optional<Opened> open_leaving_out(const SumRecovery& r, const SumRecovery::Item& item) {
+  const std::size_t count = item.shares.size(), threshold = r.cohort->graph().threshold;
+  if (count <= threshold) return std::nullopt;
+  const std::size_t most = std::min<std::size_t>(count - threshold, r.corrupt_max);
+  std::size_t tried = 0;
+  for (std::size_t left = (count - threshold) / 2 + 1; left <= most; ++left) {
+    std::vector<std::size_t> out(left);
+    std::iota(out.begin(), out.end(), std::size_t{0});
+    do {
+      if (++tried > kChoicesMax) return std::nullopt;
+      std::vector<Share> rest;
+      for (std::size_t i = 0; i < count; ++i)
+        if (!std::binary_search(out.begin(), out.end(), i)) rest.push_back(item.shares[i].clone());
+      auto opened = open_exactly(rest, static_cast<std::uint32_t>(threshold));
+      if (!opened || !is_the_secret(r, item, opened->secret)) continue;
+      // Several liars could make shares that agree with each other: an honest member is not named for theirs.
+      if (r.corrupt_max == 1 || count - left >= threshold + r.corrupt_max)
+        for (const std::size_t i : out) opened->wrong.push_back(item.shares[i].x);
+      return std::move(*opened);
+    } while (next_choice(out, count));
+  }
+  return std::nullopt;
+}
+
 // The first threshold of shares is enough where all are right; only where they are not is decoding worth its time.
 Result<Opened> open_item(const SumRecovery& r, const SumRecovery::Item& item) {
   const std::uint32_t threshold = r.cohort->graph().threshold;
@@ -31,6 +72,7 @@ Result<Opened> open_item(const SumRecovery& r, const SumRecovery::Item& item) {
   }
   auto corrected = open_correcting(item.shares, threshold);
   if (corrected && is_the_secret(r, item, corrected->secret)) return corrected;
+  if (auto opened = open_leaving_out(r, item)) return *std::move(opened);
   return unexpected(ErrorCode::kInvalidMessage, "member " + std::to_string(item.dealer) + "'s secret cannot be opened");
 }
 

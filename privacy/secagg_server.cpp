@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 namespace covey {
 namespace {
@@ -152,15 +153,20 @@ SecAggServer::Sent SecAggServer::on(const ConfirmMessage& m) {
   return std::vector<Outgoing>{};
 }
 
-// A complaint that holds convicts the dealer; one that does not convicts whoever made it.
+void SecAggServer::accuse(std::uint32_t member, const std::string& what) {
+  const bool known = std::any_of(blame_.begin(), blame_.end(), [&](const Blame& one) { return one.member == member; });
+  if (!known) blame_.push_back({member, what});
+}
+
+// A complaint that holds convicts the dealer; one that does not convicts whoever made it, and what else it says
+// is not looked at: nobody deals with it any more, and each complaint costs a proof.
 void SecAggServer::judge(const ConfirmMessage& m) {
   const RosterEntry& receiver = cohort_->entries()[m.member];
   for (const Complaint& complaint : m.complaints) {
     const bool known = cohort_->are_neighbours(m.member, complaint.dealer) && members_[complaint.dealer].shares.has_value();
     if (!known) {
       members_[m.member].convicted = true;
-      blame_.push_back({m.member, "complained about shares that were never sealed"});
-      continue;
+      return accuse(m.member, "complained about shares that were never sealed");
     }
     Member& dealer = members_[complaint.dealer];
     const auto at = std::lower_bound(dealer.neighbours.begin(), dealer.neighbours.end(), m.member) - dealer.neighbours.begin();
@@ -169,11 +175,10 @@ void SecAggServer::judge(const ConfirmMessage& m) {
     const RosterEntry& from = cohort_->entries()[complaint.dealer];
     if (!check_complaint({m.id, from, receiver, complaint.dealer, m.member}, sealed, complaint)) {
       members_[m.member].convicted = true;
-      blame_.push_back({m.member, "made a complaint that does not hold"});
-      continue;
+      return accuse(m.member, "made a complaint that does not hold");
     }
-    if (!dealer.convicted) blame_.push_back({complaint.dealer, "sealed shares that do not open"});
-    dealer.convicted = true;
+    accuse(complaint.dealer, "sealed shares that do not open");
+    if (std::exchange(dealer.convicted, true)) continue;  // one proof is enough
     evidence_.push_back({m.id, from, receiver, complaint.dealer, m.member, dealer.shares->commitment, dealer.shares->signature,
                          leaf, static_cast<std::uint32_t>(dealer.shares->sealed.size()), sealed,
                          merkle_path(dealer.shares->sealed, leaf), complaint});

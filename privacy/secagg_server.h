@@ -41,6 +41,7 @@ struct SumRecovery {
   MemberSet maskers;
   MemberSet survivors;
   std::vector<Digest> commitments;  // by place
+  std::uint32_t corrupt_max = 0;    // members that may lie
   std::vector<Item> items;
 };
 struct Recovered {
@@ -144,6 +145,7 @@ class SecAggServer {
   Result<void> expect(Phase phase, const AttemptId& id, std::uint32_t member) const;
   Result<void> expect_signed(std::string_view domain, std::uint32_t member, ByteSpan statement, const Signature& signature) const;
   void judge(const ConfirmMessage& m);
+  void accuse(std::uint32_t member, const std::string& what);  // once: whoever lies can do it at will
   Result<void> check_revealed(const UnmaskMessage& m) const;
   Unexpected too_few(const char* what, std::uint32_t count, std::uint32_t needed) const;
   std::vector<std::uint32_t> everyone() const;

@@ -117,7 +117,7 @@ SecAggServer::Sent SecAggServer::on(const UnmaskMessage& m) {
   if (member.unmask) return unexpected(ErrorCode::kAlreadyExists, named(m.member) + " revealed its shares already");
   COVEY_TRY_VOID(expect_signed(kUnmaskDomain, m.member, unmask_statement(m), m.signature));
   if (const auto fine = check_revealed(m); !fine) {
-    blame_.push_back({m.member, fine.error().message});
+    accuse(m.member, fine.error().message);
     return unexpected(fine.error());
   }
   member.unmask = m;
@@ -145,7 +145,7 @@ Result<SumRecovery> SecAggServer::recovery() const {
   if (phase_ != Phase::kUnmasking) return out_of_turn();
   if (!can_recover())
     return unexpected(ErrorCode::kUnavailable, "too few members revealed their shares: the sum stays closed, and its release is spent");
-  SumRecovery recovery{cohort_, config_.vectors, maskers_, survivors_, std::vector<Digest>(members_.size()), {}};
+  SumRecovery recovery{cohort_, config_.vectors, maskers_, survivors_, std::vector<Digest>(members_.size()), config_.corrupt_max, {}};
   std::vector<std::size_t> item_of(members_.size());
   for (std::uint32_t i = 0; i < members_.size(); ++i) {
     if (!maskers_.contains(i)) continue;

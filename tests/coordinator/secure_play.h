@@ -151,6 +151,8 @@ class SecurePlay {
   PublicWork work{PublicWork::Memory::kRemember};
   std::vector<std::unique_ptr<Person>> people;
   std::set<std::uint8_t> silent;
+  std::set<std::uint8_t> writers;    // say what fits a note in letters too, where a letter can be sent
+  int letter_times = 1;              // that each letter is said
   std::function<bool(std::uint8_t, const Message&)> hold;
   std::size_t seen = 0;              // of d.sent
   std::vector<Error> refusals;       // by members
@@ -213,8 +215,9 @@ class SecurePlay {
       if (const auto freed = person.book.abort(*outcome, work); !freed) refusals.push_back(freed.error());
   }
   void tell(Person& person, const RoundKey& key, const Bytes& content) {
-    if (content.size() <= kSecAggNoteBytesMax) return say(person, SecAggNote{key, content});
-    say(person, SecAggLetter{key, d.lay_out(d.client(person.number).key(), content)});
+    const bool letter = content.size() > kSecAggNoteBytesMax || writers.contains(person.number);
+    if (!letter) return say(person, SecAggNote{key, content});
+    for (int time = 0; time < letter_times; ++time) say(person, SecAggLetter{key, d.lay_out(d.client(person.number).key(), content)});
   }
   void mask(Person& person, Part& part, const MaskPlan& plan) {
     const std::uint32_t most = part.client->config().members_max;

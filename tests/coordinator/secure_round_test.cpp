@@ -402,24 +402,6 @@ TEST_CASE("secure round: what is too long for a note comes as a letter, and is g
   CHECK(play.refusals.empty());
 }
 
-TEST_CASE("secure round: letters beyond the bound, or too many of them, are not fetched") {
-  SecurePlay play(5);
-  play.begin();
-  play.hold = [](std::uint8_t, const Message& message) { return is_note<InviteMessage>(message); };
-  play.run();
-  const Identity& id = play.d.client(0);
-  const RoundKey key = play.d.offer_to(id)->key;
-  play.d.from(id, SecAggLetter{key, play.d.lay_out(id.key(), Bytes(6000, 1))});
-  CHECK(play.d.logged("secagg_refused") == 1);
-  for (std::uint8_t i = 0; i < kLettersInMax; ++i) play.d.from(id, SecAggLetter{key, play.d.lay_out(id.key(), Bytes(100, i))});
-  const std::size_t before = play.d.logged("secagg_refused");
-  const BlobRef last = play.d.lay_out(id.key(), Bytes(100, 99));
-  play.d.from(id, SecAggLetter{key, last});
-  CHECK(play.d.logged("secagg_refused") == before + 1);
-  CHECK_FALSE(play.d.blobs.has(last.id));
-  CHECK(play.d.job().phase == "joining");
-}
-
 TEST_CASE("secure round: terms that no number of members meets are refused at submission") {
   SecurePlay play(4);
   play.vouch_all();

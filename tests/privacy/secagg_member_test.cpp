@@ -168,6 +168,38 @@ TEST_CASE("one wrong share: commitment mismatch, corrected, its holder named; to
   }
 }
 
+TEST_CASE("one share beyond the threshold is enough against one wrong share: its commitment tells the secret") {
+  WorkerPool pool(2);
+  for (const std::uint32_t members : {5U, 6U})
+    for (std::uint32_t liar = 0; liar < members; ++liar) {
+      WorldOptions options;
+      options.members = members;
+      options.dropout_millionths = 100'000;
+      SecAggWorld world(options);
+      REQUIRE(graph_of(world.config_, members)->threshold == members - 1);  // nothing can be corrected
+      reveal(world, [&](UnmaskMessage& m) {
+        if (m.member == liar)
+          for (RevealedShare& share : m.shares) share.value.bytes[0] ^= 1;
+      });
+      const auto exact = world.sum_is_exact(pool);
+      REQUIRE_MESSAGE(exact.has_value(), exact.error().message);
+      CHECK(*exact);
+      CHECK(world.blame_.empty() == (liar == members - 1));  // the last share is not needed where the others open
+      for (const Blame& blame : world.blame_) CHECK(blame.member == liar);
+    }
+}
+
+TEST_CASE("more wrong shares than members may lie stay unopened, whatever could be left out") {
+  WorkerPool pool(1);
+  WorldOptions options;
+  options.members = 5;
+  SecAggWorld world(options);
+  reveal(world, [](UnmaskMessage& m) {
+    if (m.member < 2) m.shares[4].value.bytes[m.member] ^= 1;
+  });
+  CHECK_FALSE(world.sum_is_exact(pool).has_value());
+}
+
 TEST_CASE("a dealer of inconsistent shares is named when its secret cannot be opened; nothing is released") {
   WorkerPool pool(1);
   SecAggWorld world(seven());
@@ -195,6 +227,51 @@ TEST_CASE("unmasking messages with other shares than are due are refused and the
     CHECK(world.server_->blame()[0].member == 4);
     WorkerPool pool(1);
     CHECK(*world.sum_is_exact(pool));
+  }
+}
+
+TEST_CASE("whoever lies again and again is blamed once, and one proof against a dealer is kept") {
+  SUBCASE("wrong unmasking messages without end") {
+    SecAggWorld world(seven());
+    reveal(world, [&](UnmaskMessage& m) {
+      if (m.member != 4) return;
+      m.shares.pop_back();
+      for (int time = 0; time < 50; ++time) {
+        sign_again(world, m);
+        CHECK_FALSE(world.server_->handle(wire(m)).has_value());
+      }
+    });
+    CHECK(world.server_->blame().size() == 1);
+  }
+  SUBCASE("a complaint about everyone") {
+    SecAggWorld world(seven());
+    share(world, 0, [](SharesMessage&) {});
+    const auto deliveries = world.server_->close_shares();
+    for (const Outgoing& o : *deliveries) {
+      auto delivery = parsed<DeliveryMessage>(o.message);
+      if (o.to[0] == 2)
+        for (auto& [dealer, sealed] : delivery.shares) sealed.bytes[0] ^= 1;
+      auto answers = world.act(o.to[0], wire(delivery));
+      REQUIRE(answers.has_value());
+      if (o.to[0] == 2) REQUIRE(parsed<ConfirmMessage>((*answers)[0]).complaints.size() == 6);
+      REQUIRE(world.server_->handle((*answers)[0]).has_value());
+    }
+    REQUIRE(world.server_->blame().size() == 1);
+    CHECK(world.server_->blame()[0].member == 2);
+    CHECK(world.server_->evidence().empty());
+  }
+  SUBCASE("a dealer whose shares open for nobody") {
+    SecAggWorld world(seven());
+    share(world, 3, [](SharesMessage& m) {
+      for (SealedShares& sealed : m.sealed) sealed.bytes[60] ^= 1;
+    });
+    const auto deliveries = world.server_->close_shares();
+    world.carry(*deliveries);
+    REQUIRE(world.server_->blame().size() == 1);
+    CHECK(world.server_->blame()[0].member == 3);
+    CHECK(world.server_->evidence().size() == 1);
+    finish(world);
+    CHECK(world.server_->survivors().count() == 6);
   }
 }
 

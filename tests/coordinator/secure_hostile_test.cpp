@@ -1,0 +1,141 @@
+// Members of secure rounds that have valid keys and mean harm: what they say costs the coordinator little, and
+// the others nothing.
+#include "coordinator/secure_attempt.h"
+#include "tests/coordinator/secure_play.h"
+
+namespace covey {
+namespace {
+
+template <class M>
+bool is_note(const Message& message) {
+  const auto* note = std::get_if<SecAggNote>(&message);
+  const auto decoded = note == nullptr ? Result<SecAggMessage>(unexpected(ErrorCode::kNotFound, "")) : decode_secagg_message(note->content);
+  return decoded && std::holds_alternative<M>(*decoded);
+}
+
+bool of_later_round(const Message& message) {
+  const auto* offer = std::get_if<RoundOffer>(&message);
+  return offer != nullptr && offer->key.round > 1;
+}
+
+void beat(SecurePlay& play, int turns, const std::function<bool()>& done) {
+  for (int turn = 0; turn < turns && !done(); ++turn) {
+    play.run();
+    if (done()) return;
+    play.d.advance(4s);
+    for (const auto& person : play.people)
+      if (!play.silent.contains(person->number)) play.d.from(play.d.client(person->number), Heartbeat{1});
+  }
+}
+
+}  // namespace
+
+TEST_CASE("secure hostile: letters beyond the bound, or too many of them, are not fetched, and fill no log") {
+  SecurePlay play(5);
+  play.begin();
+  play.hold = [](std::uint8_t, const Message& message) { return is_note<RosterMessage>(message); };
+  play.run();
+  REQUIRE(play.d.job().phase == "sharing");
+  const Identity& id = play.d.client(0);
+  const RoundKey key = play.d.offer_to(id)->key;
+  const BlobRef large = play.d.lay_out(id.key(), Bytes(6000, 1));
+  for (int time = 0; time < 100; ++time) play.d.from(id, SecAggLetter{key, large});
+  CHECK_FALSE(play.d.blobs.has(large.id));
+  CHECK(play.d.logged("secagg_refused") == 1);
+  for (std::uint8_t i = 0; i < kLettersInMax; ++i) play.d.from(id, SecAggLetter{key, play.d.lay_out(id.key(), Bytes(100, i))});
+  play.d.advance(kBudgetWindow);
+  const std::size_t before = play.d.logged("secagg_refused");
+  const BlobRef last = play.d.lay_out(id.key(), Bytes(100, 99));
+  play.d.hold_fetches = true;
+  for (int time = 0; time < 100; ++time) play.d.from(id, SecAggLetter{key, last});
+  CHECK(play.d.held_fetches.empty());
+  CHECK(play.d.logged("secagg_refused") == before + 1);
+}
+
+TEST_CASE("secure hostile: a letter that is said again and again is fetched once, and keeps none of its sender's later ones out") {
+  SecurePlay play(5);
+  play.writers = {2};
+  play.letter_times = 3 * static_cast<int>(kLettersInMax);
+  play.begin();
+  play.hold = [&](std::uint8_t n, const Message& message) {
+    // Only once there is a roster can a letter be sent.
+    if (n == 2) play.writers = is_note<InviteMessage>(message) ? std::set<std::uint8_t>{} : std::set<std::uint8_t>{2};
+    return of_later_round(message);
+  };
+  beat(play, 20, [&] { return play.d.job().round == 1; });
+  REQUIRE(play.d.job().round == 1);
+  CHECK(play.d.logged("secagg_refused") == 0);
+  CHECK(std::get<JobDetail>(play.d.ask(ShowJob{1, 0})).metrics.at(0).delivered == 5);
+}
+
+TEST_CASE("secure hostile: who is in no roster sends no letters, not even to an attempt that is being aborted") {
+  SecurePlay play(6);
+  play.vouch({0, 1, 2, 3, 4});
+  play.d.join_all();
+  const std::string toml = secure_job("deadline_s = 60\n");
+  play.job = parse_job(toml).value();
+  play.d.submit(toml);
+  play.hold = [](std::uint8_t n, const Message& message) {
+    return (n < 3 && is_note<MaskOrderMessage>(message)) || is_note<AbortRequestMessage>(message);
+  };
+  beat(play, 40, [&] { return play.d.job().phase == "aborting"; });
+  REQUIRE(play.d.job().phase == "aborting");
+  const RoundKey key{1, 1, 1};
+  play.d.hold_fetches = true;
+  const auto letter_of = [&](const Identity& id) { return SecAggLetter{key, play.d.lay_out(id.key(), Bytes(200, id.key().bytes[0]))}; };
+  play.d.from(play.d.client(5), letter_of(play.d.client(5)));
+  CHECK(play.d.held_fetches.empty());
+  play.d.from(play.d.client(4), letter_of(play.d.client(4)));
+  CHECK(play.d.held_fetches.size() == 1);
+}
+
+TEST_CASE("secure hostile: who was caught is not asked again in the round, though it restarts and an ABORT is signed") {
+  SecurePlay play(6);
+  play.begin(secure_job("deadline_s = 60\n"));
+  const std::vector<float> model = play.d.latest_model();
+  // Two are slow, and one signs other vectors than it delivers: too few are left.
+  std::optional<Bytes> order;
+  play.hold = [&](std::uint8_t n, const Message& message) {
+    if (of_later_round(message)) return true;
+    const auto* note = std::get_if<SecAggNote>(&message);
+    if (note == nullptr || note->key.attempt > 1 || n > 2 || !is_note<MaskOrderMessage>(message)) return false;
+    if (n == 0) order = note->content;
+    return true;
+  };
+  play.run();
+  REQUIRE(order);
+  const Identity& liar = play.d.client(0);
+  REQUIRE(play.people[0]->part->client->handle(*order, play.d.now));
+  auto lie = play.people[0]->part->client->on_masked({}, play.d.now);
+  REQUIRE(lie);
+  const MaskedReady honest = *play.people[5]->part->ready;
+  play.say(*play.people[0], MaskedReady{honest.key, honest.model, play.d.lay_out(liar.key(), Bytes(honest.vectors.size)),
+                                        lie->messages.front(), 1});
+  REQUIRE(play.d.last<UpdateRefused>(liar.key()));
+  std::uint64_t instance = 1;
+  beat(play, 100, [&] {
+    ++instance;
+    play.d.join(liar, instance, instance);  // it comes back as a new process each time
+    return play.d.job().round == 1;
+  });
+  REQUIRE(play.d.job().round == 1);
+  for (const RoundOffer& offer : play.d.all<RoundOffer>(liar.key())) CHECK((offer.key.round > 1 || offer.key.attempt == 1));
+  CHECK(play.d.latest_model() == play.expected(play.all_but({0}), model));
+  CHECK(std::get<JobDetail>(play.d.ask(ShowJob{1, 0})).metrics.at(0).attempt == 2);
+  beat(play, 10, [&] { return play.d.offer_to(liar)->key.round > 1; });
+  CHECK(play.d.offer_to(liar)->key.round > 1);  // the round is over
+}
+
+TEST_CASE("secure hostile: an update that is offered and withdrawn without end fills no log") {
+  Driver d(2);
+  d.join_all();
+  d.submit(job_text());
+  const Identity& id = d.client(0);
+  UpdateReady ready = d.ready(id, d.offer_to(id).value());
+  d.served.clear();
+  d.from(id, RoundAccept{ready.key});
+  for (int time = 0; time < 200; ++time) d.from(id, ready);
+  CHECK(d.logged("update_not_fetched") == 1);
+}
+
+}  // namespace covey
