@@ -20,7 +20,7 @@ void Participation::on(const SecAggLetter& message, Instant now) { secure_.on(me
 void Participation::attend() {
   if (const auto why = secure_.take_refusal()) {
     const bool open = round_ && round_->phase < Phase::kSettled && secure_.engaged_in(round_->offer.key);
-    if (open) return decline(DeclineReason::kPolicy, *why);
+    if (open) return decline(why->reason, why->text);
   }
   if (round_ && round_->phase == Phase::kMasking && round_->work == 0 && secure_.plan() != nullptr) mask(secure_.plan());
 }

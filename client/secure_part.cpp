@@ -156,12 +156,23 @@ void SecurePart::receive(const RoundKey& key, const Bytes& content, Instant now)
   if (!message) return refused(key, message.error());
   if (!engaged_in(key)) return of_another(key, *message);
   if (const Digest asked = sha256(content); attempt_->answers.contains(asked)) return answer_again(asked, now);
+  if (goes_on_without_keys(*message)) {
+    refusal_ = Decline{DeclineReason::kBusy, "this client was restarted, and its keys for this attempt were in memory only"};
+    return;
+  }
   if (std::holds_alternative<MaskOrderMessage>(*message) && !attempt_->update_made) {
     attempt_->held_order = content;
     attempt_->repeats = false;
     return;
   }
   obey(content, *message, now);
+}
+
+// The coordinator goes on with an attempt that this client joined in a life before: said at once, so that
+// nobody waits for it until the deadline. Whatever ends the attempt is heard all the same.
+bool SecurePart::goes_on_without_keys(const SecAggMessage& message) const {
+  return attempt_->machine->phase() == SecAggClient::Phase::kInvited && !std::holds_alternative<InviteMessage>(message) &&
+         !std::holds_alternative<AbortRequestMessage>(message) && !std::holds_alternative<OutcomeMessage>(message);
 }
 
 // Unless the answer is on its way: its write, its letter, or itself.
@@ -176,7 +187,7 @@ void SecurePart::obey(const Bytes& content, const SecAggMessage& message, Instan
   if (invite != nullptr && attempt_->machine->phase() == SecAggClient::Phase::kInvited) {
     // The sum must be fine enough whatever number of members was announced.
     if (const auto fits = ring_encoding(attempt_->encoding, invite->config.members_max); !fits) {
-      refusal_ = fits.error().message;
+      refusal_ = Decline{DeclineReason::kPolicy, fits.error().message};
       return;
     }
   }
@@ -184,7 +195,8 @@ void SecurePart::obey(const Bytes& content, const SecAggMessage& message, Instan
   auto step = attempt_->machine->handle(content, now);
   if (step) return take(std::move(*step), sha256(content));
   refused(key, step.error());
-  if (invite != nullptr && attempt_->machine->phase() == SecAggClient::Phase::kInvited) refusal_ = step.error().message;
+  if (invite != nullptr && attempt_->machine->phase() == SecAggClient::Phase::kInvited)
+    refusal_ = Decline{DeclineReason::kPolicy, step.error().message};
   of_another(key, message);  // of an attempt before, perhaps
 }
 
@@ -339,6 +351,6 @@ void SecurePart::rejoined() {
   repeat();
 }
 
-std::optional<std::string> SecurePart::take_refusal() { return std::exchange(refusal_, std::nullopt); }
+std::optional<Decline> SecurePart::take_refusal() { return std::exchange(refusal_, std::nullopt); }
 
 }  // namespace covey::client

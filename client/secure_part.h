@@ -58,8 +58,8 @@ class SecurePart {
   bool on_timer(std::string_view name);            // false: not its own
   void rejoined();
 
-  // Once: this member does not accept the invitation, and why.
-  std::optional<std::string> take_refusal();
+  // Once: this member does not accept the invitation, or cannot go on after a restart, and why.
+  std::optional<Decline> take_refusal();
   // Mask by this: its record is durable. Until masked(), so that masking may begin anew.
   const std::shared_ptr<const MaskPlan>& plan() const { return plan_; }
 
@@ -72,6 +72,7 @@ class SecurePart {
     std::shared_ptr<const MaskPlan> plan;  // shared: with the work that masks
   };
   void receive(const RoundKey& key, const Bytes& content, Instant now);
+  bool goes_on_without_keys(const SecAggMessage& message) const;
   void answer_again(const Digest& asked, Instant now);
   void obey(const Bytes& content, const SecAggMessage& message, Instant now);
   void take(ClientStep step, const Digest& asked);
@@ -102,7 +103,7 @@ class SecurePart {
   };
   std::map<Ticket, LetterIn> letters_in_;
   std::map<Ticket, RoundKey> letters_out_;
-  std::optional<std::string> refusal_;
+  std::optional<Decline> refusal_;
   std::shared_ptr<const MaskPlan> plan_;
 };
 

@@ -39,6 +39,8 @@ min_clients = 4
 deadline_s = 2
 quorum = 0.01
 attempts_max = 1000
+[privacy]
+secure_aggregation = false
 )";
 
 constexpr double kPauseSeconds = 0.002;

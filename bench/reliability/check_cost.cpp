@@ -49,6 +49,7 @@ struct Updates {
   std::uint64_t parameters = 0;
 
   Updates() {
+    work.job.privacy.secure_aggregation = false;
     work.job.model.family = ModelFamily::kMlp;
     work.job.model.inputs = 1024;
     work.job.model.hidden = {1024};

@@ -43,6 +43,7 @@ CurveKey bed_key(std::uint8_t number) {
 
 JobSpec bed_job(const IngestPlan& plan) {
   JobSpec job;
+  job.privacy.secure_aggregation = false;
   job.model.family = ModelFamily::kLogistic;
   job.model.classes = kClasses;
   job.model.inputs = static_cast<std::uint32_t>(plan.parameters / kClasses - 1);  // with a bias each

@@ -30,6 +30,8 @@ batch_size = 20
 learning_rate = 0.05
 [selection]
 min_clients = 20
+[privacy]
+secure_aggregation = false
 [simulation]
 clients = 20
 )";

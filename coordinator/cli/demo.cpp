@@ -44,7 +44,9 @@ struct Stage {  // what the stages hand on
 struct Trained {  // by the federation
   std::vector<float> parameters;
   double seconds = 0;
-  std::vector<ClientMetrics> measured;  // by the clients, of the final model
+  EvalStats measured;                   // by the clients, of the final model: all that is known is their sum
+  std::uint32_t measuring = 0;          // how many of them
+  std::uint32_t sums = 0, least = 0, most = 0;  // DemoResult
   std::vector<PeerKey> keys;            // of the clients, in their order
 };
 
@@ -70,7 +72,8 @@ Result<Stage> prepare(const DemoOptions& options, Console& console) {
             seconds_per_step(stage.job, stage.data, std::min(cores, stage.clients.size())));
   const std::uint32_t steps =
       steps_per_round(options.seconds, stage.step_seconds, stage.clients.size(), cores, stage.job.rounds);
-  stage.job = demo_job(steps);
+  const double sharing = static_cast<double>(stage.clients.size()) / static_cast<double>(std::min(stage.clients.size(), cores));
+  stage.job = demo_job(steps, steps * stage.step_seconds * sharing);
   stage.job.simulation.data = "corpora";
   stage.job.simulation.clients = static_cast<std::uint32_t>(stage.clients.size());
   stage.job.simulation.partition.kind = PartitionKind::kFile;
@@ -83,6 +86,15 @@ Result<Stage> prepare(const DemoOptions& options, Console& console) {
                fixed_text(stage.step_seconds * 1e3, 0) + " ms, " + std::to_string(cores) +
                " cores: " + options.folder + "/job.toml");
   return stage;
+}
+
+// Before anything is trained: what the coordinator will see.
+std::vector<std::string> announcement(std::size_t clients) {
+  return {"Secure aggregation is on: every client masks its update, and the coordinator learns the sum of up to " + text_of_count(clients) +
+              " masked updates a round (never of fewer than " + text_of_count(kSecureClientsMin) +
+              "), and no client's own update, loss or number of examples.",
+          "Who the clients are the authority says, whose key is on this machine as everything else is: this shows protection "
+          "against a coordinator that was broken into, not against whoever runs this machine."};
 }
 
 // What the coordinator has signed of all this, held against what it was pinned to.
@@ -104,6 +116,7 @@ Result<Trained> train_federated(const DemoOptions& options, const Stage& stage, 
   Session& session = federation->session();
   console.note("3. Federation: a coordinator and " + std::to_string(federation->size()) +
                " clients, each a process with its own keys (" + options.folder + "/*.log)");
+  for (const std::string& line : announcement(federation->size())) console.note("   " + line);
   COVEY_TRY_VOID(vouch_for_job(session, federation->home(), stage.job, console));
   SystemRandom random;
   std::uint64_t nonce = 0;
@@ -131,9 +144,14 @@ Result<Trained> train_federated(const DemoOptions& options, const Stage& stage, 
   COVEY_TRY(const ReportData report, report_data(session, job));
   COVEY_TRY_VOID(write_file(options.folder + "/report.html", bytes_of(report_html(report))));
   Trained trained{
-      std::move(pulled.parameters), seconds(followed.summary.ended - followed.summary.submitted), {}, {}};
-  for (const ClientMetrics& row : report.clients)
-    if (row.round == stage.job.rounds + 1) trained.measured.push_back(row);
+      std::move(pulled.parameters), seconds(followed.summary.ended - followed.summary.submitted), {}, 0, 0, 0, 0, {}};
+  for (const RoundMetrics& row : report.rounds) {
+    trained.least = trained.sums++ == 0 ? row.delivered : std::min(trained.least, row.delivered);
+    trained.most = std::max(trained.most, row.delivered);
+    if (row.round != stage.job.rounds + 1) continue;
+    trained.measured = row.evaluation;
+    trained.measuring = row.delivered;
+  }
   COVEY_TRY(const auto nodes, session.nodes());
   for (const DemoClient& client : stage.clients)
     for (const NodeSummary& node : nodes)
@@ -142,33 +160,36 @@ Result<Trained> train_federated(const DemoOptions& options, const Stage& stage, 
   return trained;
 }
 
-Result<std::vector<double>> measure(const Stage& stage, const std::vector<float>& parameters) {
+struct Measured {
+  std::vector<double> bits;  // per byte, by client
+  EvalStats sum;
+};
+Result<Measured> measure(const Stage& stage, const std::vector<float>& parameters) {
   MemoryBlobs blobs;
   COVEY_TRY(const BlobRef model, write_model(blobs, stage.job.model, 0, parameters));
-  std::vector<double> bits;
+  Measured measured;
   for (const LocalData& data : stage.data) {
     COVEY_TRY(const EvalStats stats, evaluate_on(stage.job, model, data, blobs));
-    bits.push_back(bits_per_byte(stats));
+    measured.bits.push_back(bits_per_byte(stats));
+    measured.sum += stats;
   }
-  return bits;
+  return measured;
 }
 
-// The daemons measured the same model on the same held-out text.
-void compare_with_clients(const Stage& stage, const Trained& trained, const std::vector<double>& ours,
-                          Console& console) {
-  std::size_t agreed = 0;
-  for (const ClientMetrics& theirs : trained.measured)
-    for (std::size_t i = 0; i < stage.clients.size(); ++i) {
-      if (stage.clients[i].name != theirs.client) continue;
-      const double bits = bits_per_byte(theirs.evaluation);
-      if (std::abs(bits - ours[i]) < kAgreement)
-        ++agreed;
-      else
-        console.warn("demo: " + theirs.client + " measured " + fixed_text(bits, 4) +
-                     " bits per byte of the federated model, here it is " + fixed_text(ours[i], 4));
-    }
-  console.note("   " + std::to_string(agreed) + " of " + std::to_string(stage.clients.size()) +
-               " clients had measured the same on their held-out text");
+// The daemons measured the same model on the same held-out text, and the sum of that is known.
+void compare_with_clients(const Stage& stage, const Trained& trained, const EvalStats& ours, Console& console) {
+  const std::string who = std::to_string(trained.measuring) + " clients";
+  if (trained.measuring < stage.clients.size()) {
+    console.note("   " + who + " of " + text_of_count(stage.clients.size()) + " measured it too; " +
+                 (trained.measuring == 0 ? "there is no sum" : "the sum over some is not held against that over all"));
+    return;
+  }
+  const double theirs = bits_per_byte(trained.measured), here = bits_per_byte(ours);
+  if (std::abs(theirs - here) < kAgreement)
+    console.note("   the " + who + " had measured the same, as far as their sum tells: " + fixed_text(theirs, 4) + " bits per byte over all text");
+  else
+    console.warn("demo: the " + who + " measured " + fixed_text(theirs, 4) + " bits per byte of the federated model over all text, here it is " +
+                 fixed_text(here, 4));
 }
 
 Result<DemoResult> evaluate(const Stage& stage, const Trained& federated,
@@ -176,17 +197,22 @@ Result<DemoResult> evaluate(const Stage& stage, const Trained& federated,
   console.progress("measuring every model on every client's held-out text");
   DemoResult result;
   for (const DemoClient& client : stage.clients) result.clients.push_back(client.name);
-  COVEY_TRY(result.initial, measure(stage, initial_parameters_of(stage.job)));
+  COVEY_TRY(Measured initial, measure(stage, initial_parameters_of(stage.job)));
+  result.initial = std::move(initial.bits);
   for (const auto& model : alone) {
-    COVEY_TRY(auto bits, measure(stage, model));
-    result.alone.push_back(std::move(bits));
+    COVEY_TRY(Measured one, measure(stage, model));
+    result.alone.push_back(std::move(one.bits));
   }
-  COVEY_TRY(result.federated, measure(stage, federated.parameters));
+  COVEY_TRY(Measured ours, measure(stage, federated.parameters));
+  result.federated = std::move(ours.bits);
   result.rounds = stage.job.rounds;
+  result.sums = federated.sums;
+  result.least = federated.least;
+  result.most = federated.most;
   console.note(
       "5. Held-out text: bits per byte of every model (rows) on every client's text (columns); less is "
       "better");
-  compare_with_clients(stage, federated, result.federated, console);
+  compare_with_clients(stage, federated, ours.sum, console);
   return result;
 }
 
@@ -229,6 +255,8 @@ Result<int> demonstrate(const DemoOptions& options, Console& console) {
   for (const std::string& line : result_table(result).lines()) console.note(line);
   console.note("");
   for (const std::string& line : verdict(result)) console.note(line);
+  console.note("");
+  for (const std::string& line : protection(result)) console.note(line);
   COVEY_TRY(const std::string text, sample(stage.job, federated.parameters));
   console.note("");
   console.note(std::string("What the federated model makes of \"") + kSamplePrompt + "\":");

@@ -7,6 +7,7 @@
 
 #include "coordinator/cli/format.h"
 #include "core/data/text_corpus.h"
+#include "core/protocol/job_spec.h"
 #include "core/protocol/limits.h"
 
 namespace covey::cli {
@@ -45,6 +46,7 @@ std::vector<Source> machine_sources() {
       {"headers", "C and C++ headers", {"/usr/include"}, {".h", ".hpp", ".hh", ".hxx"}},
       {"cmake", "CMake modules", folders_like("/usr/share", "cmake-"), {".cmake"}},
       {"perl", "Perl sources", {"/usr/share/perl"}, {".pm", ".pl"}},
+      {"python", "Python modules", folders_like("/usr/lib", "python3"), {".py"}},
   };
 }
 
@@ -118,16 +120,18 @@ std::vector<std::string> client_names(const std::vector<std::string>& paths) {
 
 Result<std::vector<DemoClient>> prepare_corpora(const CorporaRequest& request, Console& console) {
   const bool own = !request.data.empty();
-  if (request.data.size() == 1)
+  const std::string least = std::to_string(kSecureClientsMin);
+  if (own && request.data.size() < kSecureClientsMin)
     return unexpected(ErrorCode::kInvalidArgument,
-                      "--data names 1 client's data, a federation needs at least 2: give --data DIR DIR ...");
+                      "--data names the data of " + std::to_string(request.data.size()) + " clients; at least " + least +
+                          " are needed, so that no sum is of few (secure aggregation): give --data DIR DIR DIR DIR ...");
   const auto sources = own ? own_sources(request.data) : machine_sources();
   console.progress("reading text");
   COVEY_TRY(const Measured measured, measure(sources, request.folder + "/measured", own, console));
-  if (measured.sources.size() < 2)
+  if (measured.sources.size() < kSecureClientsMin)
     return unexpected(ErrorCode::kNotFound, "text for only " + std::to_string(measured.sources.size()) +
-                                                " clients lies on this machine, at least 2 are needed; name "
-                                                "folders of your own with --data DIR DIR ...");
+                                                " clients lies on this machine, at least " + least +
+                                                " are needed; name folders of your own with --data DIR DIR DIR DIR ...");
   SeenText seen;
   std::vector<DemoClient> clients;
   for (const Source& source : measured.sources) {

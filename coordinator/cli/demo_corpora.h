@@ -21,7 +21,7 @@ struct CorporaRequest {
 };
 // The same number of bytes for every client (that of the smallest), no paragraph of which nearly
 // repeats one of its own or of another client. Text that is not on this machine is left out, and it
-// says so. Errors: kNotFound, kInvalidData when fewer than two clients have enough.
+// says so. Errors: kNotFound, kInvalidData when fewer than kSecureClientsMin clients have enough.
 Result<std::vector<DemoClient>> prepare_corpora(const CorporaRequest& request, Console& console);
 
 // Client names for the user's folders: their last part, in the characters a name may have, each once.

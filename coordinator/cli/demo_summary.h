@@ -16,6 +16,8 @@ struct DemoResult {
   std::vector<std::vector<double>> alone;   // [model][text]
   std::vector<double> federated;            // [text]
   std::uint32_t rounds = 0;
+  std::uint32_t sums = 0;                   // that the coordinator opened: one a round, and the final measurement
+  std::uint32_t least = 0, most = 0;        // masked updates in one of them
   double seconds = 0;                       // the whole demonstration
 };
 double mean(const std::vector<double>& values);
@@ -24,6 +26,8 @@ double alone_own_mean(const DemoResult& result);   // each model on its own clie
 Table result_table(const DemoResult& result);
 // One sentence on everyone's text, one on their own: which is better, by how much.
 std::vector<std::string> verdict(const DemoResult& result);
+// What the coordinator learned, what it did not, and what that rests on.
+std::vector<std::string> protection(const DemoResult& result);
 JsonObject summary_json(const DemoResult& result);
 
 }  // namespace covey::cli

@@ -17,6 +17,9 @@ namespace {
 constexpr std::uint32_t kRounds = 20;
 constexpr std::uint32_t kWarmSteps = 3;  // builds kernels, fills caches
 constexpr std::uint32_t kMeasuredSteps = 48;
+constexpr double kDeadlineLeast = 30, kDeadlineRounds = 4;  // seconds; times the time that a round takes
+constexpr std::uint32_t kAttemptsMax = 100;  // of one round: --chaos ends some
+constexpr double kDropout = 0.3;             // so that a sum opens with few of so few clients away
 constexpr double kShareForTraining = 0.95;  // the rest: sending, aggregating, measuring
 
 // A round of training as an offer to the client's code; `steps` in place of the job's own.
@@ -47,7 +50,7 @@ Result<double> time_steps(const JobSpec& job, const LocalData& data) {
 
 }  // namespace
 
-JobSpec demo_job(std::uint32_t local_steps) {
+JobSpec demo_job(std::uint32_t local_steps, double round_seconds) {
   JobSpec job;
   job.name = "demo";
   job.rounds = kRounds;
@@ -72,7 +75,9 @@ JobSpec demo_job(std::uint32_t local_steps) {
   job.train.final_ratio = 0.05;
   job.server.optimizer = ServerOptimizerKind::kFedAvgM;
   job.server.momentum = 0.5;  // measured: reaches in 16 rounds what plain averaging reaches in 20
-  job.round.deadline = std::chrono::seconds(300);
+  job.round.deadline = std::chrono::seconds(static_cast<std::int64_t>(kDeadlineLeast + kDeadlineRounds * round_seconds));
+  job.round.attempts_max = kAttemptsMax;
+  job.privacy.dropout = kDropout;
   return job;
 }
 

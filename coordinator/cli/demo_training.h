@@ -12,8 +12,9 @@
 
 namespace covey::cli {
 
-// The job: a byte-level transformer; every client takes `local_steps` in each round.
-JobSpec demo_job(std::uint32_t local_steps);
+// The job: a byte-level transformer; every client takes `local_steps` in each round, for which all of them
+// together need `round_seconds`: the deadline is several times that. Secure aggregation is on.
+JobSpec demo_job(std::uint32_t local_steps, double round_seconds = 0);
 
 // Every client's data as its daemon splits it: the same training part, the same held-out part.
 Result<std::vector<LocalData>> load_clients(const JobSpec& job, const std::vector<DemoClient>& clients);

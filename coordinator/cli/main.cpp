@@ -277,10 +277,10 @@ void add_nodes(CLI::App& app, Chosen& chosen) {
 
   CLI::App* demo =
       add(app, chosen, "demo",
-          "A whole federation on this machine: a coordinator, five clients with different text, one model",
-          "covey demo --data ~/mail ~/notes ~/code --seconds 300");
+          "A whole federation on this machine: a coordinator, six clients with different text, one model",
+          "covey demo --data ~/mail ~/notes ~/code ~/papers --seconds 300");
   demo->add_option("--data", chosen.demo.data,
-                   "Folders of text, one client each; left out: five kinds of text of this machine");
+                   "Folders of text, one client each, at least four; left out: six kinds of text of this machine");
   demo->add_option("--seconds", chosen.demo.seconds,
                    "About how long the federated training takes; training alone takes as long again")
       ->capture_default_str()

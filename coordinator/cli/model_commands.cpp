@@ -85,6 +85,8 @@ Result<int> pull_command(const PullOptions& options, Console& console) {
                job_text(chosen.summary.rounds) + " rounds, " + job_text(pulled.parameters.size()) +
                " parameters:");
   console.line("  " + folder + "/model.safetensors   " + folder + "/job.toml   " + folder + "/metrics.jsonl");
+  if (pulled.spec.privacy.secure_aggregation)
+    console.line("metrics.jsonl has a row a round and none of a client: under secure aggregation there are only sums.");
   if (pulled.spec.data.format == DataFormat::kText)
     console.line("See what it says with `covey generate --model " + folder + "`.");
   return kExitOk;

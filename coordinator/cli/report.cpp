@@ -57,6 +57,8 @@ Series of_training_rounds(const ReportData& data, const std::string& name, Value
   return series;
 }
 
+bool secret(const ReportData& data) { return data.spec.privacy.secure_aggregation; }
+
 std::string charts(const ReportData& data, Quality quality) {
   const auto train = of_training_rounds(data, "all clients",
                                         [&](const RoundMetrics& r) { return trained(quality, r.train); });
@@ -65,7 +67,8 @@ std::string charts(const ReportData& data, Quality quality) {
   const auto sent = of_training_rounds(
       data, "MB", [](const RoundMetrics& r) { return static_cast<double>(r.update_bytes) / 1e6; });
   return line_chart(
-             {"On held-out data, over everyone and per client", "model after round", held_label(quality)},
+             {secret(data) ? "On held-out data, over everyone" : "On held-out data, over everyone and per client",
+              "model after round", held_label(quality)},
              held_out_series(data, quality)) +
          line_chart({"While training", "round", train_label(quality)}, {train}) +
          bar_chart({"Time of each round", "round", "seconds"}, times) +
@@ -99,6 +102,9 @@ std::string rounds_table(const ReportData& data, Quality quality) {
 
 // Each client at the last measurement of all.
 std::string clients_table(const ReportData& data, Quality quality) {
+  if (secret(data))
+    return "<h2>Clients</h2><p class=\"sub\">Secure aggregation: the coordinator learned each round's sum over its clients, and "
+           "nobody's own figures. There are none to show.</p>\n";
   if (data.rounds.empty()) return "";
   const std::uint32_t last = data.rounds.back().round;
   std::string rows;

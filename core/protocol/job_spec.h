@@ -29,10 +29,16 @@ enum class Durability : std::uint8_t { kUpdate, kAttempt };
 const char* name_of(Durability durability);  // "update", "attempt"
 Result<Durability> durability_from(std::string_view name);
 
+// Secure aggregation is what a job gets that does not say otherwise, in a file or in code: who wants the
+// coordinator to see each update writes so. Few are too few for a sum: such a job waits for more clients.
+inline constexpr bool kSecureAggregationDefault = true;
+inline constexpr std::uint32_t kSecureClientsMin = 4;  // of selection.min_clients, under secure aggregation
+inline constexpr std::uint32_t kPlainClientsMin = 2;   // its default in a job file with plain updates
+
 // [selection]
 struct SelectionSpec {
   double fraction = 1.0;          // of the nodes that are there, (0, 1]
-  std::uint32_t min_clients = 2;  // a round waits until this many are there, and asks at least them
+  std::uint32_t min_clients = kSecureClientsMin;  // a round waits until this many are there, and asks at least them
   double over_selection = 0.0;    // extra share asked, [0, 4]; the round closes at the target
   bool operator==(const SelectionSpec&) const = default;
 };
@@ -65,12 +71,9 @@ struct UpdateSpec {
   bool operator==(const UpdateSpec&) const = default;
 };
 
-// [privacy]. A JobSpec made in code is plain; a job file without this section is what
-// kSecureAggregationDefault says.
-inline constexpr bool kSecureAggregationDefault = false;
-inline constexpr std::uint32_t kSecureClientsMin = 4;  // of selection.min_clients, under secure aggregation
+// [privacy]
 struct PrivacySpec {
-  bool secure_aggregation = false;       // the coordinator learns the sum of the updates only
+  bool secure_aggregation = kSecureAggregationDefault;  // the coordinator learns the sum of the updates only
   double corrupt_fraction = 0.1;         // of those asked, who may work with the coordinator, [0, 0.3]
   double dropout = 0.1;                  // of the others, who may fall silent, [0, 0.3]
   double value_range = 4.0;              // an update's elements are clamped to +-this

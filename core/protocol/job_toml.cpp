@@ -143,7 +143,6 @@ void read_small(TomlSection& top, JobSpec& spec, Failure& error) {
   update.finish();
 
   TomlSection privacy(top.child("privacy"), "privacy", error);
-  spec.privacy.secure_aggregation = kSecureAggregationDefault;
   privacy.read("secure_aggregation", spec.privacy.secure_aggregation);
   privacy.read("corrupt_fraction", spec.privacy.corrupt_fraction);
   privacy.read("dropout", spec.privacy.dropout);
@@ -155,7 +154,7 @@ void read_small(TomlSection& top, JobSpec& spec, Failure& error) {
   privacy.only("noise_multiplier", "", "differential privacy");
   privacy.only("mechanism", "none", "differential privacy");
   privacy.finish();
-  if (spec.privacy.secure_aggregation && !selection.has("min_clients")) spec.selection.min_clients = kSecureClientsMin;
+  if (!spec.privacy.secure_aggregation && !selection.has("min_clients")) spec.selection.min_clients = kPlainClientsMin;
 
   TomlSection simulation(top.child("simulation"), "simulation", error);
   simulation.read("data", spec.simulation.data);

@@ -17,6 +17,7 @@ namespace {
 
 struct Bench {
   explicit Bench(ModelFamily family = ModelFamily::kLogistic) {
+    job.privacy.secure_aggregation = false;
     job.model.family = family;
     job.model.inputs = 3;
     job.model.classes = 2;

@@ -92,7 +92,8 @@ TEST_CASE("client: a shard that two versions share is kept") {
 }
 
 TEST_CASE("client: trains when the last shard is here, and asks once for shards that are equal") {
-  constexpr std::string_view kTransformer = "[model]\nfamily = \"transformer\"\nlayers = 2\n[data]\nformat = \"text\"\n";
+  constexpr std::string_view kTransformer = "[model]\nfamily = \"transformer\"\nlayers = 2\n[data]\nformat = \"text\"\n"
+                                            "[privacy]\nsecure_aggregation = false\n";
   const JobSpec job = *parse_job(kTransformer);
   ModelManifest manifest{job.model, 0, {}};
   for (const ShardRange& shard : parameter_table(job.model).shards)  // embedding, two equal blocks, head

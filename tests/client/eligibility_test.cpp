@@ -15,6 +15,7 @@ JobSpec logistic_job() {
   job.model.inputs = 3;
   job.model.classes = 2;
   job.train.batch_size = 4;
+  job.privacy.secure_aggregation = false;
   return job;
 }
 

@@ -24,6 +24,8 @@ inputs = 4
 classes = 3
 [data]
 format = "idx"
+[privacy]
+secure_aggregation = false
 )";
 
 inline Bytes config_bytes(std::string_view toml = kJob) {

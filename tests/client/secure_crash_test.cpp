@@ -74,6 +74,32 @@ TEST_CASE("secure crash: once it joined, a client declines that attempt and take
   }
 }
 
+TEST_CASE("secure crash: told to go on with an attempt whose keys are gone, a client says so and is free for the next") {
+  for (const int phase : {0, 1, 2}) {
+    CAPTURE(phase);
+    SecureCohort cohort;
+    for (const auto& site : cohort.sites) site->hold_training = true;
+    cohort.offer_all();
+    if (phase > 0) cohort.share();
+    if (phase > 1) cohort.confirm();
+    restart(cohort, 3);
+    SecureSite& site = cohort.at(3);
+    site.said.clear();
+    site.hear(cohort.offer);
+    REQUIRE(site.all_said<RoundAccept>().size() == 1);
+    const auto goes_on = phase == 0 ? cohort.server->close_joins() : phase == 1 ? cohort.server->close_shares() : cohort.server->close_confirmations();
+    REQUIRE(goes_on.has_value());
+    for (const Outgoing& one : *goes_on)
+      if (std::find(one.to.begin(), one.to.end(), cohort.place_of(3)) != one.to.end()) site.hear(SecAggNote{cohort.offer.key, one.message});
+    REQUIRE(site.all_said<RoundDecline>().size() == 1);
+    CHECK(site.all_said<RoundDecline>()[0].reason == DeclineReason::kBusy);
+    CHECK(site.all_said<RoundDecline>()[0].text.find("restarted") != std::string::npos);
+    site.said.clear();
+    site.hear(secure_offer(1, 2));
+    CHECK(site.all_said<RoundAccept>().size() == 1);
+  }
+}
+
 TEST_CASE("secure crash: between the record and the vectors, a member counts as one who masked") {
   SecureCohort cohort;
   cohort.offer_all();

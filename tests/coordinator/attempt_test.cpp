@@ -121,7 +121,7 @@ TEST_CASE("attempt: a job whose sum never fits is refused with the figures, one 
   Driver d(0, 3);
   const auto text = [](std::uint32_t inputs) {
     return "durability = \"attempt\"\nname = \"wide\"\n[model]\nfamily = \"logistic\"\ninputs = " + std::to_string(inputs) +
-           "\n[data]\nformat = \"idx\"\n";
+           "\n[data]\nformat = \"idx\"\n[privacy]\nsecure_aggregation = false\n";
   };
   d.config().memory_bytes_max = 10 << 20;
   d.restart();

@@ -70,9 +70,12 @@ inline Renewal renewal_of(const Identity& id, Instant until, std::uint64_t seria
   return renewal;
 }
 
+// With plain updates, where `more` has no [privacy] of its own.
 inline std::string job_text(const std::string& more = "", std::uint32_t rounds = 2) {
+  const bool says = more.find("[privacy]") != std::string::npos;
   return "name = \"line\"\nrounds = " + std::to_string(rounds) +
-         "\n[model]\nfamily = \"logistic\"\ninputs = 3\nclasses = 2\n[data]\nformat = \"idx\"\n" + more;
+         "\n[model]\nfamily = \"logistic\"\ninputs = 3\nclasses = 2\n[data]\nformat = \"idx\"\n" + more +
+         (says ? "" : "\n[privacy]\nsecure_aggregation = false\n");
 }
 
 enum class Crash { kBeforeWrites, kAfterWrites };  // of the commands of one event

@@ -43,6 +43,7 @@ TEST_CASE("selector: target and cohort follow the formula") {
 
 TEST_CASE("selector: bounds cut the cohort, over-selection keeps its share, and those at work count as there") {
   SelectionSpec spec;
+  spec.min_clients = 2;
   spec.over_selection = 0.5;
   CHECK(cohort_size(spec, 100) == CohortSize{100, 100});
   CHECK(cohort_size(spec, 100, {0, 30}) == CohortSize{20, 30});

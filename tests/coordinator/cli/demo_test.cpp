@@ -23,6 +23,9 @@ DemoResult sample() {
           .alone = {{1, 5}, {7, 3}},
           .federated = {2, 3},
           .rounds = 16,
+          .sums = 17,
+          .least = 4,
+          .most = 5,
           .seconds = 250};
 }
 
@@ -54,7 +57,7 @@ TEST_CASE("demo: the summary has exactly its ten keys and means over texts and m
   CHECK(json["alone_own"] == 2);
   CHECK(json["federated"] == 2.5);
   CHECK(json["federated_own"] == 2.5);
-  CHECK(json["secure_aggregation"] == false);
+  CHECK(json["secure_aggregation"] == true);
   CHECK(json["epsilon"].is_null());
 }
 
@@ -63,6 +66,16 @@ TEST_CASE("demo: the verdict says which is better, also when it is not the feder
   CHECK(lines[0].find("37.5 % better") != std::string::npos);
   CHECK(lines[1].find("25.0 % worse") != std::string::npos);
   CHECK(result_table(sample()).lines().size() == 1 + 1 + 2 + 1);
+}
+
+TEST_CASE("demo: its job aggregates securely, and its summary says what the coordinator learned and what not") {
+  CHECK(demo_job(4).privacy.secure_aggregation);
+  CHECK(demo_job(4, 100).round.deadline >= std::chrono::seconds(400));
+  CHECK(demo_job(4, 4000).validate().has_value());
+  const auto lines = protection(sample());
+  CHECK(lines[0].find("17 sums, each of 4 to 5 clients' masked updates") != std::string::npos);
+  CHECK(lines[1].find("did not learn any client's update") != std::string::npos);
+  CHECK(lines[2].find("not against whoever runs this machine") != std::string::npos);
 }
 
 TEST_CASE("demo: it empties only a folder that it made") {
@@ -89,19 +102,23 @@ TEST_CASE("demo: folders become names that differ and that a node may have") {
 
 TEST_CASE("demo: every client gets the same amount of the user's text, or is told why not") {
   const TemporaryFolder folder;
-  for (const char* name : {"a", "b"}) std::filesystem::create_directory(folder / name);
+  for (const char* name : {"a", "b", "c", "d"}) std::filesystem::create_directory(folder / name);
   write_words(folder / "a/text", 1, 60'000);
   write_words(folder / "b/text", 2, 30'000);
+  write_words(folder / "c/text", 3, 60'000);
+  write_words(folder / "d/text", 4, 60'000);
   Console console(true);
-  const auto clients = prepare_corpora({{folder / "a", folder / "b"}, folder / "out"}, console);
+  const auto clients = prepare_corpora({{folder / "a", folder / "b", folder / "c", folder / "d"}, folder / "out"}, console);
   REQUIRE_MESSAGE(clients, clients.error().message);
-  REQUIRE(clients->size() == 2);
+  REQUIRE(clients->size() == 4);
   for (const DemoClient& client : *clients) {
     CHECK(client.bytes > 29'000);
     CHECK(client.bytes < 31'000);
   }
-  CHECK_FALSE(prepare_corpora({{folder / "a"}, folder / "out2"}, console));
-  CHECK_FALSE(prepare_corpora({{folder / "a", folder / "missing"}, folder / "out3"}, console));
+  const auto few = prepare_corpora({{folder / "a", folder / "b", folder / "c"}, folder / "out2"}, console);
+  REQUIRE_FALSE(few);
+  CHECK(few.error().message.find("3 clients; at least 4 are needed") != std::string::npos);
+  CHECK_FALSE(prepare_corpora({{folder / "a", folder / "b", folder / "c", folder / "missing"}, folder / "out3"}, console));
 }
 
 TEST_CASE("demo: steps share the cores, and the held-out split is the same every time") {

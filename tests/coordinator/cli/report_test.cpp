@@ -44,6 +44,17 @@ TEST_CASE("report: four charts, every round in the table, every client of the la
   CHECK(report_html(sample_report(DataFormat::kIdx)).find("75.00 %") != std::string::npos);
 }
 
+TEST_CASE("report: under secure aggregation there is no row of a client, and it says why") {
+  ReportData data = sample_report(DataFormat::kText);
+  data.spec.privacy.secure_aggregation = true;
+  data.clients.clear();  // as the coordinator has none
+  const std::string html = report_html(data);
+  CHECK(count(html, "<svg ") == 4);
+  CHECK(count(html, "<tr><td>") == 3);
+  CHECK(count(html, "per client") == 0);
+  CHECK(count(html, "nobody's own figures") == 1);
+}
+
 TEST_CASE("report: the curve puts each measurement at the model it is of") {
   const std::string html = report_html(sample_report(DataFormat::kText));
   CHECK(html.find("all clients, 0: 2.8854") != std::string::npos);  // 2 nats, the initial model

@@ -25,6 +25,7 @@ inline RoundMetrics sample_round(std::uint32_t round, double held_nats) {
 inline ReportData sample_report(DataFormat format) {
   ReportData data;
   data.spec.data.format = format;
+  data.spec.privacy.secure_aggregation = false;  // so that there are rows of clients
   data.spec.model.family = format == DataFormat::kText ? ModelFamily::kTransformer : ModelFamily::kCnn;
   data.summary.job = 4;
   data.summary.name = kHostileName;

@@ -65,6 +65,18 @@ TEST_CASE("job: ten lines are a whole job, the rest has defaults") {
   CHECK(spec->train.local_epochs == 0);
   CHECK(spec->server.optimizer == ServerOptimizerKind::kFedAvg);
   CHECK(spec->selection.fraction == 1.0);
+  CHECK(spec->privacy.secure_aggregation);
+  CHECK(spec->selection.min_clients == kSecureClientsMin);
+  CHECK(spec->privacy == JobSpec{}.privacy);
+  CHECK(spec->selection == JobSpec{}.selection);
+}
+
+TEST_CASE("job: what cannot be with the default must say that it goes without") {
+  const std::string robust = "[selection]\nmin_clients = 6\n[server]\ncombine = \"median\"\n";
+  CHECK(mentions(error_of(with(robust)), "privacy.secure_aggregation = false"));
+  CHECK(mentions(error_of("durability = \"attempt\"\n" + with("")), "privacy.secure_aggregation = false"));
+  CHECK(mentions(error_of(with("[selection]\nmin_clients = 2")), "privacy.secure_aggregation = false"));
+  CHECK(parse_job(with(robust + "[privacy]\nsecure_aggregation = false")).has_value());
 }
 
 TEST_CASE("job: the effective values read back as the same job") {
@@ -240,21 +252,22 @@ TEST_CASE("job: sizes are whole numbers with a unit, and read back as the same n
 }
 
 TEST_CASE("job: a quota reads back, and one under which no round can commit is refused with the least that would do") {
-  const auto job = parse_job(with("[quota]\nnodes_max = 8\nupdate_bytes_max = \"1 GiB\""));
+  const auto plain = [](const std::string& extra) { return with("[privacy]\nsecure_aggregation = false\n" + extra); };
+  const auto job = parse_job(plain("[quota]\nnodes_max = 8\nupdate_bytes_max = \"1 GiB\""));
   REQUIRE(job.has_value());
   CHECK(job->quota == QuotaSpec{8, std::uint64_t{1} << 30});
   CHECK(parse_job(public_toml(*job))->quota == job->quota);
   CHECK(public_toml(*parse_job(kTenLines)).find("quota") == std::string::npos);
-  CHECK(mentions(error_of(with("[quota]\nnodes_max = 1")), "quota.nodes_max = 1: must be at least selection.min_clients = 2"));
-  CHECK(mentions(error_of(with("[quota]\nupdate_bytes_max = 5")), "must be text in quotes"));
-  CHECK(mentions(error_of(with("[quota]\nupdate_bytes_max = \"5\"")), "quota.update_bytes_max = \"5\""));
-  CHECK(mentions(error_of(with("[quota]\nupdate_bytes_max = \"2000 TiB\"")), "at most \"1024 TiB\""));
-  CHECK(mentions(error_of(with("[quota]\nnode_max = 1")), "did you mean \"quota.nodes_max\"?"));
+  CHECK(mentions(error_of(plain("[quota]\nnodes_max = 1")), "quota.nodes_max = 1: must be at least selection.min_clients = 2"));
+  CHECK(mentions(error_of(plain("[quota]\nupdate_bytes_max = 5")), "must be text in quotes"));
+  CHECK(mentions(error_of(plain("[quota]\nupdate_bytes_max = \"5\"")), "quota.update_bytes_max = \"5\""));
+  CHECK(mentions(error_of(plain("[quota]\nupdate_bytes_max = \"2000 TiB\"")), "at most \"1024 TiB\""));
+  CHECK(mentions(error_of(plain("[quota]\nnode_max = 1")), "did you mean \"quota.nodes_max\"?"));
   const std::uint64_t each = update_bytes_of(*job);
   const std::string least = "use at least \"" + size_text(2 * each) + "\"";
-  CHECK(mentions(error_of(with("[quota]\nupdate_bytes_max = \"" + std::to_string(2 * each - 1) + " B\"")), least));
-  CHECK(parse_job(with("[quota]\nupdate_bytes_max = \"" + std::to_string(2 * each) + " B\"")).has_value());
+  CHECK(mentions(error_of(plain("[quota]\nupdate_bytes_max = \"" + std::to_string(2 * each - 1) + " B\"")), least));
+  CHECK(parse_job(plain("[quota]\nupdate_bytes_max = \"" + std::to_string(2 * each) + " B\"")).has_value());
   const std::string attempt = "durability = \"attempt\"\n";
-  CHECK(parse_job(attempt + with("[quota]\nupdate_bytes_max = \"" + std::to_string(each) + " B\"")).has_value());
-  CHECK(mentions(error_of(attempt + with("[quota]\nupdate_bytes_max = \"1 B\"")), "one update has"));
+  CHECK(parse_job(attempt + plain("[quota]\nupdate_bytes_max = \"" + std::to_string(each) + " B\"")).has_value());
+  CHECK(mentions(error_of(attempt + plain("[quota]\nupdate_bytes_max = \"1 B\"")), "one update has"));
 }
