@@ -235,6 +235,7 @@ class JobRunner {
     Instant until;                       // when it may be asked again; Instant::max(): when it rejoins
     DeclineReason reason = DeclineReason::kInternal;
     std::string text;
+    bool caught = false;                 // in an aggregation: not in this round any more
   };
   std::map<PeerKey, Refusal> not_before_;
   std::unique_ptr<SecureAttempt> secure_;

@@ -227,7 +227,7 @@ void JobRunner::outcome_heard(SecureAttempt& attempt, Instant now) {
     return;
   }
   for (auto at = not_before_.begin(); at != not_before_.end();)
-    at = at->second.reason == DeclineReason::kPolicy && attempt.masks(at->first) ? not_before_.erase(at) : std::next(at);
+    at = at->second.reason == DeclineReason::kPolicy && !at->second.caught && attempt.masks(at->first) ? not_before_.erase(at) : std::next(at);
   if (aborting_ == attempt.key()) return abort_over(now);
   open_round(now);
 }
@@ -328,7 +328,7 @@ void JobRunner::blame_all(const SecureAttempt& attempt, Instant now) {
 void JobRunner::rest(const PeerKey& peer, bool caught, Instant now) {
   not_before_[peer] = Refusal{caught ? Instant::max() : now + job_.spec.round.deadline,
                               caught ? DeclineReason::kPolicy : DeclineReason::kBusy,
-                              caught ? "it was caught in an aggregation" : "it held up an aggregation"};
+                              caught ? "it was caught in an aggregation" : "it held up an aggregation", caught};
 }
 
 void JobRunner::rest_silent(Instant now) {
