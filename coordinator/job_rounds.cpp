@@ -85,7 +85,7 @@ void JobRunner::wait_for_clients(std::size_t there, std::size_t wanted, Instant 
     add(std::to_string(unvouched) + " have no credential for secure aggregation: the authority gives it with `covey vouch`");
   for (const auto& [key, attempt] : aborted_)
     if (sitting > 0 && !attempt->certificate())
-      add(std::to_string(sitting) + " masked for a sum that has no end: attempt " + std::to_string(key.attempt) + "'s ABORT is signed by " +
+      add(std::to_string(sitting) + " " + kEndlessWords + ": attempt " + std::to_string(key.attempt) + "'s ABORT is signed by " +
           attempt->abort_text() + (attempt->awaits_absent() ? "; others that may sign are away" : ""));
   const std::string text =
       shortened("waiting for clients: " + std::to_string(there) + " of " + std::to_string(wanted) +

@@ -235,6 +235,10 @@ void JobRunner::let_go_fetch(Ticket& manifest, std::optional<BlobRef> optimizer_
 bool JobRunner::let_go_done(const WorkDone& event) {
   if (unwanted_work_.erase(event.ticket) == 0) return false;
   const auto* aggregated = std::get_if<Aggregated>(&event.value);
+  if (const auto* unmasked = std::get_if<Unmasked>(&event.value)) {
+    if (!unmasked->aggregated) return true;  // an evaluation: nothing was made
+    aggregated = &*unmasked->aggregated;
+  }
   const auto* ready = std::get_if<ModelReady>(&event.value);
   COVEY_CHECK(aggregated != nullptr || ready != nullptr);
   const Ticket fetch = services_.out.next_ticket();

@@ -19,6 +19,8 @@
 
 namespace covey {
 
+// Of members that take part in no other sum before the ABORT of theirs is signed.
+inline constexpr const char* kEndlessWords = "masked for a sum that has no end";
 inline constexpr std::size_t kLettersInMax = 8;  // different ones, of one member in one attempt
 inline constexpr Duration kToldAgain = std::chrono::seconds(1);  // between two answers to one member's repetitions
 inline constexpr Duration kAwaited = 2 * kHeartbeatInterval;     // for a member's answer, before it is told again

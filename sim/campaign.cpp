@@ -59,7 +59,7 @@ Campaign run_campaign(const CampaignRequest& request, Populations& populations, 
       campaign.updates += result->acknowledged;
       campaign.events += result->events;
       campaign.opened += result->opened;
-      campaign.stalemates += result->stalemate ? 1 : 0;
+      if (result->stalemate) campaign.stalemates.emplace_back(seed, *result->stalemate);
       campaign.rounds += result->detail.summary.round;
       campaign.calm_seconds = std::max(campaign.calm_seconds, result->virtual_seconds - seconds(scenario.faults.last()));
       traces[seed - request.first] = result->trace;
@@ -79,6 +79,7 @@ Campaign run_campaign(const CampaignRequest& request, Populations& populations, 
     pool.wait_idle();
   }
   std::sort(campaign.failures.begin(), campaign.failures.end());
+  std::sort(campaign.stalemates.begin(), campaign.stalemates.end());
   Sha256 all;
   for (const Digest& trace : traces) all.update(trace.span());
   campaign.trace = all.finish();

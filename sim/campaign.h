@@ -44,7 +44,7 @@ struct Campaign {
   std::uint64_t events = 0;
   std::uint64_t rounds = 0;          // committed, of each world's first job
   std::uint64_t opened = 0;          // sums of masked vectors, held against the plain ones
-  std::uint64_t stalemates = 0;      // worlds, see SimulationResult
+  std::vector<std::pair<std::uint64_t, std::string>> stalemates;  // seed and what its job says, ascending
   double calm_seconds = 0;           // the longest that a world took after its last fault
   Digest trace;                      // of all seeds' traces in order: the same whatever the threads
 };

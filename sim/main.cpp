@@ -240,15 +240,18 @@ Result<int> run_faults(const Options& options) {
   for (const auto& [seed, why] : campaign.failures)
     print(options.json ? "{\"event\":\"failed\",\"seed\":" + std::to_string(seed) + ",\"finding\":" + json_text(why) + "}"
                        : "seed " + std::to_string(seed) + ": " + why);
+  for (const auto& [seed, says] : campaign.stalemates)
+    print(options.json ? "{\"event\":\"stalemate\",\"seed\":" + std::to_string(seed) + ",\"says\":" + json_text(says) + "}"
+                       : "seed " + std::to_string(seed) + " is a stalemate: " + says);
   if (options.json)
     print("{\"event\":\"faults\",\"seeds\":" + std::to_string(campaign.done) + ",\"failed\":" + std::to_string(campaign.failures.size()) +
-          ",\"stalemates\":" + std::to_string(campaign.stalemates) + ",\"opened\":" + std::to_string(campaign.opened) +
+          ",\"stalemates\":" + std::to_string(campaign.stalemates.size()) + ",\"opened\":" + std::to_string(campaign.opened) +
           ",\"updates\":" + std::to_string(campaign.updates) + ",\"events\":" + std::to_string(campaign.events) +
           ",\"trace\":\"" + hex(campaign.trace.span()) + "\"}");
   else
     print(std::to_string(campaign.done - campaign.failures.size()) + " of " + std::to_string(campaign.done) + " fault seeds passed in " +
           std::to_string(static_cast<int>(real + 0.5)) + " s, " + std::to_string(campaign.updates) + " updates acknowledged, " +
-          (campaign.opened == 0 ? std::string() : std::to_string(campaign.opened) + " masked sums opened, " + std::to_string(campaign.stalemates) +
+          (campaign.opened == 0 ? std::string() : std::to_string(campaign.opened) + " masked sums opened, " + std::to_string(campaign.stalemates.size()) +
                                                       " stalemates, ") +
           "at most " +
           std::to_string(static_cast<int>(std::max(0.0, campaign.calm_seconds))) + " virtual s from the last fault to the end, trace " +

@@ -12,11 +12,10 @@
 #include "coordinator/work.h"
 #include "core/protocol/limits.h"
 #include "core/protocol/manifest.h"
-#include "privacy/attempt_book.h"
-#include "privacy/round_terms.h"
 #include "sim/enroller.h"
 #include "sim/liar.h"
 #include "sim/operator_node.h"
+#include "sim/stalemate.h"
 #include "sim/world.h"
 
 namespace covey {
@@ -289,38 +288,6 @@ std::size_t quorum_of(const JobSpec& job) {
   return static_cast<std::size_t>(std::max(least, std::ceil(job.round.quorum * job.selection.min_clients)));
 }
 
-// Whether this client may take part in the job's next sum: not revoked, no liar, and bound to no attempt that overlaps.
-bool may_mask(const std::vector<Row>& rows, const JobSpec& job, const JobSummary& summary) {
-  const Digest task = task_of(blob_ref_of(bytes_of(public_toml(job))).id);
-  const std::string stage(stage_of(summary.round < summary.rounds ? RoundKind::kTrain : RoundKind::kEvaluate));
-  return std::none_of(rows.begin(), rows.end(), [&](const Row& row) {
-    if (!row.key.starts_with(kAttemptPrefix)) return false;
-    const auto record = decode_attempt_record(row.value);
-    COVEY_CHECK(record.has_value());
-    const bool overlaps = (record->task == task && record->round == summary.round + 1) || record->model == summary.model.id;
-    return may_be_out(*record) && record->stage == stage && overlaps;
-  });
-}
-
-bool is_stalemate(const SimulationRequest& request, World& world, std::size_t clients, const JobSummary& summary) {
-  const JobSpec& spec = request.job;
-  if (!spec.privacy.secure_aggregation || summary.state == JobState::kFinished || summary.state == JobState::kStopped) return false;
-  JobSpec job = spec;
-  job.seed += summary.job - 1;
-  std::set<std::size_t> out;
-  for (const OperatorAct& act : request.faults.acts)
-    if (act.act == Act::kRevoke) out.insert(act.target);
-  for (const Liar& liar : request.faults.liars) out.insert(liar.node);
-  std::size_t able = 0;
-  for (std::size_t client = 1; client <= clients; ++client)
-    if (!out.contains(client) && may_mask(world.rows(client), job, summary)) ++able;
-  const double all = static_cast<double>(clients);
-  const double corrupt = std::max(1.0, std::ceil(spec.privacy.corrupt_fraction * all));
-  const double needed = std::max({static_cast<double>(spec.selection.min_clients), corrupt + 3, std::ceil(spec.round.quorum * all),
-                                  std::ceil((1 - spec.privacy.dropout) * (all - static_cast<double>(out.size()))) - corrupt});
-  return static_cast<double>(able) < needed;
-}
-
 bool stop_was_ordered(const FaultPlan& plan, JobId job) {
   return std::any_of(plan.acts.begin(), plan.acts.end(), [&](const OperatorAct& act) { return act.act == Act::kStop && act.target == job; });
 }
@@ -368,10 +335,12 @@ Result<SimulationResult> simulate(const SimulationRequest& request, const Popula
 
   SimulationResult result;
   result.interrupted = *ending == Ending::kInterrupted;
-  const auto stuck = [&](const JobSummary& job) { return is_stalemate(request, world, population.clients(), job); };
-  result.stalemate = view.detail && (stuck(view.detail->summary) || std::any_of(view.others.begin(), view.others.end(), [&](const auto& job) {
-                                       return stuck(job.second);
-                                     }));
+  const Bindings bindings(world, request.faults, population.clients());
+  const auto look_at = [&](const JobSummary& job) {
+    if (!result.stalemate) result.stalemate = bindings.stalemate_of(request.job, job);
+  };
+  if (view.detail) look_at(view.detail->summary);
+  for (const auto& [job, summary] : view.others) look_at(summary);
   if (!result.interrupted && !result.stalemate) COVEY_TRY_VOID(check_ending(*ending, request, view, checker));
   if (const auto finding = checker.chains_at_end(world.rows(0), sim_record_key(request.seed).public_key()))
     return unexpected(ErrorCode::kInternal, *finding);

@@ -45,9 +45,9 @@ struct SimulationResult {
   std::size_t acknowledged = 0;    // updates, over all attempts
   std::size_t jobs = 1;
   bool interrupted = false;
-  // Under secure aggregation: a job could not go on, for too many members are bound to an attempt that can end in
-  // neither a sum nor an ABORT (their keys died with them), are revoked, or lie. No promise is broken by that.
-  bool stalemate = false;
+  // Under secure aggregation: what a job says that failed because too many members are bound to a sum that can end
+  // neither way (stalemate.h). No promise is broken by that.
+  std::optional<std::string> stalemate;
   std::size_t opened = 0;          // sums that were opened and held against the plain ones
 };
 

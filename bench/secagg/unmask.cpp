@@ -50,7 +50,7 @@ People people_of(const SecAggConfig& config, const SigningKey& authority, Secure
 // What the server holds after R4: of every member that masked, the shares of those who answered.
 SumRecovery recovery_of(const SecAggConfig& config, const std::shared_ptr<const SecAggCohort>& cohort, const People& people,
                      SecureRandom& random) {
-  SumRecovery r{cohort, config.vectors, MemberSet(kMembers), MemberSet(kMembers), std::vector<Digest>(kMembers), {}};
+  SumRecovery r{cohort, config.vectors, MemberSet(kMembers), MemberSet(kMembers), std::vector<Digest>(kMembers), config.corrupt_max, {}};
   for (std::uint32_t i = 0; i < kMembers; ++i) {
     r.maskers.insert(i);
     if (i % (kMembers / kDropped) != 0) r.survivors.insert(i);

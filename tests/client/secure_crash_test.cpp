@@ -232,17 +232,40 @@ TEST_CASE("secure abort: members that restarted still vote to abort what they ma
   cohort.check_exact();
 }
 
-TEST_CASE("secure abort: who voted for the sum votes for no ABORT, not even after a restart") {
+TEST_CASE("secure abort: who voted for the sum may still vote for an ABORT, also after a restart, and reveals nothing then") {
   SecureCohort cohort;
   cohort.until_masked();
   const AttemptId id = cohort.server->cohort()->id();
   const auto survivors = cohort.server->close_masks(Digest{{77}});
   REQUIRE(survivors.has_value());
   for (const Outgoing& o : *survivors) cohort.note(cohort.site_at(o.to[0]), o.message);
+  OutcomeMessage commit{id, Verdict::kCommit, {}};
+  for (std::uint32_t place = 0; place < 5; ++place) {
+    const SecureSite& site = cohort.at(cohort.site_at(place));
+    REQUIRE_FALSE(site.all_noted<VoteMessage>().empty());
+    commit.signatures.push_back({place, site.all_noted<VoteMessage>().back().signature});
+  }
   for (std::uint32_t i = 0; i < 5; ++i) {
     if (i % 2 == 0) restart(cohort, i);
-    CHECK(answers_nothing(cohort, i, encode(SecAggMessage(AbortRequestMessage{id}))));
-    CHECK(cohort.at(i).state_of(id.sid) == AttemptState::kVotedCommit);
+    SecureSite& site = cohort.at(i);
+    CHECK(site.state_of(id.sid) == AttemptState::kVotedCommit);
+    if (i == 1) {  // one reveals before it is asked: it signs no ABORT
+      site.said.clear();
+      cohort.note(i, encode(SecAggMessage(commit)));
+      CHECK(site.all_noted<UnmaskMessage>().size() == 1);
+      CHECK(answers_nothing(cohort, i, encode(SecAggMessage(AbortRequestMessage{id}))));
+      CHECK(site.state_of(id.sid) == AttemptState::kUnmasked);
+      continue;
+    }
+    site.said.clear();
+    site.hold_writes = true;
+    CHECK(answers_nothing(cohort, i, encode(SecAggMessage(AbortRequestMessage{id}))));  // not durable yet
+    site.write_done();
+    site.hold_writes = false;
+    REQUIRE(site.all_noted<VoteMessage>().size() == 1);
+    CHECK(site.all_noted<VoteMessage>()[0].verdict == Verdict::kAbort);
+    CHECK(site.state_of(id.sid) == AttemptState::kVotedAbort);
+    CHECK(answers_nothing(cohort, i, encode(SecAggMessage(commit))));
   }
 }
 

@@ -230,8 +230,17 @@ TEST_CASE("secure liar: split views of who survived open nothing") {
   refused_with([](OutcomeMessage& m) { m.signatures.resize(3); });
   refused_with([](OutcomeMessage& m) { m.signatures.clear(); });
   refused_with([](OutcomeMessage& m) { m.verdict = Verdict::kAbort; });
-  all_refuse(cohort, [&](std::uint32_t) { return wire(AbortRequestMessage{outcome.id}); });  // nor the other verdict
-  for (const auto& site : cohort.sites) CHECK(site->state_of(sid_of(cohort.server->config())) == AttemptState::kVotedCommit);
+  // Nothing is revealed, so each may still sign the ABORT; whatever is made of the votes opens nothing then.
+  for (std::uint32_t i = 0; i < 5; ++i) {
+    SecureSite& site = cohort.at(i);
+    CHECK(site.state_of(outcome.id.sid) == AttemptState::kVotedCommit);
+    site.said.clear();
+    cohort.note(i, wire(AbortRequestMessage{outcome.id}));
+    REQUIRE(site.all_noted<VoteMessage>().size() == 1);
+    CHECK(site.all_noted<VoteMessage>()[0].verdict == Verdict::kAbort);
+    CHECK(site.state_of(outcome.id.sid) == AttemptState::kVotedAbort);
+  }
+  refused_with([](OutcomeMessage&) {});
 }
 
 TEST_CASE("secure liar: who revealed its shares of one outcome reveals no others") {

@@ -110,6 +110,29 @@ class SecurePlay {
     for (const auto& person : people)
       if (!silent.contains(person->number) && d.alive()) d.join(d.client(person->number));
   }
+  // These members' processes are others: what they knew in memory is gone. The ones before do not answer any more.
+  void restart_members(const std::set<std::uint8_t>& who) {
+    const std::set<std::uint8_t> away = silent;
+    const std::size_t joined = d.logged("node_joined");
+    for (const std::uint8_t n : who) {
+      people[n]->part.reset();
+      silent.insert(n);
+      d.join(d.client(n), 2, 2);
+    }
+    for (int turn = 0; turn < 12 && d.logged("node_joined") < joined + who.size(); ++turn) pass(1);
+    REQUIRE(d.logged("node_joined") == joined + who.size());
+    silent = away;
+    for (const std::uint8_t n : who) silent.erase(n);
+  }
+  // Time goes by, with signs of life of whoever is there.
+  void pass(int turns) {
+    for (int turn = 0; turn < turns; ++turn) {
+      d.advance(4s);
+      for (const auto& person : people)
+        if (!silent.contains(person->number)) d.from(d.client(person->number), Heartbeat{1});
+      run();
+    }
+  }
   void say(Person& person, Message message) {
     if (d.alive()) d.from(d.client(person.number), std::move(message));
   }
@@ -192,7 +215,7 @@ class SecurePlay {
   void hear(Person& person, const RoundKey& key, const Bytes& content) {
     const auto message = decode_secagg_message(content);
     REQUIRE(message);
-    if (!person.part || person.part->offer.key != key) return late(person, *message);
+    if (!person.part || person.part->offer.key != key) return late(person, key, *message);
     Part& part = *person.part;
     const Digest asked = sha256(content);
     if (const auto known = part.answers.find(asked); known != part.answers.end()) {
@@ -203,14 +226,18 @@ class SecurePlay {
     auto step = part.client->handle(content, d.now);
     if (!step) {
       refusals.push_back(step.error());
-      return;
+      return late(person, key, *message);
     }
     part.answers[asked] = step->messages;
     for (const Bytes& answer : step->messages) tell(person, key, answer);
     if (step->mask) mask(person, part, *step->mask);
   }
-  // Of an attempt that it is in no more: a quorum's ABORT still frees it.
-  void late(Person& person, const SecAggMessage& message) {
+  // Of an attempt that it is in no more: it may vote for its ABORT, and a quorum's still frees it.
+  void late(Person& person, const RoundKey& key, const SecAggMessage& message) {
+    if (const auto* request = std::get_if<AbortRequestMessage>(&message))
+      if (const auto vote = person.book.vote_abort_late(request->id, person.key.public_key()))
+        tell(person, key, encode(SecAggMessage(VoteMessage{request->id, Verdict::kAbort, vote->member,
+                                                           person.key.sign(kOutcomeDomain, abort_statement(request->id))})));
     if (const auto* outcome = std::get_if<OutcomeMessage>(&message))
       if (const auto freed = person.book.abort(*outcome, work); !freed) refusals.push_back(freed.error());
   }
