@@ -69,7 +69,7 @@ Result<void> check_terms(const ReleaseTerms& t) {
 Result<void> compute(DpCharge& charge) {
   const ReleaseTerms& t = charge.terms;
   COVEY_TRY(const NormBound bound, norm_bound(t.rounding));
-  const SummedNoise noise{bound, t.rounding.dimension, t.share.deviation(), t.share.contributors};
+  const SummedNoise noise{bound, t.rounding.dimension, t.share.deviation(), t.share.contributors, t.members};
   COVEY_TRY(charge.against_coordinator,
             t.mechanism == NoiseMechanism::kSkellam ? skellam_sum_rdp(noise) : discrete_gaussian_sum_rdp(noise));
   charge.against_readers = poisson_sampled_rdp(charge.against_coordinator, t.sampling_chance);

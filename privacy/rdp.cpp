@@ -21,10 +21,10 @@ RdpCurve curve_over(std::vector<double> orders, Value value) {
 }
 
 Result<void> check_sum(const SummedNoise& n) {
-  if (n.bound.squared == 0 || n.dimension == 0 || n.contributors == 0 || !(n.share_deviation > 0) || !std::isfinite(n.share_deviation))
+  if (n.bound.squared == 0 || n.dimension == 0 || n.contributors == 0 || n.members < n.contributors || !(n.share_deviation > 0) || !std::isfinite(n.share_deviation))
     return unexpected(ErrorCode::kInvalidArgument,
                       "a sum of noise: norm bound, dimension, contributors and each one's deviation (" +
-                          setting_text(n.share_deviation) + " grid steps) must be above 0");
+                          setting_text(n.share_deviation) + " grid steps) must be above 0, and members no fewer than contributors");
   return {};
 }
 
@@ -72,7 +72,7 @@ Result<RdpCurve> discrete_gaussian_sum_rdp(const SummedNoise& n) {
   const double deviation = std::sqrt(static_cast<double>(n.contributors)) * n.share_deviation;
   const double l2 = n.bound.l2 / deviation;
   const double l1 = n.bound.l1 / deviation;
-  const double tau = discrete_gaussian_tau(n.share_deviation, n.contributors);
+  const double tau = discrete_gaussian_tau(n.share_deviation, n.members);
   return curve_over(whole_orders(), [&](double order) {
     const double apart = order * l2 * l2 / 2 + tau * d;
     const double mixed = order / 2 * (l2 * l2 + 2 * l1 * tau + tau * tau * d);

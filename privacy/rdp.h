@@ -41,6 +41,7 @@ struct SummedNoise {
   std::uint64_t dimension = 0;     // d, padded
   double share_deviation = 0;      // s: of one member's noise
   std::uint32_t contributors = 0;  // m: honest members whose noise is in the sum for certain
+  std::uint32_t members = 0;       // >= m: those whose noise can be in it, which only adds to tau
   bool operator==(const SummedNoise&) const = default;
 };
 inline constexpr double kShareDeviationMin = 4;  // below it, tau is not negligible
@@ -48,7 +49,8 @@ inline constexpr double kShareDeviationMin = 4;  // below it, tau is not negligi
 // How far a sum of m discrete Gaussians of deviation s is from one of deviation sqrt(m) s:
 // 10 sum over i < m of exp(-2 pi^2 s^2 i / (i + 1)). Kairouz, Liu and Steinke 2021, theorem 1.
 double discrete_gaussian_tau(double share_deviation, std::uint32_t contributors);
-// The least of the three bounds of its proposition 14. Errors: kInvalidArgument where s < kShareDeviationMin or a term is 0.
+// The least of the three bounds of its proposition 14, with the noise of `contributors` and the tau of `members`: more
+// noise does not undo a loss that the law's shape makes. Errors: kInvalidArgument where s < kShareDeviationMin or a term is 0.
 Result<RdpCurve> discrete_gaussian_sum_rdp(const SummedNoise& noise);
 // Agarwal, Kairouz and Liu 2021, section 3, the bound in many dimensions (variance v = m s^2, whole orders):
 // alpha D2^2 / (2 v) + min{((2 alpha - 1) D2^2 + 6 D1) / (4 v^2), 3 D1 / (2 v)}. Errors: kInvalidArgument for a 0.

@@ -78,6 +78,11 @@ Result<Skellam> Skellam::of_variance(const NoiseVariance& variance) {
   return made;
 }
 
+Fraction Skellam::poisson_up_to(std::int64_t value) const {
+  if (value < first_) return {0, below_.back()};
+  return {below_[static_cast<std::size_t>(std::min<std::int64_t>(value - first_, std::ssize(below_) - 1))], below_.back()};
+}
+
 std::int64_t Skellam::poisson(NoiseBits& bits) const {
   const Wide128 drawn = bits.below_wide(below_.back());
   const auto bucket = static_cast<std::size_t>(drawn >> guide_shift_);

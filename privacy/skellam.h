@@ -27,6 +27,8 @@ class Skellam {
   // of each release (delta_of_flaws() in privacy/rdp.h).
   double total_variation() const { return total_variation_; }
   std::size_t table_entries() const { return below_.size(); }
+  // The table's chance that the Poisson draw is at most `value`.
+  Fraction poisson_up_to(std::int64_t value) const;
 
  private:
   Skellam() = default;

@@ -70,7 +70,7 @@ std::optional<RdpCurve> public_curve(const std::string& m, double z, double q, d
     const auto members = skellam ? 1U : static_cast<std::uint32_t>(setting(m, "n"));
     const double deviation = scale * (skellam ? setting(m, "sigma_central") : setting(m, "sigma_local"));
     CHECK(std::sqrt(members) * deviation / bound.l2 == doctest::Approx(z).epsilon(1e-9));
-    return times(poisson_sampled_rdp(sum_curve(name, {bound, dimension, deviation, members}), q), steps);
+    return times(poisson_sampled_rdp(sum_curve(name, {bound, dimension, deviation, members, members}), q), steps);
   }
   return std::nullopt;
 }
@@ -137,7 +137,7 @@ TEST_CASE("accountant: sums of integer noise, as their theorems say") {
         {.clip = row.at("clip"), .weight_max = row.at("weight_max"), .grid = row.at("grid"), .dimension = dimension});
     CHECK(bound.squared == row.at("norm_squared").get<std::uint64_t>());
     CHECK(bound.l1 == doctest::Approx(row.at("l1").get<double>()).epsilon(1e-12));
-    const RdpCurve whole = sum_curve(row.at("mechanism"), {bound, dimension, row.at("deviation"), row.at("contributors")});
+    const RdpCurve whole = sum_curve(row.at("mechanism"), {bound, dimension, row.at("deviation"), row.at("contributors"), row.at("members")});
     const RdpCurve curve = poisson_sampled_rdp(whole, row.at("q"));
     for (const Json& at : row.at("rdp")) CHECK(value_at(curve, at.at(0)) == doctest::Approx(at.at(1).get<double>()).epsilon(kTolerance));
     CHECK(epsilon_of(times(curve, row.at("releases")), row.at("delta")).epsilon ==
@@ -150,7 +150,7 @@ TEST_CASE("accountant: bounds are not below the exact divergence in one dimensio
     CAPTURE(row.dump());
     const double norm = row.at("norm");
     const NormBound bound{static_cast<std::uint64_t>(norm * norm), norm, norm};
-    const RdpCurve curve = sum_curve(row.at("mechanism"), {bound, 1, row.at("deviation"), row.at("contributors")});
+    const RdpCurve curve = sum_curve(row.at("mechanism"), {bound, 1, row.at("deviation"), row.at("contributors"), row.at("contributors")});
     const double exact = row.at("divergence");
     CHECK(value_at(curve, row.at("order")) >= exact * (1 - 1e-12));
     CHECK(value_at(curve, row.at("order")) <= exact * 1.2);
@@ -159,19 +159,20 @@ TEST_CASE("accountant: bounds are not below the exact divergence in one dimensio
 
 TEST_CASE("accountant: the sums' noise must be wide enough for its theorem") {
   const NormBound bound{100, 10, 100};
-  CHECK(discrete_gaussian_sum_rdp({bound, 64, 3.99, 50}).error().message.find("at least 4") != std::string::npos);
-  CHECK(discrete_gaussian_sum_rdp({bound, 64, 4, 50}).has_value());
-  CHECK(skellam_sum_rdp({bound, 64, 0.5, 50}).has_value());
-  CHECK_FALSE(skellam_sum_rdp({bound, 64, 0, 50}).has_value());
-  CHECK_FALSE(skellam_sum_rdp({bound, 64, std::nan(""), 50}).has_value());
-  CHECK_FALSE(discrete_gaussian_sum_rdp({bound, 0, 5, 50}).has_value());
-  CHECK_FALSE(discrete_gaussian_sum_rdp({NormBound{}, 64, 5, 50}).has_value());
+  CHECK(discrete_gaussian_sum_rdp({bound, 64, 3.99, 50, 50}).error().message.find("at least 4") != std::string::npos);
+  CHECK(discrete_gaussian_sum_rdp({bound, 64, 4, 50, 50}).has_value());
+  CHECK(skellam_sum_rdp({bound, 64, 0.5, 50, 50}).has_value());
+  CHECK_FALSE(skellam_sum_rdp({bound, 64, 0, 50, 50}).has_value());
+  CHECK_FALSE(skellam_sum_rdp({bound, 64, std::nan(""), 50, 50}).has_value());
+  CHECK_FALSE(discrete_gaussian_sum_rdp({bound, 0, 5, 50, 50}).has_value());
+  CHECK_FALSE(discrete_gaussian_sum_rdp({NormBound{}, 64, 5, 50, 50}).has_value());
+  CHECK_FALSE(discrete_gaussian_sum_rdp({bound, 64, 5, 50, 49}).has_value());
   CHECK(discrete_gaussian_tau(0.5, 2) == doctest::Approx(10 * std::exp(-std::pow(M_PI, 2) / 4)));
   CHECK(discrete_gaussian_tau(4, 1) == 0);
 }
 
 TEST_CASE("accountant: sampling helps, never costs, and is nothing at its ends") {
-  const RdpCurve whole = *discrete_gaussian_sum_rdp({*norm_bound({.clip = 1, .grid = 1.0 / 256, .dimension = 4096}), 4096, 30, 50});
+  const RdpCurve whole = *discrete_gaussian_sum_rdp({*norm_bound({.clip = 1, .grid = 1.0 / 256, .dimension = 4096}), 4096, 30, 50, 50});
   CHECK(poisson_sampled_rdp(whole, 1) == whole);
   CHECK(epsilon_of(poisson_sampled_rdp(whole, 0), 1e-6).epsilon == 0);
   double last = 0;

@@ -2,6 +2,8 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "privacy/noise_share.h"
 #include "tests/privacy/statistics.h"
@@ -148,6 +150,29 @@ TEST_CASE("noise: what a Skellam table lacks of its law is stated, and nothing b
     // 2^24 coordinates, 1,000 members, 1,000 rounds.
     CHECK(skellam.total_variation() * std::ldexp(1.0, 24) * 1e6 < 1e-10);
     CHECK(skellam.table_entries() < 400'000);
+  }
+}
+
+TEST_CASE("noise: the Skellam table is the Poisson law to within what it states") {
+  const auto vectors = nlohmann::json::parse(std::ifstream(COVEY_SOURCE_DIR "/tests/vectors/privacy/accountant.json"));
+  for (const auto& row : vectors.at("poisson")) {
+    const double variance = row.at("variance");
+    const Skellam skellam = *Skellam::of_variance(*noise_variance(variance));
+    const auto allowed = static_cast<Wide128>(std::ldexp(skellam.total_variation(), 110)) + 1;
+    CHECK(allowed < (Wide128{1} << 20));  // far below what 64 bits could hold
+    for (const auto& at : row.at("up_to")) {
+      CAPTURE(at.dump());
+      Wide128 exact = 0;
+      for (const char digit : at.at(1).get<std::string>()) exact = exact * 16 + static_cast<unsigned>(digit <= '9' ? digit - '0' : digit - 'a' + 10);
+      Fraction chance = skellam.poisson_up_to(at.at(0));
+      Wide128 digits = 0;  // floor(chance * 2^110)
+      for (int i = 0; i < 110; ++i) {
+        chance.numerator *= 2;
+        digits = digits * 2 + (chance.numerator >= chance.denominator ? 1 : 0);
+        if (chance.numerator >= chance.denominator) chance.numerator -= chance.denominator;
+      }
+      CHECK((digits > exact ? digits - exact : exact - digits) <= allowed);
+    }
   }
 }
 

@@ -93,6 +93,7 @@ TEST_CASE("rounding: the norm bound is the least of its two") {
   const auto bound = [](double c, std::uint64_t d) { return *norm_bound({.clip = 1, .weight_max = 1, .grid = 1 / c, .dimension = d}); };
   CHECK(bound(1024, 1 << 20).squared == 1312256);  // 1024^2 + 2^18 + 1024 + 512
   CHECK(bound(1024, 1 << 20).l1 == doctest::Approx(std::sqrt(1312256.0) * 1024));
+  CHECK(bound(std::sqrt(16777216.0) / 0.4, 16777216).l2 <= 1.021 * std::sqrt(16777216.0) / 0.4);
   CHECK(bound(0.5, 1).squared == 1);  // the second bound: 0.25 + 0.25 + 0.5 + 0.5 = 1.5; the first is 2.25
   CHECK(bound(0.5, 1).l1 == 1);
   const auto weighted = norm_bound({.clip = 0.25, .weight_max = 4, .grid = 1.0 / 1024, .dimension = 1 << 20});

@@ -60,7 +60,7 @@ def bound(case):
 def discrete_gaussian(case, a):
     squared, l2, l1 = bound(case)
     m, s, d = case["contributors"], mpf(case["deviation"]), mpf(case["dimension"])
-    tau = 10 * sum(exp(-2 * pi**2 * s**2 * mpf(i) / (i + 1)) for i in range(1, m))
+    tau = 10 * sum(exp(-2 * pi**2 * s**2 * mpf(i) / (i + 1)) for i in range(1, case["members"]))
     l2, l1 = l2 / (sqrt(m) * s), l1 / (sqrt(m) * s)
     return min(a * l2**2 / 2 + tau * d, mpf(a) / 2 * (l2**2 + 2 * l1 * tau + tau**2 * d),
                mpf(a) / 2 * (l2 + sqrt(d) * tau) ** 2)
@@ -94,7 +94,7 @@ def sum_rows():
         dict(mechanism="discrete_gaussian", clip=1, weight_max=1, grid=1 / 512, dimension=1 << 16, deviation=20.0,
              contributors=70, q=1, releases=20, delta=1e-6),
         dict(mechanism="discrete_gaussian", clip=0.5, weight_max=2, grid=1 / 64, dimension=1 << 12, deviation=4.0,
-             contributors=1000, q=1, releases=5, delta=1e-5),
+             contributors=1000, members=60000, q=1, releases=5, delta=1e-5),
         dict(mechanism="discrete_gaussian", clip=1, weight_max=1, grid=1 / 256, dimension=1 << 14, deviation=60.0,
              contributors=30, q=0.05, releases=300, delta=1e-6),
         dict(mechanism="skellam", clip=1, weight_max=1, grid=1 / 512, dimension=1 << 16, deviation=20.0,
@@ -105,6 +105,7 @@ def sum_rows():
              contributors=40, q=0.02, releases=500, delta=1e-6),
     ]
     for case in cases:
+        case.setdefault("members", case["contributors"] + 20)
         of = discrete_gaussian if case["mechanism"] == "discrete_gaussian" else skellam
         cache = {a: of(case, a) for a in WHOLE}
         values = [(a, case["releases"] * sampled(cache.__getitem__, case["q"], a)) for a in WHOLE]
@@ -150,6 +151,24 @@ def exact_rows():
     return rows
 
 
+def skellam_tables():
+    """The Poisson law of half a Skellam's variance, cumulated, floor(chance * 2^110) in hex."""
+    mp.dps = 80
+    rows = []
+    for variance in (1, 16, 614**2):
+        mean = mpf(variance) / 2
+        spread = int(sqrt(mean)) + 1
+        wanted = sorted({max(0, int(mean) + k * spread) for k in (-6, -2, -1, 0, 1, 3, 7)})
+        term, total, chances = exp(-mean), mpf(0), []
+        for k in range(wanted[-1] + 1):
+            total += term
+            if k in wanted:
+                chances.append([k, "%x" % int(floor(total * 2**110))])
+            term = term * mean / (k + 1)
+        rows.append({"variance": variance, "up_to": chances})
+    return rows
+
+
 out = pathlib.Path(__file__).parent / "privacy" / "accountant.json"
 out.write_text(json.dumps({"gaussian": gaussian_rows(), "tree": tree_rows(), "sums": sum_rows(),
-                           "exact": exact_rows()}, indent=1) + "\n")
+                           "exact": exact_rows(), "poisson": skellam_tables()}, indent=1) + "\n")
