@@ -23,15 +23,24 @@ constexpr Duration kStartTimeout = std::chrono::seconds(30);
 
 Unexpected interrupted() { return unexpected(ErrorCode::kUnavailable, "interrupted"); }
 
-Result<std::uint16_t> bind_any(const FileDescriptor& socket) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  if (socket.number() < 0 || ::bind(socket.number(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-      ::getsockname(socket.number(), reinterpret_cast<sockaddr*>(&address), &size) != 0)
-    return unexpected(system_error_of(errno, "no free port on 127.0.0.1"));
-  return ntohs(address.sin_port);
+// Below the range from which the kernel gives ports to outgoing connections: a coordinator that was killed
+// must find its own free again.
+constexpr std::uint64_t kPortFirst = 10'000, kPortCount = 22'000;
+constexpr int kPortTries = 1000;
+
+Result<std::uint16_t> bind_any(const FileDescriptor& socket, SystemRandom& random) {
+  for (int tries = 0; socket.number() >= 0 && tries < kPortTries; ++tries) {
+    std::uint64_t draw = 0;
+    random.fill({reinterpret_cast<std::uint8_t*>(&draw), sizeof draw});
+    const auto port = static_cast<std::uint16_t>(kPortFirst + draw % kPortCount);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(port);
+    if (::bind(socket.number(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return port;
+    if (errno != EADDRINUSE) break;
+  }
+  return unexpected(system_error_of(errno, "no free port on 127.0.0.1"));
 }
 
 }  // namespace
@@ -39,8 +48,9 @@ Result<std::uint16_t> bind_any(const FileDescriptor& socket) {
 Result<std::pair<std::uint16_t, std::uint16_t>> two_free_ports() {
   const FileDescriptor first(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const FileDescriptor second(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  COVEY_TRY(const std::uint16_t a, bind_any(first));
-  COVEY_TRY(const std::uint16_t b, bind_any(second));
+  SystemRandom random;
+  COVEY_TRY(const std::uint16_t a, bind_any(first, random));
+  COVEY_TRY(const std::uint16_t b, bind_any(second, random));
   return std::pair{a, b};
 }
 

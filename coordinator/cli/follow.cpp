@@ -10,6 +10,7 @@ namespace {
 
 constexpr double kPollSeconds = 0.4;
 constexpr Duration kPatience = std::chrono::minutes(5);
+constexpr Duration kDoorPatience = std::chrono::seconds(30);  // a coordinator that starts listens before it has read who its members are
 
 class Follower {
  public:
@@ -37,7 +38,8 @@ class Follower {
  private:
   // The coordinator does not answer: it may be restarting.
   Result<void> outlast(const Error& error) {
-    if (error.code != ErrorCode::kUnavailable || StopSignals::interrupted()) {
+    const bool at_the_door = !first_ && error.code == ErrorCode::kPermissionDenied;  // it knew us before
+    if ((error.code != ErrorCode::kUnavailable && !at_the_door) || StopSignals::interrupted()) {
       if (StopSignals::interrupted()) return {};
       return unexpected(error);
     }
@@ -47,7 +49,7 @@ class Follower {
       console_.warn("The coordinator does not answer; trying again for " + duration_text(seconds(kPatience)) +
                     ". A restarted one goes on with the same round.");
     }
-    if (now - *lost_since_ > kPatience) return unexpected(error);
+    if (now - *lost_since_ > (at_the_door ? kDoorPatience : kPatience)) return unexpected(error);
     if (auto dialled = session_.reconnect(); !dialled) return dialled;
     return {};
   }

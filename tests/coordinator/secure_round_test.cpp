@@ -354,6 +354,28 @@ TEST_CASE("secure round: masked vectors are taken as they were signed, once, and
   }
 }
 
+TEST_CASE("secure round: a job that is stopped while its sum is opened lets go of what comes of it") {
+  SecurePlay play(6);
+  play.begin(secure_job("deadline_s = 60\n"));
+  const std::size_t blobs = play.d.blobs.list().value().size();
+  play.hold = [&](std::uint8_t, const Message& message) {
+    if (is_note<OutcomeMessage>(message)) play.d.hold_work = true;  // from now on: the opening
+    return false;
+  };
+  play.run();
+  play.d.advance(4s);
+  const auto opening = std::find_if(play.d.held_work.begin(), play.d.held_work.end(),
+                                    [](const StartWork& start) { return std::holds_alternative<Unmask>(start.work); });
+  REQUIRE(opening != play.d.held_work.end());
+  const StartWork sum = *opening;
+  CHECK(std::holds_alternative<Done>(play.d.ask(StopJob{1})));
+  play.d.hold_work = false;
+  play.d.finish_work(sum);  // it was cancelled too late
+  CHECK(play.d.alive());
+  CHECK(play.d.job().state == JobState::kStopped);
+  CHECK(play.d.blobs.list().value().size() <= blobs);  // neither vectors nor the model that nobody wants
+}
+
 TEST_CASE("secure round: a member that is revoked after the COMMIT stays in the sum, which has no other end") {
   SecurePlay play(6);
   play.begin(secure_job("deadline_s = 60\n"));

@@ -111,10 +111,13 @@ void send_rubbish(std::uint16_t port) {
 TEST_CASE("bad input: a job file is refused by the name of what is wrong with it") {
   Federation federation(1);
   const std::string good = job_toml({});
+  JobText wrong, noisy;
+  wrong.more = "[privacy]\nsecure_aggregation = true\ncorrupt_fraction = 0.5\n";
+  noisy.more = "[privacy]\nepsilon = 3.0\n";
   check_fails(run_job(federation, "name = \"x\"\nrounds = = 3\n"), 2, {"bad.toml", "line 2"});
   check_fails(run_job(federation, "rouns = 3\n" + good), 2, {"rouns", "rounds"});
-  check_fails(run_job(federation, good + "[privacy]\nsecure_aggregation = true\ncorrupt_fraction = 0.5\n"), 2, {"privacy.corrupt_fraction", "0.5"});
-  check_fails(run_job(federation, good + "[privacy]\nepsilon = 3.0\n"), 4, {"privacy.epsilon"});
+  check_fails(run_job(federation, job_toml(wrong)), 2, {"privacy.corrupt_fraction", "0.5"});
+  check_fails(run_job(federation, job_toml(noisy)), 4, {"privacy.epsilon"});
   check_fails(run_job(federation, job_toml({.round = "quorum = 1.5\n"})), 2, {"round.quorum", "1.5"});
   check_fails(run_job(federation, job_toml({.train = "learning_rate = -1\nlocal_epochs = 1\n"})), 2, {"train.learning_rate", "-1"});
   check_fails(run_job(federation, ""), 2, {"model"});

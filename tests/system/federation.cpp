@@ -79,7 +79,7 @@ void write_text(const std::string& path, const std::string& text) {
 
 std::string job_toml(const JobText& job) {
   const bool says = job.more.find("[privacy]") != std::string::npos;
-  return "name = \"" + job.name + "\"\nrounds = " + std::to_string(job.rounds) +
+  return "name = \"" + job.name + "\"\nrounds = " + std::to_string(job.rounds) + "\nseed = " + std::to_string(job.seed) +
          "\n[model]\nfamily = \"logistic\"\n[data]\nformat = \"csv\"\nholdout = 0.2\n" + kColumns + "[train]\n" + job.train +
          "[selection]\nmin_clients = " + std::to_string(job.min_clients) + "\n[round]\n" + job.round + job.more +
          (says ? "" : "[privacy]\nsecure_aggregation = false\n");

@@ -27,6 +27,7 @@ struct JobText {
   std::string train = "local_epochs = 2\nbatch_size = 8\nlearning_rate = 0.5\n";
   std::string round = "deadline_s = 60\nquorum = 1\n";
   std::string more = {};  // at the end: further tables; updates are plain unless there is a [privacy]
+  std::uint64_t seed = 1;
 };
 std::string job_toml(const JobText& job);
 
