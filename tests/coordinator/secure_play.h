@@ -47,6 +47,7 @@ class SecurePlay {
     MemberCredential credential;
     AttemptBook book;
     std::optional<Part> part;
+    std::uint64_t instance = 1;
   };
 
   explicit SecurePlay(std::uint8_t clients = 6) : d(clients) {
@@ -55,7 +56,7 @@ class SecurePlay {
     d.restart();
     policy.authority = authority().public_key();
     for (std::uint8_t n = 0; n < clients; ++n) {
-      auto person = std::make_unique<Person>(Person{n, key_of<SigningKey>(3, n), {}, {}, {}});
+      auto person = std::make_unique<Person>(Person{n, key_of<SigningKey>(3, n), {}, {}, {}, 1});
       person->credential = credential_for(d.client(n).certificate, authority());
       people.push_back(std::move(person));
     }
@@ -100,7 +101,7 @@ class SecurePlay {
       if (d.logged("job_finished") + d.logged("job_failed") > 0 && seen == d.sent.size()) return;
       if (d.alive()) d.advance(4s);
       for (const auto& person : people)
-        if (!silent.contains(person->number) && d.alive()) d.from(d.client(person->number), Heartbeat{1});
+        if (!silent.contains(person->number) && d.alive()) d.from(d.client(person->number), Heartbeat{person->instance});
     }
   }
   // What was on its way is lost; everyone comes back and says again what nothing has answered.
@@ -108,7 +109,7 @@ class SecurePlay {
     seen = d.sent.size();
     d.restart();
     for (const auto& person : people)
-      if (!silent.contains(person->number) && d.alive()) d.join(d.client(person->number));
+      if (!silent.contains(person->number) && d.alive()) d.join(d.client(person->number), person->instance);
   }
   // These members' processes are others: what they knew in memory is gone. The ones before do not answer any more.
   void restart_members(const std::set<std::uint8_t>& who) {
@@ -117,7 +118,7 @@ class SecurePlay {
     for (const std::uint8_t n : who) {
       people[n]->part.reset();
       silent.insert(n);
-      d.join(d.client(n), 2, 2);
+      d.join(d.client(n), ++people[n]->instance);
     }
     for (int turn = 0; turn < 12 && d.logged("node_joined") < joined + who.size(); ++turn) pass(1);
     REQUIRE(d.logged("node_joined") == joined + who.size());
@@ -129,7 +130,7 @@ class SecurePlay {
     for (int turn = 0; turn < turns; ++turn) {
       d.advance(4s);
       for (const auto& person : people)
-        if (!silent.contains(person->number)) d.from(d.client(person->number), Heartbeat{1});
+        if (!silent.contains(person->number)) d.from(d.client(person->number), Heartbeat{person->instance});
       run();
     }
   }
