@@ -118,7 +118,7 @@ void JobRunner::phase_late(Instant now) {
   if (secure_->phase() != Phase::kUnmasking || round_->work != 0 || round_->manifest != 0) return;
   if (secure_->can_open()) return open_sum();
   // Some are out already, and too many for an ABORT: only the others' can end it.
-  if (!secure_->can_abort() && secure_->may_open() && now < round_->deadline + kSharesMost) {
+  if (!secure_->can_abort() && secure_->absent_may_open() && now < round_->deadline + kSharesMost) {
     services_.out.now(SetTimer{timer("phase"), kVotesLeast});
     return;
   }

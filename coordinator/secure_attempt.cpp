@@ -130,6 +130,17 @@ bool SecureAttempt::may_open() const {
   return !known || holders(false) >= server_->cohort()->graph().threshold;
 }
 
+bool SecureAttempt::absent_may_open() const {
+  if (phase() != Phase::kUnmasking || !server_->cohort()->graph().complete) return false;
+  std::uint32_t count = 0;
+  for (const auto& [peer, place] : places_) {
+    const Node* node = parts_.registry.find(peer);
+    const bool away = node != nullptr && !node->link && !node->summary.revoked && !lost_.contains(peer);
+    if (server_->survivors().contains(place) && (away || unmasks_.contains(peer))) ++count;
+  }
+  return count >= server_->cohort()->graph().threshold;
+}
+
 // The first share that leaves may be one too many for an ABORT, and too few for the sum. So nobody is shown the
 // COMMIT before so many are there that their shares open it.
 bool SecureAttempt::may_reveal() {

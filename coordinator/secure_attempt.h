@@ -74,6 +74,7 @@ class SecureAttempt {
   // Enough survivors hold their keys for the sum to be opened, as far as is known: a member that joins as another
   // process has lost them.
   bool may_open() const;
+  bool absent_may_open() const;                 // those that are away, with what was revealed; on a ring nobody waits for them
   // The ABORT that was asked for is not signed, but those that are away could still complete it.
   bool awaits_absent() const;
   std::string abort_text() const;               // how far it is: "3 of the 5 members that it takes"
