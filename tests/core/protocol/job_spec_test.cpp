@@ -199,15 +199,16 @@ TEST_CASE("job: wrong types and ranges name the setting and the bound") {
 }
 
 TEST_CASE("job: a robust rule needs enough updates in every round, and says how many") {
-  const std::string many = "[selection]\nmin_clients = 5\n[server]\n";
+  const std::string plain = "[privacy]\nsecure_aggregation = false\n";
+  const std::string many = plain + "[selection]\nmin_clients = 5\n[server]\n";
   for (const auto kind : {CombineKind::kMedian, CombineKind::kTrimmedMean, CombineKind::kNormFilter, CombineKind::kGeometricMedian}) {
     const std::string rule = "combine = \"" + std::string(name_of(kind)) + "\"\n";
     const auto job = parse_job(with(many + rule));
     REQUIRE(job.has_value());
     CHECK(job->server.combine == kind);
     CHECK(parse_job(to_toml(*job)).value() == *job);
-    CHECK(mentions(error_of(with("[selection]\nmin_clients = 4\n[server]\n" + rule)), "at least 3 updates"));
-    CHECK(mentions(error_of(with("[server]\n" + rule)), "min_clients = 2"));
+    CHECK(mentions(error_of(with(plain + "[selection]\nmin_clients = 4\n[server]\n" + rule)), "at least 3 updates"));
+    CHECK(mentions(error_of(with(plain + "[server]\n" + rule)), "min_clients = 2"));
   }
   CHECK(mentions(error_of(with(many + "combine = \"krum\"")), "geometric_median"));
   CHECK(mentions(error_of(with(many + "trim = 0.5")), "server.trim = 0.5"));

@@ -20,7 +20,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     COVEY_CHECK(message.error().code == covey::ErrorCode::kInvalidMessage);
   }
   const auto record = covey::decode_attempt_record(input);
-  if (record) COVEY_CHECK(covey::encode(*record) == given);
+  if (record && given.front() == covey::encode(*record).front())  // not where an older version was read
+    COVEY_CHECK(covey::encode(*record) == given);
   const auto config = covey::decode_secagg_config(input);
   if (config) COVEY_CHECK(covey::encode(*config) == given);
   return 0;
