@@ -24,6 +24,7 @@ Scenario scenario_of_seed(const CampaignRequest& request, std::uint64_t seed, st
   scenario.clients = clients;
   scenario.rounds = request.job.rounds;
   scenario.faults = random_faults(clients, request.fault_time, Random(seed).split("faults"));
+  if (request.kinds == Kinds::kMixed) mix_jobs(scenario.faults, request.fault_time, Random(seed).split("kinds"));
   return scenario;
 }
 
@@ -60,6 +61,9 @@ Campaign run_campaign(const CampaignRequest& request, Populations& populations, 
       campaign.events += result->events;
       campaign.opened += result->opened;
       if (result->stalemate) campaign.stalemates.emplace_back(seed, *result->stalemate);
+      campaign.jobs += result->jobs;
+      campaign.secure_jobs += result->secure_jobs;
+      if (result->secure_jobs > 0 && result->secure_jobs < result->jobs) ++campaign.mixed;
       campaign.rounds += result->detail.summary.round;
       campaign.calm_seconds = std::max(campaign.calm_seconds, result->virtual_seconds - seconds(scenario.faults.last()));
       traces[seed - request.first] = result->trace;

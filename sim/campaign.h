@@ -23,8 +23,15 @@ class Populations {
   std::map<std::uint32_t, std::unique_ptr<Population>> made_;
 };
 
+// Which jobs the worlds of a campaign hold.
+enum class Kinds : std::uint8_t {
+  kAsTheJob,   // plain ones, or under secure aggregation, as the job says
+  kMixed,      // in half of the worlds both kinds at once
+};
+
 struct CampaignRequest {
   JobSpec job;
+  Kinds kinds = Kinds::kAsTheJob;
   std::uint64_t first = 1;           // seed
   std::uint64_t seeds = 200;
   std::size_t threads = 1;
@@ -43,6 +50,9 @@ struct Campaign {
   std::uint64_t updates = 0;         // acknowledged
   std::uint64_t events = 0;
   std::uint64_t rounds = 0;          // committed, of each world's first job
+  std::uint64_t jobs = 0;            // submitted
+  std::uint64_t secure_jobs = 0;     // of those, under secure aggregation
+  std::uint64_t mixed = 0;           // worlds with jobs of both kinds
   std::uint64_t opened = 0;          // sums of masked vectors, held against the plain ones
   std::vector<std::pair<std::uint64_t, std::string>> stalemates;  // seed and what its job says, ascending
   double calm_seconds = 0;           // the longest that a world took after its last fault

@@ -12,7 +12,7 @@ namespace {
 constexpr std::array<const char*, kLies> kLieNames{"not_finite",    "wrong_size",  "huge_norm",    "wrong_model",
                                                    "huge_examples", "no_examples", "wrong_round",  "foreign_blob",
                                                    "never_serves",  "wrong_chunks", "flood",       "forged"};
-constexpr std::array<const char*, 4> kActNames{"submit", "stop", "revoke", "enrol"};
+constexpr std::array<const char*, 5> kActNames{"submit", "stop", "revoke", "enrol", "submit_other"};
 constexpr std::size_t kFaultsMax = 10'000;
 constexpr Duration kLatest = std::chrono::hours(24 * 365);
 
@@ -74,7 +74,7 @@ Result<void> check_peers(const FaultPlan& plan) {
   for (const Liar& liar : plan.liars)
     if (liar.node == 0) return bad_setting("liar.node", "0", "is the coordinator; lying clients are numbered from 1");
   for (const OperatorAct& act : plan.acts)
-    if (act.target == 0 && act.act != Act::kSubmit)
+    if (act.target == 0 && act.act != Act::kSubmit && act.act != Act::kSubmitOther)
       return bad_setting("act.target", "0", std::string("of ") + name_of(act.act) + ": jobs and clients are numbered from 1");
   return {};
 }
@@ -210,6 +210,12 @@ FaultPlan random_faults(std::size_t clients, Duration horizon, Random random) {
   draw_machines(plan, clients, horizon, random.split("machines"));
   draw_people(plan, clients, horizon, random.split("people"));
   return plan;
+}
+
+void mix_jobs(FaultPlan& plan, Duration horizon, Random random) {
+  if (random.below(2) == 0) return;
+  const std::uint64_t others = 1 + random.below(2);
+  for (std::uint64_t i = 0; i < others; ++i) plan.acts.push_back({Act::kSubmitOther, between(random, 0s, horizon / 2), 0});
 }
 
 }  // namespace covey

@@ -111,6 +111,7 @@ enum class Act : std::uint8_t {
   kStop,           // job number `target`
   kRevoke,         // client number `target`
   kEnrol,          // client number `target`, which is no member before
+  kSubmitOther,    // the same job the other way: plain where it is under secure aggregation, and under it where it is plain
 };
 const char* name_of(Act act);
 Result<Act> act_from(std::string_view name);
@@ -158,5 +159,7 @@ Result<void> validate(const FaultPlan& plan, std::size_t clients);
 
 // A random plan for `clients` clients whose faults all stop after `horizon`.
 FaultPlan random_faults(std::size_t clients, Duration horizon, Random random);
+// In half of the plans one or two jobs of the other kind (Act::kSubmitOther) run beside those that are there.
+void mix_jobs(FaultPlan& plan, Duration horizon, Random random);
 
 }  // namespace covey

@@ -45,6 +45,7 @@ struct Options {
   std::string faults;     // a plan to replay
   std::string plans = "."; // folder for plans of failing seeds
   std::uint32_t shrink = 1;
+  std::string kinds;       // empty: mixed where the job has another kind
   bool json = false;
   bool verbose = false;
 };
@@ -212,6 +213,18 @@ Result<void> explain(const Options& options, const CampaignRequest& request, Pop
   return {};
 }
 
+// Errors: kInvalidArgument where the job has no other kind to be mixed with, and that was asked for.
+Result<Kinds> kinds_of(const Options& options, const JobSpec& job) {
+  if (options.kinds == "job") return Kinds::kAsTheJob;
+  const auto other = other_kind(job).validate();
+  if (!other && options.kinds.empty()) return Kinds::kAsTheJob;
+  if (!other)
+    return unexpected(ErrorCode::kInvalidArgument,
+                      options.job + " cannot run " + (job.privacy.secure_aggregation ? "without" : "with") +
+                          " privacy.secure_aggregation, so its worlds cannot mix both: " + other.error().message + "; use --kinds job");
+  return Kinds::kMixed;
+}
+
 // One world a thread; a seed's result does not depend on its neighbours.
 Result<int> run_faults(const Options& options) {
   COVEY_TRY(const JobSpec job, read_job(options));
@@ -220,6 +233,7 @@ Result<int> run_faults(const Options& options) {
   const StopSignals signals([] {});
   CampaignRequest request;
   request.job = job;
+  COVEY_TRY(request.kinds, kinds_of(options, job));
   request.first = options.first;
   request.seeds = options.seeds;
   request.threads = options.threads;
@@ -246,11 +260,15 @@ Result<int> run_faults(const Options& options) {
   if (options.json)
     print("{\"event\":\"faults\",\"seeds\":" + std::to_string(campaign.done) + ",\"failed\":" + std::to_string(campaign.failures.size()) +
           ",\"stalemates\":" + std::to_string(campaign.stalemates.size()) + ",\"opened\":" + std::to_string(campaign.opened) +
+          ",\"jobs\":" + std::to_string(campaign.jobs) + ",\"secure_jobs\":" + std::to_string(campaign.secure_jobs) +
+          ",\"mixed_worlds\":" + std::to_string(campaign.mixed) +
           ",\"updates\":" + std::to_string(campaign.updates) + ",\"events\":" + std::to_string(campaign.events) +
           ",\"trace\":\"" + hex(campaign.trace.span()) + "\"}");
   else
     print(std::to_string(campaign.done - campaign.failures.size()) + " of " + std::to_string(campaign.done) + " fault seeds passed in " +
-          std::to_string(static_cast<int>(real + 0.5)) + " s, " + std::to_string(campaign.updates) + " updates acknowledged, " +
+          std::to_string(static_cast<int>(real + 0.5)) + " s, " + std::to_string(campaign.jobs) + " jobs, " +
+          std::to_string(campaign.secure_jobs) + " of them under secure aggregation, both kinds in " + std::to_string(campaign.mixed) +
+          " worlds; " + std::to_string(campaign.updates) + " updates acknowledged, " +
           (campaign.opened == 0 ? std::string() : std::to_string(campaign.opened) + " masked sums opened, " + std::to_string(campaign.stalemates.size()) +
                                                       " stalemates, ") +
           "at most " +
@@ -304,6 +322,8 @@ int run(int argc, char** argv) {
   faults->add_option("--calm-minutes", options.calm_minutes, "Every job must end within this much virtual time after the last fault")->capture_default_str()->check(CLI::Range(0.1, 1e6));
   faults->add_option("--shrink", options.shrink, "How many failing seeds are made small and written as plans")->capture_default_str()->check(CLI::Range(0, 1000));
   faults->add_option("--plans", options.plans, "Folder for those plans")->capture_default_str();
+  faults->add_option("--kinds", options.kinds, "mixed: half of the worlds run the job with and without secure aggregation side by side; job: as the file says; default: mixed where both can run")
+      ->check(CLI::IsMember({"mixed", "job"}));
   faults->add_option("--fault-seconds", options.fault_seconds, "Faults stop after this much virtual time")->capture_default_str()->check(CLI::Range(1.0, 1e6));
 
   try {

@@ -83,7 +83,11 @@ Commands OperatorNode::answer(const OperatorReply& reply) {
   const bool passes = error != nullptr && (error->code == ErrorCode::kUnavailable || error->code == ErrorCode::kResourceExhausted);
   if (error != nullptr && !passes && order == orders_.begin()) return {Halt{1, error->message}};
   if (order != orders_.end()) order->answered = settles(order->verb, reply.answer);  // else asked again by the timer
-  if (const auto* submitted = std::get_if<Submitted>(&reply.answer)) jobs_.try_emplace(submitted->job, false);
+  if (const auto* submitted = std::get_if<Submitted>(&reply.answer)) {
+    jobs_.try_emplace(submitted->job, false);
+    const auto* submit = order == orders_.end() ? nullptr : std::get_if<SubmitJob>(&order->verb);
+    if (submit != nullptr) view_.submission[submitted->job] = static_cast<std::size_t>(submit->nonce - 1);
+  }
   if (const auto* shown = std::get_if<JobDetail>(&reply.answer)) detail(*shown);
   if (all_over()) return {Halt{0, "every job has ended"}};
   return {};

@@ -18,6 +18,7 @@ class OperatorNode final : public Machine {
     std::optional<JobDetail> detail;         // of the first job, with all metrics seen so far
     std::function<void(const RoundMetrics&)> on_round;  // of the first job, a round that was not seen before
     std::map<JobId, JobSummary> others;      // the latest of every further job
+    std::map<JobId, std::size_t> submission; // which of the submissions each job is, from 0
   };
   struct Order {                             // given at `at` after the start, again until it is answered
     Duration at{};

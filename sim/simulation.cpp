@@ -144,7 +144,30 @@ NodeParts coordinator_parts(const SimulationRequest& request, const Cast& cast) 
   return parts;
 }
 
-NodeParts client_parts(const SimulationRequest& request, const Population& population, const Cast& cast, std::uint32_t index) {
+// The job, and what is submitted further: under secure aggregation each with another seed, for of the same first
+// model no member would take part in a second sum. Errors: the other kind of the job is none that can run.
+Result<std::vector<JobSpec>> submissions(const SimulationRequest& request) {
+  std::vector<JobSpec> jobs{request.job};
+  const JobSpec other = other_kind(request.job);
+  std::uint64_t seeds = 0;
+  for (const OperatorAct& act : request.faults.acts) {
+    if (act.act != Act::kSubmit && act.act != Act::kSubmitOther) continue;
+    jobs.push_back(act.act == Act::kSubmit ? request.job : other);
+    if (jobs.back().privacy.secure_aggregation) jobs.back().seed += ++seeds;
+    COVEY_TRY_VOID(jobs.back().validate());
+  }
+  return jobs;
+}
+
+bool any_secure(const std::vector<JobSpec>& jobs) {
+  return std::any_of(jobs.begin(), jobs.end(), [](const JobSpec& job) { return job.privacy.secure_aggregation; });
+}
+bool any_plain(const std::vector<JobSpec>& jobs) {
+  return std::any_of(jobs.begin(), jobs.end(), [](const JobSpec& job) { return !job.privacy.secure_aggregation; });
+}
+
+NodeParts client_parts(const SimulationRequest& request, const Population& population, const Cast& cast, std::uint32_t index,
+                       const std::vector<JobSpec>& jobs) {
   const PeerKey key = cast.clients[index].key;
   const LocalData& local = population.local(index);
   const Capability& capability = population.capability(index);
@@ -155,7 +178,7 @@ NodeParts client_parts(const SimulationRequest& request, const Population& popul
   config.authority = sim_authority(request.seed).public_key();
   config.signing = cast.clients[index].signing;
   config.public_work = cast.public_work;
-  config.policy.plain_updates = !request.job.privacy.secure_aggregation;
+  config.policy.plain_updates = any_plain(jobs);
   const std::uint64_t instances = Random(request.seed).split("instance", index).next();
   NodeParts parts;
   parts.key = key;
@@ -234,14 +257,21 @@ std::vector<OperatorNode::Order> credential_orders(const FaultPlan& plan, const 
   return orders;
 }
 
-std::vector<OperatorNode::Order> orders_of(const SimulationRequest& request, const Cast& cast) {
+// Jobs as they are submitted, in order, and the operator's blobs of them.
+struct Submissions {
+  const std::vector<JobSpec>& jobs;
+  const std::vector<BlobRef>& blobs;
+};
+
+std::vector<OperatorNode::Order> orders_of(const SimulationRequest& request, const Cast& cast, const Submissions& submitted) {
   const FaultPlan& plan = request.faults;
   std::vector<OperatorNode::Order> orders;
-  if (request.job.privacy.secure_aggregation) orders = credential_orders(plan, cast);
+  if (any_secure(submitted.jobs)) orders = credential_orders(plan, cast);
   for (const OperatorAct& act : plan.acts) {
     const auto client = [&]() -> const SimIdentity& { return cast.clients.at(act.target - 1); };
     switch (act.act) {
-      case Act::kSubmit: orders.push_back({act.at, SubmitJob{}}); break;
+      case Act::kSubmit:
+      case Act::kSubmitOther: orders.push_back({act.at, SubmitJob{}}); break;
       case Act::kStop: orders.push_back({act.at, StopJob{act.target}}); break;
       case Act::kRevoke: orders.push_back({act.at, RevokeNode{client().certificate.name}}); break;
       case Act::kEnrol: orders.push_back({act.at, RegisterToken{client().certificate.delegation}}); break;
@@ -250,36 +280,22 @@ std::vector<OperatorNode::Order> orders_of(const SimulationRequest& request, con
   return orders;
 }
 
-NodeParts operator_parts(const SimulationRequest& request, const Cast& cast, const std::vector<BlobRef>& jobs, OperatorNode::View& view) {
-  return person(cast.boss.key, "operator", [&view, jobs, orders = orders_of(request, cast), coordinator = cast.coordinator.key](
+NodeParts operator_parts(const SimulationRequest& request, const Cast& cast, const Submissions& submitted, OperatorNode::View& view) {
+  return person(cast.boss.key, "operator", [&view, jobs = submitted.blobs, orders = orders_of(request, cast, submitted), coordinator = cast.coordinator.key](
                                    const std::vector<Row>&, std::uint64_t) -> Result<std::unique_ptr<Machine>> {
     return std::unique_ptr<Machine>(std::make_unique<OperatorNode>(coordinator, jobs, orders, view));
   });
 }
 
 std::vector<NodeParts> make_nodes(const SimulationRequest& request, const Population& population, const Cast& cast,
-                                  const std::vector<BlobRef>& jobs, OperatorNode::View& view) {
+                                  const Submissions& submitted, OperatorNode::View& view) {
   std::vector<NodeParts> parts{coordinator_parts(request, cast)};
-  for (std::uint32_t i = 0; i < population.clients(); ++i) parts.push_back(client_parts(request, population, cast, i));
+  for (std::uint32_t i = 0; i < population.clients(); ++i) parts.push_back(client_parts(request, population, cast, i, submitted.jobs));
   for (const Liar& liar : request.faults.liars) make_liar(parts.at(liar.node), liar.lie, request, cast.coordinator.key);
   for (std::size_t i = 0; i < cast.late.size(); ++i)
     if (cast.late[i]) parts.push_back(enroller_parts(cast, i));
-  parts.push_back(operator_parts(request, cast, jobs, view));
+  parts.push_back(operator_parts(request, cast, submitted, view));
   return parts;
-}
-
-// The job file, and under secure aggregation one with another seed for each further submission: of the same
-// first model no member would take part in a second sum.
-std::vector<std::string> submissions(const SimulationRequest& request) {
-  std::vector<std::string> jobs{to_toml(request.job)};
-  if (!request.job.privacy.secure_aggregation) return jobs;
-  JobSpec job = request.job;
-  for (const OperatorAct& act : request.faults.acts) {
-    if (act.act != Act::kSubmit) continue;
-    ++job.seed;
-    jobs.push_back(to_toml(job));
-  }
-  return jobs;
 }
 
 // The least number of updates that may commit a round, whoever is there: see RoundSpec::quorum.
@@ -292,7 +308,9 @@ bool stop_was_ordered(const FaultPlan& plan, JobId job) {
   return std::any_of(plan.acts.begin(), plan.acts.end(), [&](const OperatorAct& act) { return act.act == Act::kStop && act.target == job; });
 }
 
-Result<void> check_ending(Ending ending, const SimulationRequest& request, const OperatorNode::View& view, const Checker& checker) {
+// `stuck`: jobs that failed and broke no promise by it (stalemate.h).
+Result<void> check_ending(Ending ending, const SimulationRequest& request, const OperatorNode::View& view,
+                          const std::map<JobId, std::string>& stuck, const Checker& checker) {
   if (!view.detail)
     return unexpected(ErrorCode::kUnavailable, "the job was never submitted: the coordinator cannot be reached in this world, or refused it");
   const JobSummary& first = view.detail->summary;
@@ -304,30 +322,37 @@ Result<void> check_ending(Ending ending, const SimulationRequest& request, const
   for (const auto& [job, summary] : view.others) {
     if (summary.state == JobState::kFinished && summary.round == summary.rounds) continue;
     if (summary.state == JobState::kStopped && stop_was_ordered(request.faults, job)) continue;
+    if (stuck.contains(job)) continue;
     return unexpected(ErrorCode::kInternal, "job " + std::to_string(job) + " ended " + name_of(summary.state) + ": " + summary.text);
   }
   if (first.state == JobState::kStopped && stop_was_ordered(request.faults, first.job)) return {};
+  if (stuck.contains(first.job)) return {};
   if (const auto finding = checker.at_end(*view.detail)) return unexpected(ErrorCode::kInternal, *finding);
   return {};
 }
 
 }  // namespace
 
+JobSpec other_kind(JobSpec job) {
+  job.privacy.secure_aggregation = !job.privacy.secure_aggregation;
+  return job;
+}
+
 Result<SimulationResult> simulate(const SimulationRequest& request, const Population& population) {
   COVEY_TRY_VOID(validate(request.faults, population.clients()));
   const Cast cast = make_cast(request, population.clients());
   OperatorNode::View view;
   view.on_round = request.on_round;
-  const std::vector<std::string> jobs = submissions(request);
+  COVEY_TRY(const std::vector<JobSpec> jobs, submissions(request));
   std::vector<BlobRef> job_blobs;
-  for (const std::string& job : jobs) job_blobs.push_back(blob_ref_of(bytes_of(job)));
+  for (const JobSpec& job : jobs) job_blobs.push_back(blob_ref_of(bytes_of(to_toml(job))));
   Checker checker(quorum_of(request.job), request.job.durability);
-  std::vector<NodeParts> parts = make_nodes(request, population, cast, job_blobs, view);
+  std::vector<NodeParts> parts = make_nodes(request, population, cast, {jobs, job_blobs}, view);
   const std::size_t boss = parts.size() - 1;
   World world({.seed = request.seed, .faults = request.faults, .horizon = request.horizon, .threads = request.threads,
                .story_lines = request.on_story ? request.story_lines : 0},
               std::move(parts), &checker, request.log);
-  for (const std::string& job : jobs) COVEY_TRY_VOID(world.blobs(boss).put(bytes_of(job)));
+  for (const JobSpec& job : jobs) COVEY_TRY_VOID(world.blobs(boss).put(bytes_of(to_toml(job))));
   const Result<Ending> ending = world.run(boss, request.interrupted);
   if (request.on_story) request.on_story(world.story());
   if (request.on_checked) request.on_checked(checker);
@@ -336,12 +361,19 @@ Result<SimulationResult> simulate(const SimulationRequest& request, const Popula
   SimulationResult result;
   result.interrupted = *ending == Ending::kInterrupted;
   const Bindings bindings(world, request.faults, population.clients());
-  const auto look_at = [&](const JobSummary& job) {
-    if (!result.stalemate) result.stalemate = bindings.stalemate_of(request.job, job);
+  std::map<JobId, std::string> stuck;
+  const auto look_at = [&](const JobSummary& summary) {
+    ++result.jobs;
+    const auto submission = view.submission.find(summary.job);
+    if (submission == view.submission.end()) return;  // its operator does not know yet which it is
+    const JobSpec& job = jobs.at(submission->second);
+    if (job.privacy.secure_aggregation) ++result.secure_jobs;
+    if (const auto says = bindings.stalemate_of(job, summary)) stuck.emplace(summary.job, *says);
   };
   if (view.detail) look_at(view.detail->summary);
   for (const auto& [job, summary] : view.others) look_at(summary);
-  if (!result.interrupted && !result.stalemate) COVEY_TRY_VOID(check_ending(*ending, request, view, checker));
+  if (!stuck.empty()) result.stalemate = stuck.begin()->second;
+  if (!result.interrupted) COVEY_TRY_VOID(check_ending(*ending, request, view, stuck, checker));
   if (const auto finding = checker.chains_at_end(world.rows(0), sim_record_key(request.seed).public_key()))
     return unexpected(ErrorCode::kInternal, *finding);
   if (view.detail) result.detail = *view.detail;
@@ -351,7 +383,6 @@ Result<SimulationResult> simulate(const SimulationRequest& request, const Popula
   result.bytes = world.bytes();
   result.acknowledged = checker.acknowledged();
   result.opened = checker.secure().opened();
-  result.jobs = 1 + view.others.size();
   if (world.blobs(0).has(result.detail.summary.model.id)) {
     COVEY_TRY(StoredModel model, read_model(world.blobs(0), result.detail.summary.model.id));
     result.parameters = std::move(model.parameters);

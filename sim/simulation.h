@@ -15,6 +15,10 @@ namespace covey {
 
 class Checker;
 
+// The same job plain where it is under secure aggregation, and under it where it is plain. It need not be one that
+// validates.
+JobSpec other_kind(JobSpec job);
+
 struct SimulationRequest {
   JobSpec job;
   std::uint64_t seed = 1;
@@ -43,7 +47,8 @@ struct SimulationResult {
   std::uint64_t frames = 0;
   std::uint64_t bytes = 0;
   std::size_t acknowledged = 0;    // updates, over all attempts
-  std::size_t jobs = 1;
+  std::size_t jobs = 0;            // submitted
+  std::size_t secure_jobs = 0;     // of those, under secure aggregation
   bool interrupted = false;
   // Under secure aggregation: what a job says that failed because too many members are bound to a sum that can end
   // neither way (stalemate.h). No promise is broken by that.

@@ -43,11 +43,9 @@ bool Bindings::endless(const AttemptRecord& record) const {
   return may_be_out(record) && (signers == signers_.end() || signers->second < record.quorum);
 }
 
-std::optional<std::string> Bindings::stalemate_of(const JobSpec& first, const JobSummary& summary) const {
-  if (!first.privacy.secure_aggregation || summary.state != JobState::kFailed) return std::nullopt;
+std::optional<std::string> Bindings::stalemate_of(const JobSpec& job, const JobSummary& summary) const {
+  if (!job.privacy.secure_aggregation || summary.state != JobState::kFailed) return std::nullopt;
   if (summary.text.find(kEndlessWords) == std::string::npos) return std::nullopt;
-  JobSpec job = first;
-  job.seed += summary.job - 1;  // as it was submitted
   const Digest task = task_of(blob_ref_of(bytes_of(public_toml(job))).id);
   const std::string stage(stage_of(summary.round < summary.rounds ? RoundKind::kTrain : RoundKind::kEvaluate));
   const auto binds = [&](const AttemptRecord& record) {

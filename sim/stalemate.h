@@ -19,8 +19,8 @@ namespace covey {
 class Bindings {
  public:
   Bindings(World& world, const FaultPlan& plan, std::size_t clients);
-  // What this job says, if it failed for that: fewer than selection.min_clients could ever take part in its next
-  // sum, and it says so.
+  // What this job, as it was submitted, says, if it failed for that: fewer than selection.min_clients could ever take
+  // part in its next sum, and it says so.
   std::optional<std::string> stalemate_of(const JobSpec& job, const JobSummary& summary) const;
 
  private:
