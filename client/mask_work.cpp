@@ -4,6 +4,7 @@
 #include <new>
 #include <string>
 
+#include "core/base/fault_point.h"
 #include "privacy/ring_encoder.h"
 #include "privacy/secagg_client.h"
 
@@ -118,6 +119,7 @@ Result<UpdateMasked> mask_update(const MaskUpdate& work, const MaskContext& cont
     for (std::size_t place = 0; place < work.plan->vectors.size(); ++place) {
       const bool update = work.plan->vectors[place].name == kUpdateVector;
       COVEY_TRY_VOID(update ? masking.update_vector(place) : masking.figures_vector(place));
+      fault_point("mask.vector.written");
     }
     return masking.finish();
   } catch (const std::bad_alloc&) {

@@ -117,6 +117,7 @@ Result<MaskedChecked> check_masked(const CheckMasked& work, BlobStore& blobs) {
       hash.update(run);
     }
   }
+  fault_point("masked.verified");
   return MaskedChecked{hash.finish()};
 }
 
@@ -129,6 +130,7 @@ Result<Unmasked> unmask(const Unmask& work, const UnmaskParts& parts) {
   fault_point("unmask.recovered");
   const Opening opening(work, parts, std::move(layout), std::move(recovered.plan));
   COVEY_TRY(const MemberFigures figures, opening.figures());
+  fault_point("unmask.figures");
   Unmasked opened;
   opened.examples = figures.examples;
   opened.train = figures.train;
@@ -137,6 +139,7 @@ Result<Unmasked> unmask(const Unmask& work, const UnmaskParts& parts) {
   for (Blame& blame : recovered.blame) opened.blame.emplace_back(blame.member, std::move(blame.what));
   if (work.kind == RoundKind::kTrain) {
     COVEY_TRY(opened.aggregated, opening.step(figures.examples));
+    fault_point("unmask.stepped");
   }
   return opened;
 }

@@ -42,7 +42,9 @@ void LiarNode::change(UpdateReady& ready) {
     case Lie::kHugeNorm:
     case Lie::kWrongChunks: return;  // in the update itself, or on its way
     case Lie::kHugeExamples: ready.examples = (std::uint64_t{1} << 41U) + random_.below(1000); return;  // what a frame may say
-    case Lie::kWrongRound: ready.key = some_round(); return;
+    case Lie::kWrongRound:
+      for (const RoundKey own = ready.key; ready.key == own;) ready.key = some_round();  // else it would be no lie
+      return;
     case Lie::kForeignBlob:
       if (ready.update) ready.update->id = ready.model;  // the offered manifest, which the coordinator has
       return;

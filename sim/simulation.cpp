@@ -360,7 +360,9 @@ Result<SimulationResult> simulate(const SimulationRequest& request, const Popula
 
   SimulationResult result;
   result.interrupted = *ending == Ending::kInterrupted;
-  const Bindings bindings(world, request.faults, population.clients());
+  Bindings::Rows honest;
+  for (const std::size_t client : Bindings::honest(request.faults, population.clients())) honest[client] = world.rows(client);
+  const Bindings bindings(honest);
   std::map<JobId, std::string> stuck;
   const auto look_at = [&](const JobSummary& summary) {
     ++result.jobs;

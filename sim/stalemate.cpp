@@ -20,15 +20,21 @@ bool may_sign_abort(const AttemptRecord& record) {
 
 }  // namespace
 
-Bindings::Bindings(World& world, const FaultPlan& plan, std::size_t clients) {
+std::vector<std::size_t> Bindings::honest(const FaultPlan& plan, std::size_t clients) {
   std::set<std::size_t> out;
   for (const OperatorAct& act : plan.acts)
     if (act.act == Act::kRevoke) out.insert(act.target);
   for (const Liar& liar : plan.liars) out.insert(liar.node);
-  for (std::size_t client = 1; client <= clients; ++client) {
-    if (out.contains(client)) continue;
+  std::vector<std::size_t> all;
+  for (std::size_t client = 1; client <= clients; ++client)
+    if (!out.contains(client)) all.push_back(client);
+  return all;
+}
+
+Bindings::Bindings(const Rows& honest) {
+  for (const auto& [client, rows] : honest) {
     std::vector<AttemptRecord>& records = records_[client];
-    for (const Row& row : world.rows(client)) {
+    for (const Row& row : rows) {
       if (!row.key.starts_with(kAttemptPrefix)) continue;
       auto record = decode_attempt_record(row.value);
       COVEY_CHECK(record.has_value());

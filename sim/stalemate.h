@@ -7,21 +7,26 @@
 #include <string>
 #include <vector>
 
+#include "core/protocol/job_spec.h"
+#include "core/protocol/message.h"
 #include "privacy/attempt_book.h"
 #include "sim/fault_plan.h"
-#include "sim/world.h"
 
 namespace covey {
 
 // Who is bound, at the end of a world, by the durable records of all its honest clients: as nobody in the world knows it.
 // A sum has no end where so many revealed their shares that the others are too few for its ABORT, and it was not
-// opened. Clients that lie, or were revoked, sign nothing.
+// opened.
 class Bindings {
  public:
-  Bindings(World& world, const FaultPlan& plan, std::size_t clients);
+  using Rows = std::map<std::size_t, std::vector<Row>>;  // whole disks, by honest client
+  explicit Bindings(const Rows& honest);
   // What this job, as it was submitted, says, if it failed for that: fewer than selection.min_clients could ever take
   // part in its next sum, and it says so.
   std::optional<std::string> stalemate_of(const JobSpec& job, const JobSummary& summary) const;
+
+  // Whose disks they are in a simulated world: clients that lie, or were revoked, sign nothing.
+  static std::vector<std::size_t> honest(const FaultPlan& plan, std::size_t clients);
 
  private:
   bool endless(const AttemptRecord& record) const;

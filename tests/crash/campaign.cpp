@@ -41,13 +41,14 @@ void add(Oracle::Tally& all, const Oracle::Tally& one) {
   all.ledger += one.ledger;
   all.audit += one.audit;
   all.conflicts += one.conflicts;
+  all.aborted += one.aborted;
 }
 
 Bytes encoded(std::size_t index, const Outcome& outcome) {
   ByteWriter out;
   const Oracle::Tally& t = outcome.tally;
-  out.u64(index).u64(outcome.kills).u64(outcome.replayed);
-  for (const std::uint64_t n : {t.acknowledged, t.counted, t.sums, t.unverified, t.changed, t.changed_refused, t.chunks_again, t.ledger, t.audit, t.conflicts})
+  out.u64(index).u64(outcome.kills).u64(outcome.replayed).text(outcome.stalemate.value_or(""));
+  for (const std::uint64_t n : {t.acknowledged, t.counted, t.sums, t.unverified, t.changed, t.changed_refused, t.chunks_again, t.ledger, t.audit, t.conflicts, t.aborted})
     out.u64(n);
   const std::size_t told = std::min(outcome.findings.size(), kFindingsTold);
   out.u32(static_cast<std::uint32_t>(told));
@@ -67,7 +68,8 @@ Told decoded(const Bytes& packet) {
   told.index = static_cast<std::size_t>(in.u64());
   told.outcome.kills = in.u64();
   told.outcome.replayed = in.u64();
-  for (std::uint64_t* n : {&t.acknowledged, &t.counted, &t.sums, &t.unverified, &t.changed, &t.changed_refused, &t.chunks_again, &t.ledger, &t.audit, &t.conflicts})
+  if (std::string says = in.text(); !says.empty()) told.outcome.stalemate = std::move(says);
+  for (std::uint64_t* n : {&t.acknowledged, &t.counted, &t.sums, &t.unverified, &t.changed, &t.changed_refused, &t.chunks_again, &t.ledger, &t.audit, &t.conflicts, &t.aborted})
     *n = in.u64();
   told.outcome.findings.resize(in.count(4));
   for (std::string& finding : told.outcome.findings) finding = in.text();
@@ -106,6 +108,7 @@ void include(Summary& all, const Plan& plan, const Told& told) {
   ++all.runs;
   all.kills += one.kills;
   all.replayed += one.replayed;
+  all.stalemates += one.stalemate ? 1 : 0;
   all.chunks_again_max = std::max(all.chunks_again_max, one.tally.chunks_again / std::max<std::uint64_t>(1, one.kills));
   add(all.tally, one.tally);
   if (one.findings.empty()) return;
@@ -120,6 +123,7 @@ void add(Summary& all, const Summary& more) {
   all.runs += more.runs;
   all.kills += more.kills;
   all.replayed += more.replayed;
+  all.stalemates += more.stalemates;
   all.chunks_again_max = std::max(all.chunks_again_max, more.chunks_again_max);
   add(all.tally, more.tally);
   all.failures.insert(all.failures.end(), more.failures.begin(), more.failures.end());

@@ -27,6 +27,7 @@ struct Summary {
   std::uint64_t runs = 0;
   std::uint64_t kills = 0;
   std::uint64_t replayed = 0;
+  std::uint64_t stalemates = 0;        // no promise broken: Outcome::stalemate
   std::uint64_t chunks_again_max = 0;  // of one run, for each kill in it
   Oracle::Tally tally;                 // added up
   std::vector<Failure> failures;       // the first few

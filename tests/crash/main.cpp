@@ -27,9 +27,12 @@ struct Options {
   std::size_t workers = 2 * std::max(1U, std::thread::hardware_concurrency());
   std::string folder;
   bool chunked = false;
+  std::string jobs = "both";
+  bool secure = false;                 // of `one`
 };
 
 constexpr std::uint32_t kClients = 4;
+constexpr std::uint32_t kMembers = 6;  // of a job under secure aggregation
 constexpr std::size_t kPointsMin = 25;
 constexpr int kExitUsage = 2;
 
@@ -40,10 +43,10 @@ int tell_failures(const Summary& summary, const std::string& what) {
     std::printf("FAILED %s\n", flags_of(failure.plan).c_str());
     for (const std::string& finding : failure.findings) std::printf("  %s\n", finding.c_str());
   }
-  std::printf("%s: %llu runs, %llu kills, %llu failed, %llu sums made again, %llu models unseen, %.1f s\n", what.c_str(),
+  std::printf("%s: %llu runs, %llu kills, %llu failed, %llu sums made again, %llu models unseen, %llu stalemates, %.1f s\n", what.c_str(),
               static_cast<unsigned long long>(summary.runs), static_cast<unsigned long long>(summary.kills),
               static_cast<unsigned long long>(summary.failed), static_cast<unsigned long long>(summary.tally.sums),
-              static_cast<unsigned long long>(summary.tally.unverified), summary.seconds);
+              static_cast<unsigned long long>(summary.tally.unverified), static_cast<unsigned long long>(summary.stalemates), summary.seconds);
   return summary.failed == 0 ? 0 : 1;
 }
 
@@ -53,8 +56,14 @@ std::vector<Victim> victims_of(const Options& options) {
   return {Victim::kCoordinator, Victim::kClient};
 }
 
-std::unique_ptr<Scene> scene_of(ModelSize size) {
-  auto scene = make_scene(size, kClients);
+std::vector<JobKind> jobs_of(const Options& options) {
+  if (options.jobs == "plain") return {JobKind::kPlain};
+  if (options.jobs == "secure") return {JobKind::kSecure};
+  return {JobKind::kPlain, JobKind::kSecure};
+}
+
+std::unique_ptr<Scene> scene_of(ModelSize size, JobKind kind = JobKind::kPlain) {
+  auto scene = make_scene(size, kind, kind == JobKind::kSecure ? kMembers : kClients);
   if (scene) return std::move(*scene);
   std::fprintf(stderr, "covey-crash: %s\n", scene.error().message.c_str());
   return nullptr;
@@ -88,14 +97,18 @@ Plan plan_at(const Everywhere& all, const std::string& point, std::uint64_t seed
   return plan_of(victim, point, seed, all.points.at(victim));
 }
 
-// Every point until each has killed `seeds` times.
-int kill_everywhere(const Options& options) {
+// Of one kind of job: every point that its runs pass until each has killed `seeds` times.
+struct Killed {
+  Summary sum;
+  std::set<std::string> passed;              // by either role
+  std::map<std::string, FaultTable::Count> counts;
+};
+
+Killed kill_everywhere(const Scene& scene, const Options& options) {
   constexpr int kPassesMax = 4;
-  const auto scene = scene_of(ModelSize::kTiny);
-  if (!scene) return kExitUsage;
-  Campaign campaign(*scene, {options.workers, options.folder});
+  Campaign campaign(scene, {options.workers, options.folder});
   const Everywhere all = find_everywhere(campaign, options);
-  Summary sum = all.found;
+  Killed killed{all.found, all.names, {}};
   std::uint64_t seed = options.first, least = 0;
   for (int pass = 0; pass < kPassesMax && least < options.seeds; ++pass) {
     // A seed may end before the hit it was to die at: the next pass makes up for it.
@@ -112,53 +125,93 @@ int kill_everywhere(const Options& options) {
     seed += most;
     // So that neither a slow role nor a slow point runs alone at the end.
     Random(options.first).split("order").shuffle(std::span(plans));
-    add(sum, campaign.run(plans));
+    add(killed.sum, campaign.run(plans));
     least = options.seeds;
-    for (const auto& [point, count] : campaign.table().counts())
-      if (all.names.contains(point)) least = std::min(least, count.kills);
+    for (const std::string& point : all.names) least = std::min(least, campaign.table().counts()[point].kills);
   }
-  std::printf("%-28s %10s %8s\n", "point", "hits", "kills");
-  std::size_t points = 0;
-  for (const auto& [point, count] : campaign.table().counts()) {
-    std::printf("%-28s %10llu %8llu\n", point.c_str(), static_cast<unsigned long long>(count.hits), static_cast<unsigned long long>(count.kills));
-    if (all.names.contains(point) && count.kills >= options.seeds) ++points;
-  }
-  int code = tell_failures(sum, "kills");
-  if (points < (options.points.empty() ? kPointsMin : all.names.size())) {
-    std::printf("only %zu points killed %llu times each; at least %zu are to\n", points, static_cast<unsigned long long>(options.seeds), kPointsMin);
-    code = 1;
+  killed.counts = campaign.table().counts();
+  return killed;
+}
+
+int kill_all(const Options& options) {
+  Summary sum;
+  std::set<std::string> passed, killed_at;
+  std::map<JobKind, std::size_t> points;
+  int code = 0;
+  for (const JobKind kind : jobs_of(options)) {
+    const auto scene = scene_of(ModelSize::kTiny, kind);
+    if (!scene) return kExitUsage;
+    const Killed killed = kill_everywhere(*scene, options);
+    std::printf("%-28s %10s %8s\n", (std::string(name_of(kind)) + " jobs: point").c_str(), "hits", "kills");
+    for (const auto& [point, count] : killed.counts) {
+      std::printf("%-28s %10llu %8llu\n", point.c_str(), static_cast<unsigned long long>(count.hits), static_cast<unsigned long long>(count.kills));
+      if (!killed.passed.contains(point) || count.kills < options.seeds) continue;
+      ++points[kind];
+      killed_at.insert(point);
+    }
+    code = std::max(code, tell_failures(killed.sum, std::string("kills in ") + name_of(kind) + " jobs"));
+    const std::size_t least = options.points.empty() ? kPointsMin : killed.passed.size();
+    if (points[kind] < least) {
+      std::printf("only %zu points of %s jobs killed %llu times each; at least %zu are to\n", points[kind], name_of(kind),
+                  static_cast<unsigned long long>(options.seeds), least);
+      code = 1;
+    }
+    passed.insert(killed.passed.begin(), killed.passed.end());
+    add(sum, killed.sum);
+    figure(std::string("points_") + name_of(kind), static_cast<double>(points[kind]));
+    figure(std::string("points_passed_") + name_of(kind), static_cast<double>(killed.passed.size()));
+    figure(std::string("runs_") + name_of(kind), static_cast<double>(killed.sum.runs));
   }
   figure("runs", static_cast<double>(sum.runs));
   figure("kills", static_cast<double>(sum.kills));
   figure("failed", static_cast<double>(sum.failed));
-  figure("points", static_cast<double>(points));
-  figure("points_passed", static_cast<double>(all.names.size()));
+  figure("points", static_cast<double>(killed_at.size()));
+  figure("points_passed", static_cast<double>(passed.size()));
   figure("acknowledged", static_cast<double>(sum.tally.acknowledged));
   figure("counted", static_cast<double>(sum.tally.counted));
+  figure("stalemates", static_cast<double>(sum.stalemates));
+  figure("aborted", static_cast<double>(sum.tally.aborted));
   figure("ledger_records", static_cast<double>(sum.tally.ledger));
   figure("runs_per_second", static_cast<double>(sum.runs) / sum.seconds);
   figure("seconds", sum.seconds);
   return code;
 }
 
+// Where a mutant is looked for: the runs in which its defect can show.
+class Hunt {
+ public:
+  Hunt(const Options& options, JobKind kind, Victim victim) : scene_(scene_of(ModelSize::kTiny, kind)), victim_(victim) {
+    if (!scene_) return;
+    campaign_ = std::make_unique<Campaign>(*scene_, CampaignConfig{options.workers, options.folder});
+    points_ = campaign_->find_points(victim).points;
+  }
+  bool ready() const { return campaign_ != nullptr; }
+  Campaign& campaign() { return *campaign_; }
+  std::vector<Plan> plans(Mutant mutant, const Options& options, std::size_t count) const {
+    return mixed_plans(victim_, mutant, options.first, count, points_);
+  }
+  std::size_t longest = 0;  // runs that a mutant lived
+
+ private:
+  std::unique_ptr<Scene> scene_;
+  Victim victim_;
+  std::unique_ptr<Campaign> campaign_;
+  Points points_;
+};
+
 // Each mutant until it is caught; then the same plans without it.
 int catch_mutants(const Options& options) {
-  const auto scene = scene_of(ModelSize::kTiny);
-  if (!scene) return kExitUsage;
-  Campaign campaign(*scene, {options.workers, options.folder});
-  const Points points = campaign.find_points(Victim::kCoordinator).points;
+  std::map<std::pair<JobKind, Victim>, Hunt> hunts;
   std::size_t caught = 0, known = 0, longest = 0;
   int code = 0;
-  const bool keeps_chains = campaign.run({Plan{}}).tally.audit > 0;
   for (const Mutant mutant : all_mutants()) {
     if (options.mutant != "none" && options.mutant != name_of(mutant)) continue;
-    if (mutant == Mutant::kLedgerApart && !keeps_chains) {
-      std::printf("%-24s left out: this coordinator keeps no ledger\n", name_of(mutant));
-      continue;
-    }
+    const JobKind kind = is_secure(mutant) ? JobKind::kSecure : JobKind::kPlain;
+    const Victim victim = is_of_client(mutant) ? Victim::kClient : Victim::kCoordinator;
+    Hunt& hunt = hunts.try_emplace({kind, victim}, options, kind, victim).first->second;
+    if (!hunt.ready()) return kExitUsage;
     ++known;
-    auto plans = mixed_plans(Victim::kCoordinator, mutant, options.first, options.seeds, points);
-    const Summary summary = campaign.run_until_failure(plans);
+    const Summary summary = hunt.campaign().run_until_failure(hunt.plans(mutant, options, options.seeds));
     if (!summary.first_failed) {
       std::printf("%-24s not caught in %llu runs\n", name_of(mutant), static_cast<unsigned long long>(summary.runs));
       code = 1;
@@ -166,16 +219,22 @@ int catch_mutants(const Options& options) {
     }
     ++caught;
     const std::size_t after = *summary.first_failed + 1;
-    longest = std::max(longest, after);
+    hunt.longest = std::max(hunt.longest, after);
     std::printf("%-24s caught by run %zu: %s\n", name_of(mutant), after, summary.failures.front().findings.front().c_str());
     figure(std::string("seeds_") + name_of(mutant), static_cast<double>(after));
   }
-  const Summary sound = campaign.run(mixed_plans(Victim::kCoordinator, Mutant::kNone, options.first, std::max<std::size_t>(longest, 1), points));
-  code = std::max(code, tell_failures(sound, "without a mutant"));
+  std::uint64_t failed_without = 0;
+  for (auto& [where, hunt] : hunts) {
+    const Summary sound = hunt.campaign().run(hunt.plans(Mutant::kNone, options, std::max<std::size_t>(hunt.longest, 1)));
+    const std::string what = std::string("without a mutant, ") + name_of(where.first) + " jobs, " + name_of(where.second);
+    code = std::max(code, tell_failures(sound, what));
+    failed_without += sound.failed;
+    longest = std::max(longest, hunt.longest);
+  }
   figure("caught", static_cast<double>(caught));
   figure("mutants", static_cast<double>(known));
   figure("seeds_longest", static_cast<double>(longest));
-  figure("failed_without", static_cast<double>(sound.failed));
+  figure("failed_without", static_cast<double>(failed_without));
   return code;
 }
 
@@ -240,7 +299,7 @@ int change_updates(const Options& options) {
 }
 
 int play_one(const Options& options) {
-  const auto scene = scene_of(options.chunked ? ModelSize::kChunked : ModelSize::kTiny);
+  const auto scene = scene_of(options.chunked ? ModelSize::kChunked : ModelSize::kTiny, options.secure ? JobKind::kSecure : JobKind::kPlain);
   const auto mutant = mutant_from(options.mutant);
   if (!mutant) std::fprintf(stderr, "covey-crash: %s\n", mutant.error().message.c_str());
   if (!scene || !mutant) return kExitUsage;
@@ -283,8 +342,9 @@ int run(int argc, char** argv) {
     sub->callback([&act, what] { act = what; });
     return sub;
   };
-  CLI::App* kill = command("kill", "At every point that either victim passes", kill_everywhere);
+  CLI::App* kill = command("kill", "At every point that either victim passes, in plain jobs and under secure aggregation", kill_all);
   kill->add_option("--victim", options.victim, "coordinator, client or both")->capture_default_str()->check(CLI::IsMember({"coordinator", "client", "both"}));
+  kill->add_option("--jobs", options.jobs, "plain, secure or both")->capture_default_str()->check(CLI::IsMember({"plain", "secure", "both"}));
   kill->add_option("--point", options.points, "Only these points");
   CLI::App* mutants = command("mutants", "Each deliberate defect until it is caught", catch_mutants);
   mutants->add_option("--mutant", options.mutant, "Only this one");
@@ -296,6 +356,7 @@ int run(int argc, char** argv) {
   one->add_option("--victim", options.victim, "coordinator or client")->check(CLI::IsMember({"coordinator", "client"}));
   one->add_option("--seed", options.first, "Its seed");
   one->add_option("--kill", options.kills, "NAME:NTH, of one life after the other; NAME may be *");
+  one->add_flag("--secure", options.secure, "A job under secure aggregation");
   one->add_flag("--chunked", options.chunked, "With updates of 13 chunks, as `phases`");
   one->add_option("--mutant", options.mutant, "With this defect");
   CLI11_PARSE(app, argc, argv);

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "coordinator/tables.h"
+#include "privacy/attempt_book.h"
 
 namespace covey::crash {
 namespace {
@@ -21,6 +22,10 @@ constexpr auto kNames = std::to_array<std::pair<Mutant, const char*>>({
     {Mutant::kGreedySweep, "greedy_sweep"},
     {Mutant::kCountedTwice, "counted_twice"},
     {Mutant::kLateLeftOut, "left_out"},
+    {Mutant::kOrderBeforeRow, "order_before_row"},
+    {Mutant::kOutcomeForgotten, "outcome_forgotten"},
+    {Mutant::kMaskedBeforeRecord, "masked_before_record"},
+    {Mutant::kVoteBeforeRecord, "vote_before_record"},
 });
 
 // The write follows when the next one is asked for, or at the end: a crash between loses it.
@@ -41,6 +46,46 @@ class EarlyExecutor final : public Executor {
     if (held_) inner_->persist(std::move(*held_), [](const Event&) {});
     held_.reset();
   }
+  std::unique_ptr<Executor> inner_;
+  std::optional<Persist> held_;
+};
+
+// The same of single batches, which wait until one of the same table comes: a crash before that loses them.
+class HoldingExecutor final : public Executor {
+ public:
+  HoldingExecutor(Mutant mutant, std::unique_ptr<Executor> inner) : mutant_(mutant), inner_(std::move(inner)) {}
+  ~HoldingExecutor() override { flush(); }
+  void persist(Persist command, Completion done) override {
+    if (!touches(command.batch)) return inner_->persist(std::move(command), std::move(done));
+    flush();
+    if (!early(command.batch)) return inner_->persist(std::move(command), std::move(done));
+    done(Persisted{command.ticket});
+    held_ = std::move(command);
+  }
+  void start(StartWork command, Completion done) override { inner_->start(std::move(command), std::move(done)); }
+  void cancel(Ticket ticket) override { inner_->cancel(ticket); }
+
+ private:
+  static bool any_of(const Batch& batch, std::string_view table) {
+    return std::any_of(batch.puts.begin(), batch.puts.end(), [&](const Put& put) { return put.key.starts_with(table); });
+  }
+  // Of the coordinator any batch: its rows are written in order.
+  bool touches(const Batch& batch) const { return mutant_ == Mutant::kOrderBeforeRow || any_of(batch, kAttemptPrefix); }
+  bool early(const Batch& batch) const {
+    if (mutant_ == Mutant::kOrderBeforeRow) return any_of(batch, "mask/");
+    return std::any_of(batch.puts.begin(), batch.puts.end(), [&](const Put& put) {
+      const auto record = put.key.starts_with(kAttemptPrefix) ? decode_attempt_record(put.value) : Result<AttemptRecord>(unexpected(ErrorCode::kNotFound, ""));
+      if (!record) return false;
+      const bool votes = record->state == AttemptState::kVotedCommit || record->state == AttemptState::kVotedAbort;
+      return mutant_ == Mutant::kVoteBeforeRecord ? votes : record->state == AttemptState::kMasked;
+    });
+  }
+  void flush() {
+    if (held_) inner_->persist(std::move(*held_), [](const Event&) {});
+    held_.reset();
+  }
+
+  Mutant mutant_;
   std::unique_ptr<Executor> inner_;
   std::optional<Persist> held_;
 };
@@ -111,6 +156,12 @@ const char* name_of(Mutant mutant) {
   return "";
 }
 
+bool is_secure(Mutant mutant) {
+  return mutant == Mutant::kOrderBeforeRow || mutant == Mutant::kOutcomeForgotten || is_of_client(mutant);
+}
+
+bool is_of_client(Mutant mutant) { return mutant == Mutant::kMaskedBeforeRecord || mutant == Mutant::kVoteBeforeRecord; }
+
 const std::vector<Mutant>& all_mutants() {
   static const std::vector<Mutant> all = [] {
     std::vector<Mutant> some;
@@ -146,6 +197,9 @@ Result<void> MutantStore::write(const Batch& batch) {
     for (const Put& put : batch.puts) (is_chained(put.key) ? rest : first).puts.push_back(put);
     first.deletes = batch.deletes;
     COVEY_TRY_VOID(inner_.write(first));
+  } else if (mutant_ == Mutant::kOutcomeForgotten) {
+    rest = batch;
+    std::erase_if(rest.puts, [](const Put& put) { return put.key.starts_with("outcome/"); });
   } else {
     rest = batch;
   }
@@ -235,8 +289,9 @@ std::unique_ptr<Machine> mutate(Mutant mutant, std::unique_ptr<Machine> machine)
 }
 
 std::unique_ptr<Executor> mutate(Mutant mutant, std::unique_ptr<Executor> executor) {
-  if (mutant != Mutant::kToldBeforeWrite) return executor;
-  return std::make_unique<EarlyExecutor>(std::move(executor));
+  if (mutant == Mutant::kToldBeforeWrite) return std::make_unique<EarlyExecutor>(std::move(executor));
+  if (mutant == Mutant::kOrderBeforeRow || is_of_client(mutant)) return std::make_unique<HoldingExecutor>(mutant, std::move(executor));
+  return executor;
 }
 
 std::set<Digest> mutate(Mutant mutant, std::set<Digest> referenced, const std::vector<Row>& rows) {

@@ -25,7 +25,14 @@ enum class Mutant {
   kGreedySweep,          // orphans: the sweep keeps models only
   kCountedTwice,         // Machine: the first update is in the sum twice
   kLateLeftOut,          // Machine: the last update is not in the sum
+  // Under secure aggregation:
+  kOrderBeforeRow,       // Executor: the order to mask leaves before its mask/ row is durable
+  kOutcomeForgotten,     // Store: the members' certificate is told and never written
+  kMaskedBeforeRecord,   // Executor, a client's: its vectors leave before the record that it masked is durable
+  kVoteBeforeRecord,     // Executor, a client's: its vote leaves before its record is durable
 };
+bool is_secure(Mutant mutant);     // shows only under secure aggregation
+bool is_of_client(Mutant mutant);  // a client's defect, not the coordinator's
 const char* name_of(Mutant mutant);  // "told_before_write"
 const std::vector<Mutant>& all_mutants();  // without kNone
 Result<Mutant> mutant_from(const std::string& name);

@@ -3,9 +3,66 @@
 #include <algorithm>
 
 #include "core/base/fault_point.h"
+#include "privacy/secagg_messages.h"
 
 namespace covey::crash {
 namespace {
+
+template <class M>
+bool is(const std::optional<SecAggMessage>& message) {
+  return message && std::holds_alternative<M>(*message);
+}
+
+// What a note of secure aggregation says.
+std::optional<SecAggMessage> said_in(const Message& message) {
+  const auto* note = std::get_if<SecAggNote>(&message);
+  if (note == nullptr) return std::nullopt;
+  auto said = decode_secagg_message(note->content);
+  return said ? std::optional(*std::move(said)) : std::nullopt;
+}
+
+void point_after_saying(const std::optional<SecAggMessage>& said) {
+  if (is<InviteMessage>(said)) fault_point("driver.invitation.sent");
+  if (is<RosterMessage>(said)) fault_point("driver.roster.sent");
+  if (is<DeliveryMessage>(said)) fault_point("driver.delivery.sent");
+  if (is<MaskOrderMessage>(said)) fault_point("driver.order.sent");
+  if (is<SurvivorsMessage>(said)) fault_point("driver.survivors.sent");
+  if (is<OutcomeMessage>(said)) fault_point("driver.outcome.sent");
+  if (is<AbortRequestMessage>(said)) fault_point("driver.abort_request.sent");
+  if (is<JoinMessage>(said)) fault_point("driver.keys.sent");
+  if (is<SharesMessage>(said)) fault_point("driver.shares.sent");
+  if (is<ConfirmMessage>(said)) fault_point("driver.confirmation.sent");
+  if (is<VoteMessage>(said)) fault_point("driver.vote.sent");
+  if (is<UnmaskMessage>(said)) fault_point("driver.reveal.sent");
+}
+
+void point_before_hearing(const std::optional<SecAggMessage>& said) {
+  if (is<JoinMessage>(said)) fault_point("driver.keys.received");
+  if (is<SharesMessage>(said)) fault_point("driver.shares.received");
+  if (is<ConfirmMessage>(said)) fault_point("driver.confirmation.received");
+  if (is<VoteMessage>(said)) fault_point("driver.vote.received");
+  if (is<UnmaskMessage>(said)) fault_point("driver.reveal.received");
+  if (is<RosterMessage>(said)) fault_point("driver.roster.received");
+  if (is<MaskOrderMessage>(said)) fault_point("driver.order.received");
+  if (is<SurvivorsMessage>(said)) fault_point("driver.survivors.received");
+  if (is<OutcomeMessage>(said)) fault_point("driver.outcome.received");
+  if (is<AbortRequestMessage>(said)) fault_point("driver.abort_request.received");
+}
+
+bool any_put(const Batch& batch, std::string_view table) {
+  return std::any_of(batch.puts.begin(), batch.puts.end(), [&](const Put& put) { return put.key.starts_with(table); });
+}
+
+// Asked for, and not confirmed: the rows that secure aggregation rests on, and an update's.
+void point_while_saving(const Batch& batch) {
+  if (any_put(batch, "update/")) fault_point("driver.update.saving");
+  if (any_put(batch, "mask/")) fault_point("driver.mask.saving");
+  if (any_put(batch, "ledger/")) fault_point("driver.freeze.saving");
+  if (any_put(batch, "outcome/")) fault_point("driver.outcome.saving");
+  if (any_put(batch, "unmask/")) fault_point("driver.reveal.saving");
+  if (any_put(batch, "masked/")) fault_point("driver.masked.saving");
+  if (any_put(batch, "secagg/attempt/")) fault_point("driver.record.saving");
+}
 
 // Between two commands of one event: what a driver may have shown when the process ends.
 void point_after_sending(const Message& message) {
@@ -14,12 +71,17 @@ void point_after_sending(const Message& message) {
   if (std::holds_alternative<RoundClosed>(message)) fault_point("driver.closing.sent");
   if (std::holds_alternative<UpdateReady>(message)) fault_point("driver.update.announced");
   if (std::holds_alternative<Chunk>(message)) fault_point("driver.chunk.served");
+  if (std::holds_alternative<MaskedReady>(message)) fault_point("driver.masked.sent");
+  if (std::holds_alternative<SecAggLetter>(message)) fault_point("driver.letter.sent");
+  point_after_saying(said_in(message));
 }
 
 void point_before_handling(const Message& message) {
   if (std::holds_alternative<RoundOffer>(message)) fault_point("driver.offer.received");
   if (std::holds_alternative<UpdateReady>(message)) fault_point("driver.update.received");
   if (std::holds_alternative<UpdateAccepted>(message)) fault_point("driver.acceptance.received");
+  if (std::holds_alternative<MaskedReady>(message)) fault_point("driver.masked.received");
+  point_before_hearing(said_in(message));
 }
 
 }  // namespace
@@ -111,10 +173,9 @@ void NodeLoop::on(const Send& command) {
 }
 
 void NodeLoop::on(Persist command) {
-  const bool saves = std::any_of(command.batch.puts.begin(), command.batch.puts.end(),
-                                 [](const Put& put) { return put.key.starts_with("update/"); });
+  const Batch batch = command.batch;
   parts_.executor.persist(std::move(command), completion());
-  if (saves) fault_point("driver.update.saving");
+  point_while_saving(batch);
 }
 
 void NodeLoop::on(const FetchBlob& command) {
@@ -130,8 +191,14 @@ void NodeLoop::on(const EraseBlob& command) {
 
 void NodeLoop::on(StartWork command) {
   const bool trains = std::holds_alternative<Train>(command.work);
+  const bool masks = std::holds_alternative<MaskUpdate>(command.work);
+  const bool checks = std::holds_alternative<CheckMasked>(command.work);
+  const bool opens = std::holds_alternative<Unmask>(command.work);
   parts_.executor.start(std::move(command), completion());
   if (trains) fault_point("driver.training.begun");
+  if (masks) fault_point("driver.masking.begun");
+  if (checks) fault_point("driver.masked.checking");
+  if (opens) fault_point("driver.opening.begun");
 }
 
 }  // namespace covey::crash

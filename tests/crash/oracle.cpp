@@ -26,6 +26,7 @@ std::uint32_t small(std::string_view part) { return small_number_in_key(part).va
 // ---- what is shown
 
 void Oracle::on_client(const PeerKey& from, const Message& message) {
+  if (scene_.secure()) secure_.on_client(from, message);
   if (const auto* chunk = std::get_if<Chunk>(&message))
     if (!note_chunk(*chunk) && watched_.contains(from)) ++tally_.chunks_again;
   const auto* ready = std::get_if<UpdateReady>(&message);
@@ -45,6 +46,19 @@ void Oracle::on_coordinator(const PeerKey& to, const Message& message) {
   if (const auto* chunk = std::get_if<Chunk>(&message)) (void)note_chunk(*chunk);
   if (const auto* offer = std::get_if<RoundOffer>(&message)) on_offer(to, *offer);
   if (const auto* closed = std::get_if<RoundClosed>(&message)) on_closed(*closed);
+  if (scene_.secure()) {
+    secure_.on_coordinator(to, message);
+  } else {
+    on_answer(to, message);
+  }
+  if (const auto* reply = std::get_if<OperatorReply>(&message))
+    if (const auto* submitted = std::get_if<Submitted>(&reply->answer)) {
+      submitted_.insert(submitted->job);
+      if (submitted_.size() > 1) find("one job was submitted twice, as job " + std::to_string(submitted->job) + " too");
+    }
+}
+
+void Oracle::on_answer(const PeerKey& to, const Message& message) {
   if (const auto* accepted = std::get_if<UpdateAccepted>(&message)) {
     Said& said = said_[accepted->key][to];
     if (said.before.empty()) return find("an update of " + who(to) + " in " + to_text(accepted->key) + " was acknowledged that it never announced");
@@ -59,11 +73,6 @@ void Oracle::on_coordinator(const PeerKey& to, const Message& message) {
     if (said.changed && !std::exchange(said.changed_refused, true)) ++tally_.changed_refused;
     if (said.changed && code == ErrorCode::kAlreadyExists && !std::exchange(said.conflict, true)) ++tally_.conflicts;
   }
-  if (const auto* reply = std::get_if<OperatorReply>(&message))
-    if (const auto* submitted = std::get_if<Submitted>(&reply->answer)) {
-      submitted_.insert(submitted->job);
-      if (submitted_.size() > 1) find("one job was submitted twice, as job " + std::to_string(submitted->job) + " too");
-    }
 }
 
 void Oracle::on_offer(const PeerKey& to, const RoundOffer& offer) {
@@ -178,6 +187,7 @@ void Oracle::on_boot(const BootReport& boot) {
   judge_rows(rows);
   judge_acknowledged(rows, &blobs);
   judge_ledger(rows);
+  secure_.on_disk({rows.all, rows.summary, &blobs});
 }
 
 // ---- the chains
@@ -299,6 +309,7 @@ void Oracle::on_watched(const PeerKey& client, const UpdateReady& ready) {
 }
 
 void Oracle::told_client(const PeerKey& client, const Message& message) {
+  secure_.told_client(client, message);
   const auto answered = [&](const RoundKey& key) { announced_.erase({client, key}); };
   if (const auto* accepted = std::get_if<UpdateAccepted>(&message)) answered(accepted->key);
   if (const auto* refused = std::get_if<UpdateRefused>(&message)) answered(refused->key);
@@ -308,6 +319,7 @@ void Oracle::told_client(const PeerKey& client, const Message& message) {
 }
 
 void Oracle::on_client_boot(const PeerKey& client, const BootReport& boot) {
+  secure_.on_client_boot(client, boot);
   const std::set<Digest> blobs(boot.blobs.begin(), boot.blobs.end());
   std::set<RoundKey> kept;
   for (const Row& row : boot.rows) {
@@ -418,35 +430,56 @@ void Oracle::judge_sum(std::uint32_t round, const std::map<PeerKey, ClientMetric
   find("model " + std::to_string(round) + " is not the sum of the updates that " + to_text(key) + " says it counts, each once");
 }
 
-void Oracle::at_end(const std::vector<Row>& rows) {
+// Of a round that counts masked vectors there are no rows of single clients: the ledger record says whose they are.
+void Oracle::judge_secure_round(const RoundMetrics& metrics, const RoundKey& key) {
+  const auto allowed = allowed_.find(key);
+  if (allowed == allowed_.end()) return find(to_text(key) + " is committed without a ledger record");
+  SecureOracle::Committed round{metrics, key, allowed->second, std::nullopt, std::nullopt};
+  const bool trains = key.round <= scene_.job.rounds;
+  if (const auto before = models_.find(key.round - 1); before != models_.end()) round.before = before->second;
+  if (const auto after = models_.find(key.round); after != models_.end() && trains) round.after = after->second;
+  if (trains && !round.after) return find("model " + std::to_string(key.round) + " was neither shown nor stored");
+  const SecureOracle::Judged judged = secure_.judge(round, [this](const BlobRef& blob) { return value_of(blob); });
+  tally_.counted += judged.counted;
+  if (trains) ++(judged.model ? tally_.sums : tally_.unverified);
+}
+
+void Oracle::judge_round(const Rows& seen, std::uint32_t round) {
+  const JobId job = seen.summary->job;
+  const auto row = seen.all.find(round_metrics_key(job, round));
+  const auto metrics = row == seen.all.end() ? std::nullopt : std::optional(decode_round_metrics(row->second));
+  if (!metrics || !*metrics) return find("at the end round " + std::to_string(round) + " has no metrics: it was never committed");
+  const RoundKey key{job, round, (*metrics)->attempt};
+  if (scene_.secure()) return judge_secure_round(**metrics, key);
+  std::map<PeerKey, ClientMetrics> cohort;
+  for (const auto& [name, value] : seen.all) {
+    const auto parts = key_parts(name);
+    if (parts[0] != "metric" || parts.size() != 4 || small(parts[2]) != round) continue;
+    const auto peer = fixed_from_hex<PeerKey>(parts[3]);
+    const auto own = decode_client_metrics(value);
+    if (peer && own) cohort[*peer] = *own;
+  }
+  if (cohort.size() != (*metrics)->delivered) find(to_text(key) + " counts " + std::to_string((*metrics)->delivered) + " updates of " + std::to_string(cohort.size()) + " clients");
+  for (const auto& [peer, said] : said_[key])
+    if (said.acknowledged && !cohort.contains(peer)) find("the acknowledged update of " + who(peer) + " is missing from the committed " + to_text(key));
+  judge_sum(round, cohort, key);
+}
+
+void Oracle::at_end(const std::vector<Row>& rows, Ending ending) {
   const Rows seen = look(rows);
   judge_rows(seen);
   judge_acknowledged(seen, nullptr);
   judge_ledger(seen);
+  secure_.on_disk({seen.all, seen.summary, nullptr});
+  tally_.aborted = secure_.aborted();
+  if (scene_.secure()) tally_.acknowledged = secure_.acknowledged();
   if (!seen.summary) return find("at the end the disk knows no job");
-  if (seen.summary->state != JobState::kFinished) find("at the end the job is " + std::string(covey::name_of(seen.summary->state)) + ": " + seen.summary->text);
-  for (std::uint32_t round = 1; round <= scene_.job.rounds; ++round) {
-    const JobId job = seen.summary->job;
-    const auto row = seen.all.find(round_metrics_key(job, round));
-    const auto metrics = row == seen.all.end() ? std::nullopt : std::optional(decode_round_metrics(row->second));
-    if (!metrics || !*metrics) {
-      find("at the end round " + std::to_string(round) + " has no metrics: it was never committed");
-      continue;
-    }
-    const RoundKey key{job, round, (*metrics)->attempt};
-    std::map<PeerKey, ClientMetrics> cohort;
-    for (const auto& [name, value] : seen.all) {
-      const auto parts = key_parts(name);
-      if (parts[0] != "metric" || parts.size() != 4 || small(parts[2]) != round) continue;
-      const auto peer = fixed_from_hex<PeerKey>(parts[3]);
-      const auto own = decode_client_metrics(value);
-      if (peer && own) cohort[*peer] = *own;
-    }
-    if (cohort.size() != (*metrics)->delivered) find(to_text(key) + " counts " + std::to_string((*metrics)->delivered) + " updates of " + std::to_string(cohort.size()) + " clients");
-    for (const auto& [peer, said] : said_[key])
-      if (said.acknowledged && !cohort.contains(peer)) find("the acknowledged update of " + who(peer) + " is missing from the committed " + to_text(key));
-    judge_sum(round, cohort, key);
-  }
+  const bool finished = ending == Ending::kFinished;
+  if (finished && seen.summary->state != JobState::kFinished) find("at the end the job is " + std::string(covey::name_of(seen.summary->state)) + ": " + seen.summary->text);
+  const std::uint32_t rounds = finished ? scene_.job.rounds : seen.summary->round;
+  for (std::uint32_t round = 1; round <= rounds; ++round) judge_round(seen, round);
+  const std::uint32_t evaluation = scene_.job.rounds + 1;
+  if (scene_.secure() && seen.has(round_metrics_key(seen.summary->job, evaluation))) judge_round(seen, evaluation);
 }
 
 }  // namespace covey::crash

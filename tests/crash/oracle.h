@@ -11,21 +11,29 @@
 #include "core/protocol/chain.h"
 #include "core/protocol/ledger.h"
 #include "tests/crash/scene.h"
+#include "tests/crash/secure_oracle.h"
 #include "tests/crash/site.h"
 
 namespace covey::crash {
 
 class Oracle {
  public:
-  explicit Oracle(const Scene& scene) : scene_(scene) {}
+  explicit Oracle(const Scene& scene) : scene_(scene), secure_(scene, [this](std::string finding) { find(std::move(finding)); }) {}
+  Oracle(const Oracle&) = delete;
+  Oracle& operator=(const Oracle&) = delete;
 
   void on_client(const PeerKey& from, const Message& message);     // as it leaves the client
   void on_coordinator(const PeerKey& to, const Message& message);  // as it leaves the coordinator
-  void watch_client(const PeerKey& client) { watched_.insert(client); }  // a real one, which is killed
+  void on_encoded(const PeerKey& client, Encoded encoded) { secure_.on_encoded(client, std::move(encoded)); }
+  void watch_client(const PeerKey& client) {  // a real one, which is killed
+    watched_.insert(client);
+    secure_.watch_client(client);
+  }
   void on_boot(const BootReport& boot);                            // of the coordinator
   void on_client_boot(const PeerKey& client, const BootReport& boot);
   void told_client(const PeerKey& client, const Message& message); // delivered to it
-  void at_end(const std::vector<Row>& rows);
+  enum class Ending { kFinished, kStalemate };  // of the job: a stalemate commits some of its rounds only
+  void at_end(const std::vector<Row>& rows, Ending ending);
   void find(std::string finding) { findings_.push_back(std::move(finding)); }
 
   const std::vector<std::string>& findings() const { return findings_; }
@@ -40,6 +48,7 @@ class Oracle {
     std::uint64_t ledger = 0;           // records at the end
     std::uint64_t audit = 0;
     std::uint64_t conflicts = 0;        // of those refused, answered while the attempt was open
+    std::uint64_t aborted = 0;          // attempts under secure aggregation whose ABORT was shown
   };
   const Tally& tally() const { return tally_; }
 
@@ -66,15 +75,19 @@ class Oracle {
   ChainHead follow(const Rows& rows, std::string_view chain, const std::string& table, std::vector<Digest>& known);
   void on_offer(const PeerKey& to, const RoundOffer& offer);
   void on_closed(const RoundClosed& closed);
+  void on_answer(const PeerKey& to, const Message& message);  // to a plain update
   bool note_chunk(const Chunk& chunk) { return chunks_[chunk.blob].try_emplace(chunk.index, chunk.bytes).second; }
   void on_watched(const PeerKey& client, const UpdateReady& ready);
   std::optional<Bytes> value_of(const BlobRef& blob) const;
   std::optional<std::vector<float>> model_of(const BlobRef& manifest) const;
   void judge_allowance(const RoundKey& key, std::vector<NamedContribution> contributions);
+  void judge_round(const Rows& rows, std::uint32_t round);
+  void judge_secure_round(const RoundMetrics& metrics, const RoundKey& key);
   void judge_sum(std::uint32_t round, const std::map<PeerKey, ClientMetrics>& cohort, const RoundKey& key);
   std::string who(const PeerKey& peer) const { return scene_.name_of(peer); }
 
   const Scene& scene_;
+  SecureOracle secure_;
   std::vector<std::string> findings_;
   Tally tally_;
   std::map<RoundKey, std::map<PeerKey, Said>> said_;

@@ -5,6 +5,8 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <mutex>
+
 #include "client/client.h"
 #include "coordinator/service/durable_state.h"
 #include "coordinator/tables.h"
@@ -38,6 +40,22 @@ void write_digests(ByteWriter& out, const Digests& digests) {
   for (const Digest& digest : digests) out.fixed(digest);
 }
 
+// Lets the process tell what it must before anything that is written now can outlive it.
+class TellingExecutor final : public Executor {
+ public:
+  TellingExecutor(std::unique_ptr<Executor> inner, std::function<void()> tell) : inner_(std::move(inner)), tell_(std::move(tell)) {}
+  void persist(Persist command, Completion done) override {
+    tell_();
+    inner_->persist(std::move(command), std::move(done));
+  }
+  void start(StartWork command, Completion done) override { inner_->start(std::move(command), std::move(done)); }
+  void cancel(Ticket ticket) override { inner_->cancel(ticket); }
+
+ private:
+  std::unique_ptr<Executor> inner_;
+  std::function<void()> tell_;
+};
+
 // As the mains wire their parts, in their order.
 class Process {
  public:
@@ -63,6 +81,7 @@ class Process {
     executor_ = mutate(parts_.mutant, std::make_unique<PooledExecutor>(
         *store_, parts_.client ? 1 : kCoordinatorThreads,
         [this](const Work& work, const std::atomic<bool>&) { return compute(work); }));
+    executor_ = std::make_unique<TellingExecutor>(std::move(executor_), [this] { tell_encoded(); });
     loop_ = std::make_unique<NodeLoop>(NodeLoop::Parts{
         *machine_, *executor_, *blobs_, [this](const Link& to, const Message& message) { show(to, message); },
         [this] { ring(); }});
@@ -118,19 +137,43 @@ class Process {
 
   Result<std::unique_ptr<Machine>> make_machine(const std::vector<Row>& rows) const {
     if (!parts_.client) {
-      COVEY_TRY(auto coordinator, Coordinator::create(parts_.scene->coordinator_config(), rows));
+      COVEY_TRY(auto coordinator, Coordinator::create(parts_.scene->coordinator_config(parts_.seed, parts_.start), rows));
       return std::unique_ptr<Machine>(std::move(coordinator));
     }
-    COVEY_TRY(auto client, Client::create(parts_.scene->client_config(*parts_.client, parts_.start), rows));
+    COVEY_TRY(auto client, Client::create(parts_.scene->client_config(*parts_.client, parts_.seed, parts_.start), rows));
     return std::unique_ptr<Machine>(std::move(client));
   }
 
   Result<WorkValue> compute(const Work& work) {
-    if (parts_.client) return client_work(*parts_.scene, *parts_.client, work, *blobs_);
+    if (parts_.client)
+      return client_work(*parts_.scene, *parts_.client, work, *blobs_, [this](Encoded encoded) {
+        const std::lock_guard lock(encoded_mutex_);
+        encoded_.push_back(std::move(encoded));
+      });
     return coordinator_work(work, *blobs_, [this](std::string_view key) { return store_->get(key); });
   }
 
+  // Before anything that is made of it leaves or is written; on this thread, whose channel it is.
+  void tell_encoded() {
+    std::vector<Encoded> all;
+    {
+      const std::lock_guard lock(encoded_mutex_);
+      all.swap(encoded_);
+    }
+    for (const Encoded& one : all) {
+      ByteWriter out = packet(Packet::kEncoded);
+      out.u64(one.key.job).u32(one.key.round).u32(one.key.attempt).u32(one.members_max);
+      out.u32(static_cast<std::uint32_t>(one.vectors.size()));
+      for (const auto& vector : one.vectors) {
+        out.u32(static_cast<std::uint32_t>(vector.size()));
+        for (const std::uint64_t word : vector) out.u64(word);
+      }
+      tell(out);
+    }
+  }
+
   void show(const Link& to, const Message& message) {
+    tell_encoded();
     tell(packet(Packet::kFrame).fixed(to.peer).u64(to.session).blob(encode_frame(message)));
   }
 
@@ -187,6 +230,8 @@ class Process {
   std::unique_ptr<MutantStore> store_;
   std::unique_ptr<Machine> machine_;
   std::unique_ptr<NodeLoop> loop_;
+  std::mutex encoded_mutex_;
+  std::vector<Encoded> encoded_;   // made by a worker, told by this thread
   std::unique_ptr<Executor> executor_;
   std::uint64_t obeyed_ = 0;
 };

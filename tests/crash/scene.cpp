@@ -1,5 +1,6 @@
 #include "tests/crash/scene.h"
 
+#include "client/mask_work.h"
 #include "client/trainer.h"
 #include "coordinator/work.h"
 #include "core/protocol/limits.h"
@@ -11,6 +12,19 @@ namespace {
 
 constexpr std::uint64_t kSeed = 20260;
 constexpr std::uint32_t kWide = 900;  // 900 x 900 weights: 13 chunks
+constexpr std::uint32_t kSecureMin = 4;
+
+// The chance that a process draws its keys from: another at each start, and the same in a run that is played again.
+class SeededKeys final : public SecureRandom {
+ public:
+  explicit SeededKeys(Random random) : random_(random) {}
+  void fill(std::span<std::uint8_t> out) override {
+    for (std::uint8_t& byte : out) byte = static_cast<std::uint8_t>(random_.next() >> 32U);
+  }
+
+ private:
+  Random random_;
+};
 
 // Training makes its kernels at first use, which would be once in every process that dies: made here,
 // they are inherited.
@@ -21,29 +35,40 @@ Result<void> warm_up(const Scene& scene) {
   offer.key = {1, 1, 1};
   offer.model = std::get<ModelReady>(model).model;
   offer.progress_end = 1;
-  COVEY_TRY_VOID(client_work(scene, 0, Train{scene.job, offer}, blobs));
+  COVEY_TRY_VOID(client_work(scene, 0, Train{scene.job, offer}, blobs, nullptr));
   return {};
 }
 
 }  // namespace
 
-CoordinatorConfig Scene::coordinator_config() const {
+const char* name_of(JobKind kind) { return kind == JobKind::kSecure ? "secure" : "plain"; }
+
+CoordinatorConfig Scene::coordinator_config(std::uint64_t seed, std::uint64_t start) const {
   CoordinatorConfig config;
   config.authority = sim_authority(kSeed).public_key();
   config.record_key = std::make_shared<const SigningKey>(sim_record_key(kSeed));
   config.operators.push_back(boss.certificate);
   for (const SimIdentity& client : clients) config.operators.push_back(client.certificate);
+  config.random = std::make_shared<SeededKeys>(Random(seed).split("keys", 0, start));
   return config;
 }
 
-ClientConfig Scene::client_config(std::size_t client, std::uint64_t instance) const {
+IssueCredentials Scene::credentials() const {
+  IssueCredentials all;
+  for (const SimIdentity& client : clients) all.credentials.push_back({client.key, client.credential});
+  return all;
+}
+
+ClientConfig Scene::client_config(std::size_t client, std::uint64_t seed, std::uint64_t start) const {
   ClientConfig config;
   config.coordinator = {coordinator.key, 1};
   config.capability = population->capability(static_cast<std::uint32_t>(client));
-  config.instance = instance;
+  config.instance = start;
   config.certificate = clients.at(client).certificate;
   config.authority = sim_authority(kSeed).public_key();
-  config.policy.plain_updates = true;  // its jobs are plain
+  config.policy.plain_updates = !secure();
+  config.signing = clients[client].signing;
+  config.random = std::make_shared<SeededKeys>(Random(seed).split("keys", 1 + client, start));
   return config;
 }
 
@@ -55,15 +80,15 @@ std::string Scene::name_of(const PeerKey& key) const {
   return "stranger " + short_hex(key);
 }
 
-Result<std::unique_ptr<Scene>> make_scene(ModelSize size, std::uint32_t clients) {
+Result<std::unique_ptr<Scene>> make_scene(ModelSize size, JobKind kind, std::uint32_t clients) {
   const std::string folder = std::string(COVEY_SOURCE_DIR) + "/examples/tiny";
   COVEY_TRY(const Bytes text, read_file(folder + "/job.toml", kJobTomlBytesMax));
   auto scene = std::make_unique<Scene>();
   COVEY_TRY(scene->job, parse_job(text_of(text)));
   JobSpec& job = scene->job;
   job.rounds = 3;
-  job.privacy.secure_aggregation = false;  // the oracle counts each update by itself
-  job.selection.min_clients = 2;
+  job.privacy.secure_aggregation = kind == JobKind::kSecure;
+  job.selection.min_clients = kind == JobKind::kSecure ? kSecureMin : 2;
   job.round.deadline = 20s;
   job.round.quorum = 0.5;
   if (size == ModelSize::kChunked) {
@@ -85,11 +110,22 @@ Result<std::unique_ptr<Scene>> make_scene(ModelSize size, std::uint32_t clients)
   return scene;
 }
 
-Result<WorkValue> client_work(const Scene& scene, std::size_t client, const Work& work, BlobStore& blobs) {
+Result<WorkValue> client_work(const Scene& scene, std::size_t client, const Work& work, BlobStore& blobs, const TellEncoded& tell) {
   const LocalData& local = scene.population->local(static_cast<std::uint32_t>(client));
   if (std::holds_alternative<PrepareData>(work)) {
     COVEY_TRY(DataPrepared prepared, prepare(local));
     return WorkValue(prepared);
+  }
+  if (const auto* mask = std::get_if<MaskUpdate>(&work)) {
+    const MaskContext context{.blobs = blobs, .client = scene.clients[client].key};
+    COVEY_TRY(auto vectors, encoded_vectors(*mask, context));
+    tell({mask->offer.key, mask->members_max, std::move(vectors)});
+    COVEY_TRY(const UpdateMasked masked, mask_update(*mask, context));
+    return WorkValue(masked);
+  }
+  if (const auto* letter = std::get_if<PutBlob>(&work)) {
+    COVEY_TRY(const BlobRef blob, blobs.put(letter->content));
+    return WorkValue(BlobPut{blob});
   }
   const auto* training = std::get_if<Train>(&work);
   COVEY_CHECK(training != nullptr);

@@ -45,7 +45,7 @@ class LocalSite final : public Site {
  public:
   explicit LocalSite(LocalParts parts)
       : parts_(std::move(parts)),
-        executor_(store_, *parts_.blobs, parts_.work),
+        executor_(*parts_.store, *parts_.blobs, parts_.work),
         loop_({*parts_.machine, executor_, *parts_.blobs,
                [this](const Link& to, const Message& message) { sent_.push_back({to, message}); }, nullptr}) {}
 
@@ -59,11 +59,10 @@ class LocalSite final : public Site {
   std::vector<Emission> take() override { return std::exchange(sent_, {}); }
   std::optional<Instant> next_due() const override { return loop_.next_due(); }
   bool halted() const override { return loop_.halted(); }
-  std::vector<Row> stop() override { return std::move(*store_.scan("")); }
+  std::vector<Row> stop() override { return std::move(*parts_.store->scan("")); }
 
  private:
   LocalParts parts_;
-  MemoryStore store_;
   InlineExecutor executor_;
   std::vector<Emission> sent_;
   NodeLoop loop_;
@@ -79,6 +78,20 @@ std::vector<Row> read_rows(ByteReader& reader) {
     row.value.assign(value.begin(), value.end());
   }
   return rows;
+}
+
+Encoded read_encoded(ByteReader& reader) {
+  Encoded encoded;
+  encoded.key.job = reader.u64();
+  encoded.key.round = reader.u32();
+  encoded.key.attempt = reader.u32();
+  encoded.members_max = reader.u32();
+  encoded.vectors.resize(reader.count(4));
+  for (auto& vector : encoded.vectors) {
+    vector.resize(reader.count(8));
+    for (std::uint64_t& word : vector) word = reader.u64();
+  }
+  return encoded;
 }
 
 std::vector<Digest> read_digests(ByteReader& reader) {
@@ -114,6 +127,7 @@ class ProcessSite final : public Site {
   std::optional<Instant> next_due() const override { return due_; }
   bool halted() const override { return halted_; }
   std::optional<BootReport> take_boot() override { return std::exchange(boot_, std::nullopt); }
+  std::vector<Encoded> take_encoded() override { return std::exchange(encoded_, {}); }
   std::optional<std::string> defect() const override { return defect_; }
 
   std::vector<Row> stop() override {
@@ -189,6 +203,7 @@ class ProcessSite final : public Site {
         due_ = has_due ? std::optional(due) : std::nullopt;
         return;
       }
+      case Packet::kEncoded: encoded_.push_back(read_encoded(reader)); return;
       case Packet::kBooted: {
         BootReport boot;
         boot.rows = read_rows(reader);
@@ -211,6 +226,7 @@ class ProcessSite final : public Site {
   std::uint64_t orders_ = 0;
   std::uint64_t idle_after_ = 0;
   std::vector<Emission> sent_;
+  std::vector<Encoded> encoded_;
   std::optional<Instant> due_;
   std::optional<BootReport> boot_;
   std::optional<std::vector<Row>> rows_;

@@ -33,6 +33,7 @@ class Site {
   virtual std::optional<Instant> next_due() const = 0;
   virtual bool halted() const = 0;
   virtual std::optional<BootReport> take_boot() { return std::nullopt; }
+  virtual std::vector<Encoded> take_encoded() { return {}; }  // by a process
   virtual std::optional<std::string> defect() const { return std::nullopt; }  // it ended, and not by the switch
   // Stops it in good order and gives the rows it leaves.
   virtual std::vector<Row> stop() { return {}; }
@@ -41,7 +42,8 @@ class Site {
 // A machine with its store and blobs in memory and its work done at once.
 struct LocalParts {
   std::unique_ptr<Machine> machine;
-  std::unique_ptr<BlobStore> blobs;
+  std::shared_ptr<Store> store;      // shared, both: they outlive the machine's crashes
+  std::shared_ptr<BlobStore> blobs;
   std::function<Result<WorkValue>(const Work& work, BlobStore& blobs)> work;
 };
 std::unique_ptr<Site> local_site(LocalParts parts);
@@ -50,6 +52,7 @@ std::unique_ptr<Site> local_site(LocalParts parts);
 struct ProcessParts {
   const Scene* scene = nullptr;
   std::optional<std::size_t> client;  // absent: the coordinator
+  std::uint64_t seed = 1;             // the run's
   std::uint64_t start = 1;            // how often it has started
   std::string folder;
   Mutant mutant = Mutant::kNone;
@@ -64,6 +67,6 @@ class Channel;
 [[noreturn]] void run_process(const ProcessParts& parts, Channel& channel);
 
 // ---- packets
-enum class Packet : std::uint8_t { kStart = 1, kDeliver, kAdvance, kStop, kBooted, kFrame, kIdle, kRows, kFailed };
+enum class Packet : std::uint8_t { kStart = 1, kDeliver, kAdvance, kStop, kBooted, kEncoded, kFrame, kIdle, kRows, kFailed };
 
 }  // namespace covey::crash

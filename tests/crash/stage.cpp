@@ -4,10 +4,14 @@
 #include <filesystem>
 #include <map>
 
+#include "client/client.h"
 #include "coordinator/work.h"
 #include "core/protocol/manifest.h"
+#include "core/store/blobs.h"
+#include "core/store/store.h"
 #include "net/codec.h"
 #include "sim/operator_node.h"
+#include "sim/stalemate.h"
 
 namespace covey::crash {
 namespace {
@@ -23,6 +27,9 @@ struct Node {
   std::unique_ptr<Site> site;             // null: down
   std::uint64_t starts = 0;               // the number of its live connections, too
   std::optional<Instant> start_at;
+  std::shared_ptr<Store> store;           // shared, both, with its site: a node of this process outlives its crashes
+  std::shared_ptr<BlobStore> blobs;
+  std::vector<Instant> dies_at;           // of a node of this process, the soonest last
 };
 
 struct Letter {
@@ -45,7 +52,12 @@ class Stage {
     for (std::size_t i = 0; i < scene.clients.size(); ++i) nodes_[kFirstClient + i].key = scene.clients[i].key;
     killed_ = plan.victim == Victim::kCoordinator ? kCoordinator : kFirstClient;
     if (plan.victim == Victim::kClient) oracle_.watch_client(nodes_[killed_].key);
-    for (Node& node : nodes_) node.start_at = now_;
+    for (Node& node : nodes_) {
+      node.start_at = now_;
+      node.store = std::make_shared<MemoryStore>();
+      node.blobs = std::make_shared<MemoryBlobs>();
+    }
+    if (scene.secure()) draw_deaths();
   }
 
   Outcome play() {
@@ -70,28 +82,64 @@ class Stage {
 
   std::unique_ptr<Site> make_site(std::size_t index) {
     if (index == killed_) return make_process(outcome_.kills);
+    Node& node = nodes_[index];
     if (index == kCoordinator) {
-      auto machine = Coordinator::create(scene_.coordinator_config(), {});
+      auto machine = Coordinator::create(scene_.coordinator_config(plan_.seed, node.starts), {});
       COVEY_CHECK(machine.has_value());
-      return local_site({std::move(*machine), std::make_unique<MemoryBlobs>(),
+      return local_site({std::move(*machine), node.store, node.blobs,
                          [](const Work& work, BlobStore& files) { return coordinator_work(work, files); }});
     }
-    auto blobs = std::make_unique<MemoryBlobs>();
     const auto nothing = [](const Work&, BlobStore&) -> Result<WorkValue> { return unexpected(ErrorCode::kInternal, "it computes nothing"); };
     if (index == kOperator) {
-      const auto job = blobs->put(bytes_of(scene_.toml));
+      const auto job = node.blobs->put(bytes_of(scene_.toml));
       COVEY_CHECK(job.has_value());
-      return local_site({std::make_unique<OperatorNode>(scene_.coordinator.key, std::vector<BlobRef>{*job}, std::vector<OperatorNode::Order>{}, view_), std::move(blobs), nothing});
+      std::vector<OperatorNode::Order> orders;
+      if (scene_.secure()) orders.push_back({Duration{}, scene_.credentials()});
+      return local_site({std::make_unique<OperatorNode>(scene_.coordinator.key, std::vector<BlobRef>{*job}, std::move(orders), view_),
+                         node.store, node.blobs, nothing});
     }
+    if (scene_.secure()) return make_member(index);
     const std::uint64_t seed = Random(plan_.seed).split("client", index).next();
-    auto machine = std::make_unique<ScriptedClient>(scene_.coordinator.key, seed, plan_.manners, *blobs);
-    return local_site({std::move(machine), std::move(blobs), nothing});
+    auto machine = std::make_unique<ScriptedClient>(scene_.coordinator.key, seed, plan_.manners, *node.blobs);
+    return local_site({std::move(machine), node.store, node.blobs, nothing});
+  }
+
+  // A real client in this process: what a script would say of keys and shares would not verify.
+  std::unique_ptr<Site> make_member(std::size_t index) {
+    Node& node = nodes_[index];
+    const std::size_t client = index - kFirstClient;
+    const auto rows = node.store->scan("");
+    auto machine = Client::create(scene_.client_config(client, plan_.seed, node.starts), *rows);
+    COVEY_CHECK(machine.has_value());
+    return local_site({std::move(*machine), node.store, node.blobs, [this, client, key = node.key](const Work& work, BlobStore& blobs) {
+                         return client_work(scene_, client, work, blobs, [&](Encoded encoded) { oracle_.on_encoded(key, std::move(encoded)); });
+                       }});
+  }
+
+  // In some runs one or two of the members around the victim lose their keys on the way, so that attempts end in
+  // an ABORT too.
+  void draw_deaths() {
+    Random random = Random(plan_.seed).split("deaths");
+    if (random.below(2) == 0) return;
+    for (std::uint64_t left = 1 + random.below(2); left > 0; --left) {
+      const std::size_t index = kFirstClient + 1 + random.below(scene_.clients.size() - 1);
+      nodes_[index].dies_at.push_back(now_ + from_seconds(25 * random.uniform()));
+    }
+    for (Node& node : nodes_) std::sort(node.dies_at.begin(), node.dies_at.end(), std::greater<>());
+  }
+
+  void let_die(Node& node) {
+    node.dies_at.pop_back();
+    if (!node.site) return;
+    node.site.reset();
+    node.start_at = now_ + from_seconds(0.1 + 5 * random_.uniform());
   }
 
   std::unique_ptr<Site> make_process(std::size_t life) {
     ProcessParts parts;
     parts.scene = &scene_;
     if (killed_ != kCoordinator) parts.client = killed_ - kFirstClient;
+    parts.seed = plan_.seed;
     parts.start = nodes_[killed_].starts;
     parts.folder = folder_;
     parts.mutant = plan_.mutant;
@@ -121,6 +169,7 @@ class Stage {
     const bool alive = node.site->settle();
     if (const auto boot = node.site->take_boot())
       index == kCoordinator ? oracle_.on_boot(*boot) : oracle_.on_client_boot(node.key, *boot);
+    for (Encoded& encoded : node.site->take_encoded()) oracle_.on_encoded(node.key, std::move(encoded));
     std::vector<Emission> emissions = node.site->take();
     for (const Emission& emission : emissions) show(index, emission);
     // What a dying process wrote last may be lost on the way: a connection delivers a prefix.
@@ -224,10 +273,13 @@ class Stage {
     if (!letters_.empty()) sooner(letters_.front().at);
     for (const Node& node : nodes_) {
       sooner(node.start_at);
+      if (!node.dies_at.empty()) sooner(node.dies_at.back());
       if (node.site) sooner(node.site->next_due());
     }
     if (!next) return oracle_.find("nothing is left to happen, but the job has not ended");
     now_ = std::max(now_, *next);
+    for (Node& node : nodes_)
+      while (!node.dies_at.empty() && node.dies_at.back() <= now_) let_die(node);
     for (std::size_t i = 0; i < nodes_.size(); ++i)
       if (nodes_[i].start_at && *nodes_[i].start_at <= now_) start(i);
     while (!letters_.empty() && letters_.front().at <= now_) {
@@ -242,7 +294,8 @@ class Stage {
 
   // The rows that the coordinator leaves; a kill that is still due may strike in its stop.
   void finish() {
-    if (view_.detail && view_.detail->summary.state != JobState::kFinished)
+    if (scene_.secure() && view_.detail) outcome_.stalemate = stalemate();
+    if (view_.detail && view_.detail->summary.state != JobState::kFinished && !outcome_.stalemate)
       oracle_.find("the operator was told that the job is " + std::string(covey::name_of(view_.detail->summary.state)));
     if (!view_.detail) oracle_.find("the operator was refused");
     Node& node = nodes_[kCoordinator];
@@ -258,7 +311,27 @@ class Stage {
       rows = site->stop();
       if (const auto defect = site->defect()) oracle_.find("coordinator: " + *defect);
     }
-    oracle_.at_end(rows);
+    oracle_.at_end(rows, outcome_.stalemate ? Oracle::Ending::kStalemate : Oracle::Ending::kFinished);
+  }
+
+  std::optional<std::string> stalemate() {
+    Bindings::Rows rows;
+    for (std::size_t i = kFirstClient; i < nodes_.size(); ++i) rows[i] = i == killed_ ? rows_of_victim() : *nodes_[i].store->scan("");
+    return Bindings(rows).stalemate_of(scene_.job, view_.detail->summary);
+  }
+
+  // Of a client that is killed: as it leaves them, or as it has left them.
+  std::vector<Row> rows_of_victim() {
+    Node& node = nodes_[killed_];
+    std::vector<Row> rows;
+    if (node.site) rows = node.site->stop();
+    node.site.reset();
+    if (!rows.empty()) return rows;
+    ++node.starts;
+    const auto site = make_process(plan_.kills.size());
+    site->start(now_);
+    (void)site->settle();
+    return site->stop();
   }
 
   const Scene& scene_;

@@ -34,6 +34,9 @@ struct Outcome {
   Oracle::Tally tally;
   std::uint64_t kills = 0;
   std::uint64_t replayed = 0;            // messages
+  // Under secure aggregation: what the job says that failed because too many members are bound to a sum that can
+  // end neither way, by the records of them all (sim/stalemate.h). No promise is broken by that.
+  std::optional<std::string> stalemate;
   double virtual_seconds = 0;
 };
 
