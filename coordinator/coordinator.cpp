@@ -12,6 +12,7 @@ namespace covey {
 namespace {
 
 constexpr const char* kTick = "tick";
+constexpr const char* kPausedText = "paused: the coordinator was started with --paused, and runs no job before it is started without";
 
 }  // namespace
 
@@ -70,7 +71,8 @@ class Coordinator::State {
       if (visit(*job)) return;
   }
   template <class Visit>
-  void each_active(Visit visit) {
+  void each_active(Visit visit) {  // none while jobs are paused
+    if (config_.jobs_paused) return;
     for (auto& [id, job] : jobs_)
       if (job->job().summary.state == JobState::kRunning) visit(*job);
   }
@@ -200,7 +202,8 @@ void Coordinator::State::on(const Started&, Instant now) {
   for (const Certificate& certificate : config_.operators) registry_.enrol_given(certificate, now);
   for (const Renewal& renewal : config_.renewals) registry_.renew_given(renewal, now);
   keys_.start(now);
-  for (auto& [id, job] : jobs_) job->start(now);
+  for (auto& [id, job] : jobs_) config_.jobs_paused ? job->pause(now) : job->start(now);
+  if (config_.jobs_paused) out_.log(LogLevel::kWarning, "jobs_paused", {{"reason", kPausedText}});
   out_.now(SetTimer{kTick, kHeartbeatInterval});
   out_.log(LogLevel::kInfo, "machine_started", {{"nodes", registry_.nodes().size()}, {"jobs", jobs_.size()}, {"epoch", records_.epoch()}});
 }
@@ -235,6 +238,8 @@ void Coordinator::State::from_node(const Link& from, const M& message, Instant n
   if (node == nullptr) return;
   if (!node->link || *node->link != from) return out_.say(from, RejoinRequired{});
   node->heard = now;
+  const auto job = jobs_.find(message.key.job);
+  if (config_.jobs_paused && job != jobs_.end() && job->second->job().active()) return;  // it is said again
   in_job(*node, message, now);
 }
 
@@ -328,6 +333,11 @@ void Coordinator::State::tell_news(Instant now) {
 }
 
 void Coordinator::State::begin_jobs(Instant now) {
+  if (config_.jobs_paused) {
+    for (auto& [id, job] : jobs_)
+      if (job->job().active()) job->wait(kPausedText);
+    return;
+  }
   std::uint32_t running = 0;
   std::uint64_t taken = 0;  // bytes
   each_active([&](JobRunner& job) {

@@ -18,6 +18,8 @@ struct CoordinatorConfig {
   VerifyKey authority;           // whose tokens and operator certificates count
   std::shared_ptr<const SigningKey> record_key;  // signs audit and ledger; shared: one configuration serves several starts
   std::uint32_t jobs_running_max = 1;  // further jobs wait in order of submission
+  // Runs no job, and answers nodes and operators: for one that does not fit the disk to be stopped.
+  bool jobs_paused = false;
   std::uint32_t nodes_max = 100'000;
   ProtocolRange protocol = {};   // nodes that speak none of these are refused
   std::uint64_t memory_bytes_max = ~std::uint64_t{0};  // for the sums of all running jobs together

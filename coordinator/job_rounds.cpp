@@ -11,7 +11,7 @@ namespace {
 
 constexpr Duration kAnswerWait = 2 * kHeartbeatInterval;  // for an answer to an offer, before it is repeated
 constexpr Duration kUpdateWait = std::chrono::seconds(30); // for an update of a client that accepted
-constexpr Duration kSignedWait = 3 * kAwaited;             // for an ABORT of members that are all here
+constexpr Duration kSignedWait = std::chrono::seconds(300);  // for an ABORT of members that are all here
 constexpr Duration kRelinkWait = std::chrono::seconds(1);  // between offers to a client that keeps reconnecting
 constexpr std::uint32_t kPauseDoublings = 5;  // 2, 4, ... 32 s after attempts that nobody could deliver to
 

@@ -116,6 +116,17 @@ void JobRunner::start(Instant now) {
   consider(now);
 }
 
+// An operator may stop it all the same: then its updates are let go.
+void JobRunner::pause(Instant now) {
+  if (job_.summary.state != JobState::kRunning) return start(now);
+  if (!round_) return;
+  for (auto& [peer, member] : round_->members) {
+    if (member.state != MemberState::kDelivered || !member.update.update) continue;
+    services_.blobs.hold(member.update.update->id);
+    member.holds_blob = true;
+  }
+}
+
 // ---- before the first round
 
 AuditEntry JobRunner::act(AuditKind kind, Instant now) const {

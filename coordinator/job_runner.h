@@ -74,6 +74,7 @@ class JobRunner {
   // ---- after Started
   void publish();                        // what the rows say that clients may fetch
   void start(Instant now);               // takes up what the rows say
+  void pause(Instant now);               // instead, while jobs are paused: leaves it where the rows have it
 
   void submit(Instant now);              // persists a new job as pending
   void begin(Instant now);               // its turn has come

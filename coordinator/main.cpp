@@ -48,6 +48,7 @@ struct Options {
   std::uint64_t send_mib = 256;
   QuotaSpec job_caps;
   std::uint64_t memory_mib = memory_default_mib();
+  bool paused = false;
   bool json = false;
   bool verbose = false;
 };
@@ -100,6 +101,7 @@ Result<int> serve(const Options& options) {
   config.authority = home.address.authority;
   config.record_key = home.record;
   config.jobs_running_max = options.jobs;
+  config.jobs_paused = options.paused;
   config.memory_bytes_max = options.memory_mib << 20U;
   config.job_caps = options.job_caps;
   config.nodes_max = options.nodes_max;
@@ -107,7 +109,7 @@ Result<int> serve(const Options& options) {
   config.renewals = home.renewals;
   config.keys = TransportKeys{home.curve.public_key(), home.changes.empty() ? std::nullopt : std::optional(home.changes.back())};
   COVEY_TRY(const auto coordinator, Coordinator::create(config, state.rows));
-  DiskGuard guard(*coordinator);
+  DiskGuard guard(*coordinator, "where a job needs more than there is, start with --paused and stop it with `covey stop JOB`");
   SystemRandom random;
   CoordinatorWork work({options.threads, config.memory_bytes_max,
                         [&state](std::string_view key) { return state.store->get(key); },
@@ -158,6 +160,7 @@ int run(int argc, char** argv) {
   app.add_option("--job-nodes-max", options.job_caps.nodes_max, "Clients that any one job may engage at once; a job that asks for more is refused (0: no bound)")->capture_default_str();
   app.add_option("--job-updates-max", updates_max, "Updates that any one job may have on their way or held at once, as \"4 GiB\"; a job that asks for more is refused (\"0 B\": no bound)")
       ->capture_default_str();
+  app.add_flag("--paused", options.paused, "Run no job: for the operator to stop one, as one that does not fit the disk")->configurable(false);
   app.add_flag("--json", options.json, "Log as JSON lines");
   app.add_flag("--verbose", options.verbose, "Log details");
   app.set_version_flag("--version", COVEY_VERSION);

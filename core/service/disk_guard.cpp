@@ -23,7 +23,8 @@ Commands DiskGuard::handle(const Event& event, Instant now) {
   for (Command& command : inner_.handle(ShutdownRequested{}, now))
     if (const auto* send = std::get_if<Send>(&command); send != nullptr && std::holds_alternative<Leave>(send->message))
       commands.push_back(std::move(command));
-  commands.push_back(Halt{kExitNoSpace, "the disk is full; free some space and start again, nothing acknowledged is lost"});
+  const std::string remedy = "the disk is full; free some space and start again, nothing acknowledged is lost";
+  commands.push_back(Halt{kExitNoSpace, remedy + (otherwise_.empty() ? "" : "; " + otherwise_)});
   return commands;
 }
 

@@ -125,6 +125,42 @@ TEST_CASE("disk: a coordinator that cannot store says so; with space again it do
   CHECK(federation.await_end(job) == "job_finished");
 }
 
+TEST_CASE("disk: a job that does not fit is stopped while jobs are paused, and the next one runs") {
+  Federation federation(2);
+  federation.start_all();
+  federation.nursery().kill(federation.coordinator());
+  Launch tight = federation.coordinator_launch();
+  tight.file_bytes_max = kFileBytesMax;
+  Process* coordinator = &federation.start_coordinator(tight);
+  const std::string path = federation.folder() + "/wide.toml";
+  write_text(path, wide_job({.rounds = 2, .min_clients = 2}));
+  Process& run = federation.nursery().start({"covey", {"run", "--detach", "--json", path, "--home", federation.home()}});
+  REQUIRE(federation.until([&] { return coordinator->ended(); }, 30));
+  CHECK(coordinator->code() == 6);
+  CHECK(coordinator->says("--paused"));
+  coordinator = &federation.start_coordinator(tight);  // the same job first, so the same end
+  REQUIRE(federation.until([&] { return coordinator->ended(); }, 30));
+  CHECK(coordinator->code() == 6);
+
+  Launch paused = tight;
+  paused.arguments.push_back("--paused");
+  coordinator = &federation.start_coordinator(paused);
+  federation.nursery().finish(run, 60);
+  INFO(run.errors());
+  REQUIRE(run.code() == 0);
+  const JobId job = nlohmann::json::parse(run.out()).at("job").get<JobId>();
+  const Process& stop = federation.covey({"stop", std::to_string(job)});
+  INFO(stop.errors());
+  CHECK(stop.code() == 0);
+  CHECK_FALSE(coordinator->ended());
+  federation.nursery().kill(*coordinator);
+
+  coordinator = &federation.start_coordinator(tight);
+  const JobId next = federation.submit({.rounds = 2, .min_clients = 2});
+  CHECK(federation.await_end(next) == "job_finished");
+  CHECK_FALSE(coordinator->ended());
+}
+
 TEST_CASE("disk: a client that cannot store says so, and the run goes on without it") {
   Federation federation(3);
   federation.start_all();
