@@ -130,8 +130,10 @@ Result<void> Coordinator::State::load_attempt(const std::vector<std::string_view
   COVEY_TRY(key.attempt, small_number_in_key(parts[3]));
   if (parts[0] == "round") return runner->load_round(key, value);
   if (parts[0] == "mask") return runner->load_mask(key, value);
+  if (parts[0] == "phase") return runner->load_phase(key, value);
   if (parts[0] == "outcome") return runner->load_outcome(key, value);
   COVEY_TRY(const PeerKey peer, fixed_from_hex<PeerKey>(parts[4]));
+  if (parts[0] == "vote") return runner->load_vote(key, peer, value);
   if (parts[0] == "unmask") return runner->load_unmask(key, peer, value);
   return runner->load_update(key, peer, value);
 }
@@ -161,7 +163,12 @@ Result<void> Coordinator::State::load(const Row& row) {
   }
   if (is("job", 3)) return load_job(parts, row.value);
   if (is("metric", 3) || is("metric", 4)) return load_metric(parts, row.value);
-  if (is("round", 4) || is("update", 5) || is("mask", 4) || is("outcome", 4) || is("unmask", 5)) return load_attempt(parts, row.value);
+  if (is("spared", 2)) {
+    COVEY_TRY(JobRunner * runner, runner_of(parts[1]));
+    return runner->load_spared(row.value);
+  }
+  const bool of_attempt = is("round", 4) || is("mask", 4) || is("outcome", 4) || is("phase", 4);
+  if (of_attempt || is("update", 5) || is("unmask", 5) || is("vote", 5)) return load_attempt(parts, row.value);
   if (is("model", 3)) {
     COVEY_TRY(JobRunner * runner, runner_of(parts[1]));
     COVEY_TRY(const std::uint32_t version, small_number_in_key(parts[2]));

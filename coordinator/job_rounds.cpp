@@ -133,7 +133,10 @@ void JobRunner::begin_round(Selection selected, std::unique_ptr<SecureAttempt> a
   round_ = std::move(round);
   secure_ = std::move(attempt);
   open_failures_ = 0;
-  if (secure_) phase_begun();
+  if (secure_) {
+    secure_->lasts(job_.spec.round.deadline, now);  // until the masked vectors are here
+    phase_begun(now);
+  }
   for (const auto& [peer, member] : round_->members) offer(peer, now);
 }
 
@@ -300,6 +303,7 @@ void JobRunner::commit(Instant now, std::optional<ModelRow> next) {
   job_.summary.attempt = 0;
   job_.summary.model = next->manifest;
   put_state(job_, batch);
+  if (std::exchange(spared_, {}).attempts > 0) batch.erase(spared_key(job_.id));
   released.subject = next->manifest.id;
   services_.records.persist(std::move(batch), {std::move(released)});
   show_model(*next);
@@ -313,19 +317,23 @@ void JobRunner::commit(Instant now, std::optional<ModelRow> next) {
   open_round(now);
 }
 
-void JobRunner::abandon(Instant now, const std::string& why, Duration pause) {
+void JobRunner::abandon(Instant now, const std::string& why, Duration pause, Fault fault) {
   services_.blobs.made(job_.id);
   const RoundKey key = round_->key;
   services_.out.log(LogLevel::kWarning, "attempt_abandoned",
                     {{"job", job_.id}, {"round", key.round}, {"attempt", key.attempt}, {"reason", why}});
-  if (round_->row.kind == RoundKind::kEvaluate)
+  if (fault == Fault::kRestart) {
+    spared_ = {key.round, spared_.attempts + 1};
+  } else if (round_->row.kind == RoundKind::kEvaluate) {
     return end(JobState::kFinished, now, "the final evaluation did not succeed: " + why);
-  if (key.attempt >= job_.spec.round.attempts_max)
+  } else if (key.attempt - std::min(key.attempt, spared_.attempts) >= job_.spec.round.attempts_max) {
     return end(JobState::kFailed, now,
                to_text(key) + ": " + why + "; round.attempts_max = " + std::to_string(job_.spec.round.attempts_max) +
                    " attempts are used up");
+  }
   Batch batch;
   drop_round(batch);
+  if (fault == Fault::kRestart) batch.put(spared_key(job_.id), encode(spared_));
   services_.journal.write(batch, now, job_.id,
                           "round " + std::to_string(key.round) + " attempt " + std::to_string(key.attempt) +
                               " abandoned: " + why);

@@ -82,14 +82,14 @@ void JobRunner::publish() {
 }
 
 void JobRunner::start(Instant now) {
-  for (const auto& [key, attempt] : aborted_) seek_abort(key, now);
+  resume_aborts(now);
   if (job_.summary.state != JobState::kRunning) return;
   if (const auto fits = check_memory(job_.spec, services_.memory_bytes_max); !fits)
     return end(JobState::kFailed, now, fits.error().message);
   if (job_.models.empty()) return make_model(now);
   if (!round_) return open_round(now);
-  if (sums()) return abandon(now, "the coordinator was restarted, and durability = \"attempt\" keeps no update", Duration{});
-  if (secure() && !secure_) return abandon(now, "the coordinator was restarted before anyone was told to mask", Duration{});
+  if (sums()) return abandon(now, "the coordinator was restarted, and durability = \"attempt\" keeps no update", Duration{}, Fault::kRestart);
+  if (secure() && !secure_) return abandon(now, "the coordinator was restarted before anyone was told to mask", Duration{}, Fault::kRestart);
   if (round_->frozen) return resume_frozen(now);
   Batch stale;
   for (auto& [peer, member] : round_->members) {
@@ -107,8 +107,14 @@ void JobRunner::start(Instant now) {
     }
   }
   services_.out.persist(std::move(stale));
-  round_->deadline = now + job_.spec.round.deadline;
-  services_.out.now(SetTimer{timer("deadline"), job_.spec.round.deadline});
+  // A sum that nobody waits for is no more than what came; masked vectors are of no use to another attempt.
+  const Duration time = secure_ ? secure_->time_for(job_.spec.round.deadline) : job_.spec.round.deadline;
+  round_->deadline = now + time;
+  services_.out.now(SetTimer{timer("deadline"), time});
+  if (secure_) {
+    secure_->lasts(time, now);
+    keep_time();
+  }
   services_.out.now(SetTimer{timer("return"), kLinkTimeout});
   services_.out.log(LogLevel::kInfo, "round_resumed",
                     {{"job", job_.id}, {"round", round_->key.round}, {"attempt", round_->key.attempt},
@@ -306,6 +312,7 @@ void JobRunner::end(JobState state, Instant now, const std::string& text, Batch 
   job_.summary.attempt = 0;
   job_.summary.text = shortened(text, kErrorTextBytesMax);
   put_state(job_, batch);
+  if (std::exchange(spared_, {}).attempts > 0) batch.erase(spared_key(job_.id));
   services_.journal.write(batch, now, job_.id, std::string(name_of(state)) + (text.empty() ? "" : ": " + text));
   if (round_ && !round_->committed) {
     acts.push_back(act(AuditKind::kAbandoned, now));
@@ -322,6 +329,11 @@ void JobRunner::end(JobState state, Instant now, const std::string& text, Batch 
     const RoundKey key = round_->key;
     round_.reset();
     seek_abort(key, now);  // its maskers take part in nothing alike before
+  }
+  if (aborting_.job == 0 && !aborted_.empty()) {
+    Batch gone;
+    drop_aborted(gone);
+    services_.out.persist(std::move(gone));
   }
   not_before_.clear();
   wants_.reset();
@@ -349,6 +361,10 @@ bool JobRunner::timer_fired(const std::string& name, Instant now) {
   }
   if (name == timer("abort")) {
     abort_over(now);
+    return true;
+  }
+  if (name == timer("time")) {
+    time_passed(now);
     return true;
   }
   if (name == timer("pause")) {
@@ -391,12 +407,7 @@ bool JobRunner::timer_fired(const std::string& name, Instant now) {
 
 bool JobRunner::blob_fetched(const BlobFetched& event, Instant now) {
   if (let_go_fetched(event)) return true;
-  if (secure_ && secure_->blob_fetched(event, now)) {
-    secure_moved(now);
-    return true;
-  }
-  for (const auto& [key, attempt] : aborted_)
-    if (attempt->blob_fetched(event, now)) return true;
+  if (letter_came(event, now)) return true;
   if (event.ticket == init_manifest_) {
     init_manifest_ = 0;
     model_ready(event, now);

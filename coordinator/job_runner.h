@@ -69,6 +69,9 @@ class JobRunner {
   Result<void> load_mask(const RoundKey& key, ByteSpan value);
   Result<void> load_outcome(const RoundKey& key, ByteSpan value);
   Result<void> load_unmask(const RoundKey& key, const PeerKey& peer, ByteSpan value);
+  Result<void> load_vote(const RoundKey& key, const PeerKey& peer, ByteSpan value);
+  Result<void> load_phase(const RoundKey& key, ByteSpan value);
+  Result<void> load_spared(ByteSpan value);
   Result<void> assemble();               // after the last row, before check_loaded
   Result<void> check_loaded() const;
   // ---- after Started
@@ -163,7 +166,8 @@ class JobRunner {
   void consider(Instant now);            // whether the round can close
   std::uint32_t needed() const;          // updates below which it cannot commit
   bool close_sum();                      // false: not yet
-  void abandon(Instant now, const std::string& why, Duration pause);
+  enum class Fault : std::uint8_t { kAttempt, kRestart };  // a restart of ours costs the job no attempt
+  void abandon(Instant now, const std::string& why, Duration pause, Fault fault = Fault::kAttempt);
   void aggregated(const Aggregated& value);
   void next_model_ready(const BlobFetched& event, Instant now);
   void commit(Instant now, std::optional<ModelRow> next);
@@ -183,11 +187,15 @@ class JobRunner {
   SecureAttempt* attempt_of(const RoundKey& key);   // in progress, or aborted
   bool sits_out(const PeerKey& peer) const;         // it masked in an attempt whose end it was not shown
   void secure_moved(Instant now);                   // whether a phase can end
-  void phase_begun();
+  Duration phase_time() const;                      // of one that begins
+  void phase_begun(Instant now);                    // or is taken up
   void phase_late(Instant now);
   void leave_out(const PeerKey& peer, Member& member);
   Digest reservation() const;                       // of the frozen round
   void agree(Instant now);
+  void secagg_said(SecureAttempt& attempt, const PeerKey& peer, const Bytes& content, Instant now);
+  bool letter_came(const BlobFetched& event, Instant now);  // false: none of ours
+  void persist_outcome(SecureAttempt& attempt, Batch rows, Instant now);
   void outcome_heard(SecureAttempt& attempt, Instant now);
   bool keys_lost(Instant now);                      // true: its attempt was given up for that
   void unmasking_moved();
@@ -199,11 +207,18 @@ class JobRunner {
   void rest(const PeerKey& peer, bool caught, Instant now);
   void rest_silent(Instant now);                    // those that an attempt was given up for
   void blame_all(const SecureAttempt& attempt, Instant now);
-  void leave_attempt(Batch& batch);                 // secure_: its rows go, or it is kept to be aborted
-  bool seek_abort(const RoundKey& key, Instant now);  // true: one is sought now
-  void abort_over(Instant now);                     // there is one, or the wait for it is over
   void show_again(const PeerKey& peer, Instant now);
   void tell_again(Instant now);                     // whoever is awaited
+
+  // job_aborts.cpp
+  void leave_attempt(Batch& batch);                 // secure_: its rows go, or it is kept to be aborted
+  void drop_aborted(Batch& batch);
+  bool seek_abort(const RoundKey& key, Instant now);  // true: one is sought now
+  void resume_aborts(Instant now);
+  void abort_over(Instant now);                     // there is one, or the wait for it is over
+  void keep_time();                                 // a phase whose time is kept began
+  void keep_phases(Instant now);
+  void time_passed(Instant now);
 
   // job_updates.cpp: one member
   bool sums() const;                     // its updates are summed as they come, and not kept
@@ -244,10 +259,13 @@ class JobRunner {
   std::set<PeerKey> informed_;           // were shown once more in this round how their attempt ended
   RoundKey aborting_;                    // whose ABORT the next attempt waits for; job 0: none
   std::uint32_t open_failures_ = 0;      // of the attempt in progress
+  Duration kept_after_{};                // since the time of phases was written
+  SparedRow spared_;                     // of the round in progress
   struct SecureRows {                    // until assemble()
     MaskRow mask;
     std::optional<Bytes> outcome;
-    std::map<PeerKey, Bytes> unmasks;
+    std::map<PeerKey, Bytes> unmasks, votes;
+    std::optional<PhaseRow> phase;
   };
   std::map<RoundKey, SecureRows> secure_rows_;
   std::optional<Instant> stuck_since_;   // too few connected clients have not declined for good

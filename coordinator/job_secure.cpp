@@ -11,7 +11,6 @@ namespace {
 
 using Phase = SecureAttempt::Phase;
 
-constexpr Duration kPhaseLeast = std::chrono::seconds(1);
 constexpr Duration kPhaseMost = std::chrono::seconds(60);      // a roster 300 s after the invitation is refused
 constexpr Duration kVotesLeast = std::chrono::seconds(30), kVotesMost = std::chrono::seconds(300);
 // After a COMMIT there is no other attempt with these members, so they have long.
@@ -52,15 +51,24 @@ bool JobRunner::sits_out(const PeerKey& peer) const {
 
 // ---- phases
 
-void JobRunner::phase_begun() {
+Duration JobRunner::phase_time() const {
   const Duration deadline = job_.spec.round.deadline;
-  const Duration wait = secure_->phase() == Phase::kUnmasking  ? std::clamp<Duration>(deadline, kSharesLeast, kSharesMost)
-                        : secure_->phase() == Phase::kAgreeing ? std::clamp<Duration>(deadline / 2, kVotesLeast, kVotesMost)
-                                                               : std::clamp<Duration>(deadline / 8, kPhaseLeast, kPhaseMost);
-  if (secure_->phase() == Phase::kMasking)
+  switch (secure_->phase()) {
+    case Phase::kUnmasking: return std::clamp<Duration>(deadline, kSharesLeast, kSharesMost);
+    case Phase::kAgreeing: return std::clamp<Duration>(deadline / 2, kVotesLeast, kVotesMost);
+    default: return std::clamp<Duration>(deadline / 8, kPhaseLeast, kPhaseMost);
+  }
+}
+
+void JobRunner::phase_begun(Instant now) {
+  if (secure_->phase() == Phase::kMasking) {
     services_.out.now(CancelTimer{timer("phase")});  // the round's deadline ends it
-  else
-    services_.out.now(SetTimer{timer("phase"), wait});
+  } else {
+    const Duration time = secure_->time_for(phase_time());
+    if (secure_->masking_over()) secure_->lasts(time, now);
+    services_.out.now(SetTimer{timer("phase"), time});
+  }
+  if (secure_->phase() >= Phase::kMasking) keep_time();
   services_.out.log(LogLevel::kInfo, "secagg_phase",
                     {{"job", job_.id}, {"round", round_->key.round}, {"attempt", round_->key.attempt},
                      {"phase", secure_->phase_name()}, {"members", secure_->members()}, {"maskers", secure_->maskers()},
@@ -94,7 +102,7 @@ void JobRunner::secure_moved(Instant now) {
     if (!ended) return abandon(now, ended.error().message, kOpenAgain);
     if (!*ended) return;
     blame_all(*secure_, now);
-    phase_begun();
+    phase_begun(now);
     if (secure_->phase() == Phase::kMasking) return consider(now);
   }
 }
@@ -105,7 +113,7 @@ void JobRunner::phase_late(Instant now) {
     const auto ended = secure_->advance(round_->members, true, now);
     if (!ended) return abandon(now, ended.error().message, kOpenAgain);
     blame_all(*secure_, now);
-    phase_begun();
+    phase_begun(now);
     return consider(now);
   }
   // Once too many signed COMMIT for an ABORT, only the others' COMMIT can end it.
@@ -140,18 +148,41 @@ void JobRunner::secagg_note(const Node& from, const SecAggNote& message, Instant
                          {"reason", "this client was not asked to take part"}});
     return;
   }
-  const bool decided = attempt->certificate().has_value();
-  const bool news = attempt->heard(peer, message.content, now).has_value();  // what is said again puts off no phase's end
-  if (!decided && attempt->certificate()) return outcome_heard(*attempt, now);
-  if (attempt != secure_.get()) return;
+  secagg_said(*attempt, peer, message.content, now);
+}
+
+void JobRunner::secagg_said(SecureAttempt& attempt, const PeerKey& peer, const Bytes& content, Instant now) {
+  const bool decided = attempt.certificate().has_value();
+  auto heard = attempt.heard(peer, content, now);  // what is said again puts off no phase's end
+  const bool outcome = !decided && attempt.certificate();
+  if (outcome)
+    persist_outcome(attempt, std::move(heard->rows), now);
+  else if (heard)
+    services_.out.persist(std::move(heard->rows));
+  if (heard) attempt.answer(peer, *heard, now);
+  if (outcome) return outcome_heard(attempt, now);
+  if (&attempt != secure_.get()) return;
   if (secure_->phase() < Phase::kMasking) return secure_moved(now);
-  if (news && secure_->phase() == Phase::kUnmasking) unmasking_moved();
+  if (heard && secure_->phase() == Phase::kUnmasking) unmasking_moved();
 }
 
 void JobRunner::secagg_letter(const Node& from, const SecAggLetter& message, Instant now) {
   SecureAttempt* const attempt = attempt_of(message.key);
   if (attempt == nullptr || (attempt == secure_.get() && !round_->members.contains(from.summary.key))) return;
   attempt->letter(from.summary.key, message.content, now);
+}
+
+bool JobRunner::letter_came(const BlobFetched& event, Instant now) {
+  std::vector<SecureAttempt*> all;
+  if (secure_) all.push_back(secure_.get());
+  for (const auto& [key, attempt] : aborted_) all.push_back(attempt.get());
+  for (SecureAttempt* const attempt : all) {
+    const auto peer = attempt->letter_came(event);
+    if (!peer) continue;
+    secagg_said(*attempt, *peer, event.content, now);
+    return true;
+  }
+  return false;
 }
 
 void JobRunner::masked_ready(const Node& from, const MaskedReady& message, Instant now) {
@@ -199,31 +230,40 @@ Digest JobRunner::reservation() const {
 }
 
 void JobRunner::agree(Instant now) {
-  if (secure_->phase() == Phase::kMasking) secure_->agree(reservation(), now);
-  phase_begun();
+  const bool fresh = secure_->phase() == Phase::kMasking;
+  if (fresh) secure_->agree(reservation(), now);
+  phase_begun(now);
+  if (fresh) keep_phases(now);
   if (keys_lost(now)) return;
   if (secure_->phase() == Phase::kUnmasking) unmasking_moved();
 }
 
-void JobRunner::outcome_heard(SecureAttempt& attempt, Instant now) {
+// The certificate and the record of it are one batch.
+void JobRunner::persist_outcome(SecureAttempt& attempt, Batch rows, Instant now) {
   const OutcomeMessage& certificate = *attempt.certificate();
   const bool commits = certificate.verdict == Verdict::kCommit;
   AuditEntry outcome = act(AuditKind::kOutcome, now);
   outcome.round = attempt.key();
   outcome.subject = sha256(encode(SecAggMessage(certificate)));
   outcome.number = static_cast<std::uint64_t>(certificate.verdict);
-  Batch batch;
-  services_.journal.write(batch, now, job_.id,
+  services_.journal.write(rows, now, job_.id,
                           "round " + std::to_string(attempt.key().round) + " attempt " + std::to_string(attempt.key().attempt) +
                               (commits ? ": the members agreed on " + std::to_string(attempt.survivors()) + " survivors of " +
                                              std::to_string(attempt.maskers())
                                        : ": the members signed its ABORT"));
-  services_.records.persist(std::move(batch), {std::move(outcome)});
+  if (commits) {
+    attempt.lasts(phase_time(), now);
+    attempt.keep_phase(rows, now);
+  }
+  services_.records.persist(std::move(rows), {std::move(outcome)});
   services_.out.log(LogLevel::kInfo, "secagg_outcome",
                     {{"job", job_.id}, {"round", attempt.key().round}, {"attempt", attempt.key().attempt},
                      {"verdict", commits ? "commit" : "abort"}, {"signatures", certificate.signatures.size()}});
-  if (commits) {
-    phase_begun();
+}
+
+void JobRunner::outcome_heard(SecureAttempt& attempt, Instant now) {
+  if (attempt.certificate()->verdict == Verdict::kCommit) {
+    phase_begun(now);
     return;
   }
   for (auto at = not_before_.begin(); at != not_before_.end();)
@@ -340,51 +380,6 @@ void JobRunner::rest_silent(Instant now) {
   }
 }
 
-void JobRunner::leave_attempt(Batch& batch) {
-  if (!secure_) return;
-  services_.out.now(CancelTimer{timer("phase")});
-  if (!round_->committed && secure_->open_masks()) {
-    secure_->erase_commit(batch);
-    aborted_[round_->key] = std::move(secure_);
-    return;
-  }
-  secure_->erase_rows(batch);
-  secure_->close();
-  secure_.reset();
-  if (!round_->committed) return;
-  for (const auto& [key, attempt] : aborted_) {
-    attempt->erase_rows(batch);
-    attempt->close();
-  }
-  aborted_.clear();
-}
-
-bool JobRunner::seek_abort(const RoundKey& key, Instant now) {
-  const auto at = aborted_.find(key);
-  if (at == aborted_.end() || at->second->phase() == Phase::kAborted) return false;
-  at->second->abort(now);
-  aborting_ = key;
-  paused_ = true;
-  services_.out.now(SetTimer{timer("abort"), std::clamp<Duration>(job_.spec.round.deadline / 8, 2 * kPhaseLeast, kPhaseMost / 2)});
-  return true;
-}
-
-void JobRunner::abort_over(Instant now) {
-  const RoundKey key = std::exchange(aborting_, RoundKey{});
-  if (key.job == 0) return;
-  services_.out.now(CancelTimer{timer("abort")});
-  paused_ = false;
-  if (const auto at = aborted_.find(key); at != aborted_.end()) {  // else its round was committed meanwhile
-    const bool signed_off = at->second->certificate().has_value();
-    for (const auto& [peer, node] : services_.registry.nodes())
-      if (node.link && at->second->seated(peer))
-        services_.out.send(*node.link, RoundClosed{at->first, false, signed_off ? "the attempt ended in an ABORT"
-                                                                                 : "the attempt was abandoned; its ABORT is still sought"});
-    at->second->close();
-  }
-  open_round(now);
-}
-
 void JobRunner::tell_again(Instant now) {
   for (const auto& [key, attempt] : aborted_) attempt->tell_awaited(now);
   if (secure_) secure_->tell_awaited(round_->members, now);
@@ -392,59 +387,10 @@ void JobRunner::tell_again(Instant now) {
 
 // A member that is back is told what it may have missed, of attempts that are over too.
 void JobRunner::show_again(const PeerKey& peer, Instant now) {
-  if (secure_) secure_->joined_again(peer);
+  if (secure_ && secure_->joined_again(peer) && secure_->phase() >= Phase::kMasking) keep_phases(now);
   for (const auto& [key, attempt] : aborted_)
     if (attempt->seated(peer)) attempt->tell(peer, now);
   if (secure_ && round_->frozen && secure_->takes_part(peer)) secure_->tell(peer, now);
-}
-
-// ---- rows
-
-Result<void> JobRunner::load_mask(const RoundKey& key, ByteSpan value) {
-  COVEY_TRY(secure_rows_[key].mask, decode_mask_row(value));
-  return {};
-}
-
-Result<void> JobRunner::load_outcome(const RoundKey& key, ByteSpan value) {
-  COVEY_TRY(secure_rows_[key].outcome, secagg_of_value(value));
-  return {};
-}
-
-Result<void> JobRunner::load_unmask(const RoundKey& key, const PeerKey& peer, ByteSpan value) {
-  COVEY_TRY(secure_rows_[key].unmasks[peer], secagg_of_value(value));
-  return {};
-}
-
-Result<void> JobRunner::assemble() {
-  for (auto& [key, rows] : std::exchange(secure_rows_, {})) {
-    const auto in_row = [&](const std::string& row, const Result<void>& result) -> Result<void> {
-      if (result) return {};
-      return unexpected(ErrorCode::kCorrupted, "row " + row + ": " + result.error().message);
-    };
-    auto restored = SecureAttempt::restore(secure_parts(), key, rows.mask);
-    if (!restored) return unexpected(ErrorCode::kCorrupted, "row " + mask_key(key) + ": " + restored.error().message);
-    std::unique_ptr<SecureAttempt> attempt = std::move(*restored);
-    const bool current = round_ && round_->key == key;
-    if (current && !secure()) return unexpected(ErrorCode::kCorrupted, "row " + mask_key(key) + ": its job has no masks");
-    if (current) {
-      for (const auto& [peer, member] : round_->members)
-        if (member.state == MemberState::kDelivered)
-          COVEY_TRY_VOID(in_row(update_key(key, peer), attempt->load_masked(peer, member.note)));
-      if (round_->frozen) {
-        const RecordBook::Release* release = services_.records.latest_release(job_.id);
-        if (release == nullptr || release->sequence != round_->row.ledger)
-          return unexpected(ErrorCode::kCorrupted, "row " + round_key(key) + ": its ledger record is missing");
-        COVEY_TRY_VOID(in_row(mask_key(key), attempt->load_agreed(reservation())));
-      }
-    }
-    if (rows.outcome) COVEY_TRY_VOID(in_row(outcome_key(key), attempt->load_outcome(*rows.outcome)));
-    for (const auto& [peer, note] : rows.unmasks) COVEY_TRY_VOID(in_row(unmask_key(key, peer), attempt->load_unmask(peer, note)));
-    if (current)
-      secure_ = std::move(attempt);
-    else
-      aborted_[key] = std::move(attempt);
-  }
-  return {};
 }
 
 }  // namespace covey

@@ -107,10 +107,10 @@ bool SecureAttempt::open_masks() const {
 
 // ---- who can still end it
 
-void SecureAttempt::joined_again(const PeerKey& peer) {
+bool SecureAttempt::joined_again(const PeerKey& peer) {
   const Node* node = parts_.registry.find(peer);
   const auto known = instances_.find(peer);
-  if (node != nullptr && known != instances_.end() && known->second != node->instance) lost_.insert(peer);
+  return node != nullptr && known != instances_.end() && known->second != node->instance && lost_.insert(peer).second;
 }
 
 // Survivors that revealed their shares, or have the keys to.
@@ -161,13 +161,6 @@ bool SecureAttempt::awaits_absent() const {
 std::string SecureAttempt::abort_text() const {
   return std::to_string(server_->aborting()) + " of the " + std::to_string(server_->cohort()->graph().abort_quorum) +
          " members that it takes";
-}
-
-void SecureAttempt::erase_commit(Batch& batch) {
-  if (!decided()) return;
-  batch.erase(outcome_key(key_));
-  for (const PeerKey& peer : unmasks_) batch.erase(unmask_key(key_, peer));
-  unmasks_.clear();
 }
 
 std::uint32_t SecureAttempt::needed() const {
@@ -295,33 +288,42 @@ Result<void> SecureAttempt::check_speaker(const PeerKey& peer, const SecAggMessa
   return {};
 }
 
-Result<void> SecureAttempt::heard(const PeerKey& peer, const Bytes& content, Instant now) {
+Result<SecureAttempt::Heard> SecureAttempt::heard(const PeerKey& peer, const Bytes& content, Instant now) {
   latest_ = now;
-  const auto take = [&]() -> Result<void> {
+  const auto take = [&]() -> Result<Heard> {
     COVEY_TRY(const SecAggMessage message, decode_secagg_message(content));
     COVEY_TRY_VOID(check_speaker(peer, message));
     const bool certain = certificate().has_value();
-    COVEY_TRY(const std::vector<Outgoing> answers, server_->handle(content));
+    Heard heard;
+    COVEY_TRY(heard.answers, server_->handle(content));
     if (const auto* join = std::get_if<JoinMessage>(&message)) subjects_[join->entry.credential.subject] = peer;
     // Its machine said this, so its keys are with this process; but a vote for ABORT takes none.
     const auto* vote = std::get_if<VoteMessage>(&message);
     if (const Node* node = parts_.registry.find(peer); node != nullptr && (vote == nullptr || vote->verdict == Verdict::kCommit))
       instances_[peer] = node->instance;
-    Batch batch;
-    if (!certain && certificate()) batch.put(outcome_key(key_), secagg_value(encode(SecAggMessage(*certificate()))));
+    if (!certain && certificate()) {  // it has the votes in it
+      heard.rows.put(outcome_key(key_), secagg_value(encode(SecAggMessage(*certificate()))));
+      erase_votes(heard.rows);
+      votes_.clear();
+    } else if (vote != nullptr && !certain && votes_.insert(peer).second) {
+      heard.rows.put(vote_key(key_, peer), secagg_value(content));
+    }
     if (std::holds_alternative<UnmaskMessage>(message) && phase() == Phase::kUnmasking) {
-      batch.put(unmask_key(key_, peer), secagg_value(content));
+      heard.rows.put(unmask_key(key_, peer), secagg_value(content));
       unmasks_.insert(peer);
     }
-    parts_.out.persist(std::move(batch));
-    if (phase() != Phase::kUnmasking || may_reveal()) send(answers);
-    // A vote that is not needed any more: its sender is ready for the certificate.
-    if (certain && vote != nullptr && now - told_[peer] >= kToldAgain) tell(peer, now);
-    return {};
+    heard.again = certain && vote != nullptr;
+    return heard;
   };
   auto taken = take();
   if (!taken) refused(peer, taken.error(), now);
   return taken;
+}
+
+void SecureAttempt::answer(const PeerKey& peer, const Heard& heard, Instant now) {
+  if (phase() != Phase::kUnmasking || may_reveal()) send(heard.answers);
+  // The sender of a vote that is not needed any more is ready for the certificate.
+  if (heard.again && now - told_[peer] >= kToldAgain) tell(peer, now);
 }
 
 // A message that was said again, or came late, is no fault; its sender may have missed what came after.
@@ -375,7 +377,8 @@ Result<bool> SecureAttempt::advance(const std::map<PeerKey, Member>& members, bo
     COVEY_TRY(out, server_->close_confirmations());
     // From here on a member may mask: the order leaves when this is durable.
     Batch batch;
-    batch.put(mask_key(key_), encode(MaskRow{peers_, server_->snapshot()}));
+    batch.put(mask_key(key_), encode(MaskRow{peers_, server_->snapshot(), instances()}));
+    keep_phase(batch, now);
     parts_.out.persist(std::move(batch));
   }
   send(out);
@@ -474,15 +477,14 @@ bool SecureAttempt::work_failed(const WorkFailed& event) {
   return true;
 }
 
-bool SecureAttempt::blob_fetched(const BlobFetched& event, Instant now) {
+std::optional<PeerKey> SecureAttempt::letter_came(const BlobFetched& event) {
   const auto at = letters_in_.find(event.ticket);
-  if (at == letters_in_.end()) return false;
+  if (at == letters_in_.end()) return std::nullopt;
   const auto [peer, blob] = at->second;
   letters_in_.erase(at);
   parts_.blobs.drop(blob.id);
   letters_read_.insert({peer, blob});
-  (void)heard(peer, event.content, now);
-  return true;
+  return peer;
 }
 
 bool SecureAttempt::blob_failed(const BlobFailed& event) {

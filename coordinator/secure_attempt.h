@@ -23,6 +23,7 @@ namespace covey {
 inline constexpr const char* kEndlessWords = "masked for a sum that has no end";
 inline constexpr std::size_t kLettersInMax = 8;  // different ones, of one member in one attempt
 inline constexpr Duration kToldAgain = std::chrono::seconds(1);  // between two answers to one member's repetitions
+inline constexpr Duration kPhaseLeast = std::chrono::seconds(1);
 inline constexpr Duration kAwaited = 2 * kHeartbeatInterval;     // for a member's answer, before it is told again
 
 struct SecureParts {  // all outlive the attempts
@@ -56,7 +57,17 @@ class SecureAttempt {
   Result<void> load_agreed(const Digest& reservation);
   Result<void> load_outcome(ByteSpan certificate);
   Result<void> load_unmask(const PeerKey& peer, const Bytes& note);
+  Result<void> load_phase(const PhaseRow& row);
+  // Of one verdict: COMMIT once it is agreed, ABORT once it is sought.
+  Result<void> load_vote(const PeerKey& peer, const Bytes& note, Verdict verdict);
   ~SecureAttempt();
+
+  // ---- the time of a phase, which goes on where the last process stopped and passes only while one runs
+  // What is left for it by the rows, kPhaseLeast at least; `whole` where they are of another phase.
+  Duration time_for(Duration whole) const;
+  bool out_of_time() const;                    // by the rows
+  void lasts(Duration time, Instant now) { ends_ = now + time; }
+  void keep_phase(Batch& batch, Instant now) const;  // masking or later
 
   const RoundKey& key() const { return key_; }
   Phase phase() const { return server_->phase(); }
@@ -89,13 +100,20 @@ class SecureAttempt {
   bool awaits_any(const std::map<PeerKey, Member>& members) const;  // of those that are there
 
   // ---- what happens
-  void joined_again(const PeerKey& peer);       // it is here, perhaps as another process
+  bool joined_again(const PeerKey& peer);       // perhaps as another process; true: that is news, and its keys are lost
   void tell(const PeerKey& peer, Instant now);  // what its phase tells it, if it is connected
   // The same to everyone awaited who was told long ago: what was said may be lost.
   void tell_awaited(const std::map<PeerKey, Member>& members, Instant now);
   void tell_awaited(Instant now);               // of an attempt that is over
-  // A message of this member's. Errors: kInvalidMessage, kPermissionDenied; it changed nothing.
-  Result<void> heard(const PeerKey& peer, const Bytes& content, Instant now);
+  // A message of this member's: what must become durable before answer(), which sends what it calls for.
+  // Errors: kInvalidMessage, kPermissionDenied; it changed nothing, and is answered.
+  struct Heard {
+    Batch rows;
+    std::vector<Outgoing> answers;
+    bool again = false;                         // a vote that is not needed any more
+  };
+  Result<Heard> heard(const PeerKey& peer, const Bytes& content, Instant now);
+  void answer(const PeerKey& peer, const Heard& heard, Instant now);
   void letter(const PeerKey& peer, const BlobRef& content, Instant now);
   // Ends the phase where nobody else is awaited, or it is late. True when it did. Errors: as SecAggServer.
   Result<bool> advance(const std::map<PeerKey, Member>& members, bool late, Instant now);
@@ -119,7 +137,7 @@ class SecureAttempt {
   // ---- events; false: not its own
   bool work_done(const WorkDone& event);
   bool work_failed(const WorkFailed& event);
-  bool blob_fetched(const BlobFetched& event, Instant now);
+  std::optional<PeerKey> letter_came(const BlobFetched& event);  // whose it is; none: not its own
   bool blob_failed(const BlobFailed& event);
 
  private:
@@ -138,6 +156,8 @@ class SecureAttempt {
   void refused(const PeerKey& peer, const Error& error, Instant now);
   bool may_reveal();
   std::uint32_t holders(bool linked) const;
+  std::vector<std::uint64_t> instances() const;
+  void erase_votes(Batch& batch) const;
 
   SecureParts parts_;
   RoundKey key_;
@@ -153,10 +173,12 @@ class SecureAttempt {
   std::set<std::pair<PeerKey, BlobRef>> letters_read_;
   std::map<PeerKey, Instant> told_;
   Instant latest_;
-  std::set<PeerKey> unmasks_;                // that have rows
-  std::map<PeerKey, std::uint64_t> instances_;  // the processes that hold keys, once they were heard here
+  std::set<PeerKey> unmasks_, votes_;        // that have rows
+  std::map<PeerKey, std::uint64_t> instances_;  // the processes that hold keys
   std::set<PeerKey> lost_;                   // whose process is another since: its keys are gone
   bool revealing_ = false;                   // the COMMIT's certificate is shown
+  std::optional<PhaseRow> row_;              // as it was at this process's start
+  Instant ends_;                             // this phase
 };
 
 }  // namespace covey

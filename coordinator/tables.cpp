@@ -12,6 +12,7 @@ namespace {
 constexpr std::uint8_t kVersion = 1;
 constexpr std::uint8_t kRoundVersion = 2;  // 1 knew no freeze
 constexpr std::uint8_t kMaskedVersion = 2; // of an update that is masked vectors
+constexpr std::uint8_t kMaskVersion = 2;   // 1 knew no instances
 
 std::string peer_text(const PeerKey& peer) { return hex(peer.span()); }
 
@@ -63,6 +64,11 @@ std::string outcome_key(const RoundKey& key) { return "outcome/" + attempt_path(
 std::string unmask_key(const RoundKey& key, const PeerKey& peer) {
   return "unmask/" + attempt_path(key) + "/" + peer_text(peer);
 }
+std::string vote_key(const RoundKey& key, const PeerKey& peer) {
+  return "vote/" + attempt_path(key) + "/" + peer_text(peer);
+}
+std::string phase_key(const RoundKey& key) { return "phase/" + attempt_path(key); }
+std::string spared_key(JobId job) { return "spared/" + hex_number(job); }
 std::string round_metrics_key(JobId job, std::uint32_t round) {
   return "metric/" + hex_number(job) + "/" + hex_number(round);
 }
@@ -213,16 +219,51 @@ Result<TokenRow> decode_token_row(ByteSpan bytes) {
 
 Bytes encode(const MaskRow& row) {
   ByteWriter out;
-  out.u8(kVersion);
+  out.u8(row.instances.empty() ? kVersion : kMaskVersion);
   put(out, row.peers);
+  for (const std::uint64_t instance : row.instances) out.u64(instance);
   return out.blob(row.snapshot).take();
 }
 
+// One of version 1 is of an attempt that an older program began: its members' processes are not known.
 Result<MaskRow> decode_mask_row(ByteSpan bytes) {
-  return decode<MaskRow>(bytes, "mask", [](ByteReader& in, MaskRow& row) -> Result<void> {
+  const bool knows = !bytes.empty() && bytes[0] == kMaskVersion;
+  const auto read = [knows](ByteReader& in, MaskRow& row) -> Result<void> {
     row.peers = get_peers(in);
+    if (knows && row.peers.empty()) return bad("mask: it names no peer");
+    if (knows && !in.failed()) row.instances.resize(row.peers.size());
+    for (std::uint64_t& instance : row.instances) instance = in.u64();
     const ByteSpan snapshot = in.blob();
     row.snapshot.assign(snapshot.begin(), snapshot.end());
+    return {};
+  };
+  return decode<MaskRow>(bytes, "mask", read, knows ? kMaskVersion : kVersion);
+}
+
+Bytes encode(const PhaseRow& row) {
+  ByteWriter out;
+  out.u8(kVersion).u8(row.phase).u64(static_cast<std::uint64_t>(row.left.count()));
+  put(out, row.lost);
+  return out.take();
+}
+
+Result<PhaseRow> decode_phase_row(ByteSpan bytes) {
+  return decode<PhaseRow>(bytes, "phase", [](ByteReader& in, PhaseRow& row) -> Result<void> {
+    row.phase = in.u8();
+    const std::uint64_t left = in.u64();
+    row.lost = get_peers(in);
+    if (left > static_cast<std::uint64_t>(kPhaseLeftMax.count())) return bad("phase: more time is left than any phase has");
+    row.left = Duration(static_cast<Duration::rep>(left));
+    return {};
+  });
+}
+
+Bytes encode(const SparedRow& row) { return ByteWriter().u8(kVersion).u32(row.round).u32(row.attempts).take(); }
+
+Result<SparedRow> decode_spared_row(ByteSpan bytes) {
+  return decode<SparedRow>(bytes, "spared", [](ByteReader& in, SparedRow& row) -> Result<void> {
+    row.round = in.u32();
+    row.attempts = in.u32();
     return {};
   });
 }

@@ -22,6 +22,9 @@ std::string update_key(const RoundKey& key, const PeerKey& peer);  // update/<jo
 std::string mask_key(const RoundKey& key);                // mask/<job>/<round>/<attempt>: MaskRow
 std::string outcome_key(const RoundKey& key);             // outcome/<job>/<round>/<attempt>: a certificate
 std::string unmask_key(const RoundKey& key, const PeerKey& peer);  // unmask/.../<peer>: what it revealed
+std::string vote_key(const RoundKey& key, const PeerKey& peer);    // vote/.../<peer>: before there is a certificate
+std::string phase_key(const RoundKey& key);               // phase/<job>/<round>/<attempt>: PhaseRow
+std::string spared_key(JobId job);                        // spared/<job>: SparedRow
 std::string round_metrics_key(JobId job, std::uint32_t round);     // metric/<job>/<round>
 std::string client_metrics_key(JobId job, std::uint32_t round, const PeerKey& peer);  // .../<peer>
 std::string node_key(const PeerKey& peer);                // node/<peer>: NodeSummary
@@ -75,7 +78,20 @@ struct UpdateRow {               // an accepted update of a round in progress
 struct MaskRow {                 // an attempt whose mask order may be out, until its round is committed
   std::vector<PeerKey> peers;    // by place in the roster
   Bytes snapshot;                // SecAggServer::snapshot()
+  std::vector<std::uint64_t> instances{};  // by place: the process that holds its keys; 0: not known. Empty: version 1
   bool operator==(const MaskRow&) const = default;
+};
+inline constexpr Duration kPhaseLeftMax = std::chrono::hours(24 * 31);  // above any deadline of a round
+struct PhaseRow {                // how far such an attempt is, beside its other rows
+  std::uint8_t phase = 0;        // SecAggServer::Phase that `left` is of
+  Duration left{};               // of its time, which passes only while a coordinator runs
+  std::vector<PeerKey> lost;     // members whose keys are gone, ascending
+  bool operator==(const PhaseRow&) const = default;
+};
+struct SparedRow {               // attempts of a round in progress that a restart of the coordinator ended
+  std::uint32_t round = 0;
+  std::uint32_t attempts = 0;    // they do not count against round.attempts_max
+  bool operator==(const SparedRow&) const = default;
 };
 struct TokenRow {
   Delegation delegation;
@@ -91,7 +107,9 @@ Bytes encode(const RoundRow& row);
 Bytes encode(const UpdateRow& row);
 Bytes encode(const TokenRow& row);
 Bytes encode(const MaskRow& row);
-Bytes secagg_value(ByteSpan message);  // of outcome/ and unmask/: one message of privacy/secagg_messages.h
+Bytes encode(const PhaseRow& row);
+Bytes encode(const SparedRow& row);
+Bytes secagg_value(ByteSpan message);  // of outcome/, unmask/ and vote/: one message of privacy/secagg_messages.h
 Bytes certificate_value(const Certificate& certificate);
 Bytes renewal_value(const Renewal& renewal);
 Bytes credential_value(const MemberCredential& credential);
@@ -104,6 +122,8 @@ Result<RoundRow> decode_round_row(ByteSpan bytes);
 Result<UpdateRow> decode_update_row(ByteSpan bytes);
 Result<TokenRow> decode_token_row(ByteSpan bytes);
 Result<MaskRow> decode_mask_row(ByteSpan bytes);
+Result<PhaseRow> decode_phase_row(ByteSpan bytes);
+Result<SparedRow> decode_spared_row(ByteSpan bytes);
 Result<Bytes> secagg_of_value(ByteSpan bytes);
 Result<Certificate> certificate_of_value(ByteSpan bytes);
 Result<Renewal> renewal_of_value(ByteSpan bytes);
