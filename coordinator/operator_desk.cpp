@@ -7,8 +7,6 @@
 namespace covey {
 namespace {
 
-constexpr std::size_t kPageTextBytesMax = 5000;  // of the jobs in one page: with their figures they fit a control frame
-
 OperatorAnswer text_answer(Result<std::string> result) {
   if (!result) return result.error();
   return Done{std::move(*result)};
@@ -97,7 +95,7 @@ OperatorAnswer OperatorDesk::on(const ListJobs& verb) const {
   for (auto at = jobs_.upper_bound(verb.after); at != jobs_.end() && rows.rows.size() < kPageRowsMax; ++at) {
     JobSummary row = at->second->summary();
     bytes += row.text.size();
-    if (!rows.rows.empty() && bytes > kPageTextBytesMax) break;
+    if (!rows.rows.empty() && bytes > kJobsPageTextBytesMax) break;
     rows.rows.push_back(std::move(row));
   }
   return rows;

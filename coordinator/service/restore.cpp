@@ -28,6 +28,9 @@ Result<Judged> judge(const RestoreRequest& request, const std::vector<Row>& rows
   if (!found_mark)
     return Judged{true, {}, request.mark + " is missing, so nothing can tell whether more was released after this backup"};
   const LedgerMark& mark = found_mark->mark;
+  if (mark == LedgerMark() && saved != LedgerMark())
+    return Judged{true, mark, request.mark + " was made by a start that wrote nothing after it, so nothing can tell whether more "
+                                             "was released after this backup"};
   COVEY_TRY(const MarkedRows found, mark_of_rows(rows, saved.sequence, mark.ledger.sequence));
   const std::uint64_t marked = mark.ledger.sequence;
   if (marked > saved.ledger.sequence)
