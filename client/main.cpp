@@ -63,8 +63,10 @@ Result<void> check_data(const std::string& path) {
 Result<Membership> become_member(const Options& options, BlobStore& blobs, Log& log) {
   COVEY_TRY(auto known, load_membership(options.home));
   if (known) {
-    if (!options.token.empty())
+    if (!options.token.empty()) {
+      COVEY_TRY_VOID(check_token(options.token, options.home, known->certificate));
       log.info("already_enrolled", {{"name", known->certificate.name}, {"note", "the token is not needed again"}});
+    }
     return std::move(*known);
   }
   if (options.token.empty())
@@ -180,8 +182,9 @@ int run(int argc, char** argv) {
   app.add_option("--memory", options.memory_gib, "Memory to lend, GiB (0: all)")->capture_default_str()->check(CLI::Range(0.0, 65536.0));
   app.add_option("--hours", options.hours, "Train only in these hours, UTC, e.g. 22-6");
   app.add_option("--job", options.jobs, "Take part only in jobs of this name; may be repeated");
-  app.add_flag("--plain-updates,--plain_updates", options.plain_updates,
+  app.add_flag("--plain-updates", options.plain_updates,
                "Also train for jobs without secure aggregation, whose coordinator sees this site's updates one by one");
+  app.add_flag("--plain_updates", options.plain_updates)->group("");  // as configuration files spell it, too
   add_floors(app, options.floors);
   app.add_flag("--json", options.json, "Log as JSON lines");
   app.add_flag("--verbose", options.verbose, "Log details");

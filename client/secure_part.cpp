@@ -15,10 +15,18 @@ constexpr Duration kAgainMax = kHeartbeatInterval;
 constexpr int kAgainTimes = 120;                           // ten minutes: the attempt is over, and nobody said so
 constexpr std::size_t kLettersMax = 4;                     // being fetched at once
 
+// The operator reads this text, and cannot know which jobs this client masked for. The remedy comes first:
+// texts are cut at their end.
+std::string with_remedy(const std::string& refusal, std::uint64_t seed) {
+  if (refusal.find(kMaskedOutWords) == std::string::npos) return refusal;
+  return "change `seed` in the job file (now " + std::to_string(seed) + ") if another job began with the same model: " + refusal;
+}
+
 }  // namespace
 
 struct SecurePart::Attempt {
   RoundKey key;
+  std::uint64_t seed = 0;                  // of the job
   EncodingTerms encoding;
   MemberCredential credential;             // as it was when the attempt began
   std::unique_ptr<SecAggClient> machine;
@@ -69,6 +77,7 @@ std::optional<Decline> SecurePart::begin(const RoundOffer& offer, const JobSpec&
   end();
   attempt_ = std::make_unique<Attempt>();
   attempt_->key = offer.key;
+  attempt_->seed = job.seed;
   attempt_->encoding = encoding_terms(job);
   attempt_->credential = *credential;
   const SecAggMember member{*config_.signing, attempt_->credential, config_.secure, config_.has_aes};
@@ -196,7 +205,7 @@ void SecurePart::obey(const Bytes& content, const SecAggMessage& message, Instan
   if (step) return take(std::move(*step), sha256(content));
   refused(key, step.error());
   if (invite != nullptr && attempt_->machine->phase() == SecAggClient::Phase::kInvited)
-    refusal_ = Decline{DeclineReason::kPolicy, step.error().message};
+    refusal_ = Decline{DeclineReason::kPolicy, with_remedy(step.error().message, attempt_->seed)};
   of_another(key, message);  // of an attempt before, perhaps
 }
 

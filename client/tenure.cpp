@@ -1,29 +1,18 @@
 #include "client/tenure.h"
 
-#include "core/base/wire.h"
+#include "client/own_row.h"
 
 namespace covey::client {
 namespace {
 
 constexpr const char* kTimer = "tenure";
-constexpr std::uint8_t kVersion = 1;
 
 }  // namespace
 
 Result<void> Tenure::load(const Row& row) {
-  const auto bad = [&](const std::string& why) {
-    return unexpected(ErrorCode::kCorrupted, "row " + row.key + ": " + why);
-  };
-  ByteReader in(row.value);
-  if (in.u8() != kVersion) in.refuse();
-  const ByteSpan encoded = in.blob();
-  COVEY_TRY_VOID(in.finish("row " + row.key));
-  const auto renewal = decode_renewal(encoded);
-  if (!renewal) return bad(renewal.error().message);
-  if (!config_.certificate) return bad("a renewal, but this client has no certificate");
-  if (const auto own = verify(*renewal, *config_.certificate, config_.authority); !own)
-    return bad(own.error().message + "; a node that enrolled anew needs a new --home");
-  renewal_ = *renewal;
+  COVEY_TRY(renewal_, own_document<Renewal>(row, config_, decode_renewal, [&](const Renewal& read, const Certificate& own) {
+              return verify(read, own, config_.authority);
+            }));
   return {};
 }
 
@@ -66,7 +55,7 @@ void Tenure::on(const MembershipRenewed& message) {
   renewal_ = renewal;
   saving_ = out_.ticket();
   Batch batch;
-  batch.put(std::string(kRow), ByteWriter().u8(kVersion).blob(encode(renewal)).take());
+  batch.put(std::string(kRow), own_row_value(encode(renewal)));
   out_.add(Persist{saving_, std::move(batch)});
 }
 

@@ -1,28 +1,15 @@
 #include "client/vouched.h"
 
-#include "core/base/wire.h"
+#include "client/own_row.h"
 
 namespace covey::client {
-namespace {
-
-constexpr std::uint8_t kVersion = 1;
-
-}  // namespace
 
 Result<void> Vouched::load(const Row& row) {
-  const auto bad = [&](const std::string& why) {
-    return unexpected(ErrorCode::kCorrupted, "row " + row.key + ": " + why);
-  };
-  ByteReader in(row.value);
-  if (in.u8() != kVersion) in.refuse();
-  const ByteSpan encoded = in.blob();
-  COVEY_TRY_VOID(in.finish("row " + row.key));
-  const auto credential = decode_credential(encoded);
-  if (!credential) return bad(credential.error().message);
-  if (!config_.certificate) return bad("a credential, but this client has no certificate");
-  if (const auto own = verify(*credential, *config_.certificate, config_.authority, credential->epoch); !own)
-    return bad(own.error().message + "; a node that enrolled anew needs a new --home");
-  if (credential->epoch == kCredentialEpoch) credential_ = *credential;
+  COVEY_TRY(MemberCredential credential,
+            own_document<MemberCredential>(row, config_, decode_credential, [&](const MemberCredential& read, const Certificate& own) {
+              return verify(read, own, config_.authority, read.epoch);
+            }));
+  if (credential.epoch == kCredentialEpoch) credential_ = std::move(credential);
   return {};
 }
 
@@ -41,7 +28,7 @@ void Vouched::on(const CredentialIssued& message) {
   credential_ = message.credential;
   saving_ = out_.ticket();
   Batch batch;
-  batch.put(std::string(kRow), ByteWriter().u8(kVersion).blob(encode(*credential_)).take());
+  batch.put(std::string(kRow), own_row_value(encode(*credential_)));
   out_.add(Persist{saving_, std::move(batch)});
 }
 

@@ -13,6 +13,7 @@ constexpr Duration kAnswerWait = 2 * kHeartbeatInterval;  // for an answer to an
 constexpr Duration kUpdateWait = std::chrono::seconds(30); // for an update of a client that accepted
 constexpr Duration kSignedWait = std::chrono::seconds(300);  // for an ABORT of members that are all here
 constexpr Duration kRelinkWait = std::chrono::seconds(1);  // between offers to a client that keeps reconnecting
+constexpr std::size_t kUnvouchedNamed = 5;                 // in the text of a job that waits
 constexpr std::uint32_t kPauseDoublings = 5;  // 2, 4, ... 32 s after attempts that nobody could deliver to
 
 Duration pause_after(std::uint32_t attempt) {
@@ -74,15 +75,17 @@ bool JobRunner::fails_for_declines(std::size_t wanted, const std::string& text, 
 void JobRunner::wait_for_clients(std::size_t there, std::size_t wanted, Instant now) {
   std::string declined = declined_text();
   std::size_t unvouched = 0, sitting = 0;
+  std::string names;  // of the first of them
   if (secure())
     for (const auto& [key, node] : services_.registry.nodes()) {
       if (node.summary.revoked || !node.link || node.summary.role != Role::kClient) continue;
-      unvouched += node.vouched() ? 0 : 1;
+      if (!node.vouched() && ++unvouched <= kUnvouchedNamed) names += (names.empty() ? "" : ", ") + node.summary.name;
       sitting += node.vouched() && sits_out(key) ? 1 : 0;
     }
   const auto add = [&](const std::string& text) { declined += (declined.empty() ? "" : "; ") + text; };
   if (unvouched > 0)
-    add(std::to_string(unvouched) + " have no credential for secure aggregation: the authority gives it with `covey vouch`");
+    add(std::to_string(unvouched) + " have no credential for secure aggregation (" + names +
+        (unvouched > kUnvouchedNamed ? ", ..." : "") + "): the authority gives it with `covey vouch`");
   for (const auto& [key, attempt] : aborted_)
     if (sitting > 0 && !attempt->certificate())
       add(std::to_string(sitting) + " " + kEndlessWords + ": attempt " + std::to_string(key.attempt) + "'s ABORT is signed by " +
@@ -92,6 +95,11 @@ void JobRunner::wait_for_clients(std::size_t there, std::size_t wanted, Instant 
                     (declined.empty() ? " there" : " that can take part; " + declined),
                 kErrorTextBytesMax);
   if (fails_for_declines(wanted, text, now)) return;
+  if (unvouched > 0 && std::exchange(unvouched_named_, job_.next_round()) != job_.next_round()) {
+    Batch batch;
+    services_.journal.write(batch, now, job_.id, "round " + std::to_string(job_.next_round()) + ": " + text);
+    services_.out.persist(std::move(batch));
+  }
   if (waiting_ && job_.summary.text == text) return;
   job_.summary.text = text;
   if (!waiting_)

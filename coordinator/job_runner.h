@@ -231,6 +231,7 @@ class JobRunner {
   void refuse_update(const PeerKey& peer, Member& member, Error error, Instant now);
   void update_failed(const PeerKey& peer, Member& member, const Error& error, Instant now);
   void audit_conflict(const PeerKey& peer, Member& member, const Error& error, Instant now);
+  void journal_decline(const Node& from, const RoundDecline& message, Instant now);
   void interrupt(Member& member);        // its fetch or check, if one runs
   std::pair<const PeerKey, Member>* member_with(Ticket ticket);
   void release(Member& member);
@@ -269,6 +270,8 @@ class JobRunner {
   };
   std::map<RoundKey, SecureRows> secure_rows_;
   std::optional<Instant> stuck_since_;   // too few connected clients have not declined for good
+  std::pair<std::uint32_t, std::set<std::pair<PeerKey, DeclineReason>>> declines_named_;  // round, and who is in its journal
+  std::uint32_t unvouched_named_ = 0;    // the round whose lack of credentials is in the journal
 };
 
 }  // namespace covey

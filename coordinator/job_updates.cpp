@@ -23,6 +23,7 @@ Duration patience(DeclineReason reason) {
 
 constexpr Duration kFetchTurn = std::chrono::seconds(30);  // of one update, at least, while others wait
 constexpr std::size_t kDeclineTextBytes = 256;  // kept of a client's reason
+constexpr std::size_t kDeclinesNamed = 20;      // in the journal, of one round
 
 Instant later(Instant now, Duration wait) { return wait == Duration::max() ? Instant::max() : now + wait; }
 
@@ -100,7 +101,22 @@ void JobRunner::round_declined(Node& from, const RoundDecline& message, Instant 
                     {{"job", job_.id}, {"round", message.key.round}, {"attempt", message.key.attempt},
                      {"node", from.summary.name}, {"reason", name_of(message.reason)},
                      {"text", shortened(message.text, kErrorTextBytesMax)}});
+  journal_decline(from, message, now);
   consider(now);
+}
+
+// Once for each client and reason in a round, whatever its attempts; a large cohort must not fill the journal.
+void JobRunner::journal_decline(const Node& from, const RoundDecline& message, Instant now) {
+  if (declines_named_.first != message.key.round) declines_named_ = {message.key.round, {}};
+  auto& named = declines_named_.second;
+  if (named.size() > kDeclinesNamed || !named.insert({from.summary.key, message.reason}).second) return;
+  const std::string round = "round " + std::to_string(message.key.round) + ": ";
+  Batch batch;
+  services_.journal.write(batch, now, job_.id,
+                          named.size() > kDeclinesNamed
+                              ? round + "more clients declined; the coordinator's log names them (round_declined)"
+                              : round + from.summary.name + " declined (" + name_of(message.reason) + "): " + message.text);
+  services_.out.persist(std::move(batch));
 }
 
 void JobRunner::round_failed(Node& from, const RoundFailed& message, Instant now) {

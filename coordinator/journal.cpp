@@ -30,8 +30,13 @@ std::vector<JournalEntry> Journal::page(JobId job, std::uint64_t after) const {
   std::vector<JournalEntry> rows;
   auto at = std::upper_bound(entries_.begin(), entries_.end(), after,
                              [](std::uint64_t sequence, const JournalEntry& entry) { return sequence < entry.sequence; });
-  for (; at != entries_.end() && rows.size() < kPageRowsMax; ++at)
-    if (job == 0 || at->job == job) rows.push_back(*at);
+  std::size_t bytes = 0;
+  for (; at != entries_.end() && rows.size() < kPageRowsMax; ++at) {
+    if (job != 0 && at->job != job) continue;
+    bytes += at->text.size();
+    if (!rows.empty() && bytes > kJournalPageTextBytesMax) break;
+    rows.push_back(*at);
+  }
   return rows;
 }
 

@@ -10,7 +10,8 @@
 namespace covey {
 
 inline constexpr std::size_t kJournalEntriesMax = 10'000;
-inline constexpr std::size_t kJournalTextBytesMax = 200;  // so that a page of entries fits a control frame
+inline constexpr std::size_t kJournalTextBytesMax = 512;
+inline constexpr std::size_t kJournalPageTextBytesMax = 12 * 1024;  // so that a page of entries fits a control frame
 
 class Journal {
  public:
@@ -19,7 +20,7 @@ class Journal {
   // Becomes durable with `batch`, which also erases what is too old.
   void write(Batch& batch, Instant now, JobId job, std::string text);
 
-  // At most kPageRowsMax entries after `after`; job 0: of all.
+  // As many entries after `after` as fit a page, at least one where there is one; job 0: of all.
   std::vector<JournalEntry> page(JobId job, std::uint64_t after) const;
 
  private:

@@ -64,10 +64,9 @@ StateOptions state_options(const Options& options, const std::string& folder) {
           options.accept_missing_mark ? MissingMark::kAccept : MissingMark::kRefuse};
 }
 
-// Every node may hold two connections, and the store needs some files.
 void check_file_limit(std::uint32_t nodes_max, Log& log) {
   const std::uint64_t limit = raise_file_limit();
-  const std::uint64_t wanted = 2 * std::uint64_t{nodes_max} + 256;
+  const std::uint64_t wanted = files_wanted(nodes_max);
   if (limit < wanted)
     log.warning("file_limit_low", {{"limit", limit}, {"wanted", wanted},
                                    {"reason", "a node may hold two connections; raise the hard limit of open files "

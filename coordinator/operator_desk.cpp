@@ -7,8 +7,6 @@
 namespace covey {
 namespace {
 
-constexpr std::size_t kTextShown = 48;  // bytes of a job's text in a list: 50 rows fit a control frame
-
 OperatorAnswer text_answer(Result<std::string> result) {
   if (!result) return result.error();
   return Done{std::move(*result)};
@@ -93,9 +91,11 @@ Result<const JobRunner*> OperatorDesk::job_of(JobId id) const {
 
 OperatorAnswer OperatorDesk::on(const ListJobs& verb) const {
   JobRows rows;
+  std::size_t bytes = 0;
   for (auto at = jobs_.upper_bound(verb.after); at != jobs_.end() && rows.rows.size() < kPageRowsMax; ++at) {
     JobSummary row = at->second->summary();
-    row.text = shortened(std::move(row.text), kTextShown);
+    bytes += row.text.size();
+    if (!rows.rows.empty() && bytes > kJobsPageTextBytesMax) break;
     rows.rows.push_back(std::move(row));
   }
   return rows;

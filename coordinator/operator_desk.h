@@ -16,6 +16,8 @@ inline constexpr std::size_t kSubmissionsMax = 16;  // job files being fetched a
 inline constexpr std::size_t kPendingJobsMax = 1000;
 inline constexpr std::size_t kReadingsMax = 16;     // pages of records being read at once
 
+inline constexpr std::size_t kJobsPageTextBytesMax = 5000;  // of the jobs in one page: with their figures they fit a control frame
+
 class OperatorDesk {
  public:
   OperatorDesk(Services services, Jobs& jobs, KeyKeeper& keys);  // all outlive this

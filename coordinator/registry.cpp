@@ -13,6 +13,7 @@ namespace {
 constexpr std::string_view kChallengeTimer = "challenge/";
 constexpr std::string_view kExpelTimer = "expel/";
 constexpr Duration kIdentityRetry = std::chrono::seconds(10);
+constexpr Duration kSeenSaved = std::chrono::minutes(15);  // how far a restart may put "last seen" back
 constexpr Duration kReconnectEach = std::chrono::microseconds(500);  // a handshake's cost here, and that of its Join
 constexpr Duration kReconnectWindowMin = std::chrono::milliseconds(200);
 
@@ -117,6 +118,10 @@ void Registry::tick(Instant now) {
   judge_memberships(now);
   Batch batch;
   for (auto& [key, node] : nodes_) {
+    if (node.link && node.heard - node.summary.last_seen >= kSeenSaved) {
+      node.summary.last_seen = node.heard;
+      node.unsaved = true;
+    }
     if (std::exchange(node.unsaved, false) && !node.summary.revoked) persist_node(node, batch);
     if (!node.link || now - node.heard < kLinkTimeout) continue;
     out_.log(LogLevel::kWarning, "node_lost",

@@ -6,10 +6,6 @@
 
 namespace covey {
 
-// In rows of a list texts are shorter than elsewhere, so that kPageRowsMax of them fit a control frame.
-inline constexpr std::size_t kJobRowTextBytesMax = 100;
-inline constexpr std::size_t kJournalRowTextBytesMax = 256;
-
 // Texts (errors, reasons, device names) that exceed their bound are cut with "...", and control
 // characters in them become spaces: a long error must not end the process that reports it.
 // Everything else out of bounds in our own message is our bug.

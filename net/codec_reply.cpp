@@ -20,8 +20,7 @@ std::uint8_t phase_number(const std::string& phase) {
 }
 
 // ---- rows
-void write_row(schema::JobSummary::Builder to, const JobSummary& job,
-               std::size_t text_bytes_max = kJobRowTextBytesMax) {
+void write_row(schema::JobSummary::Builder to, const JobSummary& job) {
   to.setJob(job.job);
   to.setName(wire_text(job.name, kNameBytesMax));
   to.setState(static_cast<std::uint8_t>(job.state));
@@ -32,7 +31,7 @@ void write_row(schema::JobSummary::Builder to, const JobSummary& job,
   to.setDelivered(job.delivered);
   to.setSubmitted(unix_nanos(job.submitted));
   to.setEnded(unix_nanos(job.ended));
-  to.setText(wire_text(job.text, text_bytes_max));
+  to.setText(wire_text(job.text, kErrorTextBytesMax));
   write_blob(to.initModel(), job.model);
   to.setPhase(phase_number(job.phase));
   to.setMembers(job.members);
@@ -150,7 +149,7 @@ void write_row(schema::JournalEntry::Builder to, const JournalEntry& entry) {
   to.setSequence(entry.sequence);
   to.setTime(unix_nanos(entry.time));
   to.setJob(entry.job);
-  to.setText(wire_text(entry.text, kJournalRowTextBytesMax));
+  to.setText(wire_text(entry.text, kErrorTextBytesMax));
 }
 
 JournalEntry read_row(const Fields& fields, schema::JournalEntry::Reader from) {
@@ -189,7 +188,7 @@ void write_answer(Answer::Builder to, const JobRows& answer) {
 }
 void write_answer(Answer::Builder to, const JobDetail& answer) {
   auto job = to.initJob();
-  write_row(job.initSummary(), answer.summary, kErrorTextBytesMax);
+  write_row(job.initSummary(), answer.summary);
   write_blob(job.initConfig(), answer.config);
   write_rows(job.initMetrics(row_count(answer.metrics.size())), answer.metrics);
 }

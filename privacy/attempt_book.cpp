@@ -90,7 +90,7 @@ Result<Batch> AttemptBook::join(const SecAggConfig& c) {
     const bool same_stage = r.task == c.task && r.round == c.round && r.stage == c.stage;
     const bool same_input = r.model == c.model && r.stage == c.stage && r.data_scope == c.data_scope;
     if (same_stage || same_input)
-      return refused("this member's masked update is out under attempt " + short_hex(other) +
+      return refused(std::string(kMaskedOutWords) + " under attempt " + short_hex(other) +
                      "; a second sum could be subtracted from the first. Show the committee's ABORT, or go on without it");
   }
   AttemptRecord record;

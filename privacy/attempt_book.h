@@ -40,6 +40,8 @@ struct AttemptRecord {
   std::vector<std::pair<std::uint32_t, VerifyKey>> committee;  // while an ABORT may still come
   bool operator==(const AttemptRecord&) const = default;
 };
+// In the text of join()'s refusal of what overlaps with a sum that may be out.
+inline constexpr const char* kMaskedOutWords = "this member's masked update is out";
 // A masked vector may be out and no ABORT was shown: nothing that overlaps may begin.
 inline bool may_be_out(const AttemptRecord& r) { return r.masked && r.state != AttemptState::kAborted; }
 Bytes encode(const AttemptRecord& record);

@@ -55,6 +55,7 @@ Campaign run_campaign(const CampaignRequest& request, Populations& populations, 
   std::vector<Digest> traces(request.seeds);
   const auto note = [&](std::uint64_t seed, const Scenario& scenario, const Result<SimulationResult>& result) {
     const std::lock_guard lock(mutex);
+    if (result && result->interrupted) return;  // neither passed nor failed
     ++campaign.done;
     if (result) {
       campaign.updates += result->acknowledged;

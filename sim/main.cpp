@@ -93,7 +93,11 @@ Result<std::unique_ptr<Population>> read_population(const Options& options, cons
                                                        " clients, but there are " + std::to_string(job.simulation.clients) +
                                                        "; raise --clients or lower min_clients");
   // A plan was made with the population of the first seed: only then is it the same world.
-  return Population::create({job, data, job.simulation.clients, options.faults.empty() ? options.seed : 1});
+  auto population = Population::create({job, data, job.simulation.clients, options.faults.empty() ? options.seed : 1});
+  if (!population && population.error().code == ErrorCode::kNotFound)
+    return unexpected(ErrorCode::kNotFound, population.error().message + " (" + (options.data.empty() ? "data in [simulation] of " + options.job : "--data") +
+                                                "); name another place with --data PATH");
+  return population;
 }
 
 Result<void> save(const Options& options, const JobSpec& job, const SimulationResult& result) {
@@ -138,6 +142,8 @@ Result<Scenario> take_plan(Options& options, JobSpec& job) {
 
 Result<int> run_once(Options options) {
   COVEY_TRY(JobSpec job, read_job(options));
+  for (const std::string& path : {options.output, options.metrics})
+    if (!path.empty()) COVEY_TRY_VOID(check_output(path));
   std::optional<Scenario> planned;
   if (!options.faults.empty()) {
     COVEY_TRY(planned, take_plan(options, job));
@@ -228,6 +234,7 @@ Result<Kinds> kinds_of(const Options& options, const JobSpec& job) {
 // One world a thread; a seed's result does not depend on its neighbours.
 Result<int> run_faults(const Options& options) {
   COVEY_TRY(const JobSpec job, read_job(options));
+  if (options.shrink != 0) COVEY_TRY_VOID(check_output(options.plans + "/seed-N.toml"));
   COVEY_TRY(const auto population, read_population(options, job));
   Populations populations({job, options.data, job.simulation.clients, options.seed}, *population);
   const StopSignals signals([] {});
@@ -257,26 +264,12 @@ Result<int> run_faults(const Options& options) {
   for (const auto& [seed, says] : campaign.stalemates)
     print(options.json ? "{\"event\":\"stalemate\",\"seed\":" + std::to_string(seed) + ",\"says\":" + json_text(says) + "}"
                        : "seed " + std::to_string(seed) + " is a stalemate: " + says);
-  if (options.json)
-    print("{\"event\":\"faults\",\"seeds\":" + std::to_string(campaign.done) + ",\"failed\":" + std::to_string(campaign.failures.size()) +
-          ",\"stalemates\":" + std::to_string(campaign.stalemates.size()) + ",\"opened\":" + std::to_string(campaign.opened) +
-          ",\"jobs\":" + std::to_string(campaign.jobs) + ",\"secure_jobs\":" + std::to_string(campaign.secure_jobs) +
-          ",\"mixed_worlds\":" + std::to_string(campaign.mixed) +
-          ",\"updates\":" + std::to_string(campaign.updates) + ",\"events\":" + std::to_string(campaign.events) +
-          ",\"trace\":\"" + hex(campaign.trace.span()) + "\"}");
-  else
-    print(std::to_string(campaign.done - campaign.failures.size()) + " of " + std::to_string(campaign.done) + " fault seeds passed in " +
-          std::to_string(static_cast<int>(real + 0.5)) + " s, " + std::to_string(campaign.jobs) + " jobs, " +
-          std::to_string(campaign.secure_jobs) + " of them under secure aggregation, both kinds in " + std::to_string(campaign.mixed) +
-          " worlds; " + std::to_string(campaign.updates) + " updates acknowledged, " +
-          (campaign.opened == 0 ? std::string() : std::to_string(campaign.opened) + " masked sums opened, " + std::to_string(campaign.stalemates.size()) +
-                                                      " stalemates, ") +
-          "at most " +
-          std::to_string(static_cast<int>(std::max(0.0, campaign.calm_seconds))) + " virtual s from the last fault to the end, trace " +
-          short_hex(campaign.trace));
-  if (StopSignals::interrupted()) return kExitInterrupted;
-  for (std::size_t i = 0; i < std::min<std::size_t>(options.shrink, campaign.failures.size()); ++i)
+  const CampaignReport ended{campaign, options.seeds, campaign.done < options.seeds, real};
+  print(options.json ? campaign_json(ended) : campaign_text(ended));
+  if (ended.interrupted) return kExitInterrupted;
+  for (std::size_t i = 0; i < std::min<std::size_t>(options.shrink, campaign.failures.size()) && !StopSignals::interrupted(); ++i)
     COVEY_TRY_VOID(explain(options, request, populations, campaign.failures[i].first, population->clients()));
+  if (StopSignals::interrupted()) return kExitInterrupted;
   return campaign.failures.empty() ? kExitOk : kExitFailed;
 }
 
@@ -316,6 +309,11 @@ int run(int argc, char** argv) {
     plan->excludes(once->get_option(name));
 
   CLI::App* faults = app.add_subcommand("faults", "Run a small job under many seeds of random faults and check every promise");
+  faults->footer("A seed passes where every promise holds and the job ends. One that ends in a stalemate breaks no promise, and its job\n"
+                 "fails all the same: under secure aggregation so many members are bound to a sum that can end neither way (its\n"
+                 "shares are partly out, and those who could abort it are gone) that too few are free for another. Stalemates are\n"
+                 "counted apart, and alone they do not fail the command. Ctrl-C: what was run is told, exit code 130.\n" +
+                 std::string(exit_code_help()));
   common_options(*faults, options);
   faults->add_option("--seeds", options.seeds, "How many seeds")->capture_default_str()->check(CLI::Range(1, 100'000'000));
   faults->add_option("--first", options.first, "The first seed")->capture_default_str()->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 62U));

@@ -75,4 +75,34 @@ std::string summary_json(const JobSpec& job, const SimulationResult& result, dou
                 static_cast<unsigned long long>(result.acknowledged), hex(result.trace.span()).c_str());
 }
 
+std::string campaign_text(const CampaignReport& report) {
+  const Campaign& campaign = report.campaign;
+  const std::uint64_t failed = campaign.failures.size(), stalemates = campaign.stalemates.size();
+  std::string text = report.interrupted ? std::to_string(campaign.done) + " of " + std::to_string(report.wanted) +
+                                              " fault seeds run, interrupted: " + std::to_string(campaign.done - failed - stalemates) + " passed"
+                                        : std::to_string(campaign.done - failed - stalemates) + " of " + std::to_string(campaign.done) +
+                                              " fault seeds passed";
+  text += ", " + std::to_string(failed) + " failed";
+  if (stalemates != 0)
+    text += ", " + std::to_string(stalemates) + " ended in a stalemate (no promise broken, and the job cannot go on: --help)";
+  text += " in " + std::to_string(static_cast<int>(report.real_seconds + 0.5)) + " s; " + std::to_string(campaign.jobs) + " jobs, " +
+          std::to_string(campaign.secure_jobs) + " of them under secure aggregation, both kinds in " + std::to_string(campaign.mixed) +
+          " worlds; " + std::to_string(campaign.updates) + " updates acknowledged, ";
+  if (campaign.opened != 0) text += std::to_string(campaign.opened) + " masked sums opened, ";
+  return text + "at most " + std::to_string(static_cast<int>(std::max(0.0, campaign.calm_seconds))) +
+         " virtual s from the last fault to the end, trace " + short_hex(campaign.trace);
+}
+
+std::string campaign_json(const CampaignReport& report) {
+  const Campaign& campaign = report.campaign;
+  const std::uint64_t failed = campaign.failures.size(), stalemates = campaign.stalemates.size();
+  return "{\"event\":\"faults\",\"wanted\":" + std::to_string(report.wanted) + ",\"seeds\":" + std::to_string(campaign.done) +
+         ",\"passed\":" + std::to_string(campaign.done - failed - stalemates) + ",\"failed\":" + std::to_string(failed) +
+         ",\"stalemates\":" + std::to_string(stalemates) + ",\"interrupted\":" + (report.interrupted ? "true" : "false") +
+         ",\"opened\":" + std::to_string(campaign.opened) + ",\"jobs\":" + std::to_string(campaign.jobs) +
+         ",\"secure_jobs\":" + std::to_string(campaign.secure_jobs) + ",\"mixed_worlds\":" + std::to_string(campaign.mixed) +
+         ",\"updates\":" + std::to_string(campaign.updates) +
+         ",\"events\":" + std::to_string(campaign.events) + ",\"trace\":\"" + hex(campaign.trace.span()) + "\"}";
+}
+
 }  // namespace covey

@@ -36,4 +36,13 @@ Result<Membership> enrol(const EnrolRequest& request, BlobStore& blobs, SecureRa
   return membership;
 }
 
+Result<void> check_token(const std::string& token, const std::string& home, const Certificate& certificate) {
+  const auto read = read_token(token);
+  if (!read || read->delegation.token == certificate.delegation.token) return {};
+  return unexpected(ErrorCode::kInvalidArgument,
+                    home + " is the identity of " + certificate.name + " already, and this is another token than the one it enrolled with. To go on as " +
+                        certificate.name + ", leave --token out; where the operator revoked it, enrol anew in a new folder: --home NEW --name " +
+                        certificate.name);
+}
+
 }  // namespace covey

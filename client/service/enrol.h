@@ -19,4 +19,9 @@ struct EnrolRequest {
 // Errors: kInvalidArgument (no token), kPermissionDenied (wrong, spent, expired), kUnavailable.
 Result<Membership> enrol(const EnrolRequest& request, BlobStore& blobs, SecureRandom& random);
 
+// Of a node that is a member already: whether this is the token that it enrolled with. Another one would not change
+// who it is; a site that was revoked would wait for ever. A token that cannot be read any more is no reason to refuse.
+// Errors: kInvalidArgument with the remedy.
+Result<void> check_token(const std::string& token, const std::string& home, const Certificate& certificate);
+
 }  // namespace covey

@@ -63,10 +63,10 @@ std::string head_text(const std::vector<Digest>& hashes) {
   return hashes.empty() ? "none" : std::to_string(hashes.size()) + " (" + short_hex(hashes.back()) + ")";
 }
 
-void print(const AuditOptions& options, const VerifyKey& key, const VerifiedLog& log, Console& console) {
+void print(const AuditOptions& options, std::optional<JobId> job, const VerifyKey& key, const VerifiedLog& log, Console& console) {
   if (console.json()) {
-    for (const JsonObject& object : audit_objects(log, options.job)) console.object(object);
-    for (const JsonObject& object : ledger_objects(log, options.job)) console.object(object);
+    for (const JsonObject& object : audit_objects(log, job)) console.object(object);
+    for (const JsonObject& object : ledger_objects(log, job)) console.object(object);
     const auto head = [](const std::vector<Digest>& hashes) {
       return hashes.empty() ? std::string() : hex(hashes.back().span());
     };
@@ -79,8 +79,8 @@ void print(const AuditOptions& options, const VerifyKey& key, const VerifiedLog&
                        .add("record_key", hex(key.span())));
     return;
   }
-  if (const Table table = audit_table(log, options.job); !table.empty()) console.table(table);
-  if (const Table table = ledger_table(log, options.job); !table.empty()) {
+  if (const Table table = audit_table(log, job); !table.empty()) console.table(table);
+  if (const Table table = ledger_table(log, job); !table.empty()) {
     console.line("");
     console.table(table);
   }
@@ -94,6 +94,11 @@ void print(const AuditOptions& options, const VerifyKey& key, const VerifiedLog&
 }  // namespace
 
 Result<int> audit_command(const AuditOptions& options, Console& console) {
+  std::optional<JobId> job;
+  if (!options.job.empty()) {
+    COVEY_TRY(job, job_number(options.job));
+  }
+  if (!options.save.empty()) COVEY_TRY_VOID(check_output(options.save));
   COVEY_TRY(const VerifyKey key, record_key_of(options));
   COVEY_TRY(const AuditLog log, get_log(options, console));
   const auto verified = verify_log(log, key);
@@ -102,7 +107,7 @@ Result<int> audit_command(const AuditOptions& options, Console& console) {
         in_context("the log does not verify with record key " + short_hex(key), verified.error()));
   if (!options.since.empty()) COVEY_TRY_VOID(compare_with(options.since, key, *verified));
   if (!options.save.empty()) COVEY_TRY_VOID(write_file(options.save, encode(log)));
-  print(options, key, *verified, console);
+  print(options, job, key, *verified, console);
   if (!options.save.empty())
     console.note("Saved in " + options.save + "; compare with it later: covey audit --since " + options.save);
   return kExitOk;

@@ -53,13 +53,13 @@ struct RunOptions {
   std::string home;
   std::string job_file;
   bool detach = false;
-  bool vouch = true;           // for clients without a credential, where the job aggregates securely
+  bool no_vouch = false;       // else: for connected clients without a credential, where the job aggregates securely
 };
 Result<int> run_command(const RunOptions& options, Console& console);
 
 struct JobOptions {            // of the commands that speak of one job
   std::string home;
-  std::optional<JobId> job;    // absent: the latest
+  std::string job;             // number or name; empty: the latest
 };
 Result<int> list_command(const std::string& home, Console& console);
 Result<int> watch_command(const JobOptions& options, Console& console);
@@ -67,7 +67,7 @@ Result<int> stop_command(const JobOptions& options, Console& console);
 
 struct JournalOptions {
   std::string home;
-  std::optional<JobId> job;    // absent: every job, and what is of none
+  std::string job;             // number or name; empty: every job, and what is of none
   bool follow = false;
 };
 Result<int> log_command(const JournalOptions& options, Console& console);
@@ -136,7 +136,7 @@ Result<int> vouch_command(const VouchOptions& options, Console& console);
 // ---- audit_command.cpp
 struct AuditOptions {
   std::string home;
-  std::optional<JobId> job;    // of what is printed; everything is verified
+  std::string job;             // number, of what is printed; everything is verified
   std::string file;            // verify this one instead of a coordinator's
   std::string key;             // hex; empty: the one that `home` pins
   std::string since;           // an earlier file that must be a beginning of this log
@@ -145,7 +145,11 @@ struct AuditOptions {
 Result<int> audit_command(const AuditOptions& options, Console& console);
 
 // ---- doctor.cpp
-Result<int> doctor_command(const std::string& home, Console& console);
+struct DoctorOptions {
+  std::string home;
+  std::uint32_t nodes_max = 10'000;  // that the coordinator of this home takes
+};
+Result<int> doctor_command(const DoctorOptions& options, Console& console);
 
 // ---- demo.cpp
 struct DemoOptions {

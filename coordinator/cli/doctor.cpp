@@ -22,6 +22,7 @@
 #include "core/base/clock.h"
 #include "core/base/file.h"
 #include "core/service/exit_code.h"
+#include "core/service/file_limit.h"
 #include "core/store/blobs.h"
 #include "core/tensor/cuda/cuda_ops.h"
 
@@ -33,7 +34,6 @@ namespace fs = std::filesystem;
 constexpr int kConnectTimeoutMs = 3000;
 constexpr std::uint64_t kDiskFail = 200'000'000, kDiskWarn = 5'000'000'000;
 constexpr std::uint64_t kMemoryWarn = 1'000'000'000;
-constexpr rlim_t kFilesWarn = 1024;
 constexpr double kClockWarnSeconds = 60;
 
 class Examination {
@@ -104,20 +104,21 @@ std::uint64_t memory_available() {
   return 0;
 }
 
-void examine_limits(Examination& out) {
+void examine_limits(Examination& out, std::uint32_t nodes_max) {
   const std::uint64_t memory = memory_available();
   if (memory != 0 && memory < kMemoryWarn)
     out.warn("memory", bytes_text(memory) + " available",
              "end other programs, or train small models with small batches");
   else
     out.ok("memory", bytes_text(memory) + " available");
-  rlimit files{};
-  ::getrlimit(RLIMIT_NOFILE, &files);
-  if (files.rlim_cur < kFilesWarn)
-    out.warn("open files", std::to_string(files.rlim_cur) + " at most",
-             "raise it with `ulimit -n 65536` (LimitNOFILE= in a systemd unit) where the coordinator runs");
+  const std::uint64_t files = file_limit_max(), wanted = files_wanted(nodes_max);  // the daemons raise the soft limit to it
+  const std::string text = std::to_string(files) + " at most; a coordinator of " + std::to_string(nodes_max) + " nodes wants " +
+                           std::to_string(wanted);
+  if (files < wanted)
+    out.warn("open files", text,
+             "where the coordinator runs, raise the hard limit (`ulimit -Hn`, LimitNOFILE= in a systemd unit), or lower nodes-max in its coordinator.toml");
   else
-    out.ok("open files", std::to_string(files.rlim_cur) + " at most");
+    out.ok("open files", text);
 }
 
 void examine_clock(Examination& out) {
@@ -311,10 +312,11 @@ void examine_coordinator(Examination& out, const std::string& home) {
 
 }  // namespace
 
-Result<int> doctor_command(const std::string& home, Console& console) {
+Result<int> doctor_command(const DoctorOptions& options, Console& console) {
+  const std::string& home = options.home;
   Examination out(console);
   examine_processor(out);
-  examine_limits(out);
+  examine_limits(out, options.nodes_max);
   examine_clock(out);
   examine_disk(out, home);
   examine_home(out, home);

@@ -1,5 +1,7 @@
 #include "coordinator/cli/follow.h"
 
+#include <set>
+
 #include "coordinator/cli/job_view.h"
 #include "core/base/clock.h"
 #include "core/service/exit_code.h"
@@ -68,7 +70,9 @@ class Follower {
     if (!first_ && detail.summary.state != summary_.state) announce(detail.summary);
     if (detail.summary.round != summary_.round || detail.summary.attempt != summary_.attempt || first_)
       round_since_ = now;
+    if (detail.summary.round != summary_.round) said_.clear();
     if (first_) announce(detail.summary);
+    say_reason(detail.summary);
     summary_ = detail.summary;
     first_ = false;
     for (const RoundMetrics& metrics : detail.metrics) {
@@ -91,9 +95,21 @@ class Follower {
                         .add("text", summary.text)
                         .add("secure", summary.secure));
     if (first_) console_.line(protection_text(summary));
-    if (summary.state == JobState::kPending)
-      console_.line("waits for its turn" +
-                    (summary.text.empty() ? std::string() : ": " + one_line(summary.text)));
+    if (summary.state == JobState::kPending && summary.text.empty()) console_.line("waits for its turn");
+    if (!summary.text.empty()) said_.insert(reason_kind(summary.text));  // the object above has it
+    if (!summary.text.empty()) console_.line(reason_line(summary));
+  }
+
+  // Why nothing happens: once for each reason in a round, whole, whether or not there is a moving line.
+  void say_reason(const JobSummary& summary) {
+    if (is_over(summary.state) || summary.text.empty()) return;
+    if (!said_.insert(reason_kind(summary.text)).second) return;
+    console_.object(JsonObject()
+                        .add("event", "waiting")
+                        .add("job", summary.job)
+                        .add("round", summary.round + 1)
+                        .add("text", summary.text));
+    console_.line(reason_line(summary));
   }
 
   Followed finished() {
@@ -126,6 +142,7 @@ class Follower {
   JobSummary summary_;
   bool first_ = true;
   bool headed_ = false;
+  std::set<std::string> said_;  // kinds of reasons, of the round in progress
   std::uint32_t seen_ = 0;  // rounds shown
   Instant round_since_;
   std::optional<Instant> lost_since_;

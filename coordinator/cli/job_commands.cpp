@@ -15,6 +15,8 @@
 namespace covey::cli {
 namespace {
 
+constexpr std::size_t kNoteColumns = 48;
+
 std::string job_text(JobId job) { return std::to_string(job); }
 
 // " --home X", for commands that we tell the user to type.
@@ -39,6 +41,27 @@ Result<JobSpec> read_job(const std::string& path) {
   return spec;
 }
 
+// Under secure aggregation clients that masked for a job refuse a later one that begins with the same model: the
+// second sum could be subtracted from the first. Looks at the newest of the jobs that asked anyone.
+Result<void> warn_of_twin(Session& session, const std::string& path, const JobSpec& spec, Console& console) {
+  constexpr int kLookedAt = 50;
+  if (!spec.privacy.secure_aggregation) return {};
+  COVEY_TRY(const auto jobs, session.jobs());
+  int looked_at = 0;
+  for (auto job = jobs.rbegin(); job != jobs.rend() && looked_at < kLookedAt; ++job) {
+    if (!job->secure || (job->round == 0 && job->attempt == 0)) continue;
+    ++looked_at;
+    const auto earlier = session.spec_of(job->job);
+    if (!earlier) continue;  // no more than a warning hangs on it
+    if (earlier->seed != spec.seed || earlier->model != spec.model) continue;
+    console.warn("Job " + job_text(job->job) + " (" + one_line(job->name) + ", " + name_of(job->state) +
+                 ") began with the same model: clients that masked an update for it refuse this job, which then waits and fails. "
+                 "Change `seed` in " + path + " (now " + std::to_string(spec.seed) + ").");
+    return {};
+  }
+  return {};
+}
+
 Result<JobId> submit(Session& session, const JobSpec& spec, const std::string& coordinator, Console& console) {
   SystemRandom random;
   std::uint64_t nonce = 0;
@@ -56,7 +79,8 @@ Result<int> run_command(const RunOptions& options, Console& console) {
   COVEY_TRY(const JobSpec spec, read_job(options.job_file));
   MemoryBlobs blobs;
   COVEY_TRY(const auto session, Session::open(options.home, blobs));
-  if (options.vouch) COVEY_TRY_VOID(vouch_for_job(*session, options.home, spec, console));
+  if (!options.no_vouch) COVEY_TRY_VOID(vouch_for_job(*session, options.home, spec, console));
+  COVEY_TRY_VOID(warn_of_twin(*session, options.job_file, spec, console));
   const CoordinatorAddress& where = session->membership().coordinator;
   const std::string coordinator = "the coordinator at " + where.host + ":" + std::to_string(where.control_port);
   console.note("handing the job to " + coordinator + ", and waiting for its answer");
@@ -89,6 +113,7 @@ Result<int> list_command(const std::string& home, Console& console) {
   const Instant now = SystemClock().now();
   Table table({"JOB", "NAME", "STATE", "ROUND", "DELIVERED", "SUBMITTED (UTC)", "TIME", "NOTE"},
               {0, 3, 4, 6});
+  std::vector<std::string> reasons;  // too long for a column: whole, below the table
   for (const JobSummary& job : jobs) {
     console.object(to_json(job));
     const bool over = is_over(job.state);
@@ -96,9 +121,13 @@ Result<int> list_command(const std::string& home, Console& console) {
                job_text(job.round) + "/" + job_text(job.rounds),
                over || job.cohort == 0 ? "" : job_text(job.delivered) + "/" + job_text(job.cohort),
                date_text(job.submitted), duration_text(seconds((over ? job.ended : now) - job.submitted)),
-               job.text.empty() && job.secure ? "secure aggregation" + phase_text(job) : job.text});
+               job.text.size() > kNoteColumns ? "see below"
+               : job.text.empty() && job.secure ? "secure aggregation" + phase_text(job)
+                                                : job.text});
+    if (job.text.size() > kNoteColumns) reasons.push_back("Job " + job_text(job.job) + ": " + one_line(job.text));
   }
   if (!table.empty()) console.table(table);
+  for (const std::string& reason : reasons) console.line(reason);
   return kExitOk;
 }
 
@@ -128,13 +157,18 @@ Result<int> stop_command(const JobOptions& options, Console& console) {
 Result<int> log_command(const JournalOptions& options, Console& console) {
   MemoryBlobs blobs;
   COVEY_TRY(const auto session, Session::open(options.home, blobs));
-  if (options.job) COVEY_TRY_VOID(choose_job(*session, options.job));  // refuses an unknown number
+  JobId job = 0;  // of all
+  if (!options.job.empty()) {
+    COVEY_TRY(const ChosenJob chosen, choose_job(*session, options.job));
+    say_choice(chosen, console);
+    job = chosen.summary.job;
+  }
   const StopSignals signals([] {});
   std::uint64_t after = 0;
   bool lost = false;
   bool any = false;
   for (;;) {
-    auto entries = session->journal(options.job.value_or(0), after);
+    auto entries = session->journal(job, after);
     if (!entries && !(options.follow && entries.error().code == ErrorCode::kUnavailable))
       return unexpected(entries.error());
     if (!entries) {

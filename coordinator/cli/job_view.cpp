@@ -108,6 +108,21 @@ std::string round_progress(const JobSummary& summary, double seconds_in_round) {
          " of " + std::to_string(summary.cohort) + " delivered" + phase_text(summary) + time;
 }
 
+std::string reason_line(const JobSummary& summary) {
+  if (summary.state == JobState::kPending) return "waits for its turn: " + one_line(summary.text);
+  const std::string round = summary.round >= summary.rounds ? "final measurement"
+                                                            : "round " + std::to_string(summary.round + 1) + "/" +
+                                                                  std::to_string(summary.rounds);
+  return round + ": " + one_line(summary.text);
+}
+
+std::string reason_kind(std::string_view text) {
+  std::string kind;
+  for (const char c : text)
+    if (c < '0' || c > '9') kind += c;
+  return kind;
+}
+
 std::string phase_text(const JobSummary& summary) {
   if (summary.phase.empty()) return {};
   std::string text = ", " + summary.phase;

@@ -36,6 +36,10 @@ std::string state_line(const JobSummary& summary, Instant now);  // one line: wh
 
 // "[####....] round 3/15: 2 of 5 delivered, 12 s"
 std::string round_progress(const JobSummary& summary, double seconds_in_round);
+// Why a job waits, whole: "round 3/15: waiting for clients: ...", or what keeps a pending one.
+std::string reason_line(const JobSummary& summary);
+// The same for texts that differ in their figures only, such as how many clients are there.
+std::string reason_kind(std::string_view text);
 // ", masking: 5 of 6 members mask"; nothing without secure aggregation.
 std::string phase_text(const JobSummary& summary);
 // What the job's clients are protected against, and what not, in one line.

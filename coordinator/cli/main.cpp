@@ -58,9 +58,8 @@ CLI::App* add_with_home(CLI::App& app, Chosen& chosen, const std::string& name, 
   return command;
 }
 
-void add_job(CLI::App* command, std::optional<JobId>& job, const std::string& otherwise) {
-  command->add_option("JOB", job, "The job's number, as in `covey list`; left out: " + otherwise)
-      ->check(CLI::PositiveNumber);
+void add_job(CLI::App* command, std::string& job, const std::string& otherwise) {
+  command->add_option("JOB", job, "The job's number or name, as in `covey list`; left out: " + otherwise);
 }
 
 void add_setup(CLI::App& app, Chosen& chosen) {
@@ -101,19 +100,25 @@ void add_setup(CLI::App& app, Chosen& chosen) {
   });
 }
 
-// Where the coordinator's own settings put its mark; a restore must not look elsewhere.
-std::string configured_mark(const std::string& home) {
-  CLI::App settings;
+// Of the coordinator's own settings, what commands on its machine must know too: a restore must not look for the
+// mark elsewhere, and doctor judges the limits that the coordinator will.
+struct CoordinatorSettings {
   std::string mark;
-  settings.add_option("--ledger-mark", mark);
+  std::uint32_t nodes_max = DoctorOptions{}.nodes_max;
+};
+CoordinatorSettings configured(const std::string& home) {
+  CLI::App settings;
+  CoordinatorSettings found;
+  settings.add_option("--ledger-mark", found.mark);
+  settings.add_option("--nodes-max", found.nodes_max);
   settings.allow_config_extras(true);
   settings.set_config("--config", coordinator_folder(home) + "/coordinator.toml");
   try {
     settings.parse(std::vector<std::string>{});
   } catch (const CLI::ParseError&) {
-    return "";  // the coordinator itself refuses such a file, with the line
+    return {};  // the coordinator itself refuses such a file, with the line
   }
-  return mark;
+  return found;
 }
 
 void add_storage(CLI::App& app, Chosen& chosen) {
@@ -139,7 +144,7 @@ void add_storage(CLI::App& app, Chosen& chosen) {
                     "Restore although more was released since, or nothing can tell; the audit log keeps it");
   restore->callback([&chosen] {
     chosen.restore.home = chosen.home;
-    if (chosen.restore.mark.empty()) chosen.restore.mark = configured_mark(chosen.home);
+    if (chosen.restore.mark.empty()) chosen.restore.mark = configured(chosen.home).mark;
     chosen.run = [&chosen](Console& console) { return restore_command(chosen.restore, console); };
   });
 }
@@ -150,8 +155,8 @@ void add_jobs(CLI::App& app, Chosen& chosen) {
                                 "covey run job.toml");
   run->add_option("FILE", chosen.job_file.job_file, "The job file (docs/job_file.md)")->required();
   run->add_flag("--detach", chosen.job_file.detach, "Submit only");
-  run->add_flag("!--no-vouch", chosen.job_file.vouch,
-                "Sign no credentials: a job with secure aggregation otherwise vouches for all clients, where the authority's key is");
+  run->add_flag("--no-vouch", chosen.job_file.no_vouch,
+                "Sign no credentials; otherwise, where the authority's key is, a job with secure aggregation vouches for the clients that are connected");
   run->callback([&chosen] {
     chosen.job_file.home = chosen.home;
     chosen.run = [&chosen](Console& console) { return run_command(chosen.job_file, console); };
@@ -272,7 +277,9 @@ void add_nodes(CLI::App& app, Chosen& chosen) {
       add_with_home(app, chosen, "doctor",
                     "Check this machine, its folders and its coordinator; says what to do", "covey doctor");
   doctor->callback([&chosen] {
-    chosen.run = [&chosen](Console& console) { return doctor_command(chosen.home, console); };
+    chosen.run = [&chosen](Console& console) {
+      return doctor_command({chosen.home, configured(chosen.home).nodes_max}, console);
+    };
   });
 
   CLI::App* demo =
@@ -322,8 +329,7 @@ void add_audit(CLI::App& app, Chosen& chosen) {
   CLI::App* audit = add_with_home(app, chosen, "audit",
                                   "Verify and show the coordinator's signed log: every act, roster, round and release",
                                   "covey audit --save audit-2031-04.log --since audit-2031-03.log");
-  audit->add_option("--job", chosen.audit.job, "Print this job's records only; everything is verified all the same")
-      ->check(CLI::PositiveNumber);
+  audit->add_option("--job", chosen.audit.job, "Print this job's records only; everything is verified all the same");
   audit->add_option("--file", chosen.audit.file, "Verify this saved log, without a coordinator");
   audit->add_option("--key", chosen.audit.key, "The record key in hex; left out: the one that --home pins");
   audit->add_option("--since", chosen.audit.since,

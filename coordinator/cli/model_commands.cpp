@@ -93,6 +93,7 @@ Result<int> pull_command(const PullOptions& options, Console& console) {
 }
 
 Result<int> report_command(const ReportOptions& options, Console& console) {
+  COVEY_TRY_VOID(check_output(options.output));
   MemoryBlobs blobs;
   COVEY_TRY(const auto session, Session::open(options.job.home, blobs));
   COVEY_TRY(const ChosenJob chosen, choose_job(*session, options.job.job));

@@ -1,4 +1,7 @@
 // covey nodes, revoke.
+#include <algorithm>
+#include <tuple>
+
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/job_view.h"
 #include "coordinator/cli/renewal.h"
@@ -8,11 +11,22 @@
 #include "core/store/blobs.h"
 
 namespace covey::cli {
+namespace {
+
+// Of one name, the latest to enrol last: those before it are revoked.
+void sort_by_name(std::vector<NodeSummary>& nodes) {
+  std::sort(nodes.begin(), nodes.end(), [](const NodeSummary& a, const NodeSummary& b) {
+    return std::tie(a.name, a.enrolled, a.key) < std::tie(b.name, b.enrolled, b.key);
+  });
+}
+
+}  // namespace
 
 Result<int> nodes_command(const std::string& home, Console& console) {
   MemoryBlobs blobs;
   COVEY_TRY(const auto session, Session::open(home, blobs));
-  COVEY_TRY(const auto nodes, session->nodes());
+  COVEY_TRY(auto nodes, session->nodes());
+  sort_by_name(nodes);
   const Instant now = SystemClock().now();
   Table table({"NAME", "KEY", "ROLE", "STATE", "VOUCHED", "LAST SEEN", "MEMBER UNTIL", "DEVICE", "CORES", "MEMORY", "GFLOP/S"},
               {5, 8, 9, 10});
@@ -57,7 +71,8 @@ Result<int> revoke_command(const RevokeOptions& options, Console& console) {
   COVEY_TRY(const Done done, session->ask_for<Done>(RevokeNode{options.node}));
   console.object(JsonObject().add("event", "revoked").add("node", options.node).add("text", done.text));
   console.line(one_line(done.text) +
-               ". It is refused from now on; to let that site back in, give it a new token.");
+               ". It is refused from now on. To let that site back in, make a new token; the site enrols with it in a new "
+               "folder (covey-client --home NEW --token @FILE --name NAME), for its old identity stays revoked.");
   return kExitOk;
 }
 

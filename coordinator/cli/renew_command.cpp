@@ -46,6 +46,18 @@ Result<void> renew_all(Session& session, const std::vector<NodeSummary>& nodes, 
   return {};
 }
 
+// What a renewal offline left at `path` before. Nothing where there is none, or where it is of another operator.
+Result<std::optional<Renewal>> earlier_renewal(const std::string& path, const Certificate& certificate, const VerifyKey& authority) {
+  constexpr std::size_t kBytesMax = 16 * 1024;
+  const auto encoded = read_file(path, kBytesMax);
+  if (!encoded && encoded.error().code == ErrorCode::kNotFound) return std::optional<Renewal>();
+  if (!encoded) return unexpected(encoded.error());
+  auto renewal = decode_renewal(*encoded);
+  if (!renewal) return unexpected(in_context(path, renewal.error()));
+  if (!verify(*renewal, certificate, authority)) return std::optional<Renewal>();
+  return std::optional<Renewal>(std::move(*renewal));
+}
+
 // Of this home's own operator, for the coordinator to read at its start: it would not hear a member
 // whose day is over, and there may be no other operator.
 Result<int> renew_offline(const RenewOptions& options, Duration lasts, Console& console) {
@@ -60,10 +72,17 @@ Result<int> renew_offline(const RenewOptions& options, Duration lasts, Console& 
   node.name = certificate.name;
   node.signing = certificate.signing;
   const Instant now = SystemClock().now();
-  const Renewal renewal = make_renewal(node, now + lasts, now, authority);
   const std::string folder = coordinator_folder(options.home) + "/operators";
-  COVEY_TRY_VOID(make_folders(folder, 0700));
   const std::string path = folder + "/" + certificate.name + ".renewal";
+  COVEY_TRY(const std::optional<Renewal> before, earlier_renewal(path, certificate, membership->coordinator.authority));
+  const Instant end = membership_end(certificate, before);
+  if (now + lasts < end)
+    return unexpected(ErrorCode::kInvalidArgument, certificate.name + " is a member until " + date_text(end) + " UTC, and --for " + options.lasts +
+                                                       " would end that at " + date_text(now + lasts) +
+                                                       ", which the coordinator refuses; name a longer --for. Nothing was written");
+  if (before) node.renewal = before->serial;
+  const Renewal renewal = make_renewal(node, now + lasts, now, authority);
+  COVEY_TRY_VOID(make_folders(folder, 0700));
   COVEY_TRY_VOID(write_file(path, encode(renewal)));
   say_renewed(certificate.name, renewal, console);
   console.note("Wrote " + path + "; restart the coordinator there, or copy the file to that folder of its own home first.");

@@ -1,9 +1,12 @@
 #include "coordinator/cli/session.h"
 
+#include <charconv>
+
 #include "coordinator/service/home.h"
 #include "core/base/clock.h"
 #include "core/protocol/limits.h"
 #include "core/protocol/manifest.h"
+#include "core/spec/setting.h"
 
 namespace covey::cli {
 namespace {
@@ -24,15 +27,15 @@ Result<Membership> operator_of(const std::string& home) {
                                               "to run, or name its folder with --home or COVEY_HOME");
 }
 
-// All pages of a list whose next page begins after what `cursor` says of the rows so far.
+// All pages of a list; each begins after the rows so far. A page with long texts has fewer rows, so only an
+// empty one is the end.
 template <class Rows, class Row, class Ask>
 Result<std::vector<Row>> all_pages(Ask ask) {
   std::vector<Row> all;
   for (;;) {
     COVEY_TRY(Rows page, ask(all));
-    const std::size_t count = page.rows.size();
+    if (page.rows.empty()) return all;
     for (Row& row : page.rows) all.push_back(std::move(row));
-    if (count < kPageRowsMax) return all;
   }
 }
 
@@ -186,12 +189,31 @@ Result<Bytes> Session::fetch(const BlobRef& blob, std::function<void(std::uint64
       blob, timeout, progress ? std::move(progress) : [](std::uint64_t) {});
 }
 
-Result<ChosenJob> choose_job(Session& session, std::optional<JobId> wanted) {
-  if (wanted) {
-    COVEY_TRY(JobDetail detail, session.ask_for<JobDetail>(ShowJob{*wanted, ~std::uint32_t{0}}));
+Result<JobId> job_number(const std::string& text) {
+  JobId job = 0;
+  const char* const end = text.data() + text.size();
+  const auto [read, error] = std::from_chars(text.data(), end, job);
+  if (error == std::errc{} && read == end && job != 0) return job;
+  return unexpected(ErrorCode::kInvalidArgument,
+                    setting_text(text.substr(0, kNameBytesMax)) + " is no job's number: a whole number from 1, as in `covey list`");
+}
+
+Result<ChosenJob> choose_job(Session& session, const std::string& wanted) {
+  const bool number = !wanted.empty() && wanted.find_first_not_of("0123456789") == std::string::npos;
+  if (number) {
+    COVEY_TRY(const JobId job, job_number(wanted));
+    COVEY_TRY(JobDetail detail, session.ask_for<JobDetail>(ShowJob{job, ~std::uint32_t{0}}));
     return ChosenJob{std::move(detail.summary), ""};
   }
   COVEY_TRY(auto jobs, session.jobs());
+  if (!wanted.empty()) {
+    std::erase_if(jobs, [&](const JobSummary& job) { return job.name != wanted; });
+    if (jobs.empty())
+      return unexpected(ErrorCode::kNotFound, "no job is called " + setting_text(wanted.substr(0, kNameBytesMax)) +
+                                                  "; give a number or a name, as in `covey list`");
+    const std::string why = jobs.size() == 1 ? "the only one of that name" : "the latest of " + std::to_string(jobs.size()) + " of that name";
+    return ChosenJob{std::move(jobs.back()), why};
+  }
   if (jobs.empty())
     return unexpected(ErrorCode::kNotFound, "no job was submitted yet; submit one with `covey run job.toml`");
   const std::string why =

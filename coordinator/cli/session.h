@@ -80,12 +80,15 @@ class Session {
   std::uint64_t next_request_ = 1;
 };
 
-// The job that a command means: `wanted`, else the latest there is.
-// Errors: kNotFound when there is none.
+// A job's number. Errors: kInvalidArgument for anything else than 1 to 2^64 - 1.
+Result<JobId> job_number(const std::string& text);
+
+// The job that a command means: the one with the number `wanted`, else the latest of that name; empty: the
+// latest there is. Errors: kNotFound when there is none, kInvalidArgument for a number out of range.
 struct ChosenJob {
   JobSummary summary;
-  std::string why;  // "the only job", "the latest of 3 jobs"; empty when it was named
+  std::string why;  // "the only job", "the latest of 3 jobs"; empty when it was named by its number
 };
-Result<ChosenJob> choose_job(Session& session, std::optional<JobId> wanted);
+Result<ChosenJob> choose_job(Session& session, const std::string& wanted);
 
 }  // namespace covey::cli

@@ -31,10 +31,14 @@ Result<int> init_command(const InitOptions& options, Console& console) {
   console.line("  1. Start the coordinator:    covey-coordinator" + home);
   console.line("     It listens on ports " + std::to_string(address.control_port) + " and " +
                std::to_string(address.bulk_port) + "; clients reach it as " + address.host + ".");
-  console.line("  2. Make a token per client:  covey token" + home + " -o client1.token");
-  console.line(
-      "  3. At the client's site:     covey-client --token @client1.token --name site1 --data FOLDER");
-  console.line("  4. Train:                    covey run" + home + " job.toml");
+  console.line("  2. Make a token per site:    covey token" + home + " -o site1.token");
+  console.line("  3. At each site:             covey-client --home site1 --token @site1.token --name site1 --data FOLDER");
+  console.line("     Jobs aggregate securely unless they say otherwise, and wait for four sites.");
+  console.line("  4. Vouch for the sites:      covey vouch" + home + "          (lists them and their keys)");
+  console.line("                               covey vouch" + home + " --all    (signs for them, with authority/)");
+  console.line("  5. Train:                    covey run" + home + " job.toml");
+  console.line("With fewer than four sites: [privacy] secure_aggregation = false in the job, and covey-client --plain-updates");
+  console.line("at each site; the coordinator then sees every site's updates.");
   return kExitOk;
 }
 
@@ -43,6 +47,7 @@ Result<int> token_command(const TokenOptions& options, Console& console) {
   COVEY_TRY(const Duration expires, duration_from("--expires", options.expires, std::chrono::minutes(1),
                                                   std::chrono::hours(24 * 90)));
   COVEY_TRY(const Duration valid, duration_from("--valid", options.valid, kMembershipMin, kMembershipMax));
+  if (!options.output.empty()) COVEY_TRY_VOID(check_token_file(options.output));
   MemoryBlobs blobs;
   COVEY_TRY(const auto session, Session::open(options.home, blobs));
   COVEY_TRY(const std::string text, make_token(*session, {options.home, role, expires, valid}));

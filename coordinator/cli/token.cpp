@@ -3,6 +3,7 @@
 #include "coordinator/service/home.h"
 #include "core/base/clock.h"
 #include "core/base/file.h"
+#include "core/service/text_file.h"
 
 namespace covey::cli {
 
@@ -32,10 +33,22 @@ Result<std::string> make_token(Session& session, const TokenRequest& request) {
   return to_text(token);
 }
 
+namespace {
+
+Error there_already(const std::string& path) {
+  return {ErrorCode::kAlreadyExists, path + " is there already; name another file with -o"};
+}
+
+}  // namespace
+
+Result<void> check_token_file(const std::string& path) {
+  if (file_exists(path)) return unexpected(there_already(path));
+  return check_output(path);
+}
+
 Result<void> save_token(const std::string& path, const std::string& text) {
   auto file = open_file(path, OpenMode::kCreateNew);
-  if (!file && file.error().code == ErrorCode::kAlreadyExists)
-    return unexpected(ErrorCode::kAlreadyExists, path + " is there already; name another file with -o");
+  if (!file && file.error().code == ErrorCode::kAlreadyExists) return unexpected(there_already(path));
   if (!file) return unexpected(file.error());
   COVEY_TRY_VOID(write_at(*file, 0, bytes_of(text + "\n"), path));
   return sync_file(*file, path);

@@ -24,5 +24,8 @@ Result<SigningKey> authority_of(const std::string& home, const CoordinatorAddres
 
 // A new file of mode 0600. Errors: kAlreadyExists.
 Result<void> save_token(const std::string& path, const std::string& text);
+// Whether save_token() could, asked before a token is registered that nobody would be given. Errors: the same,
+// and those of check_output().
+Result<void> check_token_file(const std::string& path);
 
 }  // namespace covey::cli

@@ -1,4 +1,6 @@
 // covey vouch.
+#include <algorithm>
+
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/renewal.h"
 #include "coordinator/cli/token.h"
@@ -24,10 +26,19 @@ void show(const std::vector<Certificate>& sound, Console& console) {
                        .add("signing", hex(node.signing.span())));
     table.add({node.name, short_hex(node.curve), hex(node.signing.span())});
   }
-  if (table.empty()) return console.line("Every client has a credential for secure aggregation.");
+  if (table.empty()) return;
   console.table(table);
   console.note("Compare the signing keys with those that the sites' logs show at their start (client_started); "
                "then `covey vouch NAME ...` or `covey vouch --all`.");
+}
+
+// When nobody is left to vouch for: why.
+Result<void> say_none(Session& session, Console& console) {
+  COVEY_TRY(const auto nodes, session.nodes());
+  const bool clients = std::any_of(nodes.begin(), nodes.end(), [](const NodeSummary& node) { return node.role == Role::kClient && !node.revoked; });
+  console.line(clients ? "Every client has a credential for secure aggregation."
+                       : "No client has enrolled yet; make a join token with `covey token`.");
+  return {};
 }
 
 // What a name stands for that is not among those without a credential. Errors: why it cannot have one.
@@ -98,12 +109,13 @@ Result<int> vouch_command(const VouchOptions& options, Console& console) {
   const Candidates candidates = judge(unvouched, authority.public_key());
   if (!options.all && options.nodes.empty()) {
     show(candidates.sound, console);
+    if (candidates.sound.empty() && candidates.unsound.empty()) COVEY_TRY_VOID(say_none(*session, console));
     COVEY_TRY_VOID(complain(candidates.unsound));
     return kExitOk;
   }
   const ChosenNodes chosen = choose(candidates.sound, options.nodes);
   COVEY_TRY(const std::size_t issued, vouch_for(*session, authority, chosen.certificates, console));
-  if (options.all && chosen.certificates.empty()) console.line("Every client has a credential for secure aggregation.");
+  if (options.all && chosen.certificates.empty() && candidates.unsound.empty()) COVEY_TRY_VOID(say_none(*session, console));
   COVEY_TRY_VOID(complain(candidates.unsound));
   COVEY_TRY_VOID(explain_missing(*session, chosen.missing, console));
   if (issued == chosen.certificates.size()) return kExitOk;

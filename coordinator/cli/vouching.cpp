@@ -1,6 +1,7 @@
 #include "coordinator/cli/vouching.h"
 
 #include <algorithm>
+#include <set>
 
 #include "coordinator/cli/token.h"
 #include "core/protocol/limits.h"
@@ -10,6 +11,7 @@ namespace covey::cli {
 namespace {
 
 constexpr std::size_t kKeyDigitsMin = 6;
+constexpr std::size_t kAwayNamed = 5;
 
 bool meant(const Certificate& node, const std::string& text) {
   return node.name == text || (text.size() >= kKeyDigitsMin && hex(node.curve.span()).starts_with(text));
@@ -57,6 +59,15 @@ ChosenNodes choose(const std::vector<Certificate>& sound, const std::vector<std:
   return chosen;
 }
 
+ByPresence by_presence(std::vector<Certificate> sound, const std::vector<NodeSummary>& nodes) {
+  std::set<PeerKey> connected;
+  for (const NodeSummary& node : nodes)
+    if (node.connected) connected.insert(node.key);
+  ByPresence clients;
+  for (Certificate& one : sound) (connected.contains(one.curve) ? clients.connected : clients.away).push_back(std::move(one));
+  return clients;
+}
+
 Result<std::size_t> vouch_for(Session& session, const SigningKey& authority, const std::vector<Certificate>& nodes,
                               Console& console) {
   std::size_t issued = 0;
@@ -98,7 +109,18 @@ Result<void> vouch_for_job(Session& session, const std::string& home, const JobS
   const Candidates candidates = judge(unvouched, authority->public_key());
   for (const std::string& unsound : candidates.unsound)
     console.warn("Not vouched for, the coordinator's certificate of it does not hold: " + one_line(unsound));
-  COVEY_TRY_VOID(vouch_for(session, *authority, candidates.sound, console));
+  COVEY_TRY(const auto nodes, session.nodes());
+  const ByPresence clients = by_presence(candidates.sound, nodes);
+  if (!clients.connected.empty())
+    console.note("A job with secure aggregation takes only clients that the authority vouches for; signing for those that are "
+                 "connected and have no credential (--no-vouch: do not):");
+  COVEY_TRY_VOID(vouch_for(session, *authority, clients.connected, console));
+  if (!clients.away.empty()) {
+    std::string names;
+    for (std::size_t i = 0; i < std::min(clients.away.size(), kAwayNamed); ++i) names += " " + clients.away[i].name;
+    console.warn("Not vouched for, because they are not connected:" + names + (clients.away.size() > kAwayNamed ? " ..." : "") +
+                 ". To let them take part, too: `covey vouch" + names + "`.");
+  }
   return {};
 }
 

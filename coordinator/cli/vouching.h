@@ -31,8 +31,15 @@ ChosenNodes choose(const std::vector<Certificate>& sound, const std::vector<std:
 Result<std::size_t> vouch_for(Session& session, const SigningKey& authority, const std::vector<Certificate>& nodes,
                               Console& console);
 
-// Before a job of this kind is submitted: vouches for every client that has no credential where the
-// authority's key is in `home`, else says the command to run where it is. Nothing for a plain job.
+// Of `sound`, those whose node is connected now, and those that are not.
+struct ByPresence {
+  std::vector<Certificate> connected, away;
+};
+ByPresence by_presence(std::vector<Certificate> sound, const std::vector<NodeSummary>& nodes);
+
+// Before a job of this kind is submitted: vouches for the connected clients that have no credential where the
+// authority's key is in `home`, and names each, and those left out; elsewhere says the command to run where the
+// key is. Nothing for a plain job.
 Result<void> vouch_for_job(Session& session, const std::string& home, const JobSpec& job, Console& console);
 
 }  // namespace covey::cli

@@ -4,6 +4,7 @@
 #include "coordinator/tables.h"
 #include "core/base/file.h"
 #include "core/service/orphans.h"
+#include "core/service/text_file.h"
 #include "core/store/blobs.h"
 
 namespace covey {
@@ -56,6 +57,10 @@ std::string default_mark_path(const std::string& folder) { return folder + "/led
 
 Result<DurableState> open_state(const StateOptions& options, Log& log) {
   const std::string data = options.folder + "/data";
+  // A start that is refused leaves nothing behind where nothing was: an empty data/ would be in a restore's way.
+  if (!file_exists(data + "/db/CURRENT")) COVEY_TRY_VOID(judge_rows({}, 0, options.mark, options.missing_mark));
+  COVEY_TRY_VOID(make_folders(options.folder));
+  if (!file_exists(options.mark)) COVEY_TRY_VOID(check_output(options.mark));
   COVEY_TRY_VOID(make_folders(data));
   if (options.recovery == Recovery::kPointInTime) COVEY_TRY_VOID(judge_recovery(options, data + "/db", log));
   auto opened = open_rocks_store(data + "/db", options.recovery);

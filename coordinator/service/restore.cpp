@@ -28,6 +28,9 @@ Result<Judged> judge(const RestoreRequest& request, const std::vector<Row>& rows
   if (!found_mark)
     return Judged{true, {}, request.mark + " is missing, so nothing can tell whether more was released after this backup"};
   const LedgerMark& mark = found_mark->mark;
+  if (mark == LedgerMark() && saved != LedgerMark())
+    return Judged{true, mark, request.mark + " was made by a start that wrote nothing after it, so nothing can tell whether more "
+                                             "was released after this backup"};
   COVEY_TRY(const MarkedRows found, mark_of_rows(rows, saved.sequence, mark.ledger.sequence));
   const std::uint64_t marked = mark.ledger.sequence;
   if (marked > saved.ledger.sequence)
@@ -41,13 +44,46 @@ Result<Judged> judge(const RestoreRequest& request, const std::vector<Row>& rows
   return Judged{false, mark, ""};
 }
 
-Result<void> check_place(const RestoreRequest& request) {
+// Whether `data` holds what a start makes before its first write, and no more.
+bool looks_unused(const std::string& data) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(data, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name != "db" && name != "blobs") return false;
+  }
+  for (const auto& entry : fs::recursive_directory_iterator(data + "/blobs", error))
+    if (!entry.is_directory() && entry.path().filename() != "covey.lock") return false;
+  return !error || error == std::errc::no_such_file_or_directory;
+}
+
+// Nothing where data/ is not there. Where a coordinator made it that never wrote anything (its port was taken, say),
+// its store, open, so that none can begin to use it meanwhile.
+Result<std::unique_ptr<DurableStore>> claim_place(const RestoreRequest& request) {
   std::error_code error;
   const std::string data = request.folder + "/data";
-  if (fs::exists(data, error) && !(fs::is_directory(data, error) && fs::is_empty(data, error)))
+  const auto taken = [&](const std::string& why) {
     return unexpected(ErrorCode::kAlreadyExists,
-                      data + " is there already and nothing is overwritten; stop the coordinator and move it away first");
-  return {};
+                      data + " is there already" + why + " and nothing is overwritten; stop the coordinator and move it away first");
+  };
+  if (!fs::exists(data, error)) return std::unique_ptr<DurableStore>();
+  if (!fs::is_directory(data, error) || !looks_unused(data)) return taken("");
+  if (!fs::exists(data + "/db", error)) return std::unique_ptr<DurableStore>();
+  auto store = open_rocks_store(data + "/db");
+  if (!store) return taken(" (" + store.error().message + ")");
+  const auto rows = (*store)->scan("");
+  if (!rows || !rows->empty()) return taken("");
+  return store;
+}
+
+// The claimed data/ leaves its place while its store is open still: nothing can begin to use it in between.
+Result<void> clear_place(const RestoreRequest& request, std::unique_ptr<DurableStore> claimed) {
+  std::error_code error;
+  const std::string data = request.folder + "/data", unused = request.folder + "/data.unused";
+  if (!fs::exists(data, error)) return {};
+  COVEY_TRY_VOID(remove_folder(unused));
+  COVEY_TRY_VOID(rename_file(data, unused));
+  claimed.reset();
+  return remove_folder(unused);
 }
 
 Result<void> copy_verified(const BackupManifest& manifest, const std::string& from, const std::string& to) {
@@ -97,7 +133,12 @@ Result<std::uint64_t> epoch_above(const LedgerMark& saved, const LedgerMark& mar
 }  // namespace
 
 Result<RestoreReport> restore_backup(const RestoreRequest& request, const SigningKey& record) {
-  COVEY_TRY_VOID(check_place(request));
+  if (!file_exists(request.backup + "/" + kManifestName))  // said first: data/ need not move for a mistyped path
+    return unexpected(ErrorCode::kNotFound, request.backup + " is no backup (it has no file " + kManifestName +
+                                                "); name a folder that `covey backup` made");
+  auto lock = FolderLock::take(request.folder);
+  if (!lock) return unexpected(in_context("another restore runs", lock.error()));
+  COVEY_TRY(auto claimed, claim_place(request));
   RestoreReport report;
   COVEY_TRY(report.backup, verify_backup(request.backup));
   const LedgerMark& saved = report.backup.mark;
@@ -128,8 +169,7 @@ Result<RestoreReport> restore_backup(const RestoreRequest& request, const Signin
   COVEY_TRY(const LedgerMark now, write_act(restoring, act, report.epoch, record));
   COVEY_TRY_VOID(sync_folders_below(restoring));
   COVEY_TRY_VOID(save_mark(request.mark, now));
-  std::error_code error;
-  fs::remove(request.folder + "/data", error);  // an empty one
+  COVEY_TRY_VOID(clear_place(request, std::move(claimed)));
   COVEY_TRY_VOID(rename_file(restoring, request.folder + "/data"));
   COVEY_TRY_VOID(sync_folder(request.folder));
   return report;

@@ -12,7 +12,7 @@ enum class Rollback { kRefuse, kAccept };
 
 struct RestoreRequest {
   std::string backup;
-  std::string folder;       // the coordinator's: its keys are there, its data/ is not
+  std::string folder;       // the coordinator's: its keys are there, its data/ is not, or was never written to
   std::string mark;         // its ledger mark
   PeerKey coordinator;      // its CURVE key
   Rollback rollback = Rollback::kRefuse;
@@ -30,7 +30,7 @@ struct RestoreReport {
 // Verifies the backup, copies it (never moves or links), verifies every hash on the way, raises the
 // epoch far above any that was used, adds an audit record signed with `record`, rewrites the mark, and
 // only then gives data/ its name: a crash before that leaves no state that starts.
-// Errors: kAlreadyExists where data is; kPermissionDenied where the backup is of another coordinator,
+// Errors: kAlreadyExists where data is; kUnavailable while another restore runs; kPermissionDenied where the backup is of another coordinator,
 // or where the mark is ahead of it or missing and that is not accepted; kCorrupted; kDiskFull.
 Result<RestoreReport> restore_backup(const RestoreRequest& request, const SigningKey& record);
 

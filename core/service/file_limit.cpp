@@ -6,6 +6,12 @@
 
 namespace covey {
 
+std::uint64_t file_limit_max() {
+  rlimit limit{};
+  COVEY_CHECK(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
+  return limit.rlim_max;
+}
+
 std::uint64_t raise_file_limit() {
   rlimit limit{};
   COVEY_CHECK(::getrlimit(RLIMIT_NOFILE, &limit) == 0);

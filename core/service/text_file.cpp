@@ -106,6 +106,21 @@ Result<void> write_file(const std::string& path, ByteSpan content) {
   return {};
 }
 
+Result<void> check_output(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code code;
+  if (path.empty() || fs::path(path).filename().empty() || fs::is_directory(path, code))
+    return unexpected(ErrorCode::kInvalidArgument, "cannot write " + path + ": it is a folder; name a file");
+  const std::string parent = fs::path(path).parent_path().string();
+  const std::string folder = parent.empty() ? "." : parent;
+  if (!fs::exists(folder, code))
+    return unexpected(ErrorCode::kNotFound, "cannot write " + path + ": the folder " + folder + " does not exist; make it, or name another file");
+  if (!fs::is_directory(folder, code))
+    return unexpected(ErrorCode::kInvalidArgument, "cannot write " + path + ": " + folder + " is no folder; name another file");
+  if (::access(folder.c_str(), W_OK | X_OK) != 0) return failed("write into", folder, errno);
+  return {};
+}
+
 Result<void> make_folders(const std::string& path, unsigned mode) {
   std::error_code code;
   if (std::filesystem::is_directory(path, code)) return {};

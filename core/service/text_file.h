@@ -10,6 +10,9 @@ namespace covey {
 Result<Bytes> read_file(const std::string& path, std::size_t bytes_max);
 // tmp, fsync, rename, fsync of the folder. Errors: kDiskFull, kPermissionDenied.
 Result<void> write_file(const std::string& path, ByteSpan content);
+// Whether write_file() could put a file there, asked before long work: the folder is there and takes one, and
+// `path` is no folder itself. Errors: kNotFound, kInvalidArgument, kPermissionDenied; each names the path.
+Result<void> check_output(const std::string& path);
 Result<void> make_folders(const std::string& path, unsigned mode);
 
 }  // namespace covey

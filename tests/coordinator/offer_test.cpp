@@ -1,4 +1,7 @@
 // Offers that get lost, clients that decline for good, and what must be durable when a round closes.
+#include <algorithm>
+#include <set>
+
 #include "tests/coordinator/driver.h"
 
 namespace covey {
@@ -102,6 +105,12 @@ TEST_CASE("declined: the reason is told, and when nobody is left the next job ge
   for (const Row& row : journal.value())
     in_journal = in_journal || std::string(row.value.begin(), row.value.end()).find(said) != std::string::npos;
   CHECK(in_journal);
+  std::set<std::string> declined;
+  const auto entries = std::get<JournalRows>(d.ask(ReadJournal{1, 0})).rows;
+  for (const JournalEntry& entry : entries)
+    if (entry.text.find(" declined (") != std::string::npos) declined.insert(entry.text);
+  CHECK(declined.size() == 3);
+  CHECK(std::count_if(declined.begin(), declined.end(), [](const auto& one) { return one.ends_with("declined (data): no such data"); }) == 1);
   live(d, 20s, 3);
   CHECK(d.job().state == JobState::kRunning);
   live(d, 15s, 3);

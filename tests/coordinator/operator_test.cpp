@@ -94,6 +94,19 @@ TEST_CASE("operator: lists come in pages of fifty") {
   CHECK(std::get<JournalRows>(d.ask(ReadJournal{60, 0})).rows.size() == 1);
 }
 
+TEST_CASE("operator: a list says whole why each job waits") {
+  Driver d(3);
+  d.join_all();
+  for (std::uint64_t nonce = 1; nonce <= 3; ++nonce) d.submit(job_text("[selection]\nmin_clients = 3\n"), nonce);
+  const std::string why(250, 'w');
+  for (std::size_t n = 0; n < 3; ++n) d.from(d.client(n), RoundDecline{{1, 1, 1}, DeclineReason::kPolicy, why});
+  d.advance(6s);
+  const auto jobs = std::get<JobRows>(d.ask(ListJobs{0})).rows;
+  REQUIRE(jobs.size() == 3);
+  CHECK(jobs[0].text.ends_with(why));
+  CHECK(jobs[0].text == std::get<JobDetail>(d.ask(ShowJob{1, 0})).summary.text);
+}
+
 TEST_CASE("operator: clients' figures come in pages") {
   Driver d(60);
   d.join_all();

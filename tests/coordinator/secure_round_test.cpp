@@ -198,6 +198,17 @@ TEST_CASE("secure round: clients without a credential are not asked, and the job
   CHECK(waiting.state == JobState::kRunning);
   CHECK(waiting.text.find("3 of 4") != std::string::npos);
   CHECK(waiting.text.find("covey vouch") != std::string::npos);
+  const auto named = [&] {
+    std::size_t entries = 0;
+    const auto rows = std::get<JournalRows>(play.d.ask(ReadJournal{1, 0})).rows;
+    for (const JournalEntry& entry : rows)
+      entries += entry.text.find("have no credential") != std::string::npos ? 1 : 0;
+    return entries;
+  };
+  CHECK(named() == 1);
+  for (const std::size_t n : {3, 4}) CHECK(waiting.text.find(play.d.client(n).certificate.name) != std::string::npos);
+  play.d.advance(6s);
+  CHECK(named() == 1);  // once a round
   CHECK(play.d.count<RoundOffer>() == 0);
   play.vouch({3});
   play.d.advance(6s);

@@ -5,6 +5,8 @@
 #include <limits>
 #include <set>
 
+#include "coordinator/journal.h"
+#include "coordinator/operator_desk.h"
 #include "core/base/random.h"
 #include "core/protocol/limits.h"
 #include "tests/net/message_samples.h"
@@ -280,7 +282,7 @@ TEST_CASE("codec: full pages of the longest rows fit a control frame") {
     OperatorReply full = *reply;
     if (auto* jobs = std::get_if<JobRows>(&full.answer)) {
       jobs->rows[0].name = name;
-      jobs->rows[0].text = text;
+      jobs->rows[0].text = text.substr(0, kJobsPageTextBytesMax / kPageRowsMax);
       jobs->rows[0].phase = "unmasking";
       jobs->rows.assign(kPageRowsMax, JobSummary(jobs->rows[0]));
     } else if (auto* detail = std::get_if<JobDetail>(&full.answer)) {
@@ -295,7 +297,7 @@ TEST_CASE("codec: full pages of the longest rows fit a control frame") {
       nodes->rows[0].capability.device = name;
       nodes->rows.assign(kPageRowsMax, NodeSummary(nodes->rows[0]));
     } else if (auto* journal = std::get_if<JournalRows>(&full.answer)) {
-      journal->rows[0].text = text;
+      journal->rows[0].text = text.substr(0, kJournalPageTextBytesMax / kPageRowsMax);
       journal->rows.assign(kPageRowsMax, JournalEntry(journal->rows[0]));
     } else if (auto* chain = std::get_if<ChainRows>(&full.answer)) {
       // The most records a page may hold, and together the most bytes.

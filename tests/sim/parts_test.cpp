@@ -197,6 +197,18 @@ TEST_CASE("sim operator: vouches again for one who is not there yet, not for one
   CHECK(std::holds_alternative<Halt>(last[0]));
 }
 
+TEST_CASE("report: a campaign tells stalemates and what was not run from what passed") {
+  Campaign campaign;
+  campaign.done = 10;
+  campaign.failures = {{3, "lost an update"}};
+  campaign.stalemates = {{4, "job 1: waits"}, {5, "job 1: waits"}};
+  CHECK(campaign_text({campaign, 10, false, 1}).starts_with("7 of 10 fault seeds passed, 1 failed, 2 ended in a stalemate"));
+  CHECK(campaign_text({campaign, 200, true, 1}).starts_with("10 of 200 fault seeds run, interrupted: 7 passed, 1 failed, 2 ended"));
+  const std::string line = campaign_json({campaign, 200, true, 1});
+  for (const char* part : {"\"wanted\":200", "\"seeds\":10", "\"passed\":7", "\"failed\":1", "\"stalemates\":2", "\"interrupted\":true"})
+    CHECK(line.find(part) != std::string::npos);
+}
+
 TEST_CASE("report: JSON stays JSON when nothing was measured") {
   JobSpec job;
   RoundMetrics metrics;

@@ -138,6 +138,16 @@ TEST_CASE("bad input: what a program cannot start from") {
   check_fails(nursery.run({"covey-client", {"--home", empty, "--data", empty + "/none", "--name", "n", "--token", "covey1-x"}}), 2,
               {"--data", "does not exist"});
   check_fails(federation.covey({"token", "--role", "king"}), 2, {"--role", "king"});
+  // Before anything is asked of the coordinator, which does not run.
+  write_text(empty + ".token", "");
+  check_fails(federation.covey({"token", "-o", empty + ".token"}), 2, {"is there already"});
+  check_fails(federation.covey({"report", "-o", federation.folder() + "/none/report.html"}), 2, {"does not exist"});
+  const std::string job = federation.write_job({});
+  check_fails(nursery.run({"covey-sim", {"run", job, "--data", federation.data_of(0), "-o", federation.folder() + "/none/model"}}), 2,
+              {"/none does not exist"});
+  check_fails(nursery.run({"covey-sim", {"run", job, "--data", empty + "/points"}}), 2, {"does not exist", "--data PATH"});
+  check_fails(federation.covey({"renew", "--offline", "--for", "30d"}), 2, {"is a member until", "Nothing was written"});
+  CHECK_FALSE(fs::exists(federation.home() + "/coordinator/operators/operator.renewal"));
 
   const TakenPort taken;
   Launch launch = federation.coordinator_launch();
@@ -146,6 +156,9 @@ TEST_CASE("bad input: what a program cannot start from") {
   federation.start_coordinator();
   check_fails(nursery.run(federation.coordinator_launch()), 3, {"another process"});
   CHECK(federation.covey({"list"}).code() == 0);  // the first goes on
+  check_fails(federation.covey({"watch", "notes"}), 2, {"no job is called \"notes\""});
+  check_fails(federation.covey({"stop", "99999999999999999999"}), 2, {"is no job's number"});
+  check_fails(federation.covey({"audit", "--job", "notes"}), 2, {"is no job's number"});
 }
 
 TEST_CASE("bad input: tokens and keys that open nothing") {
@@ -155,6 +168,15 @@ TEST_CASE("bad input: tokens and keys that open nothing") {
   REQUIRE(federation.until([&] { return federation.client(0).has("client_joined"); }));
   const std::string spent = read_text(federation.folder() + "/site0.token");
   check_fails(try_token(federation, spent, "second"), 5, {"refused", "spent"});
+
+  // A site that is a member already does not become another with another token, and is told what to do.
+  federation.enrol_client(1);
+  REQUIRE(federation.until([&] { return federation.client(1).has("client_joined"); }));
+  federation.nursery().kill(federation.client(1));
+  const std::string anew = federation.folder() + "/anew.token";
+  REQUIRE(federation.covey({"token", "-o", anew}).code() == 0);
+  check_fails(federation.nursery().run({"covey-client", {"--home", federation.home_of(1), "--data", federation.data_of(1), "--token", "@" + anew}}),
+              2, {"is the identity of site1 already", "--home NEW"});
 
   std::string changed = spent;
   changed[changed.size() / 2] = changed[changed.size() / 2] == 'A' ? 'B' : 'A';

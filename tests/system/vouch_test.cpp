@@ -139,6 +139,34 @@ TEST_CASE("vouch: four sites that nobody vouched for train in a job with secure 
     CHECK_FALSE(federation.client(i).has("round_declined"));
   }
   CHECK(federation.coordinator().has("job_finished"));
+
+  // The same file begins with the same model: said before it is submitted, and again by whoever declines for it.
+  const std::string twin = federation.write_job(text);
+  Process& again = federation.nursery().start({"covey", {"run", twin, "--home", federation.home(), "--json"}});
+  REQUIRE(federation.until([&] { return again.says("\"event\":\"waiting\""); }, 60));
+  CHECK(again.errors().find("began with the same model") != std::string::npos);
+  CHECK(again.errors().find("Change `seed` in " + twin + " (now 1)") != std::string::npos);
+  CHECK(again.out().find("change `seed` in the job file (now 1)") != std::string::npos);
+  for (const auto& row : lines_of(federation.covey({"list", "--json"})))
+    if (row.at("job") == 2) CHECK(row.at("text").get<std::string>().find("subtracted from the first") != std::string::npos);
+  CHECK(federation.covey({"log", "tiny"}).says("declined (policy): change `seed`"));
+  CHECK(federation.covey({"stop", "tiny"}).says("job 2 stopped"));
+  REQUIRE(federation.until([&] { return again.ended(); }));
+}
+
+TEST_CASE("vouch: a job vouches for clients that are connected, and names the others") {
+  Federation federation(2);
+  federation.start_all();
+  kill_and_wait(federation, federation.client(1));
+  REQUIRE(federation.until([&] { return node_of(federation, "site1").at("state") == "away"; }, 40));
+  JobText text;
+  text.min_clients = 4;
+  text.more = "[privacy]\nsecure_aggregation = true\n";
+  const Process& run = federation.covey({"run", federation.write_job(text), "--detach"});
+  CHECK(run.says("Vouched for site0"));
+  CHECK_FALSE(run.says("Vouched for site1"));
+  CHECK(run.says("not connected: site1"));
+  CHECK(node_of(federation, "site1").at("credential_epoch") == 0);
 }
 
 TEST_CASE("vouch: --follow vouches for whoever enrols, over a restart of the coordinator, until it is stopped") {

@@ -78,6 +78,21 @@ TEST_CASE("job view: progress says what a job waits for") {
   CHECK(round_progress(summary, 1).find("final measurement") != std::string::npos);
 }
 
+TEST_CASE("job view: the reason of a wait is told whole, and is the same one when only its figures change") {
+  JobSummary summary;
+  summary.state = JobState::kRunning;
+  summary.rounds = 15;
+  summary.round = 2;
+  summary.text = "waiting for clients: 0 of 4 that can take part; 4 declined for good, e.g. " + std::string(300, 'x');
+  CHECK(reason_line(summary) == "round 3/15: " + summary.text);
+  summary.round = 15;
+  CHECK(reason_line(summary).starts_with("final measurement: waiting"));
+  summary.state = JobState::kPending;
+  CHECK(reason_line(summary).starts_with("waits for its turn: waiting"));
+  CHECK(reason_kind("1 of 4 there") == reason_kind("3 of 14 there"));
+  CHECK(reason_kind("1 of 4 there") != reason_kind("1 of 4 that can take part"));
+}
+
 TEST_CASE("job view: a round's JSON line names the model it measured") {
   const auto line = nlohmann::json::parse(to_json(sample_round(2, 1.0), 4, 2).text());
   CHECK(line["event"] == "round");

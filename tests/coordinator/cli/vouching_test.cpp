@@ -57,3 +57,17 @@ TEST_CASE("vouching: those are meant whose name or key was given; what meant nob
   CHECK(none.certificates.empty());
   CHECK(none.missing.size() == 2);
 }
+
+TEST_CASE("vouching: those that are connected are told from those that are not, or are unknown") {
+  Signed make;
+  const Certificate here = make.node("hospital-1", make.authority);
+  const Certificate away = make.node("hospital-2", make.authority);
+  const Certificate unknown = make.node("hospital-3", make.authority);
+  NodeSummary one, two;
+  one.key = here.curve;
+  one.connected = true;
+  two.key = away.curve;
+  const ByPresence clients = by_presence({here, away, unknown}, {one, two});
+  CHECK(clients.connected == std::vector<Certificate>{here});
+  CHECK(clients.away == std::vector<Certificate>{away, unknown});
+}

@@ -213,6 +213,73 @@ TEST_CASE("restore: what was released since is not forgotten unless that is acce
   CHECK(state.try_open(state.options()).has_value());
 }
 
+TEST_CASE("restore: takes the place of a data folder that was never written to, and of no other") {
+  const TemporaryFolder folder;
+  SampleState state(folder / "home");
+  state.start(4);
+  state.release("one");
+  const std::string backup = folder / "backup";
+  REQUIRE(take_backup(state.plan(backup), state.store(), kNever));
+  state.close();
+  fs::copy_file(state.mark(), folder / "mark");
+  fs::rename(state.data(), folder / "lost");
+  fs::remove(state.mark());
+  state.open();  // a start that got no further, its port being taken, say
+  const auto restore = [&] { return restore_backup(restore_of(backup, folder / "home"), record_key()); };
+  const auto refusal = [&] {
+    const auto refused = restore();
+    REQUIRE_FALSE(refused);
+    return refused.error();
+  };
+  CHECK(refusal().code == ErrorCode::kAlreadyExists);  // it is in use
+  CHECK(refusal().message.find("in use") != std::string::npos);
+  state.close();
+  SUBCASE("its empty mark tells nothing of what was released") {
+    CHECK(refusal().code == ErrorCode::kPermissionDenied);
+    CHECK(refusal().message.find("wrote nothing") != std::string::npos);
+    fs::copy_file(folder / "mark", state.mark(), fs::copy_options::overwrite_existing);
+    const auto restored = restore();
+    if (!restored) MESSAGE(restored.error().message);
+    REQUIRE(restored);
+    CHECK_FALSE(restored->rolled_back);
+    CHECK(state.try_open(state.options()).has_value());
+    CHECK_FALSE(fs::exists(folder / "home/data.unused"));
+  }
+  SUBCASE("a row is in it") {
+    state.open();
+    state.start(1);
+    state.close();
+    CHECK(refusal().code == ErrorCode::kAlreadyExists);
+    CHECK(state.try_open(state.options()).has_value());
+  }
+  SUBCASE("a file that is not ours is in it") {
+    REQUIRE(open_file(state.data() + "/notes", OpenMode::kCreateNew));
+    CHECK(refusal().code == ErrorCode::kAlreadyExists);
+    CHECK(fs::exists(state.data() + "/notes"));
+  }
+}
+
+TEST_CASE("restore: one at a time, and a mistyped backup is said before anything else") {
+  const TemporaryFolder folder;
+  SampleState state(folder / "home");
+  state.release("one");
+  const std::string backup = folder / "backup";
+  REQUIRE(take_backup(state.plan(backup), state.store(), kNever));
+  state.close();
+  const auto nowhere = restore_backup(restore_of(folder / "no-such", folder / "home"), record_key());
+  REQUIRE_FALSE(nowhere);
+  CHECK(nowhere.error().code == ErrorCode::kNotFound);
+  fs::rename(state.data(), folder / "lost");
+  {
+    const auto other = FolderLock::take(folder / "home");
+    REQUIRE(other);
+    const auto refused = restore_backup(restore_of(backup, folder / "home"), record_key());
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == ErrorCode::kUnavailable);
+  }
+  CHECK(restore_backup(restore_of(backup, folder / "home"), record_key()).has_value());
+}
+
 TEST_CASE("restore: a stale copy of the store is refused by its mark") {
   const TemporaryFolder folder;
   SampleState state(folder / "home");

@@ -119,3 +119,21 @@ TEST_CASE("durable state: a store that lost its CURRENT file is not taken for a 
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code == ErrorCode::kCorrupted);
 }
+
+TEST_CASE("durable state: a start that is refused leaves nothing where nothing was") {
+  const TemporaryFolder folder;
+  SampleState state(folder.path());
+  state.release("one");
+  state.close();
+  fs::remove_all(state.data());
+  const auto behind = state.try_open(state.options());
+  REQUIRE_FALSE(behind);
+  CHECK(behind.error().message.find("behind its mark") != std::string::npos);
+  CHECK_FALSE(fs::exists(state.data()));
+  StateOptions elsewhere = state.options();
+  elsewhere.mark = folder / "no-such-disk/covey.mark";
+  const auto lost = state.try_open(elsewhere);
+  REQUIRE_FALSE(lost);
+  CHECK(lost.error().message.find(folder / "no-such-disk") != std::string::npos);
+  CHECK_FALSE(fs::exists(state.data()));
+}
