@@ -66,7 +66,88 @@ def shards():
     save_torch_state_dict(tensors, fresh("shards"), max_shard_size=40)
 
 
-PARTS = [versions, halves, shards]
+def tokenizers_trained():
+    """Two small tokenizers, trained on this repository's documents: GPT-2's kind and Llama 3's kind."""
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+    llama3 = (
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+        r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+    )
+    root = pathlib.Path(__file__).parents[2]
+    texts = [f.read_text()[:20000] for f in sorted((root / "docs").glob("*.md"))[:8]]
+    texts += ["der Müller grüßt, l'été, où ça; привет мир, 你好世界, ١٢٣ ٤٥٦, नमस्ते\r\n\r\n" * 40]
+    made = {}
+    for name in ("gpt2", "llama3"):
+        tokenizer = Tokenizer(models.BPE(ignore_merges=name == "llama3"))
+        byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=name == "gpt2")
+        split = pre_tokenizers.Split(Regex(llama3), "isolated")
+        whole = byte_level if name == "gpt2" else pre_tokenizers.Sequence([split, byte_level])
+        tokenizer.pre_tokenizer = whole
+        tokenizer.decoder = decoders.ByteLevel()
+        special = ["<|endoftext|>"] if name == "gpt2" else []
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        tokenizer.train_from_iterator(
+            texts, trainers.BpeTrainer(vocab_size=480, initial_alphabet=alphabet, special_tokens=special, show_progress=False)
+        )
+        if name == "llama3":
+            tokenizer.add_special_tokens(["<|begin_of_text|>", "<|eot|>", "<|eot|>x"])
+            tokenizer.add_tokens([AddedToken("wörd", normalized=True), AddedToken("wö", normalized=True)])
+            begin = tokenizer.token_to_id("<|begin_of_text|>")
+            around = processors.TemplateProcessing(
+                single="<|begin_of_text|> $A",
+                pair="<|begin_of_text|> $A <|begin_of_text|> $B",
+                special_tokens=[("<|begin_of_text|>", begin)],
+            )
+            tokenizer.post_processor = processors.Sequence([processors.ByteLevel(trim_offsets=False), around])
+        else:
+            tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+        made[name] = tokenizer
+    return made
+
+
+def nasty_strings(count, seed):
+    """Texts that cut in awkward places: cases of contractions, every kind of space, marks, joiners, astral
+    characters, added tokens and their beginnings, all at random."""
+    import random
+
+    rng = random.Random(seed)
+    pools = [
+        ["the", "Federated", "training", "an", "é", "über", "naïve", "ŉ", "ǅ", "ſ", "ß", "ﬆ", "İ", "ı", "K", "ª", "ʰ"],
+        ["'s", "'S", "'ſ", "'t", "'RE", "'re", "'Ve", "'m", "'lL", "'LL", "'d", "'", "’s", "''s", "'l", "'r"],
+        [" ", "  ", "   ", "\t", "\n", "\r", "\r\n", "\n\n", "\u00a0", "\u2003", "\u3000", "\u0085", "\u2028", "\x0b", "\x1c"],
+        ["1", "12", "1234", "3.14", "²", "½", "Ⅷ", "٤", "१", "𝟗", "፳", "〇"],
+        [".", ",", "!!", "...", "#", "::", "{", "}", "\\", '"', "—", "€", "😀", "👩‍👩‍👧", "🏳️‍🌈", "\u200b", "\u0301", "̈", "؟", "\x00", "\x7f"],
+        ["привет", "мир", "你好", "世界", "こんにちは", "안녕", "नमस्ते", "ไทย", "עברית", "العربية", "𐍈", "𒀀", "ꙮ"],
+        ["<|endoftext|>", "<|end", "<|eot|>", "<|eot|>x", "<|begin_of_text|>", "wörd", "wö", "wör", "<", "|>"],
+    ]
+    texts = []
+    for i in range(count):
+        parts = []
+        for _ in range(rng.randint(0, 14)):
+            if rng.random() < 0.12:
+                c = rng.choice([rng.randrange(0x250), rng.randrange(0x3000), rng.randrange(0x110000)])
+                parts.append(chr(c) if not 0xD800 <= c <= 0xDFFF else "x")
+            else:
+                parts.append(rng.choice(rng.choice(pools)))
+            if rng.random() < 0.3:
+                parts.append(" ")
+        texts.append("".join(parts))
+    return texts
+
+
+def tokenizers():
+    folder = fresh("tokenizers")
+    texts = nasty_strings(160, 3) + ["", " ", "'s", "\n \n", "a" * 300, "ab" * 200, " " * 70 + "x", "x" + "\n" * 60]
+    cases = {"texts": texts}
+    for name, tokenizer in tokenizers_trained().items():
+        (folder / f"{name}.json").write_text(tokenizer.to_str(pretty=False))
+        cases[name] = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
+        cases[name + "_document"] = tokenizer.encode(texts[5]).ids
+    (folder / "cases.json").write_text(json.dumps(cases, ensure_ascii=True, separators=(",", ":")))
+
+
+PARTS = [versions, halves, shards, tokenizers]
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
