@@ -147,7 +147,110 @@ def tokenizers():
     (folder / "cases.json").write_text(json.dumps(cases, ensure_ascii=True, separators=(",", ":")))
 
 
-PARTS = [versions, halves, shards, tokenizers]
+def random_model(kind, **changes):
+    """A GPT-2 or Llama of transformers with every parameter random, norms and biases too."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(7)
+    if kind == "gpt2":
+        sizes = dict(vocab_size=40, n_embd=8, n_layer=2, n_head=2, n_positions=16, bos_token_id=1, eos_token_id=1)
+        model = GPT2LMHeadModel(GPT2Config(**{**sizes, **changes}))
+    else:
+        sizes = dict(vocab_size=40, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4)
+        sizes |= dict(num_key_value_heads=2, max_position_embeddings=32, bos_token_id=1, eos_token_id=[2, 3])
+        model = LlamaForCausalLM(LlamaConfig(**{**sizes, "rope_theta": 500000.0, **changes}))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.3)
+    return model.eval()
+
+
+def roles(model):
+    """Every tensor by what it does, matrices [out, in]: "query.0", "head" ... (core/data/hf/hf_config.h)."""
+    found = {}
+
+    def put(name, tensor, layer=None):
+        found[name if layer is None else f"{name}.{layer}"] = tensor.detach().float().contiguous().clone()
+
+    if model.config.model_type == "gpt2":
+        body = model.transformer
+        put("token_embedding", body.wte.weight)
+        put("position_embedding", body.wpe.weight)
+        for i, block in enumerate(body.h):
+            width = block.ln_1.weight.shape[0]
+            for name, norm in (("attention_norm", block.ln_1), ("ffn_norm", block.ln_2)):
+                put(name, norm.weight, i)
+                put(name + "_bias", norm.bias, i)
+            for n, name in enumerate(("query", "key", "value")):
+                put(name, block.attn.c_attn.weight.T[n * width : (n + 1) * width], i)
+                put(name + "_bias", block.attn.c_attn.bias[n * width : (n + 1) * width], i)
+            for name, layer in (("attention_out", block.attn.c_proj), ("ffn_up", block.mlp.c_fc), ("ffn_down", block.mlp.c_proj)):
+                put(name, layer.weight.T, i)
+                put(name + "_bias", layer.bias, i)
+        put("final_norm", body.ln_f.weight)
+        put("final_norm_bias", body.ln_f.bias)
+    else:
+        body = model.model
+        put("token_embedding", body.embed_tokens.weight)
+        for i, block in enumerate(body.layers):
+            put("attention_norm", block.input_layernorm.weight, i)
+            put("ffn_norm", block.post_attention_layernorm.weight, i)
+            for name, letter in (("query", "q"), ("key", "k"), ("value", "v"), ("attention_out", "o")):
+                put(name, getattr(block.self_attn, letter + "_proj").weight, i)
+            for name in ("gate", "up", "down"):
+                put("ffn_" + name, getattr(block.mlp, name + "_proj").weight, i)
+        put("final_norm", body.norm.weight)
+    if not model.config.tie_word_embeddings:
+        put("head", model.lm_head.weight)
+    return found
+
+
+MODELS = {
+    "gpt2": ("gpt2", {}, None, "5GB"),
+    "llama": ("llama", {}, None, "4KB"),
+    "llama_tied": ("llama", {"tie_word_embeddings": True, "num_key_value_heads": 1}, "bfloat16", "5GB"),
+}
+
+
+def hf():
+    """Folders as save_pretrained writes them; beside each, roles.safetensors with every tensor by its role,
+    and tokens with the logits that transformers gives them."""
+    import torch
+    from safetensors.torch import save_file
+
+    for name, (kind, changes, dtype, shard) in MODELS.items():
+        model = random_model(kind, **changes)
+        if dtype:
+            model = model.to(getattr(torch, dtype))
+        folder = fresh("hf_" + name)
+        model.save_pretrained(folder, max_shard_size=shard)
+        model = model.float()
+        tokens = torch.tensor([[1, 5, 39, 0, 17, 22, 5, 5, 8, 30]])
+        with torch.no_grad():
+            logits = model(tokens).logits
+        save_file({**roles(model), "tokens": tokens, "logits": logits.contiguous()}, folder / "roles.safetensors")
+
+
+def adapters():
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    cases = {"gpt2": dict(target_modules=["c_attn", "c_proj", "c_fc"], fan_in_fan_out=True, use_rslora=True),
+             "llama": dict(target_modules=["q_proj", "v_proj", "down_proj"])}
+    for name, settings in cases.items():
+        torch.manual_seed(9)
+        model = get_peft_model(random_model(name), LoraConfig(r=3, lora_alpha=5, task_type="CAUSAL_LM", **settings))
+        with torch.no_grad():
+            for key, parameter in model.named_parameters():
+                if "lora_" in key:
+                    parameter.copy_(torch.randn_like(parameter))
+        folder = fresh("adapter_" + name)
+        model.save_pretrained(folder)
+        (folder / "README.md").unlink()
+
+
+PARTS = [versions, halves, shards, tokenizers, hf, adapters]
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
