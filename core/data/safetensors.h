@@ -18,7 +18,7 @@ Bytes to_safetensors(const ParameterTable& table, std::span<const float> paramet
 struct NamedTensor {
   std::string name;
   std::vector<std::uint64_t> shape;
-  std::vector<float> values;  // F32 as is; F16 and BF16 widened
+  std::vector<float> values;  // F32 as is; F16, BF16, I8, I32 and I64 widened (file_dtype.h)
 };
 struct SafetensorsFile {
   std::vector<NamedTensor> tensors;
