@@ -78,6 +78,14 @@ TEST_CASE("job view: progress says what a job waits for") {
   CHECK(round_progress(summary, 1).find("final measurement") != std::string::npos);
 }
 
+TEST_CASE("job view: steps that nobody counted are null") {
+  RoundMetrics metrics = sample_round(2, 1.0);
+  metrics.train.steps = 7;
+  CHECK(nlohmann::json::parse(to_json(metrics, 4, 2).text())["train_steps"] == 7);
+  metrics.train.steps = 0;
+  CHECK(nlohmann::json::parse(to_json(metrics, 4, 2).text())["train_steps"].is_null());
+}
+
 TEST_CASE("job view: a round's JSON line names the model it measured") {
   const auto line = nlohmann::json::parse(to_json(sample_round(2, 1.0), 4, 2).text());
   CHECK(line["event"] == "round");
