@@ -1,6 +1,7 @@
 #include "client/client.h"
 
 #include <type_traits>
+#include <utility>
 #include <variant>
 
 #include "client/key_book.h"
@@ -11,6 +12,12 @@
 #include "client/vouched.h"
 
 namespace covey {
+
+namespace {
+
+constexpr std::size_t kHeldMax = 64;  // messages of a coordinator whose epoch is on its way to the disk
+
+}  // namespace
 
 class Client::State {
  public:
@@ -54,7 +61,11 @@ class Client::State {
       ignored("unknown timer " + event.name);
   }
   void on(const Persisted& event, Instant now) {
-    if (presence_.on(event, now)) return participation_.rejoined();
+    if (presence_.on(event, now)) {
+      participation_.rejoined();
+      for (const Message& held : std::exchange(held_, {})) std::visit([&](const auto& message) { receive(message, now); }, held);
+      return;
+    }
     if (!tenure_.on(event) && !keys_.on(event) && !vouched_.on(event)) participation_.on(event);
   }
   void on(const BlobFetched& event, Instant now) { participation_.on(event, now); }
@@ -69,6 +80,7 @@ class Client::State {
   }
 
   void receive(const JoinAccepted& message, Instant now) {
+    held_.clear();
     if (const auto refused = presence_.foreign(message)) return receive(*refused, now);
     if (presence_.on(message, now)) participation_.rejoined();
   }
@@ -82,6 +94,7 @@ class Client::State {
   void receive(const HeartbeatAck& message, Instant now) { presence_.on(message, now); }
   void receive(const Ping& message, Instant) { presence_.on(message); }
   void receive(const RejoinRequired& message, Instant) {
+    held_.clear();
     if (presence_.on(message)) participation_.coordinator_restarted();
   }
   void receive(const RoundOffer& message, Instant now) {
@@ -107,10 +120,15 @@ class Client::State {
     ignored(std::string(name_of(Message(message))) + " is not for clients");
   }
 
-  // What a coordinator says of a round counts only once its epoch is known. It is said again.
+  // What a coordinator says of a round counts only once its epoch is known, and is held while that is written: one
+  // that has just started has much to say right behind its answer, and the next may not live to say it again.
   template <class M>
   bool heeded(const M& message) {
     if (presence_.joined()) return true;
+    if (presence_.saving() && held_.size() < kHeldMax) {
+      held_.emplace_back(message);
+      return false;
+    }
     ignored(std::string(name_of(Message(message))) + " from a coordinator that this client has not joined");
     return false;
   }
@@ -126,6 +144,7 @@ class Client::State {
   client::KeyBook keys_;
   client::Vouched vouched_;
   client::Participation participation_;
+  std::vector<Message> held_;
 };
 
 Result<std::unique_ptr<Client>> Client::create(ClientConfig config, const std::vector<Row>& rows) {

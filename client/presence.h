@@ -20,6 +20,7 @@ class Presence {
 
   bool started() const { return standing_ != Standing::kNew; }
   bool joined() const { return standing_ == Standing::kJoined; }
+  bool saving() const { return standing_ == Standing::kJoining && saving_ != 0; }  // joined once its epoch is durable
   bool halted() const { return standing_ == Standing::kHalted; }
 
   void start();

@@ -116,6 +116,7 @@ class ListenTransport final : public Transport {
   }
   bool admitted(PeerKey peer) const override { return door_->admission(peer).has_value(); }
   Result<void> serve_key(const KeyPlace& place) override;
+  Result<void> listen_with(const CurveKey& key, const KeyPlace& place);  // its door is proven shut
   void drop_key(const PeerKey& key) override;
   void tick(Instant now) override {
     if (now >= next_probe_) {
@@ -280,9 +281,8 @@ class ListenTransport final : public Transport {
   Instant next_probe_ = next_sweep_ - kSweep + kProbe;
 };
 
-Result<ZmqSocket> bound(ZmqContext& context, const CurveKey& identity, const std::string& address,
-                        std::uint16_t port, std::size_t frame_bytes_max, int queue_messages_max, Duration unread_max) {
-  COVEY_TRY(const std::string endpoint, tcp_endpoint(address, port == 0 ? "*" : std::to_string(port)));
+Result<ZmqSocket> shut_socket(ZmqContext& context, const CurveKey& identity, const ListenConfig& config,
+                              std::size_t frame_bytes_max, int queue_messages_max) {
   COVEY_TRY(ZmqSocket socket, ZmqSocket::open(context, ZMQ_ROUTER));
   ZapDoor::guard(socket, identity);
   set_network_options(socket, frame_bytes_max, queue_messages_max);
@@ -290,25 +290,38 @@ Result<ZmqSocket> bound(ZmqContext& context, const CurveKey& identity, const std
   socket.set(ZMQ_ROUTER_MANDATORY, 1);
   socket.set(ZMQ_ROUTER_HANDOVER, 0);
   // ZeroMQ's heartbeats do not see a peer that speaks and never reads; TCP does.
-  socket.set(ZMQ_TCP_MAXRT, static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(unread_max).count()));
-  socket.set(ZMQ_IPV6, address.find(':') != std::string::npos ? 1 : 0);
-  COVEY_TRY_VOID(socket.bind(endpoint));
+  socket.set(ZMQ_TCP_MAXRT, static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(config.unread_max).count()));
+  socket.set(ZMQ_IPV6, config.address.find(':') != std::string::npos ? 1 : 0);
   return socket;
 }
 
+Result<void> listen_at(ZmqSocket& socket, const std::string& address, std::uint16_t port) {
+  COVEY_TRY(const std::string endpoint, tcp_endpoint(address, port == 0 ? "*" : std::to_string(port)));
+  return socket.bind(endpoint);
+}
+
 // Where to knock at our own door.
-std::string own_endpoint(const ListenConfig& config, std::uint16_t port) {
-  std::string host = config.address;
-  if (host == "0.0.0.0" || host == "*") host = "127.0.0.1";
-  if (host == "::") host = "::1";
-  return tcp_endpoint(host, std::to_string(port)).value();
+std::string own_host(const std::string& address) {
+  if (address == "0.0.0.0" || address == "*") return "127.0.0.1";
+  return address == "::" ? "::1" : address;
+}
+
+// Proves this socket's door shut with this key, at a port of the moment: on the one where peers knock they would be
+// refused meanwhile, for nobody is admitted before the machine has started, and a peer that was refused stays
+// away for long. What knocks from the binding on waits for the first answer.
+Result<void> prove_shut(ZapDoor& door, ZmqContext& context, ZmqSocket& socket, const CurveKey& key, const std::string& address) {
+  ZapDoor::guard(socket, key);
+  COVEY_TRY_VOID(listen_at(socket, own_host(address), 0));
+  const std::string endpoint = socket.last_endpoint();
+  const Result<void> shut = door.prove_shut(context, endpoint, key.public_key());
+  socket.unbind(endpoint);
+  return shut;
 }
 
 // A socket takes over its options with each bind: what is bound already keeps the key it has.
 Result<std::string> ListenTransport::listen_too(ZmqSocket& socket, const CurveKey& key, std::uint16_t port) {
-  COVEY_TRY(const std::string endpoint, tcp_endpoint(config_.address, std::to_string(port)));
   ZapDoor::guard(socket, key);
-  COVEY_TRY_VOID(socket.bind(endpoint));
+  COVEY_TRY_VOID(listen_at(socket, config_.address, port));
   return socket.last_endpoint();
 }
 
@@ -319,6 +332,12 @@ Result<void> ListenTransport::serve_key(const KeyPlace& place) {
   }
   if (!config_.key_of) return unexpected(ErrorCode::kUnsupported, "this listener has no source of further keys");
   COVEY_TRY(const CurveKey key, config_.key_of(place.key));
+  for (Port* const port : {&control_, &bulk_})
+    COVEY_TRY_VOID(prove_shut(*door_, *context_, port->socket, key, config_.address));
+  return listen_with(key, place);
+}
+
+Result<void> ListenTransport::listen_with(const CurveKey& key, const KeyPlace& place) {
   Served served{"", "", place};
   COVEY_TRY(served.control, listen_too(control_.socket, key, place.control_port));
   auto bulk = listen_too(bulk_.socket, key, place.bulk_port);
@@ -327,12 +346,6 @@ Result<void> ListenTransport::serve_key(const KeyPlace& place) {
     return unexpected(bulk.error());
   }
   served.bulk = *std::move(bulk);
-  for (const std::uint16_t port : {place.control_port, place.bulk_port})
-    if (const auto shut = door_->prove_shut(*context_, own_endpoint(config_, port), place.key); !shut) {
-      control_.socket.unbind(served.control);
-      bulk_.socket.unbind(served.bulk);
-      return shut;
-    }
   served_[place.key] = std::move(served);
   plain_log_.info("key_served", {{"key", short_hex(place.key)}, {"control_port", place.control_port}, {"bulk_port", place.bulk_port}});
   return {};
@@ -353,15 +366,20 @@ Result<std::unique_ptr<Transport>> listen_transport(const ListenConfig& config, 
                                                     Clock& clock, Log& log) {
   auto context = std::make_unique<ZmqContext>(config.io_threads);
   COVEY_TRY(auto door, ZapDoor::open(*context));
-  COVEY_TRY(ZmqSocket control, bound(*context, identity, config.address, config.control_port,
-                                     kControlFrameBytesMax, kControlQueueMax, config.unread_max));
-  COVEY_TRY(ZmqSocket bulk,
-            bound(*context, identity, config.address, config.bulk_port, kBulkFrameBytesMax, kBulkQueueMax, config.unread_max));
-  for (const ZmqSocket* socket : {&control, &bulk})
-    COVEY_TRY_VOID(door->prove_shut(*context, own_endpoint(config, port_of(socket->last_endpoint())), identity.public_key()));
+  COVEY_TRY(ZmqSocket control, shut_socket(*context, identity, config, kControlFrameBytesMax, kControlQueueMax));
+  COVEY_TRY(ZmqSocket bulk, shut_socket(*context, identity, config, kBulkFrameBytesMax, kBulkQueueMax));
+  std::optional<CurveKey> also;
+  if (config.also) {
+    if (!config.key_of) return unexpected(ErrorCode::kUnsupported, "this listener has no source of further keys");
+    COVEY_TRY(also, config.key_of(config.also->key));
+    for (ZmqSocket* socket : {&control, &bulk}) COVEY_TRY_VOID(prove_shut(*door, *context, *socket, *also, config.address));
+  }
+  for (ZmqSocket* socket : {&control, &bulk}) COVEY_TRY_VOID(prove_shut(*door, *context, *socket, identity, config.address));
+  COVEY_TRY_VOID(listen_at(control, config.address, config.control_port));
+  COVEY_TRY_VOID(listen_at(bulk, config.address, config.bulk_port));
   auto transport = std::make_unique<ListenTransport>(config, identity.public_key(), std::move(context), std::move(door),
                                                      std::move(control), std::move(bulk), clock, log);
-  if (config.also) COVEY_TRY_VOID(transport->serve_key(*config.also));
+  if (also) COVEY_TRY_VOID(transport->listen_with(*also, *config.also));
   return std::unique_ptr<Transport>(std::move(transport));
 }
 

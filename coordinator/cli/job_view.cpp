@@ -16,6 +16,9 @@ double ratio(double sum, std::uint64_t count) {
   return count == 0 ? kNothing : sum / static_cast<double>(count);
 }
 
+// Nobody counts them under secure aggregation, nor where nothing is trained.
+double steps_of(const TrainStats& stats) { return stats.steps == 0 ? kNothing : static_cast<double>(stats.steps); }
+
 std::string unless_epoch(Instant instant) { return instant == Instant{} ? "" : iso8601(instant); }
 
 std::string columns(const std::string& round, const std::string& clients, const std::string& train,
@@ -174,7 +177,7 @@ JsonObject to_json(const RoundMetrics& metrics, JobId job, std::uint32_t rounds)
       .add("declined", metrics.declined)
       .add("examples", metrics.examples)
       .add("train_loss", loss(metrics.train))
-      .add("train_steps", metrics.train.steps)
+      .add("train_steps", steps_of(metrics.train))
       .add("train_seconds", metrics.train.seconds)
       .add("held_out_loss", loss(metrics.evaluation))
       .add("held_out_bits", bits_per_byte(metrics.evaluation))
@@ -194,7 +197,7 @@ JsonObject to_json(const ClientMetrics& metrics) {
       .add("client", metrics.client)
       .add("examples", metrics.examples)
       .add("train_loss", loss(metrics.train))
-      .add("train_steps", metrics.train.steps)
+      .add("train_steps", steps_of(metrics.train))
       .add("train_seconds", metrics.train.seconds)
       .add("held_out_loss", loss(metrics.evaluation))
       .add("held_out_bits", bits_per_byte(metrics.evaluation))

@@ -39,6 +39,30 @@ TEST_CASE("client epoch: it is durable before the client has joined") {
   CHECK(sent<RoundAccept>(client.accept(offer_of(1))).key.round == 1);
 }
 
+TEST_CASE("client epoch: what a coordinator says while its epoch is written is taken up with it") {
+  HandDriven client;
+  client(Started{});
+  const Commands asked = client.receive(JoinAccepted{"site-1", 3});
+  CHECK(does_nothing(client.receive(offer_of(1))));
+  SUBCASE("once it is durable") {
+    const Commands commands = client.persisted(asked);
+    CHECK(has_logged(commands, "client_joined"));
+    CHECK(has_logged(commands, "round_offered"));
+  }
+  SUBCASE("not from one that is another by then") {
+    const Commands again = client.receive(JoinAccepted{"site-1", 4});
+    CHECK_FALSE(has_logged(client.persisted(again), "round_offered"));
+  }
+  SUBCASE("not without bound") {
+    for (std::uint32_t round = 2; round < 80; ++round) client.receive(offer_of(round));
+    const Commands commands = client.persisted(asked);
+    CHECK(std::count_if(commands.begin(), commands.end(), [](const Command& command) {
+            const auto* line = std::get_if<WriteLog>(&command);
+            return line != nullptr && line->entry.event == "round_offered";
+          }) == 64);
+  }
+}
+
 TEST_CASE("client epoch: the same or a higher one is joined, and only a higher one is written") {
   HandDriven client({row_of(5)});
   client(Started{});

@@ -36,6 +36,18 @@ TEST_CASE("tables: keys are in order and read back") {
   CHECK_FALSE(small_number_in_key("ffffffffffffffff"));
 }
 
+TEST_CASE("tables: rows of a secure attempt read back, and a mask of version 1") {
+  round_trip(MaskRow{{PeerKey{{1}}, PeerKey{{2}}}, {5, 6, 7}, {11, 0}}, decode_mask_row);
+  const MaskRow old{{PeerKey{{1}}}, {5}, {}};
+  CHECK(encode(old)[0] == 1);
+  CHECK(decode_mask_row(encode(old)).value() == old);
+  const MaskRow knows{{PeerKey{{1}}}, {5}, {9}};
+  CHECK(encode(knows)[0] == 2);
+  round_trip(PhaseRow{4, Duration(90'000'000'000), {PeerKey{{3}}}}, decode_phase_row);
+  CHECK(decode_phase_row(encode(PhaseRow{4, kPhaseLeftMax + Duration(1), {}})).error().message.find("more time") != std::string::npos);
+  round_trip(SparedRow{7, 3}, decode_spared_row);
+}
+
 TEST_CASE("tables: values read back whole or not at all") {
   const BlobRef blob{Digest{{7}}, 99};
   round_trip(JobSpecRow{5, PeerKey{{1}}, "rounds = 1"}, decode_job_spec_row);

@@ -93,6 +93,14 @@ TEST_CASE("job view: the reason of a wait is told whole, and is the same one whe
   CHECK(reason_kind("1 of 4 there") != reason_kind("1 of 4 that can take part"));
 }
 
+TEST_CASE("job view: steps that nobody counted are null") {
+  RoundMetrics metrics = sample_round(2, 1.0);
+  metrics.train.steps = 7;
+  CHECK(nlohmann::json::parse(to_json(metrics, 4, 2).text())["train_steps"] == 7);
+  metrics.train.steps = 0;
+  CHECK(nlohmann::json::parse(to_json(metrics, 4, 2).text())["train_steps"].is_null());
+}
+
 TEST_CASE("job view: a round's JSON line names the model it measured") {
   const auto line = nlohmann::json::parse(to_json(sample_round(2, 1.0), 4, 2).text());
   CHECK(line["event"] == "round");
