@@ -116,7 +116,7 @@ std::optional<Decline> judge(const Policy& policy, const Capability& capability,
   if (!job.privacy.secure_aggregation && !policy.plain_updates)
     return Decline{DeclineReason::kPolicy,
                    "this site gives no plain updates, which the coordinator sees one by one: set privacy.secure_aggregation = true "
-                   "in the job, or have the site's owner allow them with plain_updates = true (covey-client --plain-updates)"};
+                   "in the job, or have the site's owner allow them with plain-updates = true (covey-client --plain-updates)"};
   if (auto decline = judge_hours(policy, now)) return decline;
   const std::uint64_t limit =
       policy.memory_bytes_max != 0 ? policy.memory_bytes_max : capability.memory_bytes;

@@ -190,8 +190,12 @@ int run(int argc, char** argv) {
   app.add_flag("--verbose", options.verbose, "Log details");
   app.set_version_flag("--version", COVEY_VERSION);
   app.set_config("--config", "", "Settings in TOML: the flags above without dashes");
+  app.allow_config_extras(CLI::config_extras_mode::error);  // a mistyped setting must not be left out
   try {
     app.parse(argc, argv);
+  } catch (const CLI::ConfigError& failure) {
+    return report({ErrorCode::kInvalidArgument, std::string("the settings file: ") + failure.what() +
+                                                    "; its settings are named as the flags are, without dashes in front (--help)"});
   } catch (const CLI::ParseError& failure) {
     const int code = app.exit(failure);
     return code == 0 ? kExitOk : kExitUsage;

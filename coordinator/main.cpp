@@ -164,6 +164,7 @@ int run(int argc, char** argv) {
   app.add_flag("--verbose", options.verbose, "Log details");
   app.set_version_flag("--version", COVEY_VERSION);
   app.set_config("--config", "", "Settings in TOML; default <home>/coordinator/coordinator.toml");
+  app.allow_config_extras(CLI::config_extras_mode::error);  // a mistyped setting must not be left out
   try {
     app.parse(argc, argv);
     const std::string config = coordinator_folder(options.home) + "/coordinator.toml";
@@ -174,6 +175,9 @@ int run(int argc, char** argv) {
       app.clear();
       app.parse(argc, argv);
     }
+  } catch (const CLI::ConfigError& failure) {
+    return report({ErrorCode::kInvalidArgument, std::string("the settings file: ") + failure.what() +
+                                                    "; its settings are named as the flags are, without dashes in front (--help)"});
   } catch (const CLI::ParseError& failure) {
     const int code = app.exit(failure);
     return code == 0 ? kExitOk : kExitUsage;

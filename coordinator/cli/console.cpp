@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <thread>
@@ -37,8 +38,8 @@ Console::~Console() { progress(""); }
 
 void Console::write(std::FILE* to, std::string_view text) {
   progress("");
-  std::fwrite(text.data(), 1, text.size(), to);
-  std::fflush(to);
+  const bool written = std::fwrite(text.data(), 1, text.size(), to) == text.size() && std::fflush(to) == 0;
+  if (!written && to == stdout && errno == EPIPE) unread_ = true;
 }
 
 void Console::line(std::string_view text) {

@@ -30,12 +30,15 @@ class Console {
   // The moving line; nothing where standard error is no terminal. An empty text clears it.
   void progress(std::string_view text);
   bool moving() const { return terminal_; }
+  // Nobody reads standard output any more (`covey watch | head`): what follows a job for ever may end.
+  bool unread() const { return unread_; }
 
  private:
   void write(std::FILE* to, std::string_view text);
   bool json_;
   bool terminal_;      // of standard error
   bool moved_ = false; // there is a moving line to clear
+  bool unread_ = false;
 };
 
 // Waits, but not past the moment when Ctrl-C comes. False: it came.

@@ -23,7 +23,7 @@ class Follower {
 
   Result<Followed> run() {
     for (;;) {
-      if (StopSignals::interrupted()) return interrupted();
+      if (StopSignals::interrupted() || console_.unread()) return interrupted();
       if (request_.check) COVEY_TRY_VOID(request_.check());
       auto detail = session_.job(request_.job, seen_);
       if (!detail) {

@@ -186,7 +186,7 @@ Result<int> log_command(const JournalOptions& options, Console& console) {
         any = true;
       }
     }
-    if (!options.follow) break;
+    if (!options.follow || console.unread()) break;
     if (!wait_or_interrupt(1.0)) return kExitOk;
   }
   if (!any) console.line("The journal is empty.");

@@ -104,7 +104,7 @@ TEST_CASE("eligibility: plain updates are given only where the site's owner says
   const auto decline = judge({}, kMachine, job, kNoon);
   REQUIRE(decline);
   CHECK(decline->reason == DeclineReason::kPolicy);
-  CHECK(decline->text.find("plain_updates = true") != std::string::npos);
+  CHECK(decline->text.find("plain-updates = true") != std::string::npos);
   CHECK(decline->text.size() <= 512);
   CHECK_FALSE(judge(open_site(), kMachine, job, kNoon));
   job.privacy.secure_aggregation = true;

@@ -209,6 +209,6 @@ TEST_CASE("site policy: a client declines a plain job unless client.toml allows 
   CHECK(federation.await_end(job) == "job_finished");
   CHECK(federation.until([&] { return federation.client(1).has("round_declined"); }));
   REQUIRE(federation.client(1).has("round_declined"));
-  CHECK(federation.client(1).last("round_declined")->text("text").find("plain_updates = true") != std::string::npos);
+  CHECK(federation.client(1).last("round_declined")->text("text").find("plain-updates = true") != std::string::npos);
   CHECK_FALSE(federation.client(0).has("round_declined"));
 }
