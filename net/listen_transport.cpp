@@ -8,6 +8,7 @@
 #include "core/protocol/limits.h"
 #include "net/codec.h"
 #include "net/limited_log.h"
+#include "net/listening.h"
 #include "net/send_budget.h"
 #include "net/transport.h"
 #include "net/zap_door.h"
@@ -282,7 +283,6 @@ class ListenTransport final : public Transport {
 
 Result<ZmqSocket> bound(ZmqContext& context, const CurveKey& identity, const std::string& address,
                         std::uint16_t port, std::size_t frame_bytes_max, int queue_messages_max, Duration unread_max) {
-  COVEY_TRY(const std::string endpoint, tcp_endpoint(address, port == 0 ? "*" : std::to_string(port)));
   COVEY_TRY(ZmqSocket socket, ZmqSocket::open(context, ZMQ_ROUTER));
   ZapDoor::guard(socket, identity);
   set_network_options(socket, frame_bytes_max, queue_messages_max);
@@ -292,7 +292,7 @@ Result<ZmqSocket> bound(ZmqContext& context, const CurveKey& identity, const std
   // ZeroMQ's heartbeats do not see a peer that speaks and never reads; TCP does.
   socket.set(ZMQ_TCP_MAXRT, static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(unread_max).count()));
   socket.set(ZMQ_IPV6, address.find(':') != std::string::npos ? 1 : 0);
-  COVEY_TRY_VOID(socket.bind(endpoint));
+  COVEY_TRY_VOID(listen_on(socket, address, port));
   return socket;
 }
 
@@ -306,10 +306,8 @@ std::string own_endpoint(const ListenConfig& config, std::uint16_t port) {
 
 // A socket takes over its options with each bind: what is bound already keeps the key it has.
 Result<std::string> ListenTransport::listen_too(ZmqSocket& socket, const CurveKey& key, std::uint16_t port) {
-  COVEY_TRY(const std::string endpoint, tcp_endpoint(config_.address, std::to_string(port)));
   ZapDoor::guard(socket, key);
-  COVEY_TRY_VOID(socket.bind(endpoint));
-  return socket.last_endpoint();
+  return listen_on(socket, config_.address, port);
 }
 
 Result<void> ListenTransport::serve_key(const KeyPlace& place) {

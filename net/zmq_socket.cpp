@@ -182,7 +182,7 @@ void set_network_options(ZmqSocket& socket, std::size_t frame_bytes_max, int que
   socket.set(ZMQ_SNDHWM, queue_messages_max);
   socket.set(ZMQ_RCVHWM, queue_messages_max);
   socket.set(ZMQ_HANDSHAKE_IVL, 5'000);
-  socket.set(ZMQ_BACKLOG, 4096);
+  socket.set(ZMQ_BACKLOG, kBacklog);
   socket.set(ZMQ_HEARTBEAT_IVL, 10'000);
   socket.set(ZMQ_HEARTBEAT_TIMEOUT, 30'000);
   socket.set(ZMQ_CONNECT_TIMEOUT, 5'000);

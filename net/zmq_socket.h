@@ -62,6 +62,8 @@ class ZmqSocket {
 void zmq_wait(std::initializer_list<const ZmqSocket*> sockets, int descriptor, Duration timeout);
 void zmq_wait(const std::vector<const ZmqSocket*>& sockets, int descriptor, Duration timeout);
 
+inline constexpr int kBacklog = 4096;  // connections that one listening socket keeps until they are accepted
+
 // The options of every socket that crosses the network: limits on what a stranger can pin, heartbeats.
 void set_network_options(ZmqSocket& socket, std::size_t frame_bytes_max, int queue_messages_max);
 // For a socket of thousands of peers, which ask for signs of life themselves: the kernel cuts who is gone

@@ -5,8 +5,11 @@
 
 #include <atomic>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 #include <thread>
 
+#include "net/listening.h"
 #include "tests/net/loopback.h"
 
 using namespace covey;
@@ -269,6 +272,52 @@ TEST_CASE("reactor: a port that is taken is named") {
   REQUIRE(!second);
   CHECK(second.error().code == ErrorCode::kUnavailable);
   CHECK(second.error().message.find(std::to_string(first.reactor->control_port())) != std::string::npos);
+}
+
+// Of the kernel, on this port of any IPv4 address.
+std::size_t listening_sockets(std::uint16_t port) {
+  std::ifstream table("/proc/net/tcp");
+  std::string line, number, local, remote, state;
+  std::size_t count = 0;
+  std::getline(table, line);
+  while (std::getline(table, line)) {
+    std::istringstream(line) >> number >> local >> remote >> state;
+    const auto colon = local.find(':');
+    if (state == "0A" && colon != std::string::npos && std::stoul(local.substr(colon + 1), nullptr, 16) == port) ++count;
+  }
+  return count;
+}
+
+TEST_CASE("reactor: several sockets of the kernel listen on a port, and leave it together") {
+  std::uint16_t port = 0;
+  {
+    Listener coordinator(echo_machine());
+    port = coordinator.reactor->control_port();
+    CHECK(listening_sockets(port) == kListeningSockets);
+    CHECK(listening_sockets(coordinator.reactor->bulk_port()) == kListeningSockets);
+    // Connections are dealt to them by their source ports: with 32 of them none stays unused.
+    std::vector<std::unique_ptr<Dialer>> clients;
+    for (int i = 0; i < 32; ++i) {
+      clients.push_back(std::make_unique<Dialer>(coordinator, [&](const Event& event) -> Commands {
+        if (std::holds_alternative<Started>(event)) return {Send{coordinator.link(), Heartbeat{7}}};
+        return std::holds_alternative<Received>(event) ? Commands{Halt{0, ""}} : Commands{};
+      }));
+      coordinator.admit(clients.back()->key());
+      CHECK(clients.back()->run() == 0);
+    }
+    CHECK(coordinator.received() == 32);
+  }
+  CHECK(listening_sockets(port) == 0);
+}
+
+TEST_CASE("reactor: listens on addresses only, and says so") {
+  Listener other(echo_machine());
+  for (const char* host : {"lo", "localhost", "256.0.0.1"}) {
+    const auto reactor = make_listener({host, 0, 0}, other.parts());
+    REQUIRE(!reactor);
+    CHECK(reactor.error().code == ErrorCode::kInvalidArgument);
+    CHECK(reactor.error().message.find(host) != std::string::npos);
+  }
 }
 
 TEST_CASE("caller: asks, publishes and fetches") {
