@@ -151,6 +151,7 @@ std::optional<ZmqMessage> ZmqSocket::receive() {
     const ByteSpan bytes = part.bytes();
     if (message.frames.size() < kFramesMax) message.frames.emplace_back(bytes.begin(), bytes.end());
     if (const char* user = zmq_msg_gets(&part.message, "User-Id"); user != nullptr) message.user_id = user;
+    message.descriptor = zmq_msg_get(&part.message, ZMQ_SRCFD);  // a ROUTER's own first frame may not have it
   }
   return message;
 }

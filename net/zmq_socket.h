@@ -26,6 +26,7 @@ class ZmqContext {
 struct ZmqMessage {
   std::vector<Bytes> frames;
   std::string user_id;  // from the ZAP handler; empty: none
+  int descriptor = -1;  // of the kernel's connection that it came by; -1: none
 };
 
 enum class ZmqSent { kDone, kFull, kUnreachable };

@@ -536,3 +536,37 @@ TEST_CASE("reactor: members that ask and never read shut nobody out, and are cut
   for (int tries = 0; tries < 9 && most < 8; ++tries) most = arrived(innocent, all);
   CHECK(most == 8);  // the deaf ones were cut, and what they held is free
 }
+
+// TCP cuts only who takes nothing at all.
+TEST_CASE("reactor: a member that asks for more than it reads is cut after a while, and others are not") {
+  ListenConfig config{"127.0.0.1", 0, 0};
+  config.unread_max = 60s;
+  config.full_max = 2s;
+  Listener coordinator(echo_machine(), config);
+  const BlobRef offered = coordinator.blobs.put(bytes_of_size(64 * kChunkBytes, 6)).value();
+  coordinator.command(PublishBlob{offered.id, std::nullopt});
+  RawPeer greedy = RawPeer::deaf(coordinator, RawPeer::Port::kBulk), honest(coordinator, RawPeer::Port::kBulk);
+  const auto wanted = [&](std::uint32_t from, std::uint32_t count) {
+    ChunkWant want{offered.id, {}};
+    for (std::uint32_t i = from; i < from + count; ++i) want.indices.push_back(i);
+    return encode(want);
+  };
+  const auto cut = [&] { return coordinator.log.text().find("peer_cut") != std::string::npos; };
+  for (std::uint32_t i = 0; i < 12; ++i) greedy.send(wanted(i % 8 * 8, 8));  // more than its queue and all buffers
+  std::uint32_t turns = 0;
+  std::size_t read = 0, honest_read = 0;
+  for (; !cut() && turns < 200; ++turns) {
+    greedy.send(wanted(turns % 64, 1));
+    if (turns % 3 == 0) read += greedy.receive_within(100ms).empty() ? 0 : 1;
+    if (turns % 3 == 1) honest.send(wanted(turns % 64, 1));
+    honest_read += honest.receive_within(100ms).empty() ? 0 : 1;
+  }
+  CHECK(cut());
+  CHECK(read > 0);
+  CHECK(honest_read > 4);
+  const std::string log = coordinator.log.text();
+  CHECK(log.find(short_hex(greedy.key()), log.find("peer_cut")) != std::string::npos);
+  while (!honest.receive_within(200ms).empty()) ++honest_read;
+  honest.send(wanted(0, 1));
+  CHECK(honest.receive().size() > kChunkBytes);
+}
