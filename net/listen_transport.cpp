@@ -8,6 +8,8 @@
 #include "core/protocol/limits.h"
 #include "net/codec.h"
 #include "net/limited_log.h"
+#include "net/listening.h"
+#include "net/peer_socket.h"
 #include "net/send_budget.h"
 #include "net/transport.h"
 #include "net/zap_door.h"
@@ -21,6 +23,7 @@ constexpr int kBulkQueueMax = 2 * kChunkCreditsMax + 4;  // what two blobs may a
 constexpr std::uint64_t kFloorFrames = 2;            // that anyone may have on the way while others do not read
 constexpr Duration kConnectionIdleMax = std::chrono::minutes(5);
 constexpr Duration kSweep = std::chrono::minutes(1);
+constexpr Duration kCalm = std::chrono::seconds(10);  // not found full for so long: it reads
 constexpr Duration kProbe = std::chrono::seconds(1);  // of connections that may hold what they should have read
 
 // Where one key is listened with: both ports' endpoints, as ZeroMQ names them.
@@ -34,6 +37,9 @@ struct Connection {
   Bytes routing;
   PeerKey peer;
   Instant heard;
+  PeerSocket socket = {};
+  std::optional<Instant> full_since = {};  // its queue was found full then, and never since was it calm
+  Instant full_last = {};
   bool gone = false;  // nothing reaches it; what it said before it left may still wait to be read
 };
 
@@ -173,7 +179,7 @@ class ListenTransport final : public Transport {
       return drop(who, std::string(name_of(*message)) + " came on the other port");
     if (*admission == Admission::kEnrolment && !std::holds_alternative<Enrol>(*message))
       return drop(who, std::string(name_of(*message)) + " came from a key that may only enrol");
-    const std::uint64_t number = number_of(port, raw.frames[0], *peer);
+    const std::uint64_t number = number_of(port, raw, *peer);
     if (bulk && !take_route(*peer, number, std::holds_alternative<BulkHello>(*message))) return std::nullopt;
     return Incoming{{*peer, number}, *std::move(message)};
   }
@@ -202,7 +208,8 @@ class ListenTransport final : public Transport {
     return std::nullopt;
   }
 
-  std::uint64_t number_of(Port& port, const Bytes& routing, PeerKey peer) {
+  std::uint64_t number_of(Port& port, const ZmqMessage& raw, PeerKey peer) {
+    const Bytes& routing = raw.frames[0];
     const Instant now = clock_.now();
     if (const auto known = port.numbers.find(routing); known != port.numbers.end()) {
       Connection& connection = port.connections.at(known->second);
@@ -213,7 +220,7 @@ class ListenTransport final : public Transport {
       port.forget(known->second);  // another peer got the routing id of one that left
     }
     const std::uint64_t number = ++connections_made_;
-    port.connections[number] = {routing, peer, now};
+    port.connections[number] = {routing, peer, now, PeerSocket(raw.descriptor)};
     port.numbers[routing] = number;
     return number;
   }
@@ -230,11 +237,26 @@ class ListenTransport final : public Transport {
       found->second.gone = true;  // under its number: a Leave that is still to be read must be this link's
       port.budget.forget(number);
     }
-    if (sent == ZmqSent::kFull && affordable) port.budget.full(number);
+    if (sent == ZmqSent::kFull && affordable) found_full(port, number);
     log_.warning("send_dropped",
                  {{"message", name_of(message)},
                   {"peer", short_hex(peer)},
                   {"reason", sent == ZmqSent::kFull ? "the peer does not read" : "the peer has left"}});
+  }
+
+  // An honest receiver asks for less than its queue takes. Who reads so slowly that TCP does not cut it, and
+  // speaks so that nothing stays charged to it, would keep a whole queue for ever.
+  void found_full(Port& port, std::uint64_t number) {
+    port.budget.full(number);
+    Connection& connection = port.connections.at(number);
+    const Instant now = clock_.now();
+    if (!connection.full_since || connection.full_last + kCalm < now) connection.full_since = now;
+    connection.full_last = now;
+    if (now - *connection.full_since < config_.full_max || !connection.socket.end()) return;
+    connection.full_since.reset();
+    plain_log_.warning("peer_cut", {{"peer", short_hex(connection.peer)},
+                                    {"reason", "it has left its queue full for " +
+                                                   std::to_string(static_cast<int>(seconds(config_.full_max))) + " s"}});
   }
 
   // Who has not been heard for so long, or was full, is tried: whoever is gone by now (TCP cuts those that do
@@ -246,7 +268,7 @@ class ListenTransport final : public Transport {
       if (!full && connection.heard + unread_max_ >= now) continue;
       const Bytes frame = encode_frame(message);
       const ZmqSent sent = port.socket.send({connection.routing, frame});
-      if (sent == ZmqSent::kFull) port.budget.full(number);
+      if (sent == ZmqSent::kFull) found_full(port, number);
       if (sent == ZmqSent::kDone && full) port.budget.sent(number, frame.size());
       if (sent == ZmqSent::kFull || (sent == ZmqSent::kDone && full)) continue;
       connection.gone = sent == ZmqSent::kUnreachable;
@@ -295,11 +317,6 @@ Result<ZmqSocket> shut_socket(ZmqContext& context, const CurveKey& identity, con
   return socket;
 }
 
-Result<void> listen_at(ZmqSocket& socket, const std::string& address, std::uint16_t port) {
-  COVEY_TRY(const std::string endpoint, tcp_endpoint(address, port == 0 ? "*" : std::to_string(port)));
-  return socket.bind(endpoint);
-}
-
 // Where to knock at our own door.
 std::string own_host(const std::string& address) {
   if (address == "0.0.0.0" || address == "*") return "127.0.0.1";
@@ -311,8 +328,7 @@ std::string own_host(const std::string& address) {
 // away for long. What knocks from the binding on waits for the first answer.
 Result<void> prove_shut(ZapDoor& door, ZmqContext& context, ZmqSocket& socket, const CurveKey& key, const std::string& address) {
   ZapDoor::guard(socket, key);
-  COVEY_TRY_VOID(listen_at(socket, own_host(address), 0));
-  const std::string endpoint = socket.last_endpoint();
+  COVEY_TRY(const std::string endpoint, listen_on(socket, own_host(address), 0));
   const Result<void> shut = door.prove_shut(context, endpoint, key.public_key());
   socket.unbind(endpoint);
   return shut;
@@ -321,8 +337,7 @@ Result<void> prove_shut(ZapDoor& door, ZmqContext& context, ZmqSocket& socket, c
 // A socket takes over its options with each bind: what is bound already keeps the key it has.
 Result<std::string> ListenTransport::listen_too(ZmqSocket& socket, const CurveKey& key, std::uint16_t port) {
   ZapDoor::guard(socket, key);
-  COVEY_TRY_VOID(listen_at(socket, config_.address, port));
-  return socket.last_endpoint();
+  return listen_on(socket, config_.address, port);
 }
 
 Result<void> ListenTransport::serve_key(const KeyPlace& place) {
@@ -375,8 +390,8 @@ Result<std::unique_ptr<Transport>> listen_transport(const ListenConfig& config, 
     for (ZmqSocket* socket : {&control, &bulk}) COVEY_TRY_VOID(prove_shut(*door, *context, *socket, *also, config.address));
   }
   for (ZmqSocket* socket : {&control, &bulk}) COVEY_TRY_VOID(prove_shut(*door, *context, *socket, identity, config.address));
-  COVEY_TRY_VOID(listen_at(control, config.address, config.control_port));
-  COVEY_TRY_VOID(listen_at(bulk, config.address, config.bulk_port));
+  COVEY_TRY_VOID(listen_on(control, config.address, config.control_port));
+  COVEY_TRY_VOID(listen_on(bulk, config.address, config.bulk_port));
   auto transport = std::make_unique<ListenTransport>(config, identity.public_key(), std::move(context), std::move(door),
                                                      std::move(control), std::move(bulk), clock, log);
   if (also) COVEY_TRY_VOID(transport->listen_with(*also, *config.also));

@@ -28,6 +28,8 @@ struct ListenConfig {
   std::optional<KeyPlace> also = {};
   std::function<Result<CurveKey>(const PeerKey& key)> key_of = {};
   Duration unread_max = std::chrono::seconds(20);           // what was sent to a peer may stay unread so long; then it is cut
+  // A peer that leaves its queue full, or takes a little now and then, is cut after this long.
+  Duration full_max = std::chrono::seconds(60);
 };
 // Client or operator: DEALER sockets that only dial out.
 struct DialConfig {

@@ -151,6 +151,7 @@ std::optional<ZmqMessage> ZmqSocket::receive() {
     const ByteSpan bytes = part.bytes();
     if (message.frames.size() < kFramesMax) message.frames.emplace_back(bytes.begin(), bytes.end());
     if (const char* user = zmq_msg_gets(&part.message, "User-Id"); user != nullptr) message.user_id = user;
+    message.descriptor = zmq_msg_get(&part.message, ZMQ_SRCFD);  // a ROUTER's own first frame may not have it
   }
   return message;
 }
@@ -182,7 +183,7 @@ void set_network_options(ZmqSocket& socket, std::size_t frame_bytes_max, int que
   socket.set(ZMQ_SNDHWM, queue_messages_max);
   socket.set(ZMQ_RCVHWM, queue_messages_max);
   socket.set(ZMQ_HANDSHAKE_IVL, 5'000);
-  socket.set(ZMQ_BACKLOG, 4096);
+  socket.set(ZMQ_BACKLOG, kBacklog);
   socket.set(ZMQ_HEARTBEAT_IVL, 10'000);
   socket.set(ZMQ_HEARTBEAT_TIMEOUT, 30'000);
   socket.set(ZMQ_CONNECT_TIMEOUT, 5'000);

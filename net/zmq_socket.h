@@ -26,6 +26,7 @@ class ZmqContext {
 struct ZmqMessage {
   std::vector<Bytes> frames;
   std::string user_id;  // from the ZAP handler; empty: none
+  int descriptor = -1;  // of the kernel's connection that it came by; -1: none
 };
 
 enum class ZmqSent { kDone, kFull, kUnreachable };
@@ -61,6 +62,8 @@ class ZmqSocket {
 // Until something can be read from a socket or `descriptor` (-1: none), or `timeout` has passed.
 void zmq_wait(std::initializer_list<const ZmqSocket*> sockets, int descriptor, Duration timeout);
 void zmq_wait(const std::vector<const ZmqSocket*>& sockets, int descriptor, Duration timeout);
+
+inline constexpr int kBacklog = 4096;  // connections that one listening socket keeps until they are accepted
 
 // The options of every socket that crosses the network: limits on what a stranger can pin, heartbeats.
 void set_network_options(ZmqSocket& socket, std::size_t frame_bytes_max, int queue_messages_max);

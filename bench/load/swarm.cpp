@@ -53,6 +53,7 @@ class Member {
   void turn() {
     while (receive()) {
     }
+    reckon();  // a link that came up brings no message, and what waited for it is due
     const Instant now = clock_.now();
     if (due_ > now) return;
     transport_->tick(now);

@@ -124,7 +124,7 @@ pid_t in_child(unsigned limit_s, Act act) {
 
 }  // namespace
 
-Ingested ingest(const IngestPlan& plan) {
+Ingested ingest_here(const IngestPlan& plan) {
   Ingested result;
   const TemporaryFolder folder;
   int ends[2];

@@ -2,6 +2,7 @@
 // blob store and executor in another process, which is measured. What is left out is the training.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,11 @@ struct Ingested {
   std::string error;              // "" when all went well
 };
 
-Ingested ingest(const IngestPlan& plan);
+Ingested ingest_here(const IngestPlan& plan);  // forks: what this process holds counts as the receiver's memory
+Ingested ingest(const IngestPlan& plan);       // by covey-ingest, beside this executable
+
+std::string line_of(const IngestPlan& plan);   // what the two say to each other
+std::optional<IngestPlan> plan_of(const std::string& text);
+std::string text_of(const Ingested& done);
 
 }  // namespace covey::bench

@@ -5,12 +5,14 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "core/base/fault_point.h"
 #include "core/base/file.h"
 #include "core/base/wire.h"
 #include "core/store/blob_rules.h"
 #include "core/store/blobs.h"
+#include "core/store/spare_files.h"
 
 namespace covey {
 namespace {
@@ -68,7 +70,7 @@ Result<HashedFile> hash_file(const FileDescriptor& file, const std::string& path
 
 class BlobFiles final : public BlobStore {
  public:
-  BlobFiles(std::string root, FolderLock lock) : root_(std::move(root)), lock_(std::move(lock)) {}
+  BlobFiles(std::string root, FolderLock lock) : root_(std::move(root)), lock_(std::move(lock)), spares_(root_ + "/tmp") {}
 
   // Removes what a killed process left half done.
   Result<void> sweep();
@@ -120,6 +122,10 @@ class BlobFiles final : public BlobStore {
   using UnsyncedPtr = std::shared_ptr<Unsynced>;  // shared: by the table and by calls under way
   UnsyncedPtr unsynced_of(const Digest& id);
   UnsyncedPtr take_unsynced(const Digest& id);
+  std::size_t unsynced_count() {
+    const std::lock_guard lock(mutex_);
+    return unsynced_.size();
+  }
   Result<void> write_unsynced(Unsynced& value, std::size_t index, ByteSpan chunk);
   Result<void> finish_unsynced(const Unsynced& value);
 
@@ -127,6 +133,7 @@ class BlobFiles final : public BlobStore {
   FolderLock lock_;
   std::mutex mutex_;
   std::map<Digest, UnsyncedPtr> unsynced_;
+  SpareFiles spares_;
   std::atomic<std::uint64_t> temporary_count_ = 0;
 };
 
@@ -313,6 +320,10 @@ Result<void> BlobFiles::read_into(const Digest& id, std::uint64_t offset, std::s
 Result<void> BlobFiles::read_written(const Digest& id, std::uint64_t offset, std::span<std::uint8_t> out) {
   const std::string path = partial_path(id, ".part");
   if (const UnsyncedPtr value = unsynced_of(id)) {
+    COVEY_TRY_VOID(blob_rules::check_range(id, value->blob.size, offset, out.size()));
+    // A chunk that has not come yet may hold what another value left in the file.
+    for (std::uint64_t at = offset / kChunkBytes; at * kChunkBytes < offset + out.size(); ++at)
+      if (!value->have[static_cast<std::size_t>(at)]) return corrupted(id, path);
     COVEY_TRY(const std::size_t got, read_at(value->file, offset, out, path));
     if (got != out.size()) return corrupted(id, path);
     return {};
@@ -392,7 +403,9 @@ Result<std::vector<bool>> BlobFiles::begin_unsynced(const BlobRef& blob, const s
   // What an earlier, durable transfer left is worth more than a sync saved.
   if (has(blob.id) || file_exists(partial_path(blob.id, ".hashes"))) return begin_partial(blob, hashes);
   COVEY_TRY_VOID(blob_rules::check_hashes(blob, hashes));
-  COVEY_TRY(FileDescriptor file, open_file(partial_path(blob.id, ".part"), OpenMode::kReplace));
+  const std::string path = partial_path(blob.id, ".part");
+  std::optional<FileDescriptor> spare = spares_.take(blob.size, path);
+  COVEY_TRY(FileDescriptor file, spare ? Result<FileDescriptor>(*std::move(spare)) : open_file(path, OpenMode::kReplace));
   const auto value = std::make_shared<Unsynced>(
       Unsynced{blob, hashes, std::vector<std::atomic<bool>>(hashes.size()), std::move(file)});
   const std::lock_guard lock(mutex_);
@@ -403,7 +416,12 @@ Result<std::vector<bool>> BlobFiles::begin_unsynced(const BlobRef& blob, const s
 Result<void> BlobFiles::write_unsynced(Unsynced& value, std::size_t index, ByteSpan chunk) {
   COVEY_TRY_VOID(blob_rules::check_index(value.blob, index));
   COVEY_TRY_VOID(blob_rules::check_chunk(value.blob, index, chunk, value.hashes[index]));
-  COVEY_TRY_VOID(write_at(value.file, std::uint64_t{index} * kChunkBytes, chunk, partial_path(value.blob.id, ".part")));
+  const auto write = [&] {
+    return write_at(value.file, std::uint64_t{index} * kChunkBytes, chunk, partial_path(value.blob.id, ".part"));
+  };
+  Result<void> written = write();
+  if (!written && written.error().code == ErrorCode::kDiskFull && spares_.clear()) written = write();
+  COVEY_TRY_VOID(written);
   value.have[index] = true;
   return {};
 }
@@ -418,6 +436,7 @@ Result<void> BlobFiles::finish_unsynced(const Unsynced& value) {
   COVEY_TRY_VOID(sync_file(value.file, part_path));
   COVEY_TRY_VOID(adopt(part_path, value.blob.size, value.hashes));
   take_unsynced(id);
+  if (unsynced_count() == 0) spares_.clear();
   return {};
 }
 
@@ -501,7 +520,11 @@ Result<void> BlobFiles::finish_partial(const Digest& id) {
 }
 
 void BlobFiles::drop_partial(const Digest& id) {
-  take_unsynced(id);
+  const UnsyncedPtr value = take_unsynced(id);
+  const std::size_t in_use = unsynced_count();
+  if (in_use == 0) spares_.clear();
+  // Nobody else writes to it.
+  if (value && value.use_count() == 1 && spares_.keep(value->blob.size, partial_path(id, ".part"), value->file, in_use)) return;
   // What cannot be removed now is swept at the next open, or taken up by the next transfer.
   for (const char* extension : {".hashes", ".have", ".part"})
     (void)remove_file(partial_path(id, extension));

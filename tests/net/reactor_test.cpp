@@ -5,8 +5,11 @@
 
 #include <atomic>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 #include <thread>
 
+#include "net/listening.h"
 #include "tests/net/loopback.h"
 
 using namespace covey;
@@ -271,6 +274,52 @@ TEST_CASE("reactor: a port that is taken is named") {
   CHECK(second.error().message.find(std::to_string(first.reactor->control_port())) != std::string::npos);
 }
 
+// Of the kernel, on this port of any IPv4 address.
+std::size_t listening_sockets(std::uint16_t port) {
+  std::ifstream table("/proc/net/tcp");
+  std::string line, number, local, remote, state;
+  std::size_t count = 0;
+  std::getline(table, line);
+  while (std::getline(table, line)) {
+    std::istringstream(line) >> number >> local >> remote >> state;
+    const auto colon = local.find(':');
+    if (state == "0A" && colon != std::string::npos && std::stoul(local.substr(colon + 1), nullptr, 16) == port) ++count;
+  }
+  return count;
+}
+
+TEST_CASE("reactor: several sockets of the kernel listen on a port, and leave it together") {
+  std::uint16_t port = 0;
+  {
+    Listener coordinator(echo_machine());
+    port = coordinator.reactor->control_port();
+    CHECK(listening_sockets(port) == kListeningSockets);
+    CHECK(listening_sockets(coordinator.reactor->bulk_port()) == kListeningSockets);
+    // Connections are dealt to them by their source ports: with 32 of them none stays unused.
+    std::vector<std::unique_ptr<Dialer>> clients;
+    for (int i = 0; i < 32; ++i) {
+      clients.push_back(std::make_unique<Dialer>(coordinator, [&](const Event& event) -> Commands {
+        if (std::holds_alternative<Started>(event)) return {Send{coordinator.link(), Heartbeat{7}}};
+        return std::holds_alternative<Received>(event) ? Commands{Halt{0, ""}} : Commands{};
+      }));
+      coordinator.admit(clients.back()->key());
+      CHECK(clients.back()->run() == 0);
+    }
+    CHECK(coordinator.received() == 32);
+  }
+  CHECK(listening_sockets(port) == 0);
+}
+
+TEST_CASE("reactor: listens on addresses only, and says so") {
+  Listener other(echo_machine());
+  for (const char* host : {"lo", "localhost", "256.0.0.1"}) {
+    const auto reactor = make_listener({host, 0, 0}, other.parts());
+    REQUIRE(!reactor);
+    CHECK(reactor.error().code == ErrorCode::kInvalidArgument);
+    CHECK(reactor.error().message.find(host) != std::string::npos);
+  }
+}
+
 TEST_CASE("caller: asks, publishes and fetches") {
   const Bytes down = bytes_of_size(2 * kChunkBytes + 1, 4);
   Listener coordinator([](const Event& event) -> Commands {
@@ -486,4 +535,38 @@ TEST_CASE("reactor: members that ask and never read shut nobody out, and are cut
   std::size_t most = 0;
   for (int tries = 0; tries < 9 && most < 8; ++tries) most = arrived(innocent, all);
   CHECK(most == 8);  // the deaf ones were cut, and what they held is free
+}
+
+// TCP cuts only who takes nothing at all.
+TEST_CASE("reactor: a member that asks for more than it reads is cut after a while, and others are not") {
+  ListenConfig config{"127.0.0.1", 0, 0};
+  config.unread_max = 60s;
+  config.full_max = 2s;
+  Listener coordinator(echo_machine(), config);
+  const BlobRef offered = coordinator.blobs.put(bytes_of_size(64 * kChunkBytes, 6)).value();
+  coordinator.command(PublishBlob{offered.id, std::nullopt});
+  RawPeer greedy = RawPeer::deaf(coordinator, RawPeer::Port::kBulk), honest(coordinator, RawPeer::Port::kBulk);
+  const auto wanted = [&](std::uint32_t from, std::uint32_t count) {
+    ChunkWant want{offered.id, {}};
+    for (std::uint32_t i = from; i < from + count; ++i) want.indices.push_back(i);
+    return encode(want);
+  };
+  const auto cut = [&] { return coordinator.log.text().find("peer_cut") != std::string::npos; };
+  for (std::uint32_t i = 0; i < 12; ++i) greedy.send(wanted(i % 8 * 8, 8));  // more than its queue and all buffers
+  std::uint32_t turns = 0;
+  std::size_t read = 0, honest_read = 0;
+  for (; !cut() && turns < 200; ++turns) {
+    greedy.send(wanted(turns % 64, 1));
+    if (turns % 3 == 0) read += greedy.receive_within(100ms).empty() ? 0 : 1;
+    if (turns % 3 == 1) honest.send(wanted(turns % 64, 1));
+    honest_read += honest.receive_within(100ms).empty() ? 0 : 1;
+  }
+  CHECK(cut());
+  CHECK(read > 0);
+  CHECK(honest_read > 4);
+  const std::string log = coordinator.log.text();
+  CHECK(log.find(short_hex(greedy.key()), log.find("peer_cut")) != std::string::npos);
+  while (!honest.receive_within(200ms).empty()) ++honest_read;
+  honest.send(wanted(0, 1));
+  CHECK(honest.receive().size() > kChunkBytes);
 }

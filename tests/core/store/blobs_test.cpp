@@ -259,6 +259,52 @@ TEST_CASE_TEMPLATE("blobs: an unsynced value can be read, made durable after all
   CHECK(write(0).error().code == ErrorCode::kNotFound);
 }
 
+TEST_CASE("blob files: a dropped value's file serves the next one of its size, which reads nothing of it") {
+  TemporaryFolder folder;
+  const auto blobs = *open_blob_files(folder.path());
+  const auto value_of = [](std::uint8_t mark) {
+    Bytes value = blob_value(kChunkBytes + 9);
+    value[0] = value[kChunkBytes] = mark;
+    return value;
+  };
+  const auto begin = [&](const Bytes& value) { REQUIRE(blobs->begin_unsynced(plan_of(value).blob, plan_of(value).hashes)); };
+  const auto write = [&](const Bytes& value, std::size_t i) {
+    REQUIRE(blobs->write_chunk(plan_of(value).blob.id, i, ByteSpan(value).subspan(i * kChunkBytes, i == 0 ? kChunkBytes : 9)));
+  };
+  const auto spares = [&] {
+    return std::distance(std::filesystem::directory_iterator(folder.path() + "/tmp"), std::filesystem::directory_iterator());
+  };
+  const Bytes first = value_of(1), other = value_of(2), next = value_of(3), longer = blob_value(2 * kChunkBytes);
+  for (const Bytes& value : {first, other}) begin(value);
+  for (const std::size_t i : {0, 1}) write(first, i);
+  blobs->drop_partial(plan_of(first).blob.id);
+  CHECK(spares() == 1);
+  begin(longer);  // of another size
+  CHECK(spares() == 1);
+  begin(next);
+  CHECK(spares() == 0);
+  CHECK(*blobs->begin_unsynced(plan_of(next).blob, plan_of(next).hashes) == std::vector<bool>(2, false));
+
+  const Digest id = plan_of(next).blob.id;
+  Bytes back(next.size());
+  CHECK(blobs->read_written(id, 0, back).error().code == ErrorCode::kCorrupted);
+  write(next, 1);
+  CHECK(blobs->read_written(id, 0, back).error().code == ErrorCode::kCorrupted);
+  CHECK(blobs->read_written(id, kChunkBytes, std::span(back).first(9)));
+  CHECK(blobs->finish_partial(id).error().code == ErrorCode::kUnavailable);
+  write(next, 0);
+  REQUIRE(blobs->read_written(id, 0, back));
+  CHECK(back == next);
+  REQUIRE(blobs->finish_partial(id));
+  CHECK(*blobs->get(id) == next);
+
+  blobs->drop_partial(plan_of(longer).blob.id);
+  CHECK(spares() == 1);
+  blobs->drop_partial(plan_of(other).blob.id);  // the last one: nothing is kept for nobody
+  CHECK(spares() == 0);
+  CHECK(std::filesystem::is_empty(folder.path() + "/partial"));
+}
+
 TEST_CASE("blob files: a restart leaves nothing of an unsynced value") {
   TemporaryFolder folder;
   const Bytes value = blob_value(kChunkBytes + 9);
