@@ -34,8 +34,7 @@ class PublicWork {
 class SecAggCohort {
  public:
   // Errors: kInvalidMessage, naming the first of: a number of members outside the terms, subjects out of
-  // order or twice, a key used twice, a credential of another epoch or authority, a member that was not
-  // drawn, a join that its member did not sign for these terms; kInvalidArgument where no graph serves;
+  // order or twice, a key used twice, a credential of another epoch or authority, a join that its member did not sign for these terms; kInvalidArgument where no graph serves;
   // kResourceExhausted where the ring's order cannot be computed.
   static Result<std::shared_ptr<const SecAggCohort>> of(const SecAggConfig& config, const VerifyKey& authority,
                                                         const RosterMessage& roster, PublicWork& work);

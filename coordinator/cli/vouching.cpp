@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "coordinator/cli/token.h"
+#include "coordinator/cli/withdrawing.h"
 #include "core/protocol/limits.h"
 #include "core/spec/setting.h"
 
@@ -57,13 +58,14 @@ ChosenNodes choose(const std::vector<Certificate>& sound, const std::vector<std:
   return chosen;
 }
 
-Result<std::size_t> vouch_for(Session& session, const SigningKey& authority, const std::vector<Certificate>& nodes,
+Result<std::size_t> vouch_for(Session& session, const Voucher& voucher, const std::vector<Certificate>& nodes,
                               Console& console) {
   std::size_t issued = 0;
   for (std::size_t begin = 0; begin < nodes.size(); begin += kVouchPageRowsMax) {
     const std::size_t end = std::min(nodes.size(), begin + kVouchPageRowsMax);
     IssueCredentials page;
-    for (std::size_t i = begin; i < end; ++i) page.credentials.push_back({nodes[i].curve, credential_for(nodes[i], authority)});
+    for (std::size_t i = begin; i < end; ++i)
+      page.credentials.push_back({nodes[i].curve, credential_for(nodes[i], voucher.authority, voucher.epoch)});
     const auto whole = session.ask_for<Done>(page);
     if (!whole && whole.error().code == ErrorCode::kUnavailable) return unexpected(whole.error());
     for (std::size_t i = begin; i < end; ++i) {
@@ -98,7 +100,8 @@ Result<void> vouch_for_job(Session& session, const std::string& home, const JobS
   const Candidates candidates = judge(unvouched, authority->public_key());
   for (const std::string& unsound : candidates.unsound)
     console.warn("Not vouched for, the coordinator's certificate of it does not hold: " + one_line(unsound));
-  COVEY_TRY_VOID(vouch_for(session, *authority, candidates.sound, console));
+  COVEY_TRY(const Withdrawals list, newest_withdrawals(session, home, *authority));
+  COVEY_TRY_VOID(vouch_for(session, {*authority, list.epoch}, candidates.sound, console));
   return {};
 }
 
