@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "core/base/wire.h"
 #include "core/crypto/digest.h"
@@ -43,10 +44,17 @@ class RingChance {
 }  // namespace
 
 bool PublicWork::verified(const VerifyKey& key, std::string_view domain, ByteSpan message, const Signature& signature) {
-  if (memory_ == Memory::kForget) return verify(key, domain, message, signature);
   ByteWriter in;
   in.fixed(key).text(domain).blob(message).fixed(signature);
-  const auto [found, fresh] = signatures_.try_emplace(sha256(in.bytes()), false);
+  const Digest name = sha256(in.bytes());
+  if (memory_ == Memory::kForget) {
+    if (recent_.contains(name)) return true;
+    if (!older_.contains(name) && !verify(key, domain, message, signature)) return false;
+    if (recent_.size() >= kRecentMax) older_ = std::exchange(recent_, {});
+    recent_.insert(name);
+    return true;
+  }
+  const auto [found, fresh] = signatures_.try_emplace(name, false);
   if (fresh) found->second = verify(key, domain, message, signature);
   return found->second;
 }
