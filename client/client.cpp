@@ -31,7 +31,7 @@ class Client::State {
       COVEY_TRY_VOID(row.key == client::Presence::kRow  ? presence_.load(row)
                      : row.key == client::Tenure::kRow  ? tenure_.load(row)
                      : row.key == client::KeyBook::kRow ? keys_.load(row)
-                     : row.key == client::Vouched::kRow ? vouched_.load(row)
+                     : client::Vouched::holds(row)      ? vouched_.load(row)
                                                         : participation_.load(row));
     return participation_.loaded();
   }
@@ -91,6 +91,10 @@ class Client::State {
   void receive(const MembershipRenewed& message, Instant) { tenure_.on(message); }
   void receive(const KeyChanged& message, Instant) { keys_.on(message); }
   void receive(const CredentialIssued& message, Instant) { vouched_.on(message); }
+  void receive(const CredentialsWithdrawn& message, Instant) {
+    vouched_.on(message);
+    participation_.on(message);
+  }
   void receive(const HeartbeatAck& message, Instant now) { presence_.on(message, now); }
   void receive(const Ping& message, Instant) { presence_.on(message); }
   void receive(const RejoinRequired& message, Instant) {

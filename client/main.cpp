@@ -163,6 +163,7 @@ void add_floors(CLI::App& app, SecureFloors& floors) {
   app.add_option("--survivors-min", floors.survivors_min, "Updates in a sum at least")->capture_default_str()->group(group);
   app.add_option("--honest-min", floors.honest_min, "Of them beyond those that may be corrupt")->capture_default_str()->group(group);
   app.add_option("--corrupt-min", floors.corrupt_min, "Corrupt members to be reckoned with at least")->capture_default_str()->group(group);
+  app.add_option("--gamma-min", floors.gamma_min, "Share of the members asked to be reckoned with as corrupt")->capture_default_str()->group(group);
   app.add_option("--sigma-min", floors.sigma_min, "Bits of security against them at least")->capture_default_str()->group(group);
   app.add_option("--dropout-max", floors.dropout_max, "Share of members that may drop out at most")->capture_default_str()->group(group);
   app.add_option("--pinned-keys", floors.pinned_file, "File with the signing keys of the only nodes to aggregate with")->group(group);

@@ -39,6 +39,7 @@ class Participation {
   void on(const RoundClosed& message);
   void on(const SecAggNote& message, Instant now);
   void on(const SecAggLetter& message, Instant now);
+  void on(const CredentialsWithdrawn& message);
   void on(const Persisted& event);
   void on(const BlobFetched& event, Instant now);
   void on(const BlobFailed& event);

@@ -15,6 +15,8 @@ void Participation::on(const SecAggNote& message, Instant now) {
   attend();
 }
 
+void Participation::on(const CredentialsWithdrawn&) { secure_.standing_changed(); }
+
 void Participation::on(const SecAggLetter& message, Instant now) { secure_.on(message, now); }
 
 void Participation::attend() {

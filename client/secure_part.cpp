@@ -29,6 +29,7 @@ struct SecurePart::Attempt {
   std::uint64_t seed = 0;                  // of the job
   EncodingTerms encoding;
   MemberCredential credential;             // as it was when the attempt began
+  ClientPolicy policy;                     // the site's, with the authority's newest list
   std::unique_ptr<SecAggClient> machine;
   bool update_made = false;
   std::optional<Bytes> held_order;         // came before the update was made: the latest
@@ -80,10 +81,17 @@ std::optional<Decline> SecurePart::begin(const RoundOffer& offer, const JobSpec&
   attempt_->seed = job.seed;
   attempt_->encoding = encoding_terms(job);
   attempt_->credential = *credential;
-  const SecAggMember member{*config_.signing, attempt_->credential, config_.secure, config_.has_aes};
+  attempt_->policy = config_.secure;
+  attempt_->policy.epoch_min = std::max(config_.secure.epoch_min, vouched_.epoch_min());
+  standing_changed();
+  const SecAggMember member{*config_.signing, attempt_->credential, attempt_->policy, config_.has_aes};
   attempt_->machine = std::make_unique<SecAggClient>(member, terms_of(secure_round(offer), std::move(*vectors)), book_,
                                                      *work_, *config_.random);
   return std::nullopt;
+}
+
+void SecurePart::standing_changed() {
+  if (attempt_) attempt_->policy.withdrawals = vouched_.withdrawals();
 }
 
 void SecurePart::end() {
@@ -194,6 +202,11 @@ void SecurePart::answer_again(const Digest& asked, Instant now) {
 void SecurePart::obey(const Bytes& content, const SecAggMessage& message, Instant now) {
   const auto* invite = std::get_if<InviteMessage>(&message);
   if (invite != nullptr && attempt_->machine->phase() == SecAggClient::Phase::kInvited) {
+    // What it goes by may be on its way here, or there: it is asked again soon.
+    if (const auto stands = check_standing(invite->config, attempt_->policy); !stands) {
+      refusal_ = Decline{DeclineReason::kBusy, stands.error().message};
+      return;
+    }
     // The sum must be fine enough whatever number of members was announced.
     if (const auto fits = ring_encoding(attempt_->encoding, invite->config.members_max); !fits) {
       refusal_ = Decline{DeclineReason::kPolicy, fits.error().message};

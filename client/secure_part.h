@@ -36,6 +36,8 @@ class SecurePart {
 
   // Awaits this attempt's invitation. Gives why it cannot, if it cannot.
   std::optional<Decline> begin(const RoundOffer& offer, const JobSpec& job);
+  // The list of withdrawn credentials is another: an attempt whose roster is not fixed yet goes by it too.
+  void standing_changed();
   // Answers nothing more of the attempt and forgets its keys.
   void end();
   bool engaged() const { return attempt_ != nullptr; }

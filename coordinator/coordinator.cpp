@@ -151,6 +151,7 @@ Result<void> Coordinator::State::load(const Row& row) {
     COVEY_TRY(const PeerKey peer, fixed_from_hex<PeerKey>(parts[1]));
     return registry_.load_renewal(peer, row.value);
   }
+  if (row.key == kWithdrawalsRow) return registry_.load_withdrawals(row.value);
   if (row.key == kKeyChangeRow) return keys_.load(row.value);
   if (is("credential", 2)) {
     COVEY_TRY(const PeerKey peer, fixed_from_hex<PeerKey>(parts[1]));

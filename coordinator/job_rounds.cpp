@@ -79,8 +79,9 @@ void JobRunner::wait_for_clients(std::size_t there, std::size_t wanted, Instant 
   if (secure())
     for (const auto& [key, node] : services_.registry.nodes()) {
       if (node.summary.revoked || !node.link || node.summary.role != Role::kClient) continue;
-      if (!node.vouched() && ++unvouched <= kUnvouchedNamed) names += (names.empty() ? "" : ", ") + node.summary.name;
-      sitting += node.vouched() && sits_out(key) ? 1 : 0;
+      const bool vouched = services_.registry.vouched(node);
+      if (!vouched && ++unvouched <= kUnvouchedNamed) names += (names.empty() ? "" : ", ") + node.summary.name;
+      sitting += vouched && sits_out(key) ? 1 : 0;
     }
   const auto add = [&](const std::string& text) { declined += (declined.empty() ? "" : "; ") + text; };
   if (unvouched > 0)
@@ -163,6 +164,7 @@ void JobRunner::offer(const PeerKey& peer, Instant now) {
   offer.deadline = round_->deadline - now;
   offer.progress_begin = job_.evaluating() ? 1.0 : (round - 1) / rounds;
   offer.progress_end = round / rounds;
+  if (secure_) services_.registry.tell_credential(*node);
   services_.out.send(*node->link, std::move(offer));
 }
 

@@ -14,7 +14,7 @@ JobRunner::Reach JobRunner::reach(Instant now) const {
     const bool refused = declined != not_before_.end() && now < declined->second.until;
     // Busy is soon over: most often with another job of ours, whose end it has not heard of yet.
     if (refused && declined->second.reason != DeclineReason::kBusy) continue;
-    if (secure() && (!node.vouched() || sits_out(key))) continue;
+    if (secure() && (!services_.registry.vouched(node) || sits_out(key))) continue;
     if (!planner_.plan(node.summary.capability)) continue;
     ++reach.there;
     if (node.engaged != 0) ++reach.engaged;

@@ -72,6 +72,9 @@ OperatorAnswer OperatorDesk::answer(const Node& who, const OperatorVerb& verb, I
   if (const auto* list = std::get_if<ListUnvouched>(&verb)) return CertificateRows{services_.registry.unvouched(list->after)};
   if (const auto* issue = std::get_if<IssueCredentials>(&verb))
     return text_answer(services_.registry.issue(issue->credentials, who.summary.key, now));
+  if (std::holds_alternative<ShowWithdrawals>(verb)) return WithdrawalsRow{services_.registry.withdrawals()};
+  if (const auto* list = std::get_if<RegisterWithdrawals>(&verb))
+    return text_answer(services_.registry.register_withdrawals(list->list, who.summary.key, now));
   if (const auto* revoke = std::get_if<RevokeNode>(&verb))
     return text_answer(services_.registry.revoke(revoke->node, who.summary.key, now));
   const auto& read = std::get<ReadJournal>(verb);

@@ -49,10 +49,7 @@ struct Node {
   Budget refusals{1};                 // of its messages that are logged
   bool unsaved = false;            // last_seen or its capability changed; the next tick persists it
 
-  Instant members_until() const { return membership_end(certificate, renewal); }
-  // Whether the members of a secure aggregation would accept it as one of them.
-  bool vouched() const { return credential && credential->epoch == kCredentialEpoch && !summary.revoked; }
-};
+  Instant members_until() const { return membership_end(certificate, renewal); }};
 
 struct RegistryNews {              // what happened to nodes in one event
   std::vector<PeerKey> joined;
@@ -76,6 +73,7 @@ class Registry {
   Result<void> load_node(const PeerKey& key, ByteSpan value);
   Result<void> load_renewal(const PeerKey& key, ByteSpan value);
   Result<void> load_credential(const PeerKey& key, ByteSpan value);
+  Result<void> load_withdrawals(ByteSpan value);
   Result<void> load_token(ByteSpan value);
   Result<void> check_loaded() const;
 
@@ -97,6 +95,8 @@ class Registry {
   Result<std::string> register_renewal(const Renewal& renewal, const PeerKey& by, Instant now);
   // All of them, or none and why.
   Result<std::string> issue(const std::vector<NodeCredential>& credentials, const PeerKey& by, Instant now);
+  // The list that counts from now on. Errors: as verify() and follows(); kAlreadyExists names the one that is held.
+  Result<std::string> register_withdrawals(const Withdrawals& list, const PeerKey& by, Instant now);
   Result<std::string> revoke(const std::string& name_or_key, const PeerKey& by, Instant now);
   std::vector<NodeSummary> page(std::uint32_t after) const;  // at most kPageRowsMax, by key
   // Of the clients that are members now and have no live credential: at most kVouchPageRowsMax, by key.
@@ -111,6 +111,12 @@ class Registry {
   Result<Node*> authorise(const PeerKey& peer, Role role, Instant now);
   const std::map<PeerKey, Node>& nodes() const { return nodes_; }
   std::string name_of(const PeerKey& peer) const;  // for logs: its name, or a short key
+  const Withdrawals& withdrawals() const { return withdrawals_; }  // number 0: none yet
+  // Whether the members of a secure aggregation would accept it as one of them: it has a credential of the epoch that
+  // counts, and neither the authority nor a revocation withdrew it.
+  bool vouched(const Node& node) const;
+  // Before an offer of a round that aggregates securely, so that what was lost on its way is there again.
+  void tell_credential(const Node& node);
   // Those of `nodes` with a live credential, in their order: whom a job with secure aggregation may select.
   std::vector<PeerKey> vouched_of(const std::vector<PeerKey>& nodes) const;
 
@@ -130,7 +136,6 @@ class Registry {
   void tell_renewal(const Node& node);
   bool lacks_credential(const Node& node) const;
   Result<const Node*> judge_credential(const NodeCredential& issued, Instant now) const;
-  void tell_credential(const Node& node);
   void tell_standing(const Node& node);     // with every join: its renewal and its credential, as far as there are
   const Node* ended_member(const PeerKey& peer, Instant now) const;
   void accept_join(Node& node, const Link& from, const Join& join, Instant now);
@@ -153,6 +158,7 @@ class Registry {
   std::map<PeerKey, Node> nodes_;
   std::map<std::string, PeerKey> names_;    // of nodes that are not revoked
   std::map<TokenId, Token> tokens_;
+  Withdrawals withdrawals_;
   RegistryNews news_;
   Budget stranger_refusals_{kStrangerRefusalsPerWindow};
 };

@@ -134,7 +134,7 @@ std::vector<NodeSummary> Registry::page(std::uint32_t after) const {
     row.signing = at->second.certificate.signing;
     row.members_until = at->second.members_until();
     if (at->second.renewal) row.renewal = at->second.renewal->serial;
-    if (at->second.vouched()) row.credential_epoch = at->second.credential->epoch;
+    if (vouched(at->second)) row.credential_epoch = at->second.credential->epoch;
     row.capability.device = shortened(std::move(row.capability.device), kDeviceShown);
     rows.push_back(std::move(row));
   }

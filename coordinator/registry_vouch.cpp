@@ -26,10 +26,22 @@ Result<void> Registry::load_credential(const PeerKey& key, ByteSpan value) {
   return {};
 }
 
+Result<void> Registry::load_withdrawals(ByteSpan value) {
+  COVEY_TRY(const Withdrawals list, withdrawals_of_value(value));
+  if (const auto own = verify(list, config_.authority); !own) return unexpected(ErrorCode::kCorrupted, own.error().message);
+  withdrawals_ = list;
+  return {};
+}
+
 // ---- look-ups
 
+bool Registry::vouched(const Node& node) const {
+  return node.credential && node.credential->epoch == withdrawals_.epoch && !node.summary.revoked &&
+         !names(withdrawals_, node.credential->key);
+}
+
 bool Registry::lacks_credential(const Node& node) const {
-  return node.summary.role == Role::kClient && !node.summary.revoked && !node.ended && !node.vouched();
+  return node.summary.role == Role::kClient && !node.summary.revoked && !node.ended && !vouched(node);
 }
 
 std::vector<Certificate> Registry::unvouched(const PeerKey& after) const {
@@ -43,7 +55,7 @@ std::vector<PeerKey> Registry::vouched_of(const std::vector<PeerKey>& nodes) con
   std::vector<PeerKey> some;
   for (const PeerKey& key : nodes) {
     const auto at = nodes_.find(key);
-    if (at != nodes_.end() && at->second.vouched()) some.push_back(key);
+    if (at != nodes_.end() && vouched(at->second)) some.push_back(key);
   }
   return some;
 }
@@ -63,7 +75,10 @@ Result<const Node*> Registry::judge_credential(const NodeCredential& issued, Ins
   if (node.summary.revoked)
     return unexpected(ErrorCode::kPermissionDenied, name + " was revoked, and its credential ended with it; give that site a new token");
   if (node.ended || now >= node.members_until()) return unexpected(membership_over(node));
-  COVEY_TRY_VOID(verify(issued.credential, node.certificate, config_.authority));
+  COVEY_TRY_VOID(verify(issued.credential, node.certificate, config_.authority, withdrawals_.epoch));
+  if (names(withdrawals_, issued.credential.key))
+    return unexpected(ErrorCode::kPermissionDenied, "the authority withdrew the credential of " + name + " for this key (list " +
+                                                        std::to_string(withdrawals_.number) + "); give that site a new token");
   return &node;
 }
 
@@ -105,8 +120,36 @@ Result<std::string> Registry::issue(const std::vector<NodeCredential>& credentia
   return "the authority vouches for " + names;
 }
 
+// ---- withdrawing
+
+Result<std::string> Registry::register_withdrawals(const Withdrawals& list, const PeerKey& by, Instant now) {
+  const std::string text = "list " + std::to_string(list.number) + " of withdrawn credentials counts: epoch " +
+                           std::to_string(list.epoch) + ", " + std::to_string(list.keys.size()) + " keys";
+  if (list == withdrawals_) return text;
+  COVEY_TRY_VOID(verify(list, config_.authority));
+  COVEY_TRY_VOID(follows(list, withdrawals_));
+  withdrawals_ = list;
+  Batch batch;
+  batch.put(std::string(kWithdrawalsRow), withdrawals_value(list));
+  journal_.write(batch, now, 0, text);
+  AuditEntry act;
+  act.kind = AuditKind::kWithdrawn;
+  act.time = now;
+  act.actor = by;
+  act.subject = root_of(list);
+  act.number = list.number;
+  act.text = "epoch " + std::to_string(list.epoch) + ", " + std::to_string(list.keys.size()) + " keys";
+  records_.persist(std::move(batch), {std::move(act)});
+  for (const auto& [key, node] : nodes_) tell_credential(node);
+  out_.log(LogLevel::kInfo, "credentials_withdrawn", {{"number", list.number}, {"epoch", list.epoch}, {"keys", list.keys.size()}});
+  return text;
+}
+
+// The list first: by it the node judges its credential.
 void Registry::tell_credential(const Node& node) {
-  if (node.link && node.vouched()) out_.send(*node.link, CredentialIssued{*node.credential});
+  if (!node.link || node.summary.role != Role::kClient) return;
+  if (withdrawals_.number != 0) out_.send(*node.link, CredentialsWithdrawn{withdrawals_});
+  if (vouched(node)) out_.send(*node.link, CredentialIssued{*node.credential});
 }
 
 void Registry::tell_standing(const Node& node) {

@@ -54,7 +54,7 @@ Result<SecAggConfig> config_of(const SecureAttempt::Plan& plan, const JobSpec& j
   config.corrupt_max = corrupt_bound_fixed(plan.asked, config.gamma_millionths);
   config.members_max = plan.asked;
   config.survivors_min = std::max(config.corrupt_max + kHonestMin, plan.quorum);
-  config.credential_epoch = kCredentialEpoch;
+  config.credential_epoch = kCredentialEpochFirst;
   COVEY_TRY(config.vectors, secure_vectors(job, plan.kind, parameter_table(job.model).size, plan.asked));
   if (config.survivors_min > config.members_max)
     return unexpected(ErrorCode::kInvalidArgument,
@@ -79,6 +79,8 @@ Result<void> check_secure(const JobSpec& job) {
 
 Result<std::unique_ptr<SecureAttempt>> SecureAttempt::begin(const SecureParts& parts, const Plan& plan, const JobSpec& job) {
   COVEY_TRY(SecAggConfig config, config_of(plan, job));
+  config.credential_epoch = parts.registry.withdrawals().epoch;
+  config.revocation_root = root_of(parts.registry.withdrawals());
   COVEY_TRY(auto server, SecAggServer::begin(std::move(config), parts.authority, parts.work, parts.random));
   return std::unique_ptr<SecureAttempt>(new SecureAttempt(parts, plan.key, plan.kind, std::move(server)));
 }
@@ -273,7 +275,7 @@ void SecureAttempt::tell_awaited(Instant now) {
 Result<void> SecureAttempt::check_speaker(const PeerKey& peer, const SecAggMessage& message) const {
   if (const auto* join = std::get_if<JoinMessage>(&message)) {
     const Node* node = parts_.registry.find(peer);
-    if (node == nullptr || !node->vouched() || *node->credential != join->entry.credential)
+    if (node == nullptr || !parts_.registry.vouched(*node) || *node->credential != join->entry.credential)
       return refusal("the join is not with this client's credential");
     return {};
   }

@@ -306,6 +306,17 @@ Bytes credential_value(const MemberCredential& credential) {
   return ByteWriter().u8(kVersion).blob(encode(credential)).take();
 }
 
+Bytes withdrawals_value(const Withdrawals& list) { return ByteWriter().u8(kVersion).blob(encode(list)).take(); }
+
+Result<Withdrawals> withdrawals_of_value(ByteSpan bytes) {
+  return decode<Withdrawals>(bytes, "withdrawals", [](ByteReader& in, Withdrawals& row) -> Result<void> {
+    const ByteSpan encoded = in.blob();
+    if (in.failed()) return {};
+    COVEY_TRY(row, decode_withdrawals(encoded));
+    return {};
+  });
+}
+
 Result<MemberCredential> credential_of_value(ByteSpan bytes) {
   return decode<MemberCredential>(bytes, "credential", [](ByteReader& in, MemberCredential& row) -> Result<void> {
     const ByteSpan encoded = in.blob();

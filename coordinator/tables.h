@@ -36,6 +36,7 @@ std::string journal_key(std::uint64_t sequence);          // journal/<sequence>
 inline constexpr std::string_view kAuditTable = "audit/";
 inline constexpr std::string_view kLedgerTable = "ledger/";
 inline constexpr std::string_view kEpochRow = "epoch";
+inline constexpr std::string_view kWithdrawalsRow = "withdrawals";
 std::string audit_key(std::uint64_t sequence);            // audit/<sequence>: ChainRecord of an AuditEntry
 std::string ledger_key(std::uint64_t sequence);           // ledger/<sequence>: ChainRecord of a ReleaseRecord
 
@@ -113,6 +114,7 @@ Bytes secagg_value(ByteSpan message);  // of outcome/, unmask/ and vote/: one me
 Bytes certificate_value(const Certificate& certificate);
 Bytes renewal_value(const Renewal& renewal);
 Bytes credential_value(const MemberCredential& credential);
+Bytes withdrawals_value(const Withdrawals& list);
 Bytes epoch_value(std::uint64_t epoch);
 // Errors: kCorrupted naming the table.
 Result<std::uint64_t> epoch_of_value(ByteSpan bytes);  // from 1 to kEpochMax
@@ -128,6 +130,7 @@ Result<Bytes> secagg_of_value(ByteSpan bytes);
 Result<Certificate> certificate_of_value(ByteSpan bytes);
 Result<Renewal> renewal_of_value(ByteSpan bytes);
 Result<MemberCredential> credential_of_value(ByteSpan bytes);
+Result<Withdrawals> withdrawals_of_value(ByteSpan bytes);
 
 // Every blob that the rows refer to. A driver may erase all others before the machine starts: they
 // were left by a crash between a file and its row. Errors: kCorrupted naming the row.

@@ -55,6 +55,7 @@ void write_frame(Frame::Builder to, const Message& message) {
     void operator()(const OperatorRequest& m) { write(to.initOperatorRequest(), m); }
     void operator()(const OperatorReply& m) { write(to.initOperatorReply(), m); }
     void operator()(const KeyChanged& m) { to.setKeyChanged(codec::wire_data(encode(m.change))); }
+    void operator()(const CredentialsWithdrawn& m) { to.setCredentialsWithdrawn(codec::wire_data(encode(m.list))); }
     void operator()(const MembershipRenewed& m) { codec::write_renewal(to.initMembershipRenewed(), m.renewal); }
     void operator()(const SecAggNote& m) { write(to.initSecAggNote(), m); }
     void operator()(const SecAggLetter& m) { write(to.initSecAggLetter(), m); }
@@ -128,6 +129,8 @@ Message read_frame(Frame::Reader from, std::optional<Error>& refusal) {
       return MembershipRenewed{at("MembershipRenewed").renewal("renewal", from.getMembershipRenewed())};
     case Frame::KEY_CHANGED:
       return KeyChanged{at("KeyChanged").key_change("change", from.getKeyChanged())};
+    case Frame::CREDENTIALS_WITHDRAWN:
+      return CredentialsWithdrawn{at("CredentialsWithdrawn").withdrawals("list", from.getCredentialsWithdrawn())};
     case Frame::SEC_AGG_NOTE:
       return read(at("SecAggNote"), from.getSecAggNote());
     case Frame::SEC_AGG_LETTER:

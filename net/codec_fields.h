@@ -154,6 +154,13 @@ class Fields {
     refuse(field, std::to_string(span_of(value).size()) + " bytes", change.error().message);
     return {};
   }
+  template <class Data>
+  Withdrawals withdrawals(const char* field, Data value) const {
+    Result<Withdrawals> list = decode_withdrawals(span_of(value));
+    if (list) return *std::move(list);
+    refuse(field, std::to_string(span_of(value).size()) + " bytes", list.error().message);
+    return {};
+  }
   template <class Reader>
   MemberCredential credential(const char* field, Reader value) const {
     const Fields f = in(field);

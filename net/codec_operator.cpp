@@ -50,6 +50,10 @@ void write_verb(Verb::Builder to, const PrepareKey& verb) {
 void write_verb(Verb::Builder to, const RegisterKeyChange& verb) {
   to.setRegisterKeyChange(wire_data(encode(verb.change)));
 }
+void write_verb(Verb::Builder to, const ShowWithdrawals&) { to.setShowWithdrawals(); }
+void write_verb(Verb::Builder to, const RegisterWithdrawals& verb) {
+  to.setRegisterWithdrawals(wire_data(encode(verb.list)));
+}
 void write_verb(Verb::Builder to, const ListUnvouched& verb) { to.setListUnvouched(wire_data(verb.after.span())); }
 void write_verb(Verb::Builder to, const IssueCredentials& verb) {
   COVEY_CHECK(verb.credentials.size() <= kVouchPageRowsMax);
@@ -112,6 +116,10 @@ OperatorVerb read_verb(const Fields& fields, Verb::Reader from) {
       return PrepareKey{from.getPrepareKey().getControlPort(), from.getPrepareKey().getBulkPort()};
     case Verb::REGISTER_KEY_CHANGE:
       return RegisterKeyChange{fields.key_change("register_key_change", from.getRegisterKeyChange())};
+    case Verb::SHOW_WITHDRAWALS:
+      return ShowWithdrawals{};
+    case Verb::REGISTER_WITHDRAWALS:
+      return RegisterWithdrawals{fields.withdrawals("register_withdrawals", from.getRegisterWithdrawals())};
     case Verb::LIST_UNVOUCHED:
       return ListUnvouched{fields.fixed<PeerKey>("list_unvouched", from.getListUnvouched())};
     case Verb::ISSUE_CREDENTIALS:

@@ -218,6 +218,10 @@ KeyPrepared read_prepared(const Fields& fields, schema::KeyPrepared::Reader from
           fields.within("serial", from.getSerial(), 0, kKeyChangeSerialMax)};
 }
 
+void write_answer(Answer::Builder to, const WithdrawalsRow& answer) {
+  to.setWithdrawals(wire_data(answer.list.number == 0 ? Bytes{} : encode(answer.list)));
+}
+
 void write_answer(Answer::Builder to, const CertificateRows& answer) {
   COVEY_CHECK(answer.rows.size() <= kVouchPageRowsMax);
   auto rows = to.initCertificates(static_cast<unsigned>(answer.rows.size()));
@@ -282,6 +286,8 @@ OperatorAnswer read_answer(const Fields& fields, Answer::Reader from) {
       return read_prepared(fields.in("key_prepared"), from.getKeyPrepared());
     case Answer::CERTIFICATES:
       return read_certificates(fields, from.getCertificates());
+    case Answer::WITHDRAWALS:
+      return WithdrawalsRow{from.getWithdrawals().size() == 0 ? Withdrawals{} : fields.withdrawals("withdrawals", from.getWithdrawals())};
   }
   fields.refuse("answer", std::to_string(static_cast<unsigned>(from.which())),
                 "is no answer of this version: use the same version of Covey on both sides");

@@ -93,6 +93,11 @@ Result<ClientStep> SecAggClient::on(const RosterMessage& m, Instant now) {
   for (const RosterEntry& e : m.entries)
     if (!pinned.empty() && std::find(pinned.begin(), pinned.end(), e.credential.key) == pinned.end())
       return refused("the roster names " + short_hex(e.credential.key) + ", which this member has not pinned");
+  const Withdrawals& withdrawn = member_.policy.withdrawals;
+  for (const RosterEntry& e : m.entries)
+    if (names(withdrawn, e.credential.key))
+      return refused("the roster names " + short_hex(e.credential.key) + ", whose credential the authority withdrew (list " +
+                     std::to_string(withdrawn.number) + ")");
   if (std::find(m.entries.begin(), m.entries.end(), entry_) == m.entries.end())
     return refused("the roster does not hold this member's own entry as it was sent");
   COVEY_TRY(auto cohort, work_.cohort(config_, member_.policy.authority, m));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "core/base/wire.h"
 #include "core/crypto/digest.h"
@@ -43,10 +44,17 @@ class RingChance {
 }  // namespace
 
 bool PublicWork::verified(const VerifyKey& key, std::string_view domain, ByteSpan message, const Signature& signature) {
-  if (memory_ == Memory::kForget) return verify(key, domain, message, signature);
   ByteWriter in;
   in.fixed(key).text(domain).blob(message).fixed(signature);
-  const auto [found, fresh] = signatures_.try_emplace(sha256(in.bytes()), false);
+  const Digest name = sha256(in.bytes());
+  if (memory_ == Memory::kForget) {
+    if (recent_.contains(name)) return true;
+    if (!older_.contains(name) && !verify(key, domain, message, signature)) return false;
+    if (recent_.size() >= kRecentMax) older_ = std::exchange(recent_, {});
+    recent_.insert(name);
+    return true;
+  }
+  const auto [found, fresh] = signatures_.try_emplace(name, false);
   if (fresh) found->second = verify(key, domain, message, signature);
   return found->second;
 }
@@ -94,7 +102,6 @@ Result<std::shared_ptr<const SecAggCohort>> SecAggCohort::of(const SecAggConfig&
 Result<void> SecAggCohort::check_entries(const SecAggConfig& config, const VerifyKey& authority, PublicWork& work) const {
   std::vector<VerifyKey> signing;
   std::vector<Bytes> fresh;  // sealing and masking keys together: none twice in either role
-  const Draw draw{config.beacon, config.task, config.round, config.draw_chance_2_64};
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     const RosterEntry& e = entries_[i];
     if (i > 0 && entries_[i - 1].credential.subject >= e.credential.subject)
@@ -102,8 +109,6 @@ Result<void> SecAggCohort::check_entries(const SecAggConfig& config, const Verif
     if (e.credential.epoch != config.credential_epoch)
       return bad_roster(named(i) + "'s credential is of epoch " + std::to_string(e.credential.epoch) + ", not " +
                         std::to_string(config.credential_epoch));
-    if (config.draw_chance_2_64 != 0 && !drawn(draw, e.credential.subject.span()))
-      return bad_roster(named(i) + " was not drawn for this round");
     signing.push_back(e.credential.key);
     fresh.emplace_back(e.sealing_key.bytes.begin(), e.sealing_key.bytes.end());
     fresh.emplace_back(e.masking_key.bytes.begin(), e.masking_key.bytes.end());

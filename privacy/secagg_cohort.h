@@ -3,6 +3,7 @@
 #pragma once
 #include <memory>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "core/crypto/kdf.h"
@@ -11,8 +12,9 @@
 namespace covey {
 
 // Work on public values that any number of state machines in one process repeat alike: signatures and
-// cohorts. A client's process keeps nothing between its attempts; a simulator with a thousand members
-// in one process lets them share one (kRemember), and each result is computed once. Not for threads.
+// cohorts. Signatures that held are remembered by the hash of all that they speak of: a member's credential is the same in
+// every round, and the coordinator meets each join twice. A client's process keeps no more; a simulator with
+// a thousand members in one process lets them share one (kRemember), and each result is computed once. Not for threads.
 class SecAggCohort;
 class PublicWork {
  public:
@@ -27,6 +29,8 @@ class PublicWork {
  private:
   Memory memory_;
   std::unordered_map<Digest, bool, FixedBytesHash> signatures_;
+  static constexpr std::size_t kRecentMax = kSecAggMembersMax;
+  std::unordered_set<Digest, FixedBytesHash> recent_, older_;  // that held; the older go when the recent are so many
   // Shared with every machine that runs the attempt: a roster of 10,000 is 3 MB.
   std::unordered_map<Digest, std::shared_ptr<const SecAggCohort>, FixedBytesHash> cohorts_;
 };
@@ -34,8 +38,7 @@ class PublicWork {
 class SecAggCohort {
  public:
   // Errors: kInvalidMessage, naming the first of: a number of members outside the terms, subjects out of
-  // order or twice, a key used twice, a credential of another epoch or authority, a member that was not
-  // drawn, a join that its member did not sign for these terms; kInvalidArgument where no graph serves;
+  // order or twice, a key used twice, a credential of another epoch or authority, a join that its member did not sign for these terms; kInvalidArgument where no graph serves;
   // kResourceExhausted where the ring's order cannot be computed.
   static Result<std::shared_ptr<const SecAggCohort>> of(const SecAggConfig& config, const VerifyKey& authority,
                                                         const RosterMessage& roster, PublicWork& work);

@@ -89,16 +89,20 @@ OpenedItem seeds_of(const SumRecovery& r, const SumRecovery::Item& item) {
   // Survivors added or subtracted their mask with the dropped member; the other way round takes it out.
   const AgreementKey key = AgreementKey::from_secret(std::move(opened->secret));
   const Digest set = hash_of(r.maskers);
+  std::vector<std::uint32_t> masked;  // with the dropped member
+  std::vector<AgreementPublicKey> keys;
   for (const std::uint32_t n : r.cohort->neighbours(item.dealer)) {
     if (!r.survivors.contains(n)) continue;
-    const auto shared = key.shared_secret(r.cohort->entries()[n].masking_key);
-    if (!shared) {  // that neighbour refused to mask, so it is no survivor; never with an honest roster
-      result.opened = false;
-      return result;
-    }
-    const Sign added = pair_sign(n, item.dealer);
-    result.seeds.push_back({mask_seed(r.cohort->id(), r.cohort->entries()[n], r.cohort->entries()[item.dealer], *shared, set),
-                            added == Sign::kPlus ? Sign::kMinus : Sign::kPlus});
+    masked.push_back(n);
+    keys.push_back(r.cohort->entries()[n].masking_key);
+  }
+  const auto shared = key.shared_secrets(keys);
+  result.opened = shared.has_value();  // who has a key of small order is no survivor: its neighbours refused to mask
+  for (std::size_t i = 0; shared && i < masked.size(); ++i) {
+    const Sign added = pair_sign(masked[i], item.dealer);
+    result.seeds.push_back(
+        {mask_seed(r.cohort->id(), r.cohort->entries()[masked[i]], r.cohort->entries()[item.dealer], (*shared)[i], set),
+         added == Sign::kPlus ? Sign::kMinus : Sign::kPlus});
   }
   return result;
 }

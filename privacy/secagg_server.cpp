@@ -80,9 +80,6 @@ SecAggServer::Sent SecAggServer::on(const JoinMessage& m) {
     return unexpected(ErrorCode::kResourceExhausted, "the cohort has its " + std::to_string(config_.members_max) + " members");
   if (c.epoch != config_.credential_epoch || !work_.verified(authority_, kCredentialDomain, signed_bytes(c), c.signature))
     return refused("the credential is not the authority's, or of another epoch");
-  if (config_.draw_chance_2_64 != 0 &&
-      !drawn({config_.beacon, config_.task, config_.round, config_.draw_chance_2_64}, c.subject.span()))
-    return refused("subject " + short_hex(c.subject) + " was not drawn for this round");
   if (!work_.verified(c.key, kJoinDomain, join_statement(m.entry, sid_, config_hash_), m.entry.signature))
     return refused("the join is not signed for these terms");
   if (!point_probe_.shared_point(m.entry.sealing_key) || !probe_.shared_secret(m.entry.masking_key))

@@ -119,6 +119,10 @@ Result<void> check(const SecAggConfig& c) {
   if (c.gamma_millionths > kMillionths || c.dropout_millionths > kMillionths || c.sigma < 1 || c.sigma > 128 || c.eta < 1 ||
       c.eta > 64)
     return malformed("gamma and delta are at most 1000000 millionths, sigma 1 to 128, eta 1 to 64");
+  // A draw bounds A only by a beacon that the coordinator cannot choose, and there is none that members could check.
+  if (!c.beacon.is_zero() || c.draw_chance_2_64 != 0)
+    return malformed("members drawn by a beacon; this version knows none that a coordinator could not choose: draw_chance "
+                     "and beacon must be 0");
   COVEY_TRY_VOID(check(c.noise));
   return check_vectors(c.vectors);
 }
@@ -151,26 +155,36 @@ std::uint32_t survivors_needed(const SecAggConfig& c, std::uint32_t members) {
   return std::max(c.survivors_min, present - std::min(present, c.corrupt_max));
 }
 
+Result<void> check_standing(const SecAggConfig& c, const ClientPolicy& p) {
+  const std::uint32_t least = p.withdrawals.number == 0 ? p.epoch_min : std::max(p.epoch_min, p.withdrawals.epoch);
+  if (c.credential_epoch < least)
+    return denied("credential epoch " + std::to_string(c.credential_epoch) + " is below " + std::to_string(least));
+  if (c.revocation_root == root_of(p.withdrawals)) return {};
+  return denied("it goes by another list of withdrawn credentials than number " + std::to_string(p.withdrawals.number) +
+                ", the newest this member knows");
+}
+
 Result<void> check_policy(const SecAggConfig& c, const ClientPolicy& p) {
   COVEY_TRY_VOID(at_least("corrupt_max", c.corrupt_max, p.corrupt_min));
   COVEY_TRY_VOID(at_least("gamma_millionths", c.gamma_millionths, p.gamma_min_millionths));
+  // A share that is announced and not reckoned with would be a word only.
+  const std::uint32_t corrupt = corrupt_bound_fixed(c.members_max, c.gamma_millionths);
+  if (c.corrupt_max < corrupt)
+    return denied("corrupt_max is " + std::to_string(c.corrupt_max) + ", the least is " + std::to_string(corrupt) + ": " +
+                  std::to_string(c.gamma_millionths) + " millionths of " + std::to_string(c.members_max) + " members");
   COVEY_TRY_VOID(at_least("sigma", c.sigma, p.sigma_min));
   COVEY_TRY_VOID(at_least("members_min", c.members_min, p.members_min));
   COVEY_TRY_VOID(at_least("survivors_min", c.survivors_min, p.survivors_min));
   COVEY_TRY_VOID(at_least("survivors_min less corrupt_max", c.survivors_min - std::min(c.survivors_min, c.corrupt_max),
                           p.honest_min));
   COVEY_TRY_VOID(at_most("dropout_millionths", c.dropout_millionths, p.dropout_max_millionths));
-  COVEY_TRY_VOID(at_least("credential_epoch", c.credential_epoch, p.epoch_min));
-  if (p.revocation_root && c.revocation_root != *p.revocation_root)
-    return denied("its list of revoked credentials is not the one this member knows");
+  COVEY_TRY_VOID(check_standing(c, p));
   if (c.noise.local_noise < p.local_noise_min)
     return denied("local_noise is " + std::to_string(c.noise.local_noise) + ", the least is " + std::to_string(p.local_noise_min));
   if (p.epsilon_max > 0 && (c.noise.mechanism == 0 || c.noise.epsilon > p.epsilon_max))
     return denied("epsilon is " + (c.noise.mechanism == 0 ? "without bound" : std::to_string(c.noise.epsilon)) +
                   ", the most is " + std::to_string(p.epsilon_max));
-  if (p.beacon && (c.draw_chance_2_64 == 0 || c.beacon != *p.beacon))
-    return denied("its members are not drawn by the beacon that this member follows");
-  return at_most("draw_chance_2_64", c.draw_chance_2_64, p.draw_chance_max_2_64);
+  return {};
 }
 
 Result<void> check_terms(const SecAggConfig& c, const ClientTerms& t) {

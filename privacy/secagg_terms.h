@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/base/time.h"
-#include "core/protocol/credential.h"
+#include "core/protocol/withdrawals.h"
 #include "privacy/masking.h"
 #include "privacy/secagg_params.h"
 
@@ -52,9 +52,9 @@ struct SecAggConfig {
   std::uint32_t sigma = 80;
   std::uint32_t eta = 20;
   std::uint32_t credential_epoch = 0;
-  Digest revocation_root;
-  Digest beacon;                             // of the draw, if there is one
-  std::uint64_t draw_chance_2_64 = 0;        // 0: fixed membership
+  Digest revocation_root;                    // of the authority's list of withdrawn credentials (root_of)
+  Digest beacon;                             // zeros: no beacon is trusted to draw members (docs, section 8)
+  std::uint64_t draw_chance_2_64 = 0;        // 0: nor does anything else draw them
   NoiseTerms noise;
   std::vector<VectorSpec> vectors;
   bool operator==(const SecAggConfig&) const = default;
@@ -75,9 +75,9 @@ std::uint32_t survivors_needed(const SecAggConfig& config, std::uint32_t members
 struct ClientPolicy {
   VerifyKey authority;
   std::uint32_t epoch_min = 0;
-  std::optional<Digest> revocation_root;      // exactly this one, if given
+  Withdrawals withdrawals;                    // the newest that it knows: the terms must name it, the roster none of its keys
   std::vector<VerifyKey> pinned;              // if not empty: members must be among these
-  std::uint32_t corrupt_min = 1;              // A is at least this (corrupt_bound_fixed, corrupt_bound_sampled)
+  std::uint32_t corrupt_min = 1;              // A is at least this, and what gamma makes of members_max (corrupt_bound_fixed)
   std::uint32_t gamma_min_millionths = 0;
   std::uint32_t sigma_min = 80;
   std::uint32_t members_min = 3;
@@ -86,11 +86,12 @@ struct ClientPolicy {
   std::uint32_t dropout_max_millionths = 300'000;
   double local_noise_min = 0;
   double epsilon_max = 0;                     // 0: any; else noise must be on and charge at most this
-  std::optional<Digest> beacon;               // if given: sampled by this beacon
-  std::uint64_t draw_chance_max_2_64 = ~std::uint64_t{0};
   Duration roster_within = std::chrono::seconds(300);  // after the invitation
   Duration attempt_within = std::chrono::hours(2);
 };
+// Whether the terms count the credentials that this member counts: an epoch that is not below its own, and its list of
+// withdrawn ones. Errors: kPermissionDenied. Part of check_policy().
+Result<void> check_standing(const SecAggConfig& config, const ClientPolicy& policy);
 // Errors: kPermissionDenied, naming the term, its value and the owner's bound.
 Result<void> check_policy(const SecAggConfig& config, const ClientPolicy& policy);
 

@@ -82,18 +82,36 @@ Result<void> check_shares(std::span<const Share> shares, std::uint32_t threshold
   return {};
 }
 
-// The weights that turn values at xs into the value at `at` (Lagrange).
-std::vector<std::uint64_t> weights(std::span<const std::uint64_t> xs, std::uint64_t at) {
-  std::vector<std::uint64_t> result(xs.size());
-  for (std::size_t i = 0; i < xs.size(); ++i) {
-    std::uint64_t above = 1, below = 1;
-    for (std::size_t j = 0; j < xs.size(); ++j) {
-      if (j == i) continue;
-      above = field::multiply(above, field::subtract(at, xs[j]));
-      below = field::multiply(below, field::subtract(xs[i], xs[j]));
-    }
-    result[i] = field::multiply(above, field::inverse(below));
+// The inverses of all, none of which is 0, for the price of one (Montgomery 1987).
+std::vector<std::uint64_t> inverses(const std::vector<std::uint64_t>& values) {
+  std::vector<std::uint64_t> result(values.size());
+  std::uint64_t product = 1;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    result[i] = product;
+    product = field::multiply(product, values[i]);
   }
+  std::uint64_t rest = field::inverse(product);
+  for (std::size_t i = values.size(); i-- > 0;) {
+    result[i] = field::multiply(result[i], rest);
+    rest = field::multiply(rest, values[i]);
+  }
+  return result;
+}
+
+// The weights that turn values at xs into the value at `at`, which is none of them (Lagrange): of each x the product of
+// (at - other) over all others, by that of (x - other). The first is the product over all, by (at - x).
+std::vector<std::uint64_t> weights(std::span<const std::uint64_t> xs, std::uint64_t at) {
+  std::uint64_t all = 1;
+  std::vector<std::uint64_t> below(xs.size());
+  for (std::size_t i = 0; i < xs.size(); ++i) {
+    const std::uint64_t gap = field::subtract(at, xs[i]);
+    all = field::multiply(all, gap);
+    below[i] = gap;
+    for (std::size_t j = 0; j < xs.size(); ++j)
+      if (j != i) below[i] = field::multiply(below[i], field::subtract(xs[i], xs[j]));
+  }
+  std::vector<std::uint64_t> result = inverses(below);
+  for (std::uint64_t& weight : result) weight = field::multiply(weight, all);
   return result;
 }
 

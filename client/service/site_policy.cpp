@@ -11,6 +11,7 @@ namespace {
 constexpr std::size_t kPinnedBytesMax = std::size_t{8} << 20U;  // above kSecAggMembersMax lines of a key and a remark
 constexpr std::uint32_t kSigmaMax = 128;
 constexpr double kDropoutMax = 0.3;
+constexpr double kGammaMax = 0.33;  // no graph serves more
 
 Result<void> within(const char* setting, std::uint32_t value, std::uint32_t least, std::uint32_t most) {
   if (value >= least && value <= most) return {};
@@ -60,14 +61,17 @@ Result<ClientPolicy> secure_policy_of(const SecureFloors& floors, const VerifyKe
   if (!(floors.dropout_max >= 0 && floors.dropout_max <= kDropoutMax))
     return unexpected(ErrorCode::kInvalidArgument,
                       "dropout-max = " + std::to_string(floors.dropout_max) + ": must lie in [0, 0.3]");
+  if (!(floors.gamma_min >= 0 && floors.gamma_min <= kGammaMax))
+    return unexpected(ErrorCode::kInvalidArgument, "gamma-min = " + std::to_string(floors.gamma_min) + ": must lie in [0, 0.33]");
   ClientPolicy policy;
   policy.authority = authority;
-  policy.epoch_min = kCredentialEpoch;
+  policy.epoch_min = kCredentialEpochFirst;
   policy.members_min = floors.members_min;
   policy.survivors_min = floors.survivors_min;
   policy.honest_min = floors.honest_min;
   policy.corrupt_min = floors.corrupt_min;
   policy.sigma_min = floors.sigma_min;
+  policy.gamma_min_millionths = static_cast<std::uint32_t>(std::lround(floors.gamma_min * kMillionths));
   policy.dropout_max_millionths = static_cast<std::uint32_t>(std::lround(floors.dropout_max * kMillionths));
   if (!floors.pinned_file.empty()) {
     COVEY_TRY(policy.pinned, read_pinned_keys(floors.pinned_file));

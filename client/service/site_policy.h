@@ -15,6 +15,7 @@ struct SecureFloors {
   std::uint32_t survivors_min = ClientPolicy{}.survivors_min;
   std::uint32_t honest_min = ClientPolicy{}.honest_min;    // survivors beyond those that may be corrupt
   std::uint32_t corrupt_min = ClientPolicy{}.corrupt_min;  // members that may be corrupt: at least so many are reckoned with
+  double gamma_min = 0;                                    // share of the members asked that is reckoned with as corrupt
   std::uint32_t sigma_min = ClientPolicy{}.sigma_min;      // privacy fails with chance <= 2^-sigma
   double dropout_max = 0.3;                                // share of honest members that may drop out
   std::string pinned_file;                                 // empty: whomever the authority vouches for

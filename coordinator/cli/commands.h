@@ -130,6 +130,7 @@ struct VouchOptions {
   std::vector<std::string> nodes;  // names, or at least 6 hex digits of keys; none, and not all: list only
   bool all = false;
   bool follow = false;         // go on with newcomers until Ctrl-C
+  bool new_epoch = false;      // for all who have one, anew: what was signed before counts no more
 };
 Result<int> vouch_command(const VouchOptions& options, Console& console);
 

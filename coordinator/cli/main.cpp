@@ -268,6 +268,8 @@ void add_nodes(CLI::App& app, Chosen& chosen) {
   vouch->add_option("NODE", chosen.vouch.nodes, "Names, or at least 6 hex digits of keys; left out: list who has none");
   vouch->add_flag("--all", chosen.vouch.all, "Every client that has none");
   vouch->add_flag("-f,--follow", chosen.vouch.follow, "With --all: go on with those who enrol, until Ctrl-C");
+  vouch->add_flag("--new-epoch", chosen.vouch.new_epoch,
+                  "Sign anew for everyone who has one: every credential signed before counts no more, wherever it is shown");
   vouch->callback([&chosen] {
     chosen.vouch.home = chosen.home;
     chosen.run = [&chosen](Console& console) { return vouch_command(chosen.vouch, console); };

@@ -6,6 +6,8 @@
 #include "coordinator/cli/job_view.h"
 #include "coordinator/cli/renewal.h"
 #include "coordinator/cli/session.h"
+#include "coordinator/cli/token.h"
+#include "coordinator/cli/withdrawing.h"
 #include "core/base/clock.h"
 #include "core/service/exit_code.h"
 #include "core/store/blobs.h"
@@ -65,14 +67,49 @@ Result<int> nodes_command(const std::string& home, Console& console) {
   return kExitOk;
 }
 
+namespace {
+
+// What the coordinator's own refusal does not reach: other members take a credential that the authority signed, until
+// the authority says that it counts no more.
+Result<void> withdraw_credential(Session& session, const std::string& home, const NodeSummary& node, Console& console) {
+  const auto authority = authority_of(home, session.membership().coordinator);
+  if (!authority) {
+    console.warn("The coordinator refuses it; its credential for secure aggregation counts for the other members until the "
+                 "authority withdraws it: run `covey revoke " +
+                 node.name + "` again with a --home that has the authority's key (" + one_line(authority.error().message) + ").");
+    return {};
+  }
+  COVEY_TRY(const Withdrawals held, newest_withdrawals(session, home, *authority));
+  if (names(held, node.signing)) {
+    console.line("The authority withdrew its credential already (list " + std::to_string(held.number) + ").");
+    return {};
+  }
+  COVEY_TRY(const Withdrawals next, withdraw(held, node.signing, *authority));
+  COVEY_TRY_VOID(put_in_force(session, home, next));
+  console.object(JsonObject()
+                     .add("event", "withdrawn")
+                     .add("node", node.name)
+                     .add("signing", hex(node.signing.span()))
+                     .add("list", next.number)
+                     .add("epoch", next.epoch));
+  console.line("The authority withdrew its credential (list " + std::to_string(next.number) +
+               "): no member aggregates with it any more.");
+  return {};
+}
+
+}  // namespace
+
 Result<int> revoke_command(const RevokeOptions& options, Console& console) {
   MemoryBlobs blobs;
   COVEY_TRY(const auto session, Session::open(options.home, blobs));
+  COVEY_TRY(const auto nodes, session->nodes());
+  COVEY_TRY(const NodeSummary node, choose_node(nodes, options.node));
   COVEY_TRY(const Done done, session->ask_for<Done>(RevokeNode{options.node}));
   console.object(JsonObject().add("event", "revoked").add("node", options.node).add("text", done.text));
   console.line(one_line(done.text) +
                ". It is refused from now on. To let that site back in, make a new token; the site enrols with it in a new "
                "folder (covey-client --home NEW --token @FILE --name NAME), for its old identity stays revoked.");
+  if (node.role == Role::kClient) COVEY_TRY_VOID(withdraw_credential(*session, options.home, node, console));
   return kExitOk;
 }
 

@@ -5,6 +5,7 @@
 #include "coordinator/cli/renewal.h"
 #include "coordinator/cli/token.h"
 #include "coordinator/cli/vouching.h"
+#include "coordinator/cli/withdrawing.h"
 #include "core/base/clock.h"
 #include "core/service/exit_code.h"
 #include "core/service/signals.h"
@@ -72,15 +73,23 @@ Result<void> complain(const std::vector<std::string>& unsound) {
                         " certificates that do not hold, which no sound coordinator does; not signed: " + unsound.front());
 }
 
-Result<int> follow(Session& session, const SigningKey& authority, Console& console) {
+Result<int> refused_some(std::size_t issued, std::size_t wanted) {
+  if (issued == wanted) return kExitOk;
+  return unexpected(ErrorCode::kPermissionDenied, "the coordinator refused " + std::to_string(wanted - issued) + " of " +
+                                                      std::to_string(wanted) + " credentials");
+}
+
+Result<int> follow(Session& session, const std::string& home, const SigningKey& authority, Console& console) {
   const StopSignals signals([] {});
   console.note("Vouching for everyone who enrols, until Ctrl-C.");
   bool lost = false;
   for (;;) {
     const auto round = [&]() -> Result<void> {
       COVEY_TRY(const auto unvouched, session.unvouched());
+      if (unvouched.empty()) return {};
+      COVEY_TRY(const Withdrawals list, newest_withdrawals(session, home, authority));
       const Candidates candidates = judge(unvouched, authority.public_key());
-      COVEY_TRY_VOID(vouch_for(session, authority, candidates.sound, console));
+      COVEY_TRY_VOID(vouch_for(session, {authority, list.epoch}, candidates.sound, console));
       return complain(candidates.unsound);
     }();
     if (round) {
@@ -94,6 +103,28 @@ Result<int> follow(Session& session, const SigningKey& authority, Console& conso
   }
 }
 
+// Everyone who had a credential gets one of the next epoch, and nobody else. Cut off in between, `covey vouch --all`
+// goes on: the list is in force, and all that it withdrew are without.
+Result<int> begin_next_epoch(Session& session, const std::string& home, const SigningKey& authority, Console& console) {
+  COVEY_TRY(const auto nodes, session.nodes());
+  COVEY_TRY(const Withdrawals held, newest_withdrawals(session, home, authority));
+  COVEY_TRY(const Withdrawals next, begin_epoch(held, authority));
+  COVEY_TRY_VOID(put_in_force(session, home, next));
+  console.object(JsonObject().add("event", "epoch").add("epoch", next.epoch).add("list", next.number));
+  console.line("Credential epoch " + std::to_string(next.epoch) + " has begun: every credential signed before counts no more.");
+  COVEY_TRY(const auto unvouched, session.unvouched());
+  Candidates candidates = judge(unvouched, authority.public_key());
+  std::erase_if(candidates.sound, [&](const Certificate& one) {
+    return std::none_of(nodes.begin(), nodes.end(),
+                        [&](const NodeSummary& node) { return node.key == one.curve && node.credential_epoch != 0; });
+  });
+  COVEY_TRY(const std::size_t issued, vouch_for(session, {authority, next.epoch}, candidates.sound, console));
+  console.line(std::to_string(issued) + " of " + std::to_string(candidates.sound.size()) + " members have credentials of epoch " +
+               std::to_string(next.epoch) + ".");
+  COVEY_TRY_VOID(complain(candidates.unsound));
+  return refused_some(issued, candidates.sound.size());
+}
+
 }  // namespace
 
 Result<int> vouch_command(const VouchOptions& options, Console& console) {
@@ -101,10 +132,13 @@ Result<int> vouch_command(const VouchOptions& options, Console& console) {
     return unexpected(ErrorCode::kInvalidArgument, "for whom to vouch: give names or --all, not both");
   if (options.follow && !options.all)
     return unexpected(ErrorCode::kInvalidArgument, "--follow vouches for everyone who enrols: give --all with it");
+  if (options.new_epoch && (options.all || options.follow || !options.nodes.empty()))
+    return unexpected(ErrorCode::kInvalidArgument, "--new-epoch signs for everyone who has a credential: give it alone");
   MemoryBlobs blobs;
   COVEY_TRY(const auto session, Session::open(options.home, blobs));
   COVEY_TRY(const SigningKey authority, authority_of(options.home, session->membership().coordinator));
-  if (options.follow) return follow(*session, authority, console);
+  if (options.follow) return follow(*session, options.home, authority, console);
+  if (options.new_epoch) return begin_next_epoch(*session, options.home, authority, console);
   COVEY_TRY(const auto unvouched, session->unvouched());
   const Candidates candidates = judge(unvouched, authority.public_key());
   if (!options.all && options.nodes.empty()) {
@@ -114,14 +148,12 @@ Result<int> vouch_command(const VouchOptions& options, Console& console) {
     return kExitOk;
   }
   const ChosenNodes chosen = choose(candidates.sound, options.nodes);
-  COVEY_TRY(const std::size_t issued, vouch_for(*session, authority, chosen.certificates, console));
+  COVEY_TRY(const Withdrawals list, newest_withdrawals(*session, options.home, authority));
+  COVEY_TRY(const std::size_t issued, vouch_for(*session, {authority, list.epoch}, chosen.certificates, console));
   if (options.all && chosen.certificates.empty() && candidates.unsound.empty()) COVEY_TRY_VOID(say_none(*session, console));
   COVEY_TRY_VOID(complain(candidates.unsound));
   COVEY_TRY_VOID(explain_missing(*session, chosen.missing, console));
-  if (issued == chosen.certificates.size()) return kExitOk;
-  return unexpected(ErrorCode::kPermissionDenied, "the coordinator refused " +
-                                                      std::to_string(chosen.certificates.size() - issued) + " of " +
-                                                      std::to_string(chosen.certificates.size()) + " credentials");
+  return refused_some(issued, chosen.certificates.size());
 }
 
 }  // namespace covey::cli

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "coordinator/cli/token.h"
+#include "coordinator/cli/withdrawing.h"
 #include "core/protocol/limits.h"
 #include "core/spec/setting.h"
 
@@ -68,13 +69,14 @@ ByPresence by_presence(std::vector<Certificate> sound, const std::vector<NodeSum
   return clients;
 }
 
-Result<std::size_t> vouch_for(Session& session, const SigningKey& authority, const std::vector<Certificate>& nodes,
+Result<std::size_t> vouch_for(Session& session, const Voucher& voucher, const std::vector<Certificate>& nodes,
                               Console& console) {
   std::size_t issued = 0;
   for (std::size_t begin = 0; begin < nodes.size(); begin += kVouchPageRowsMax) {
     const std::size_t end = std::min(nodes.size(), begin + kVouchPageRowsMax);
     IssueCredentials page;
-    for (std::size_t i = begin; i < end; ++i) page.credentials.push_back({nodes[i].curve, credential_for(nodes[i], authority)});
+    for (std::size_t i = begin; i < end; ++i)
+      page.credentials.push_back({nodes[i].curve, credential_for(nodes[i], voucher.authority, voucher.epoch)});
     const auto whole = session.ask_for<Done>(page);
     if (!whole && whole.error().code == ErrorCode::kUnavailable) return unexpected(whole.error());
     for (std::size_t i = begin; i < end; ++i) {
@@ -114,7 +116,8 @@ Result<void> vouch_for_job(Session& session, const std::string& home, const JobS
   if (!clients.connected.empty())
     console.note("A job with secure aggregation takes only clients that the authority vouches for; signing for those that are "
                  "connected and have no credential (--no-vouch: do not):");
-  COVEY_TRY_VOID(vouch_for(session, *authority, clients.connected, console));
+  COVEY_TRY(const Withdrawals list, newest_withdrawals(session, home, *authority));
+  COVEY_TRY_VOID(vouch_for(session, {*authority, list.epoch}, clients.connected, console));
   if (!clients.away.empty()) {
     std::string names;
     for (std::size_t i = 0; i < std::min(clients.away.size(), kAwayNamed); ++i) names += " " + clients.away[i].name;

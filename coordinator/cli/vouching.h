@@ -25,10 +25,15 @@ struct ChosenNodes {
 };
 ChosenNodes choose(const std::vector<Certificate>& sound, const std::vector<std::string>& wanted);
 
-// Credentials of the current epoch for those, which the coordinator keeps and hands out; says each. Where
+// What vouching needs: the authority, and the epoch that its newest list of withdrawn credentials says.
+struct Voucher {
+  const SigningKey& authority;
+  std::uint32_t epoch = kCredentialEpochFirst;
+};
+// Credentials of that epoch for those, which the coordinator keeps and hands out; says each. Where
 // a page of them is refused, its credentials are issued one by one and what is refused is warned of.
 // Gives how many were issued. Errors: those of the session but for refusals.
-Result<std::size_t> vouch_for(Session& session, const SigningKey& authority, const std::vector<Certificate>& nodes,
+Result<std::size_t> vouch_for(Session& session, const Voucher& voucher, const std::vector<Certificate>& nodes,
                               Console& console);
 
 // Of `sound`, those whose node is connected now, and those that are not.

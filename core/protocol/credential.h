@@ -11,9 +11,9 @@ namespace covey {
 
 using SubjectId = FixedBytes<16, struct SubjectIdTag>;        // who is counted: a person, a device, a site
 
-// Of the authority's credentials: those of another epoch count no more. An authority that withdraws all
-// it has issued begins the next; there has been one so far.
-inline constexpr std::uint32_t kCredentialEpoch = 1;
+// Of the authority's credentials: those of an earlier epoch count no more. An authority that withdraws all
+// it has issued begins the next (core/protocol/withdrawals.h).
+inline constexpr std::uint32_t kCredentialEpochFirst = 1;
 
 struct MemberCredential {
   SubjectId subject;
@@ -39,13 +39,12 @@ SubjectId subject_of(std::string_view node_name);
 // The credential of the node whose certificate this is, signed. The caller has verified the certificate:
 // whoever signs without doing so lets the coordinator make members up.
 MemberCredential credential_for(const Certificate& node, const SigningKey& authority,
-                                std::uint32_t epoch = kCredentialEpoch);
+                                std::uint32_t epoch = kCredentialEpochFirst);
 
 // Whether `credential` is the authority's and of the epoch that counts. Errors: kPermissionDenied.
-Result<void> verify(const MemberCredential& credential, const VerifyKey& authority,
-                    std::uint32_t epoch = kCredentialEpoch);
+Result<void> verify(const MemberCredential& credential, const VerifyKey& authority, std::uint32_t epoch);
 // The same, and whether it is `node`'s own: its name's subject and its signing key. Errors: kPermissionDenied.
 Result<void> verify(const MemberCredential& credential, const Certificate& node, const VerifyKey& authority,
-                    std::uint32_t epoch = kCredentialEpoch);
+                    std::uint32_t epoch);
 
 }  // namespace covey

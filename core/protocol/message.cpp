@@ -10,7 +10,8 @@ constexpr std::array kMessageNames = {
     "HeartbeatAck", "Ping", "RejoinRequired", "Leave", "RoundOffer", "RoundAccept", "RoundDecline",
     "UpdateReady", "RoundFailed", "UpdateAccepted", "UpdateRefused", "RoundClosed", "ChunkListWant",
     "ChunkList", "ChunkWant", "Chunk", "BlobRefused", "BulkHello", "OperatorRequest", "OperatorReply",
-    "MembershipRenewed", "SecAggNote", "SecAggLetter", "MaskedReady", "CredentialIssued", "KeyChanged"};
+    "MembershipRenewed", "SecAggNote", "SecAggLetter", "MaskedReady", "CredentialIssued", "KeyChanged",
+    "CredentialsWithdrawn"};
 static_assert(kMessageNames.size() == std::variant_size_v<Message>);
 
 }  // namespace

@@ -13,7 +13,7 @@
 #include "core/protocol/certificate.h"
 #include "core/protocol/chain.h"
 #include "core/protocol/key_change.h"
-#include "core/protocol/credential.h"
+#include "core/protocol/withdrawals.h"
 
 namespace covey {
 
@@ -70,7 +70,12 @@ struct KeyChanged {            // coordinator -> node, while both keys are serve
   KeyChange change;
   bool operator==(const KeyChanged&) const = default;
 };
-struct CredentialIssued {      // coordinator -> client: after each join, and when the operator has issued it
+struct CredentialsWithdrawn {  // coordinator -> client: before each CredentialIssued, and when it is registered
+  Withdrawals list;            // number at least 1
+  bool operator==(const CredentialsWithdrawn&) const = default;
+};
+struct CredentialIssued {      // coordinator -> client: after each join, when it is issued, and before each offer of a
+                               // round that aggregates securely
   MemberCredential credential;
   bool operator==(const CredentialIssued&) const = default;
 };
@@ -372,10 +377,17 @@ struct IssueCredentials {      // all of them or, after an error, none
   std::vector<NodeCredential> credentials;  // 1 to kVouchPageRowsMax
   bool operator==(const IssueCredentials&) const = default;
 };
+struct ShowWithdrawals {       // the list that counts
+  bool operator==(const ShowWithdrawals&) const = default;
+};
+struct RegisterWithdrawals {
+  Withdrawals list;
+  bool operator==(const RegisterWithdrawals&) const = default;
+};
 using OperatorVerb =
     std::variant<SubmitJob, ListJobs, ShowJob, ShowClients, ShowConfig, StopJob, ListNodes, RegisterToken,
                  RevokeNode, ReadJournal, ListAudit, ListLedger, RegisterRenewal, ListUnvouched, IssueCredentials,
-                 PrepareKey, RegisterKeyChange>;
+                 PrepareKey, RegisterKeyChange, ShowWithdrawals, RegisterWithdrawals>;
 struct OperatorRequest {
   std::uint64_t id = 0;        // echoed in the reply
   OperatorVerb verb;
@@ -426,8 +438,12 @@ struct CertificateRows {       // whole, so that whoever signs for them can veri
   std::vector<Certificate> rows;  // at most kVouchPageRowsMax; fewer: the end
   bool operator==(const CertificateRows&) const = default;
 };
+struct WithdrawalsRow {
+  Withdrawals list;            // number 0: none yet
+  bool operator==(const WithdrawalsRow&) const = default;
+};
 using OperatorAnswer = std::variant<Done, Error, Submitted, JobRows, JobDetail, ClientRows, NodeRows,
-                                    JournalRows, ChainRows, CertificateRows, KeyPrepared>;
+                                    JournalRows, ChainRows, CertificateRows, KeyPrepared, WithdrawalsRow>;
 struct OperatorReply {
   std::uint64_t id = 0;
   OperatorAnswer answer;
@@ -439,7 +455,8 @@ using Message =
                  HeartbeatAck, Ping, RejoinRequired, Leave, RoundOffer, RoundAccept, RoundDecline,
                  UpdateReady, RoundFailed, UpdateAccepted, UpdateRefused, RoundClosed, ChunkListWant,
                  ChunkList, ChunkWant, Chunk, BlobRefused, BulkHello, OperatorRequest, OperatorReply,
-                 MembershipRenewed, SecAggNote, SecAggLetter, MaskedReady, CredentialIssued, KeyChanged>;
+                 MembershipRenewed, SecAggNote, SecAggLetter, MaskedReady, CredentialIssued, KeyChanged,
+                 CredentialsWithdrawn>;
 const char* name_of(const Message& message);  // "RoundOffer"
 bool is_bulk(const Message& message);         // travels on the bulk port
 

@@ -43,5 +43,6 @@ struct Frame {
     maskedReady @30 :Round.MaskedReady;
     credentialIssued @31 :Common.Credential;
     keyChanged @32 :Data;       # an encoded KeyChange (core/protocol/key_change.h)
+    credentialsWithdrawn @33 :Data;  # encoded Withdrawals (core/protocol/withdrawals.h)
   }
 }

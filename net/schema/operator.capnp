@@ -24,6 +24,8 @@ struct OperatorRequest {
     issueCredentials @15 :List(NodeCredential);
     prepareKey @16 :PrepareKey;
     registerKeyChange @17 :Data;  # an encoded KeyChange (core/protocol/key_change.h)
+    showWithdrawals @18 :Void;
+    registerWithdrawals @19 :Data;  # encoded Withdrawals (core/protocol/withdrawals.h)
   }
 }
 
@@ -72,6 +74,7 @@ struct OperatorReply {
     chain @9 :List(Data);       # encoded chain records (core/protocol/chain.h)
     certificates @10 :List(Data);  # encoded certificates (core/protocol/certificate.h)
     keyPrepared @11 :KeyPrepared;
+    withdrawals @12 :Data;      # encoded Withdrawals; empty: none yet
   }
 }
 

@@ -233,7 +233,7 @@ class SecureCohort {
     config.members_min = config.survivors_min = 4;
     config.corrupt_max = 1;
     config.gamma_millionths = config.dropout_millionths = 100'000;
-    config.credential_epoch = kCredentialEpoch;
+    config.credential_epoch = kCredentialEpochFirst;
     if (options_.change) options_.change(config);
     auto made = SecAggServer::begin(config, authority.public_key(), work, bytes);
     REQUIRE(made.has_value());

@@ -30,7 +30,7 @@ struct Crowd {
     policy.authority = cohort.authority.public_key();
     for (std::uint32_t i = 1; i < kMembers; ++i) {
       const SigningKey key = SigningKey::generate(cohort.bytes);
-      MemberCredential credential{subject_of("other-" + std::to_string(i)), kCredentialEpoch, key.public_key(), {}};
+      MemberCredential credential{subject_of("other-" + std::to_string(i)), kCredentialEpochFirst, key.public_key(), {}};
       sign(credential, cohort.authority);
       AttemptBook book;
       SecAggClient member({key, credential, policy, true}, {c.task, c.round, c.stage, c.data_scope, c.model, c.training, c.vectors},

@@ -88,7 +88,7 @@ TEST_CASE("secure liar: sybils that no authority vouched for") {
     for (int i = 0; i < 4; ++i) {
       const SigningKey key = SigningKey::generate(cohort.bytes);
       RosterEntry sybil;
-      sybil.credential = {subject_of("sybil-" + std::to_string(i)), kCredentialEpoch, key.public_key(), {}};
+      sybil.credential = {subject_of("sybil-" + std::to_string(i)), kCredentialEpochFirst, key.public_key(), {}};
       sign(sybil.credential, pretender);
       sybil.sealing_key = RistrettoKey::generate(cohort.bytes).public_key();
       sybil.masking_key = AgreementKey::generate(cohort.bytes).public_key();
@@ -100,6 +100,96 @@ TEST_CASE("secure liar: sybils that no authority vouched for") {
               [](const auto& a, const auto& b) { return a.credential.subject < b.credential.subject; });
     return wire(roster);
   });
+}
+
+TEST_CASE("secure liar: a revoked node's credential, shown after the authority withdrew it") {
+  SecureCohort cohort;
+  const Withdrawals list = withdraw({}, cohort.at(4).credential.key, cohort.authority).value();
+  for (std::uint32_t i = 0; i < 4; ++i) cohort.at(i).hear(CredentialsWithdrawn{list});
+  // It hides the list: the four hold it, and decline what goes by none. They are asked again soon.
+  cohort.offer_all();
+  REQUIRE(cohort.declined.size() == 4);
+  CHECK(cohort.declined.at(0).reason == DeclineReason::kBusy);
+  CHECK(cohort.declined.at(0).text.find("newest this member knows") != std::string::npos);
+
+  // It names the list, as it must, and seats the node all the same, which goes along.
+  cohort.options_.change = [&](SecAggConfig& config) { config.revocation_root = root_of(list); };
+  cohort.declined.clear();
+  cohort.begin(secure_offer(1, 2));
+  for (std::uint32_t i = 0; i < 4; ++i) cohort.at(i).hear(cohort.offer);
+  cohort.carry();
+  CHECK(cohort.declined.empty());
+  Bytes join;  // the revoked node's, by a machine that checks nothing of its own
+  {
+    SecAggConfig config = cohort.server->config();
+    const SigningKey& key = *cohort.at(4).config.signing;
+    RosterEntry entry;
+    entry.credential = cohort.at(4).credential;
+    entry.sealing_key = RistrettoKey::generate(cohort.bytes).public_key();
+    entry.masking_key = AgreementKey::generate(cohort.bytes).public_key();
+    entry.has_aes = true;
+    entry.signature = key.sign(kJoinDomain, join_statement(entry, sid_of(config), hash_of(config)));
+    join = wire(JoinMessage{sid_of(config), entry});
+  }
+  cohort.tell_server(join);
+  REQUIRE(cohort.server_refusals.empty());
+  const auto lying = cohort.server->close_joins();
+  REQUIRE(lying.has_value());
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    SecureSite& site = cohort.at(i);
+    site.said.clear();
+    site.log.clear();
+    site.hear(SecAggNote{cohort.offer.key, (*lying)[0].message});
+    CHECK(site.said.empty());
+    CHECK(site.logged("aggregation_message_refused"));
+  }
+}
+
+TEST_CASE("secure liar: a list that comes after the invitation counts for the roster") {
+  SecureCohort cohort;
+  cohort.offer_all();
+  const auto honest = cohort.server->close_joins();
+  REQUIRE(honest.has_value());
+  const Withdrawals list = withdraw({}, cohort.at(4).credential.key, cohort.authority).value();
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    SecureSite& site = cohort.at(i);
+    site.hear(CredentialsWithdrawn{list});
+    site.said.clear();
+    site.log.clear();
+    site.hear(SecAggNote{cohort.offer.key, (*honest)[0].message});
+    CHECK(site.said.empty());
+    CHECK(site.logged("aggregation_message_refused"));
+  }
+}
+
+TEST_CASE("secure liar: a credential epoch below the highest one that was seen, also after a restart") {
+  SecureCohort cohort;
+  const Withdrawals list = begin_epoch({}, cohort.authority).value();
+  for (auto& site : cohort.sites) {
+    site->hear(CredentialsWithdrawn{list});
+    site->credential = credential_for(*site->config.certificate, cohort.authority, 2);
+    site->hear(CredentialIssued{site->credential});
+  }
+  cohort.offer_all();
+  REQUIRE(cohort.declined.size() == 5);
+  CHECK(cohort.declined.at(0).text.find("credential epoch 1 is below 2") != std::string::npos);
+  cohort.declined.clear();
+  cohort.at(0).crash();
+  cohort.at(0).start();
+  cohort.begin(secure_offer(1, 2));
+  cohort.offer_all();
+  REQUIRE(cohort.declined.size() == 5);
+  CHECK(cohort.declined.at(0).text.find("credential epoch 1 is below 2") != std::string::npos);
+
+  cohort.declined.clear();
+  cohort.options_.change = [&](SecAggConfig& config) {
+    config.credential_epoch = 2;
+    config.revocation_root = root_of(list);
+  };
+  cohort.begin(secure_offer(1, 3));
+  cohort.whole_round();
+  CHECK(cohort.declined.empty());
+  cohort.check_exact();
 }
 
 TEST_CASE("secure liar: a roster that comes too late may be one of many that were tried") {

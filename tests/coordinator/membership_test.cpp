@@ -44,7 +44,9 @@ std::vector<OperatorVerb> every_verb() {
                                   ListUnvouched{},
                                   IssueCredentials{{{other.key(), credential_for(other.certificate, authority())}}},
                                   PrepareKey{7702, 7703},
-                                  RegisterKeyChange{}};
+                                  RegisterKeyChange{},
+                                  ShowWithdrawals{},
+                                  RegisterWithdrawals{begin_epoch({}, authority()).value()}};
   REQUIRE(verbs.size() == std::variant_size_v<OperatorVerb>);
   for (std::size_t i = 0; i < verbs.size(); ++i) REQUIRE(verbs[i].index() == i);
   return verbs;

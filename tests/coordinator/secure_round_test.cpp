@@ -57,6 +57,44 @@ TEST_CASE("secure round: the model is, bit for bit, the mean of the plain sum of
   CHECK(audits(play.d, AuditKind::kOutcome).size() == 1);
 }
 
+TEST_CASE("secure round: a job after a new epoch asks for it, and each offer comes after the list and the credential, which may be lost") {
+  SecurePlay play;
+  const Withdrawals list = begin_epoch({}, authority()).value();
+  REQUIRE(std::holds_alternative<Done>(play.d.ask(RegisterWithdrawals{list})));
+  play.policy.withdrawals = list;
+  for (const auto& person : play.people) person->credential = credential_for(play.d.client(person->number).certificate, authority(), 2);
+  play.begin();
+  std::size_t offers = 0;
+  std::map<PeerKey, std::vector<const Message*>> told;
+  const auto look = [&] {
+    told.clear(), offers = 0;
+    for (const Send& send : play.d.sent) {
+      auto& before = told[send.to.peer];
+      before.push_back(&send.message);
+      if (!std::holds_alternative<RoundOffer>(send.message)) continue;
+      ++offers;
+      REQUIRE(before.size() > 2);
+      const auto* withdrawn = std::get_if<CredentialsWithdrawn>(before[before.size() - 3]);
+      const auto* issued = std::get_if<CredentialIssued>(before[before.size() - 2]);
+      REQUIRE(withdrawn != nullptr);
+      REQUIRE(issued != nullptr);
+      CHECK(withdrawn->list == list);
+      CHECK(issued->credential.epoch == 2);
+    }
+  };
+  look();
+  CHECK(offers == 6);
+  play.run();
+  CHECK(play.refusals.empty());
+  look();
+  for (const auto& person : play.people) {
+    REQUIRE(person->part);
+    CHECK(person->part->client->config().credential_epoch == 2);
+    CHECK(person->part->client->config().revocation_root == root_of(list));
+  }
+  CHECK(play.d.job().round == 1);
+}
+
 TEST_CASE("secure round: a whole job with its final evaluation leaves no row and no blob of a member behind") {
   SecurePlay play;
   play.begin(secure_job("", 3));

@@ -53,7 +53,7 @@ TEST_CASE("vouching: a client's credential is kept, audited, and told at once an
   CHECK(d.all<CredentialIssued>(d.client(1).key()).empty());  // it is away
   d.join(d.client(1));
   CHECK(d.last<CredentialIssued>(d.client(1).key()) == CredentialIssued{credential_of(d.client(1))});
-  CHECK(epoch_of(d, d.client(0)) == kCredentialEpoch);
+  CHECK(epoch_of(d, d.client(0)) == kCredentialEpochFirst);
   REQUIRE(unvouched(d).size() == 1);
   CHECK(unvouched(d)[0].curve == d.client(2).key());
   CHECK(unvouched(d, d.client(2).key()).empty());
@@ -61,7 +61,7 @@ TEST_CASE("vouching: a client's credential is kept, audited, and told at once an
   const auto acts = chains_of(d).of(AuditKind::kVouched);
   REQUIRE(acts.size() == 2);
   CHECK(acts[0].actor == boss().key());
-  CHECK(acts[0].number == kCredentialEpoch);
+  CHECK(acts[0].number == kCredentialEpochFirst);
   CHECK(d.logged("node_vouched") == 2);
 
   // Said again it does nothing, not even in the records.
@@ -72,7 +72,7 @@ TEST_CASE("vouching: a client's credential is kept, audited, and told at once an
   d.restart();
   d.join(d.client(0));
   CHECK(d.all<CredentialIssued>(d.client(0).key()).size() == 2);
-  CHECK(epoch_of(d, d.client(1)) == kCredentialEpoch);
+  CHECK(epoch_of(d, d.client(1)) == kCredentialEpochFirst);
 }
 
 TEST_CASE("vouching: what is not the node's own credential of this epoch is refused, the whole page with it") {
@@ -86,7 +86,7 @@ TEST_CASE("vouching: what is not the node's own credential of this epoch is refu
   Certificate renamed = d.client(1).certificate;
   renamed.name = "client-0";
   check_refused(d, with({d.client(1).key(), credential_for(renamed, authority())}), ErrorCode::kPermissionDenied, "another subject");
-  check_refused(d, with({d.client(1).key(), credential_for(d.client(1).certificate, authority(), kCredentialEpoch + 1)}),
+  check_refused(d, with({d.client(1).key(), credential_for(d.client(1).certificate, authority(), kCredentialEpochFirst + 1)}),
                 ErrorCode::kPermissionDenied, "epoch");
   check_refused(d, with({d.client(1).key(), credential_for(d.client(1).certificate, key_of<SigningKey>(22, 0))}),
                 ErrorCode::kPermissionDenied, "authority");
@@ -119,7 +119,7 @@ TEST_CASE("vouching: a credential ends with its node; replayed it is refused, al
   REQUIRE(std::holds_alternative<Done>(d.ask(IssueCredentials{{issue_of(heir)}})));
   CHECK(d.last<CredentialIssued>(heir.key())->credential.subject == credential_of(old).subject);
   d.restart();
-  CHECK(epoch_of(d, heir) == kCredentialEpoch);
+  CHECK(epoch_of(d, heir) == kCredentialEpochFirst);
   CHECK(epoch_of(d, old) == 0);
 }
 
@@ -148,10 +148,10 @@ TEST_CASE("vouching: nothing leaves before it is durable, and a crash on either 
     d.join(d.client(0));
     const bool kept = how == Crash::kAfterWrites;
     CHECK(d.count<CredentialIssued>() == (kept ? 1 : 0));
-    CHECK(epoch_of(d, d.client(0)) == (kept ? kCredentialEpoch : 0));
+    CHECK(epoch_of(d, d.client(0)) == (kept ? kCredentialEpochFirst : 0));
     CHECK(chains_of(d).of(AuditKind::kVouched).size() == (kept ? 1 : 0));
     CHECK(std::holds_alternative<Done>(d.ask(IssueCredentials{{issue_of(d.client(0))}})));  // the operator asks again
-    CHECK(epoch_of(d, d.client(0)) == kCredentialEpoch);
+    CHECK(epoch_of(d, d.client(0)) == kCredentialEpochFirst);
     CHECK(d.count<CredentialIssued>() == 1);
   }
   Driver d(1);
@@ -203,12 +203,12 @@ TEST_CASE("vouching: of a row, another epoch's counts no more and is replaced; a
     batch.put(credential_key(id.key()), credential_value(credential));
     REQUIRE(d.store.write(batch));
   };
-  put(credential_for(id.certificate, authority(), kCredentialEpoch + 1));
+  put(credential_for(id.certificate, authority(), kCredentialEpochFirst + 1));
   d.restart();
   CHECK(epoch_of(d, id) == 0);
   REQUIRE(unvouched(d).size() == 1);
   REQUIRE(std::holds_alternative<Done>(d.ask(IssueCredentials{{issue_of(id)}})));
-  CHECK(epoch_of(d, id) == kCredentialEpoch);
+  CHECK(epoch_of(d, id) == kCredentialEpochFirst);
 
   put(credential_for(id.certificate, key_of<SigningKey>(22, 0)));
   d.crash();
@@ -216,6 +216,83 @@ TEST_CASE("vouching: of a row, another epoch's counts no more and is replaced; a
   REQUIRE_FALSE(refused.has_value());
   CHECK(refused.error().code == ErrorCode::kCorrupted);
   CHECK(refused.error().message.find(credential_key(id.key())) != std::string::npos);
+}
+
+namespace {
+
+Withdrawals shown(Driver& d) { return std::get<WithdrawalsRow>(d.ask(ShowWithdrawals{})).list; }
+
+void check_refused(Driver& d, const Withdrawals& list, const std::string& words) {
+  const std::vector<Row> before = d.store.scan("").value();
+  const OperatorAnswer answer = d.ask(RegisterWithdrawals{list});
+  const auto* error = std::get_if<Error>(&answer);
+  REQUIRE(error != nullptr);
+  CHECK_MESSAGE(error->message.find(words) != std::string::npos, error->message);
+  CHECK(d.store.scan("").value() == before);
+}
+
+}  // namespace
+
+TEST_CASE("withdrawing: a new epoch ends every credential, also over a restart; those of it are told after the list") {
+  Driver d(2);
+  d.join_all();
+  REQUIRE(std::holds_alternative<Done>(d.ask(IssueCredentials{{issue_of(d.client(0)), issue_of(d.client(1))}})));
+  CHECK(shown(d).number == 0);
+  const Withdrawals next = begin_epoch({}, authority()).value();
+  REQUIRE(std::holds_alternative<Done>(d.ask(RegisterWithdrawals{next})));
+  CHECK(d.last<CredentialsWithdrawn>(d.client(0).key()) == CredentialsWithdrawn{next});
+  CHECK(epoch_of(d, d.client(0)) == 0);
+  CHECK(unvouched(d).size() == 2);
+  const auto acts = chains_of(d).of(AuditKind::kWithdrawn);
+  REQUIRE(acts.size() == 1);
+  CHECK(acts[0].actor == boss().key());
+  CHECK(acts[0].number == 1);
+  CHECK(acts[0].subject == root_of(next));
+
+  d.restart();
+  CHECK(shown(d) == next);
+  CHECK(unvouched(d).size() == 2);
+  d.sent.clear();
+  check_refused(d, {{issue_of(d.client(0))}}, ErrorCode::kPermissionDenied, "epoch");  // of the first
+  const MemberCredential fresh = credential_for(d.client(0).certificate, authority(), 2);
+  REQUIRE(std::holds_alternative<Done>(d.ask(IssueCredentials{{{d.client(0).key(), fresh}}})));
+  CHECK(epoch_of(d, d.client(0)) == 2);
+  d.join(d.client(0));
+  std::vector<std::string> told;
+  for (const Send& send : d.sent)
+    if (send.to.peer == d.client(0).key() && !std::holds_alternative<JoinAccepted>(send.message)) told.push_back(name_of(send.message));
+  CHECK(told == std::vector<std::string>{"CredentialsWithdrawn", "CredentialIssued"});
+}
+
+TEST_CASE("withdrawing: a key on the list has no live credential, and gets none") {
+  Driver d(2);
+  d.join_all();
+  REQUIRE(std::holds_alternative<Done>(d.ask(IssueCredentials{{issue_of(d.client(0)), issue_of(d.client(1))}})));
+  const Withdrawals list = withdraw({}, d.client(0).certificate.signing, authority()).value();
+  REQUIRE(std::holds_alternative<Done>(d.ask(RegisterWithdrawals{list})));
+  CHECK(std::holds_alternative<Done>(d.ask(RegisterWithdrawals{list})));  // said again
+  CHECK(epoch_of(d, d.client(0)) == 0);
+  CHECK(epoch_of(d, d.client(1)) == kCredentialEpochFirst);
+  d.sent.clear();
+  check_refused(d, {{issue_of(d.client(0))}}, ErrorCode::kPermissionDenied, "withdrew");
+
+  check_refused(d, Withdrawals{list.number, 1, {}, list.signature}, "not made by the authority");
+  check_refused(d, withdraw({}, d.client(1).certificate.signing, authority()).value(), "not newer");
+  Withdrawals shorter{9, 1, {}, {}};
+  shorter.signature = authority().sign(kWithdrawalsDomain, signed_bytes(shorter));
+  check_refused(d, shorter, "leaves out a key");
+}
+
+TEST_CASE("withdrawing: rows that are not the authority's stop the start") {
+  Driver d(1);
+  const Withdrawals forged = withdraw({}, d.client(0).certificate.signing, key_of<SigningKey>(22, 0)).value();
+  Batch batch;
+  batch.put(std::string(kWithdrawalsRow), withdrawals_value(forged));
+  REQUIRE(d.store.write(batch));
+  d.crash();
+  const auto refused = Coordinator::create(d.config(), d.store.scan("").value());
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(refused.error().code == ErrorCode::kCorrupted);
 }
 
 }  // namespace covey

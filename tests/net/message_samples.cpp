@@ -24,6 +24,9 @@ Renewal renewal() { return {filled<PeerKey>(5), filled<VerifyKey>(6), at(9000), 
 KeyChange key_change() {
   return {filled<VerifyKey>(8), {filled<PeerKey>(9), 7700, 7701}, {filled<PeerKey>(10), 7702, 7703}, 18, at(10), at(9000), filled<Signature>(11)};
 }
+Withdrawals withdrawals() {
+  return {4, 2, {filled<VerifyKey>(20), filled<VerifyKey>(60)}, filled<Signature>(12)};
+}
 MemberCredential credential() { return {filled<SubjectId>(8), 3, filled<VerifyKey>(9), filled<Signature>(10)}; }
 
 Certificate certificate() {
@@ -62,7 +65,9 @@ void add_operator_messages(std::vector<Message>& all) {
                                         ListUnvouched{filled<PeerKey>(14)},
                                         IssueCredentials{{{filled<PeerKey>(15), credential()}}},
                                         PrepareKey{7702, 7703},
-                                        RegisterKeyChange{key_change()}};
+                                        RegisterKeyChange{key_change()},
+                                        ShowWithdrawals{},
+                                        RegisterWithdrawals{withdrawals()}};
   const std::vector<OperatorAnswer> answers{
       Done{"stopped"},
       kError,
@@ -75,7 +80,9 @@ void add_operator_messages(std::vector<Message>& all) {
       JournalRows{{{11, at(3), 7, "job 7 submitted"}}},
       ChainRows{{{12, filled<Digest>(6), Bytes{1, 2, 3}, filled<Signature>(7)}}},
       CertificateRows{{certificate(), certificate()}},
-      KeyPrepared{filled<PeerKey>(9), filled<PeerKey>(10), 17}};
+      KeyPrepared{filled<PeerKey>(9), filled<PeerKey>(10), 17},
+      WithdrawalsRow{withdrawals()},
+      WithdrawalsRow{}};
   for (const auto& verb : verbs) all.push_back(OperatorRequest{5, verb});
   for (const auto& answer : answers) all.push_back(OperatorReply{5, answer});
 }
@@ -115,7 +122,8 @@ std::vector<Message> message_samples() {
       SecAggLetter{kKey, blob(3, 300'000)},
       MaskedReady{kKey, filled<Digest>(3), blob(4, 4096), Bytes{1, 8, 9}, 1.5},
       CredentialIssued{credential()},
-      KeyChanged{key_change()}};
+      KeyChanged{key_change()},
+      CredentialsWithdrawn{withdrawals()}};
   add_operator_messages(all);
   return all;
 }

@@ -86,7 +86,7 @@ TEST_CASE("altered key, model hash or config in roster: abort before R1") {
   SecAggWorld world(seven());
   for (std::uint32_t i = 0; i < 7; ++i) {
     auto invite = parsed<InviteMessage>(world.server_->invitation());
-    if (i == 6) invite.config.gamma_millionths += 1;
+    if (i == 6) invite.config.gamma_millionths -= 1;
     const auto joins = world.act(i, wire(invite));
     REQUIRE(joins.has_value());
     const auto accepted = world.server_->handle((*joins)[0]);
@@ -139,9 +139,11 @@ TEST_CASE("a member's own floors and ceilings stand against any invitation") {
       [](SecAggWorld& w) { w.policy_.epsilon_max = 1; },
       [](SecAggWorld& w) { w.policy_.gamma_min_millionths = 200'000; },
       [](SecAggWorld& w) { w.policy_.epoch_min = 1; },
-      [](SecAggWorld& w) { w.policy_.revocation_root = sha256({}); },
-      [](SecAggWorld& w) { w.policy_.beacon = sha256({}); },
-      [](SecAggWorld& w) { w.policy_.draw_chance_max_2_64 = 0, w.config_.draw_chance_2_64 = 1; },
+      [](SecAggWorld& w) { w.policy_.withdrawals.number = 1; },
+      [](SecAggWorld& w) { w.config_.revocation_root = sha256({}); },
+      [](SecAggWorld& w) { w.config_.beacon = sha256({}); },
+      [](SecAggWorld& w) { w.config_.draw_chance_2_64 = 1; },
+      [](SecAggWorld& w) { w.config_.gamma_millionths = 200'000; },  // of seven: A is not 1
   };
   for (const auto& change : changes) {
     SecAggWorld world(seven());

@@ -336,22 +336,63 @@ TEST_CASE("all-zero / low-order X25519, and points that are none: reject") {
   CHECK(enter(join));
 }
 
-TEST_CASE("a draw by beacon: who was not drawn cannot join") {
-  SecAggWorld world(seven());
-  world.config_.draw_chance_2_64 = std::uint64_t{1} << 63;
-  world.config_.beacon = sha256({});
-  world.begin();
-  const Draw draw{world.config_.beacon, world.config_.task, world.config_.round, world.config_.draw_chance_2_64};
-  std::size_t in = 0;
-  for (std::uint32_t i = 0; i < 7; ++i) {
-    const auto joins = world.act(i, world.server_->invitation());
-    REQUIRE(joins.has_value());
-    const bool expected = drawn(draw, world.people_[i]->credential.subject.span());
-    CHECK(world.server_->handle((*joins)[0]).has_value() == expected);
-    in += expected ? 1 : 0;
+TEST_CASE("a draw by a beacon is refused: no member could tell who chose it") {
+  for (const bool chance : {false, true}) {
+    SecAggConfig config = SecAggWorld(seven()).config_;
+    REQUIRE(check(config).has_value());
+    if (chance) config.draw_chance_2_64 = std::uint64_t{1} << 63;
+    else config.beacon = sha256({});
+    const auto refused = check(config);
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().message.find("beacon") != std::string::npos);
+    CHECK_FALSE(decode_secagg_config(encode(config)).has_value());
   }
-  CHECK(in > 0);
-  CHECK(in < 7);
+}
+
+TEST_CASE("withdrawn credentials: terms of an earlier epoch or another list are declined, a roster that names one is refused") {
+  SecAggWorld world(seven());
+  Withdrawals list;
+  list.epoch = 0;  // the world's
+  list = withdraw(list, world.people_[6]->credential.key, world.authority_).value();
+  world.policy_.withdrawals = list;
+  const auto told = world.act(0, world.server_->invitation());
+  REQUIRE_FALSE(told.has_value());
+  CHECK(told.error().message.find("another list of withdrawn credentials than number 1") != std::string::npos);
+
+  world.config_.revocation_root = root_of(list);
+  world.begin();
+  world.policy_.withdrawals.epoch = 2;
+  const auto earlier = world.act(0, world.server_->invitation());
+  REQUIRE_FALSE(earlier.has_value());
+  CHECK(earlier.error().message.find("credential epoch 0 is below 2") != std::string::npos);
+  world.policy_.withdrawals = list;
+
+  // The coordinator takes the withdrawn member in all the same: no other deals it a share.
+  world.join();
+  const auto out = world.server_->close_joins();
+  REQUIRE(out.has_value());
+  for (std::uint32_t i = 0; i < 6; ++i) {
+    const auto answer = world.act(i, (*out)[0].message);
+    REQUIRE_FALSE(answer.has_value());
+    CHECK(answer.error().message.find("whose credential the authority withdrew (list 1)") != std::string::npos);
+  }
+}
+
+TEST_CASE("the announced share of corrupt members is reckoned with, and the decline says by how much it is not") {
+  SecAggConfig config = SecAggWorld(seven()).config_;
+  ClientPolicy policy;
+  config.members_max = 1000;
+  config.gamma_millionths = 100'000;
+  const auto few = check_policy(config, policy);
+  REQUIRE_FALSE(few.has_value());
+  CHECK(few.error().message.find("corrupt_max is 1, the least is 100: 100000 millionths of 1000 members") != std::string::npos);
+  config.corrupt_max = 100;
+  config.members_min = config.survivors_min = 500;
+  CHECK(check_policy(config, policy).has_value());
+  policy.gamma_min_millionths = 150'000;
+  const auto low = check_policy(config, policy);
+  REQUIRE_FALSE(low.has_value());
+  CHECK(low.error().message.find("gamma_millionths is 100000, the least is 150000") != std::string::npos);
 }
 
 // A committee's ABORT of the world's running attempt.

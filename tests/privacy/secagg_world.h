@@ -35,7 +35,7 @@ class SecAggWorld {
     config_.members_min = config_.members_max = options.members;
     config_.survivors_min = options.survivors_min;
     config_.corrupt_max = options.corrupt_max;
-    config_.gamma_millionths = 100'000;
+    config_.gamma_millionths = static_cast<std::uint32_t>(std::uint64_t{options.corrupt_max} * kMillionths / options.members);
     config_.dropout_millionths = options.dropout_millionths;
     config_.vectors = options.vectors;
     policy_.authority = authority_.public_key();

@@ -61,13 +61,13 @@ TEST_CASE("vouch: listed, signed by name, told to the node, kept by both over ki
   CHECK(done[0].at("subject") == hex(subject_of("site0").span()));
   CHECK(federation.until([&] { return federation.client(0).has("vouched_for"); }));
   CHECK_FALSE(federation.client(1).has("vouched_for"));
-  CHECK(node_of(federation, "site0").at("credential_epoch") == kCredentialEpoch);
+  CHECK(node_of(federation, "site0").at("credential_epoch") == kCredentialEpochFirst);
   CHECK(node_of(federation, "site1").at("credential_epoch") == 0);
 
   kill_and_wait(federation, federation.client(0));
   kill_and_wait(federation, federation.coordinator());
   federation.start_coordinator();
-  CHECK(node_of(federation, "site0").at("credential_epoch") == kCredentialEpoch);
+  CHECK(node_of(federation, "site0").at("credential_epoch") == kCredentialEpochFirst);
   federation.start_client(0);
   CHECK_FALSE(federation.client(0).has("credential_refused"));
   CHECK(federation.covey({"vouch", "site0"}).says("has its credential already"));
@@ -79,7 +79,25 @@ TEST_CASE("vouch: listed, signed by name, told to the node, kept by both over ki
   CHECK(federation.covey({"vouch"}).says("Every client has a credential"));
   CHECK(federation.covey({"audit"}).says("vouched"));
 
-  CHECK(federation.covey({"revoke", "site0"}).code() == 0);
+  // Everyone anew, at once, and told to both.
+  const auto anew = lines_of(federation.covey({"vouch", "--new-epoch", "--json"}));
+  REQUIRE(anew.size() == 3);
+  CHECK(anew[0].at("event") == "epoch");
+  CHECK(anew[0].at("epoch") == 2);
+  CHECK(anew[0].at("list") == 1);
+  for (const int i : {1, 2}) CHECK(anew[static_cast<std::size_t>(i)].at("epoch") == 2);
+  CHECK(node_of(federation, "site1").at("credential_epoch") == 2);
+  CHECK(federation.until([&] { return federation.client(1).has("credentials_withdrawn"); }));
+  check_refused(federation.covey({"vouch", "site0", "--new-epoch"}), 2, "give it alone");
+
+  // The key is elsewhere: the coordinator refuses the node, and the members are told when the authority has signed.
+  const std::string folder = authority_folder(federation.home());
+  std::filesystem::rename(folder, folder + ".away");
+  CHECK(federation.covey({"revoke", "site0"}).says("run `covey revoke site0` again"));
+  std::filesystem::rename(folder + ".away", folder);
+  CHECK(federation.covey({"revoke", "site0"}).says("withdrew its credential (list 2)"));
+  CHECK(federation.covey({"revoke", "site0"}).says("withdrew its credential already"));
+  CHECK(federation.covey({"audit"}).says("withdrawn"));
   check_refused(federation.covey({"vouch", "site0"}), 2, "revoked");
   CHECK(node_of(federation, "site0").at("credential_epoch") == 0);
 }
@@ -119,7 +137,7 @@ TEST_CASE("vouch: a job with secure aggregation is preceded by it where the key 
   CHECK(node_of(federation, "site0").at("credential_epoch") == 0);
   std::filesystem::rename(folder + ".away", folder);
   CHECK(run({}).says("Vouched for site0, signing key"));
-  CHECK(node_of(federation, "site0").at("credential_epoch") == kCredentialEpoch);
+  CHECK(node_of(federation, "site0").at("credential_epoch") == kCredentialEpochFirst);
   CHECK_FALSE(run({}).says("Vouched"));
 }
 

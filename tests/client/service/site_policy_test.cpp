@@ -25,7 +25,7 @@ TEST_CASE("site policy: by default what a member of secure aggregation insists o
   REQUIRE(policy.has_value());
   const ClientPolicy own;
   CHECK(policy->authority == kAuthority);
-  CHECK(policy->epoch_min == kCredentialEpoch);
+  CHECK(policy->epoch_min == kCredentialEpochFirst);
   CHECK(policy->members_min == own.members_min);
   CHECK(policy->survivors_min == own.survivors_min);
   CHECK(policy->honest_min == own.honest_min);
@@ -41,6 +41,7 @@ TEST_CASE("site policy: floors can be raised, and not lowered") {
   high.survivors_min = 15;
   high.honest_min = 10;
   high.corrupt_min = 4;
+  high.gamma_min = 0.2;
   high.sigma_min = 100;
   high.dropout_max = 0.125;
   const auto policy = secure_policy_of(high, kAuthority);
@@ -49,6 +50,7 @@ TEST_CASE("site policy: floors can be raised, and not lowered") {
   CHECK(policy->survivors_min == 15);
   CHECK(policy->honest_min == 10);
   CHECK(policy->corrupt_min == 4);
+  CHECK(policy->gamma_min_millionths == 200'000);
   CHECK(policy->sigma_min == 100);
   CHECK(policy->dropout_max_millionths == 125'000);
 
@@ -67,6 +69,9 @@ TEST_CASE("site policy: floors can be raised, and not lowered") {
   low = {};
   low.sigma_min = 79;
   check_refused(low, "sigma-min = 79");
+  low = {};
+  low.gamma_min = 0.34;
+  check_refused(low, "gamma-min = 0.34");
   low = {};
   low.dropout_max = 0.31;
   check_refused(low, "dropout-max");

@@ -44,6 +44,44 @@ TEST_CASE("secret: moved but never copied, wiped when it goes") {
   CHECK(all_zero);
 }
 
+TEST_CASE("x25519: with many at once as with each, whatever the keys and however many") {
+  SystemRandom random;
+  const AgreementKey key = AgreementKey::generate(random);
+  std::vector<AgreementPublicKey> peers(60);
+  for (AgreementPublicKey& peer : peers) random.fill(peer.bytes);
+  for (std::uint8_t n = 0; n < 40; ++n) {  // about 2^255 - 19, where the field begins anew, with the unused bit set and not
+    peers[n].bytes.fill(0xff);
+    peers[n].bytes[0] = static_cast<std::uint8_t>(0xda + n / 2);
+    peers[n].bytes[31] = n % 2 == 0 ? 0x7f : 0xff;
+  }
+  peers[40].bytes = {2};
+  std::erase_if(peers, [&](const AgreementPublicKey& peer) { return !key.shared_secret(peer); });  // of small order
+  REQUIRE(peers.size() > 50);
+  for (const std::size_t count : {peers.size(), std::size_t{0}, std::size_t{1}, std::size_t{7}, std::size_t{8}, std::size_t{17}}) {
+    const auto all = key.shared_secrets(std::span(peers).first(count));
+    REQUIRE(all.has_value());
+    REQUIRE(all->size() == count);
+    for (std::size_t i = 0; i < count; ++i) CHECK((*all)[i].equals(*key.shared_secret(peers[i])));
+  }
+}
+
+TEST_CASE("x25519: many agree with thousands of random keys, and one of small order is named") {
+  SystemRandom random;
+  for (int run = 0; run < 40; ++run) {
+    const AgreementKey key = AgreementKey::generate(random);
+    std::vector<AgreementPublicKey> peers;
+    for (int i = 0; i < 50; ++i) peers.push_back(AgreementKey::generate(random).public_key());
+    const auto all = key.shared_secrets(peers);
+    REQUIRE(all.has_value());
+    for (std::size_t i = 0; i < peers.size(); ++i) CHECK((*all)[i].equals(*key.shared_secret(peers[i])));
+    const AgreementPublicKey zero;
+    peers[static_cast<std::size_t>(run)] = zero;
+    const auto refused = key.shared_secrets(peers);
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().message.find(short_hex(zero)) != std::string::npos);
+  }
+}
+
 TEST_CASE("ed25519: RFC 8032, section 7.1") {
   struct Vector {
     const char *seed, *public_key, *message, *signature;

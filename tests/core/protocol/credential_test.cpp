@@ -25,7 +25,7 @@ TEST_CASE("credential: is the node's own under its authority, and comes back fro
   Parties parties;
   const Certificate node = parties.node("hospital-1");
   const MemberCredential credential = credential_for(node, parties.authority);
-  CHECK(verify(credential, node, parties.authority.public_key()).has_value());
+  CHECK(verify(credential, node, parties.authority.public_key(), kCredentialEpochFirst).has_value());
   CHECK(encode(credential).size() == kCredentialBytes);
   const auto again = decode_credential(encode(credential));
   REQUIRE(again.has_value());
@@ -37,7 +37,7 @@ TEST_CASE("credential: refused for another key, name, epoch or authority") {
   const VerifyKey authority = parties.authority.public_key();
   const Certificate node = parties.node("hospital-1");
   const auto refused = [&](const MemberCredential& credential, const std::string& word) {
-    const auto verdict = verify(credential, node, authority);
+    const auto verdict = verify(credential, node, authority, kCredentialEpochFirst);
     REQUIRE_FALSE(verdict.has_value());
     CHECK(verdict.error().code == ErrorCode::kPermissionDenied);
     CHECK_MESSAGE(verdict.error().message.find(word) != std::string::npos, verdict.error().message);
@@ -48,14 +48,14 @@ TEST_CASE("credential: refused for another key, name, epoch or authority") {
   Certificate namesake = node;
   namesake.name = "hospital-2";
   refused(credential_for(namesake, parties.authority), "subject");
-  refused(credential_for(node, parties.authority, kCredentialEpoch + 1), "epoch");
+  refused(credential_for(node, parties.authority, kCredentialEpochFirst + 1), "epoch");
   refused(credential_for(node, parties.other_authority), "authority");
   // Whoever changes a field of a signed one has not its signature.
   MemberCredential changed = credential_for(stranger, parties.authority);
   changed.key = node.signing;
   refused(changed, "authority");
-  changed = credential_for(node, parties.authority, kCredentialEpoch + 1);
-  changed.epoch = kCredentialEpoch;
+  changed = credential_for(node, parties.authority, kCredentialEpochFirst + 1);
+  changed.epoch = kCredentialEpochFirst;
   refused(changed, "authority");
 }
 
