@@ -150,6 +150,7 @@ Result<void> Coordinator::State::load(const Row& row) {
     return registry_.load_renewal(peer, row.value);
   }
   if (row.key == kKeyChangeRow) return keys_.load(row.value);
+  if (row.key == kKeyServedRow) return keys_.load_served(row.value);
   if (is("credential", 2)) {
     COVEY_TRY(const PeerKey peer, fixed_from_hex<PeerKey>(parts[1]));
     return registry_.load_credential(peer, row.value);
