@@ -57,7 +57,7 @@ class Step {  // one round's arithmetic over the whole model
         optimizer_(work.job.server), ranges_(std::max<std::size_t>(1, parts.share ? parts.ranges : 1)) {}
 
   Result<void> begin();
-  Result<BlobRef> shard(const BlobRef& now, const ShardRange& place);
+  Result<std::unique_ptr<BlobWriter>> shard(const BlobRef& now, const ShardRange& place);
   Result<std::optional<BlobRef>> finish_state();
   double norm() const { return std::sqrt(squares_); }
 
@@ -146,9 +146,9 @@ Result<void> Step::compute(Range& range, const BlobRef& shard, std::uint64_t at)
   return {};
 }
 
-// Next values of one shard. Ranges are computed side by side and written in their order.
-Result<BlobRef> Step::shard(const BlobRef& now, const ShardRange& place) {
-  COVEY_TRY(const auto writer, parts_.blobs.writer());
+// Next values of one shard, still to be finished. Ranges are computed side by side and written in their order.
+Result<std::unique_ptr<BlobWriter>> Step::shard(const BlobRef& now, const ShardRange& place) {
+  COVEY_TRY(auto writer, parts_.blobs.writer());
   for (std::uint64_t at = 0; at < place.size;) {
     const std::uint64_t begin = at;
     std::size_t used = 0;
@@ -176,7 +176,7 @@ Result<BlobRef> Step::shard(const BlobRef& now, const ShardRange& place) {
     }
   }
   fault_point("aggregate.shard.summed");
-  return writer->finish();
+  return writer;
 }
 
 Result<std::optional<BlobRef>> Step::finish_state() {
@@ -213,8 +213,14 @@ Result<Aggregated> aggregate(const Aggregate& work, const AggregateParts& parts)
     COVEY_CHECK(parts.sum->parameters() == table.size && parts.sum->weight() == weight);
   Step step(work, parts, table.size, weight);
   COVEY_TRY_VOID(step.begin());
+  // None is a blob before all of them are made: a step that fails half-way leaves nothing behind.
+  std::vector<std::unique_ptr<BlobWriter>> shards;
   for (std::size_t i = 0; i < table.shards.size(); ++i) {
-    COVEY_TRY(manifest.shards[i], step.shard(manifest.shards[i], table.shards[i]));
+    COVEY_TRY(auto made, step.shard(manifest.shards[i], table.shards[i]));
+    shards.push_back(std::move(made));
+  }
+  for (std::size_t i = 0; i < shards.size(); ++i) {
+    COVEY_TRY(manifest.shards[i], shards[i]->finish());
   }
   manifest.version = work.next_version;
   fault_point("aggregate.shards.put");

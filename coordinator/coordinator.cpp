@@ -153,6 +153,7 @@ Result<void> Coordinator::State::load(const Row& row) {
   }
   if (row.key == kWithdrawalsRow) return registry_.load_withdrawals(row.value);
   if (row.key == kKeyChangeRow) return keys_.load(row.value);
+  if (row.key == kKeyServedRow) return keys_.load_served(row.value);
   if (is("credential", 2)) {
     COVEY_TRY(const PeerKey peer, fixed_from_hex<PeerKey>(parts[1]));
     return registry_.load_credential(peer, row.value);

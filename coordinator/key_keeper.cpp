@@ -1,5 +1,7 @@
 #include "coordinator/key_keeper.h"
 
+#include <algorithm>
+
 #include "core/base/wire.h"
 #include "core/protocol/limits.h"
 
@@ -21,17 +23,54 @@ KeyKeeper::KeyKeeper(Config config, Outbox& out, Journal& journal, RecordBook& r
 
 // ---- rows
 
-Result<void> KeyKeeper::load(ByteSpan row) {
+namespace {
+
+struct ChangeRow {
+  KeyChange change;
+  bool over = false;
+};
+
+Result<ChangeRow> decode_row(ByteSpan row) {
   ByteReader in(row);
   if (in.u8() != kVersion) in.refuse();
   const ByteSpan encoded = in.blob();
-  retired_ = in.boolean();
+  const bool over = in.boolean();
   COVEY_TRY_VOID(in.finish("key change"));
   auto change = decode_key_change(encoded);
   if (!change) return unexpected(ErrorCode::kCorrupted, change.error().message);
-  if (const auto ours = verify(*change, config_.authority, config_.record); !ours)
+  return ChangeRow{*std::move(change), over};
+}
+
+}  // namespace
+
+Result<std::uint64_t> retired_key_change(const std::vector<Row>& rows) {
+  for (const Row& row : rows) {
+    if (row.key != kKeyChangeRow) continue;
+    COVEY_TRY(const ChangeRow read, decode_row(row.value));
+    return read.over ? read.change.serial : 0;
+  }
+  return std::uint64_t{0};
+}
+
+Result<void> KeyKeeper::load(ByteSpan row) {
+  COVEY_TRY(ChangeRow read, decode_row(row));
+  if (const auto ours = verify(read.change, config_.authority, config_.record); !ours)
     return unexpected(ErrorCode::kCorrupted, ours.error().message);
-  change_ = *std::move(change);
+  change_ = std::move(read.change);
+  retired_ = read.over;
+  return {};
+}
+
+Result<void> KeyKeeper::load_served(ByteSpan row) {
+  ByteReader in(row);
+  if (in.u8() != kVersion) in.refuse();
+  counted_serial_ = in.u64();
+  const std::uint64_t due = in.u64(), served = in.u64();
+  const std::uint64_t most = static_cast<std::uint64_t>(Duration(kOverlapMax + kClockSlack).count());
+  if (due > most || served > 2 * most) in.refuse();
+  COVEY_TRY_VOID(in.finish("time that both keys were served"));
+  due_ = Duration(static_cast<Duration::rep>(due));
+  served_ = stored_ = Duration(static_cast<Duration::rep>(served));
   return {};
 }
 
@@ -47,7 +86,27 @@ void KeyKeeper::put_row(Batch& batch) const {
   batch.put(std::string(kKeyChangeRow), ByteWriter().u8(kVersion).blob(encode(*change_)).boolean(retired_).take());
 }
 
+void KeyKeeper::put_served(Batch& batch) {
+  stored_ = served_;
+  batch.put(std::string(kKeyServedRow), ByteWriter().u8(kVersion).u64(counted_serial_).u64(static_cast<std::uint64_t>(due_.count()))
+                                            .u64(static_cast<std::uint64_t>(served_.count())).take());
+}
+
 // ---- time
+
+// Within one process time only goes on: its clock is the machine's at its start (core/base/clock.h).
+void KeyKeeper::count_served(Instant now) {
+  if (counted_serial_ != change_->serial) {  // of a version that did not count
+    counted_serial_ = change_->serial;
+    due_ = served_ = stored_ = Duration{};
+  }
+  if (counted_at_ && now > *counted_at_) served_ = std::min(served_ + (now - *counted_at_), due_ + kServedStored);
+  counted_at_ = now;
+  if (served_ - stored_ < kServedStored) return;
+  Batch batch;
+  put_served(batch);
+  out_.persist(std::move(batch));
+}
 
 // A crash may have come between the folder and our row, or an older store was restored.
 void KeyKeeper::start(Instant now) {
@@ -57,7 +116,8 @@ void KeyKeeper::start(Instant now) {
 }
 
 void KeyKeeper::tick(Instant now) {
-  if (lasts() && now >= change_->old_until && doing_ == Doing::kNothing) retire(now);
+  if (lasts()) count_served(now);
+  if (lasts() && over(now) && doing_ == Doing::kNothing) retire(now);
   if (lasts() && (now - told_ >= kTellAgain || now < told_)) tell_all(now);
   if (prepared_ && doing_ == Doing::kNothing && now - prepared_->since >= kPreparedMax) drop_prepared();
 }
@@ -180,8 +240,15 @@ void KeyKeeper::adopt(const KeyChange& change, const PeerKey& by, Instant now) {
   change_ = change;
   retired_ = false;
   prepared_.reset();
+  counted_serial_ = change.serial;
+  // Found beside the coordinator, it says itself for how long: this start's clock may be wrong.
+  const Duration overlap = change.old_until - (by == PeerKey{} ? change.not_before : now);
+  due_ = std::clamp<Duration>(overlap, Duration{}, kOverlapMax + kClockSlack);
+  served_ = Duration{};
+  counted_at_ = now;
   Batch batch;
   put_row(batch);
+  put_served(batch);
   journal_.write(batch, now, 0, "the key changes to " + short_hex(change.after.key) + " at ports " + ports_text(change.after) +
                                     "; " + short_hex(change.before.key) + " is served until " + until);
   AuditEntry act;
@@ -200,8 +267,10 @@ void KeyKeeper::adopt(const KeyChange& change, const PeerKey& by, Instant now) {
 
 void KeyKeeper::retire(Instant now) {
   retired_ = true;
+  counted_at_.reset();
   Batch batch;
   put_row(batch);
+  batch.erase(std::string(kKeyServedRow));
   journal_.write(batch, now, 0, "the key " + short_hex(change_->before.key) + " is no longer served");
   AuditEntry act;
   act.kind = AuditKind::kKeyRetired;

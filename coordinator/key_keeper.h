@@ -3,6 +3,10 @@
 //   -> kept beside the keys -> durable with its audit record -> told to every node, and after each join
 //   -> its end: the key before is no longer served, and erased.
 // A restart goes on from what is kept beside the keys; before that there is nothing to go on from.
+//
+// Nodes that were away find the key before for the whole overlap: it ends when the clock says so and both keys have
+// been served for as long, which is counted while the process runs and kept in a row. A machine that starts with a
+// wrong clock shuts nobody out.
 #pragma once
 #include <map>
 #include <optional>
@@ -19,6 +23,7 @@ struct TransportKeys {
 };
 
 inline constexpr Duration kPreparedMax = std::chrono::minutes(10);  // a next key that nobody has signed for
+inline constexpr Duration kServedStored = std::chrono::minutes(10);  // between two writes of how long both keys were served
 inline constexpr Duration kTellAgain = std::chrono::hours(1);       // nodes that a message may not have reached
 
 class KeyKeeper {
@@ -31,6 +36,7 @@ class KeyKeeper {
   KeyKeeper(Config config, Outbox& out, Journal& journal, RecordBook& records, Registry& registry);  // all outlive this
 
   Result<void> load(ByteSpan row);     // of kKeyChangeRow; errors: kCorrupted
+  Result<void> load_served(ByteSpan row);  // of kKeyServedRow; errors: kCorrupted
   Result<void> check_loaded() const;   // that the folder is not older than the row
 
   void start(Instant now);
@@ -66,6 +72,9 @@ class KeyKeeper {
   void retire(Instant now);
   void tell_all(Instant now);
   void put_row(Batch& batch) const;
+  void put_served(Batch& batch);
+  void count_served(Instant now);
+  bool over(Instant now) const { return now >= change_->old_until && served_ >= due_; }
 
   Config config_;
   Outbox& out_;
@@ -74,6 +83,11 @@ class KeyKeeper {
   Registry& registry_;
   std::optional<KeyChange> change_;     // the newest
   bool retired_ = false;                // it is over
+  std::uint64_t counted_serial_ = 0;    // the change that these are of
+  Duration due_{};                      // for how long both keys are to be served
+  Duration served_{};                   // so far
+  Duration stored_{};                   // of that, durable
+  std::optional<Instant> counted_at_;   // by this process
   std::optional<Prepared> prepared_;    // served, and told to an operator
   Doing doing_ = Doing::kNothing;
   Ticket ticket_ = 0;                   // of what is being done
@@ -85,5 +99,8 @@ class KeyKeeper {
 };
 
 inline constexpr std::string_view kKeyChangeRow = "keychange";  // u8 version; bytes KeyChange; boolean: it is over
+inline constexpr std::string_view kKeyServedRow = "keyserved";  // u8 version; u64 serial; u64 due, served: ns
+// The serial of the newest change, where its end is durable; 0: none is. Errors: kCorrupted.
+Result<std::uint64_t> retired_key_change(const std::vector<Row>& rows);
 
 }  // namespace covey

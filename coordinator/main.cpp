@@ -93,7 +93,8 @@ Result<int> serve(const Options& options) {
                              options.verbose ? LogLevel::kDebug : LogLevel::kInfo, ""});
   check_file_limit(options.nodes_max, *log);
   COVEY_TRY(const DurableState state, open_state(state_options(options, folder), *log));
-  COVEY_TRY_VOID(settle_keys(folder, home.changes, SystemClock().now()));  // under the lock of the state
+  COVEY_TRY(const std::uint64_t retired, retired_key_change(state.rows));
+  COVEY_TRY_VOID(settle_keys(folder, home.changes, retired));  // under the lock of the state
   COVEY_TRY(home, load_coordinator_home(folder));
 
   CoordinatorConfig config;

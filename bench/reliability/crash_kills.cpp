@@ -18,28 +18,33 @@ std::string beside(const CrashRun& run) {
 }
 
 // Kills at each point: the goal, and what ends within three minutes on four cores.
-constexpr int kSeeds = 200, kSeedsQuick = 40;
-constexpr int kSeedsOnDisk = 10;
+// Runs under secure aggregation have real cryptography of six members in each.
+constexpr int kSeeds = 200, kSeedsQuick = 40, kSecureQuick = 10;
+constexpr int kSeedsOnDisk = 10, kSecureOnDisk = 3;
 
-std::vector<Figure> kills(const std::string& where, int seeds, Files files) {
-  const CrashRun run = run_crash("kill --seeds " + std::to_string(seeds), files);
-  const std::string name = "row 1: " + where;
+std::vector<Figure> kills(const std::string& jobs, const std::string& where, int seeds, Files files) {
+  const CrashRun run = run_crash("kill --jobs " + jobs + " --seeds " + std::to_string(seeds), files);
+  const std::string name = "row 1: " + jobs + " jobs, " + where;
   if (!run.complete()) return {not_measured(name, "findings", Bound::kExactly, 0, run.why())};
   return {exactly(name + ", lost or doubled or ledger off", run.figure("failed"), "runs", 0, beside(run)),
           at_least(name + ", points with " + std::to_string(seeds) + " kills", run.figure("points"), "points", 25,
-                   whole(run.figure("points_passed")) + " points are passed")};
+                   whole(run.figure("points_passed")) + " points are passed, " + whole(run.figure("aborted")) + " attempts ended in an ABORT, " +
+                       whole(run.figure("stalemates")) + " jobs in a stalemate that their members' records prove")};
 }
 
 }  // namespace
 
 std::vector<Figure> crash_kills() {
   const bool slow = slow_rows();
-  const int seeds = slow ? kSeeds : kSeedsQuick;
-  std::vector<Figure> all = kills("kills, files in memory", seeds, Files::kMemory);
-  all.push_back(at_least("row 1: kills at each point, files in memory", seeds, "kills", kSeeds,
-                         slow ? "" : "few, to end within 3 minutes; all of them with COVEY_FIGURES_SLOW=1"));
-  for (Figure& figure : kills("kills, files on disk", kSeedsOnDisk, Files::kDisk))
-    all.push_back(std::move(figure));
+  const std::string few = slow ? "" : "few, to end within 3 minutes; all of them with COVEY_FIGURES_SLOW=1";
+  std::vector<Figure> all;
+  for (const bool secure : {false, true}) {
+    const std::string jobs = secure ? "secure" : "plain";
+    const int seeds = slow ? kSeeds : secure ? kSecureQuick : kSeedsQuick;
+    for (Figure& figure : kills(jobs, "files in memory", seeds, Files::kMemory)) all.push_back(std::move(figure));
+    all.push_back(at_least("row 1: " + jobs + " jobs, kills at each point, files in memory", seeds, "kills", kSeeds, few));
+    for (Figure& figure : kills(jobs, "files on disk", secure ? kSecureOnDisk : kSeedsOnDisk, Files::kDisk)) all.push_back(std::move(figure));
+  }
   return all;
 }
 

@@ -147,11 +147,11 @@ Result<void> retire_key(const std::string& folder, const KeyChange& change) {
   return {};
 }
 
-Result<void> settle_keys(const std::string& folder, const std::vector<KeyChange>& changes, Instant now) {
+Result<void> settle_keys(const std::string& folder, const std::vector<KeyChange>& changes, std::uint64_t retired) {
   if (changes.empty()) return {};
   const KeyChange& newest = changes.back();
   const bool begun = file_exists(old_path(folder));
-  return begun || now >= newest.old_until ? retire_key(folder, newest) : Result<void>();
+  return begun || retired >= newest.serial ? retire_key(folder, newest) : Result<void>();
 }
 
 Result<KeyRotated> rotate_key(const std::string& folder, const RotateKey& work, SecureRandom& random) {

@@ -30,9 +30,10 @@ Result<void> keep_key_change(const std::string& folder, const KeyChange& change)
 // Ends `change`, the newest: the key after it becomes curve.key, address.bin names it, and the key
 // before is overwritten and removed. Errors: kCorrupted where the folder does not hold the key after it.
 Result<void> retire_key(const std::string& folder, const KeyChange& change);
-// What a start does before it reads the keys: retires the newest change's key where its time is over or
-// where that was begun. `changes`: as load_key_changes gives them.
-Result<void> settle_keys(const std::string& folder, const std::vector<KeyChange>& changes, Instant now);
+// What a start does before it reads the keys: retires the newest change's key where that was begun, or where its
+// end is durable. Never because a clock says so, which may be wrong: the machine counts (coordinator/key_keeper.h).
+// `changes`: as load_key_changes gives them; `retired`: retired_key_change of the rows.
+Result<void> settle_keys(const std::string& folder, const std::vector<KeyChange>& changes, std::uint64_t retired);
 
 // The executor's RotateKey.
 Result<KeyRotated> rotate_key(const std::string& folder, const RotateKey& work, SecureRandom& random);

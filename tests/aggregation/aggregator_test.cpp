@@ -225,4 +225,19 @@ TEST_CASE("aggregate: a step that leaves the numbers is refused") {
   CHECK(refused.error().code == ErrorCode::kInvalidUpdate);
 }
 
+TEST_CASE("aggregate: a step that fails in its last shard leaves no blob behind") {
+  Bench bench(ModelFamily::kTransformer);
+  REQUIRE(parameter_table(bench.job.model).shards.size() > 1);
+  bench.job.server.learning_rate = 1e38;
+  std::vector<float> update(bench.size, 0.0F);
+  update.back() = 60.0F;  // the very last parameter leaves the numbers
+  const Aggregate work = bench.work({bench.contribute(update, 1)});
+  const auto before = bench.blobs.list().value();
+  const auto result = aggregate(work, bench.blobs);
+  REQUIRE_FALSE(result);
+  CHECK(result.error().code == ErrorCode::kInvalidUpdate);
+  CHECK(result.error().message.find("not finite") != std::string::npos);
+  CHECK(bench.blobs.list().value() == before);
+}
+
 }  // namespace covey

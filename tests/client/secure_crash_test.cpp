@@ -22,6 +22,14 @@ void restart(SecureCohort& cohort, std::uint32_t who) {
   cohort.at(who).crash();
   cohort.at(who).start();
 }
+// The fourth client joins, comes this many phases further, and is started again: its keys are gone.
+void until_joined_and_lost(SecureCohort& cohort, int phases) {
+  for (const auto& site : cohort.sites) site->hold_training = true;
+  cohort.offer_all();
+  if (phases > 0) cohort.share();
+  if (phases > 1) cohort.confirm();
+  restart(cohort, 3);
+}
 bool answers_nothing(SecureCohort& cohort, std::uint32_t who, const Bytes& content) {
   SecureSite& site = cohort.at(who);
   site.said.clear();
@@ -57,11 +65,7 @@ TEST_CASE("secure crash: once it joined, a client declines that attempt and take
   for (const int phase : {0, 1, 2}) {
     CAPTURE(phase);
     SecureCohort cohort;
-    for (const auto& site : cohort.sites) site->hold_training = true;
-    cohort.offer_all();
-    if (phase > 0) cohort.share();
-    if (phase > 1) cohort.confirm();
-    restart(cohort, 3);
+    until_joined_and_lost(cohort, phase);
     offer_again(cohort, 3);
     CHECK(reason_of(cohort.at(3)).find("joined before") != std::string::npos);
     // Nobody has masked: the coordinator just begins again.
@@ -78,11 +82,7 @@ TEST_CASE("secure crash: told to go on with an attempt whose keys are gone, a cl
   for (const int phase : {0, 1, 2}) {
     CAPTURE(phase);
     SecureCohort cohort;
-    for (const auto& site : cohort.sites) site->hold_training = true;
-    cohort.offer_all();
-    if (phase > 0) cohort.share();
-    if (phase > 1) cohort.confirm();
-    restart(cohort, 3);
+    until_joined_and_lost(cohort, phase);
     SecureSite& site = cohort.at(3);
     site.said.clear();
     site.hear(cohort.offer);

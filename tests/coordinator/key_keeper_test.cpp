@@ -127,6 +127,29 @@ TEST_CASE("key change: ends with its overlap; the key before is dropped and eras
   CHECK(d.prepare().before == kSecond);
 }
 
+TEST_CASE("key change: a start with the clock a day ahead ends no overlap early, and a restart forgets none of it") {
+  KeyDriver d;
+  d.prepare();
+  d.ask(RegisterKeyChange{d.change(5, 12h)});
+  d.serving[kFirst] = {kFirst, 7700, 7701};
+  d.advance(1h);
+  d.crash();
+  d.now += 24h;
+  d.start();
+  d.serving[kFirst] = {kFirst, 7700, 7701};
+  CHECK(d.logged("key_retired") == 0);
+  d.advance(5h);
+  d.restart();  // of the hour and the five, what was not yet written is served once more
+  d.serving[kFirst] = {kFirst, 7700, 7701};
+  d.advance(5h + 45min);
+  CHECK(d.logged("key_retired") == 0);
+  CHECK(d.steps.back() == KeyStep::kKeep);
+  d.advance(15min + 2 * kServedStored);
+  CHECK(d.logged("key_retired") == 1);
+  CHECK(d.steps.back() == KeyStep::kRetire);
+  CHECK_FALSE(d.store.get("keyserved").value());
+}
+
 TEST_CASE("key change: nodes that a message missed are told again, and what nobody signed for is dropped") {
   KeyDriver d;
   d.join(d.client(0));

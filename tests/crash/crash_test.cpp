@@ -74,11 +74,19 @@ TEST_CASE("crash: kill -9 at each ledger step: the ledger never shrinks, no rele
   CHECK(told.figures.at("ledger_records") > 0);
 }
 
+TEST_CASE("crash: either role killed under secure aggregation loses, doubles and reveals nothing") {
+  const Told told = covey_crash("kill --jobs secure --seeds 1", Files::kMemory);
+  CHECK_MESSAGE(told.code == 0, told.text);
+  CHECK(told.figures.at("failed") == 0);
+  CHECK(told.figures.at("points_secure") >= 80);
+  CHECK(told.figures.at("counted") > 0);
+}
+
 TEST_CASE("crash: the harness catches every deliberate defect") {
   const Told told = covey_crash("mutants --seeds 1000", Files::kMemory);
   CHECK_MESSAGE(told.code == 0, told.text);
   CHECK(told.figures.at("caught") == told.figures.at("mutants"));
-  CHECK(told.figures.at("mutants") >= 8);
+  CHECK(told.figures.at("mutants") >= 12);
   CHECK(told.figures.at("failed_without") == 0);
 }
 

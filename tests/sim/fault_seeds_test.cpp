@@ -30,6 +30,18 @@ TEST_CASE("fault seeds: a job that keeps no updates, and one that combines by me
   CHECK(sorted.done == 200);
 }
 
+TEST_CASE("fault seeds: plain jobs and jobs under secure aggregation side by side keep every promise") {
+  TinyCampaign mixed;
+  mixed.request.kinds = Kinds::kMixed;
+  mixed.request.seeds = 120;
+  const Campaign both = mixed.run();
+  CHECK_MESSAGE(both.failures.empty(), mixed.failures(both));
+  CHECK(both.mixed >= 40);
+  CHECK(both.secure_jobs >= 50);
+  CHECK(both.secure_jobs < both.jobs);
+  CHECK(both.opened > 100);
+}
+
 TEST_CASE("fault seeds: the same seeds leave the same trace, whatever the threads") {
   TinyCampaign tiny;
   tiny.request.seeds = 40;

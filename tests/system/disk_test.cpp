@@ -138,7 +138,7 @@ TEST_CASE("disk: a job that does not fit is stopped while jobs are paused, and t
   REQUIRE(federation.until([&] { return coordinator->ended(); }, 30));
   CHECK(coordinator->code() == 6);
   CHECK(coordinator->says("--paused"));
-  coordinator = &federation.start_coordinator(tight);  // the same job first, so the same end
+  coordinator = &federation.nursery().start(tight);  // the same job first, so the same end
   REQUIRE(federation.until([&] { return coordinator->ended(); }, 30));
   CHECK(coordinator->code() == 6);
 
