@@ -55,8 +55,13 @@ Result<std::vector<float>> assembled(const Stored& stored, const HfSource& sourc
   for (std::size_t p = 0; p < stored.parts.size(); ++p) {
     COVEY_TRY(const std::vector<float> values, values_of(stored.parts[p], source));
     const std::size_t first = stored.places[p].first_row;
-    for (std::size_t r = 0; r < values.size() / columns; ++r)
-      for (std::size_t c = 0; c < columns; ++c) out[c * rows + first + r] = values[r * columns + c];
+    const std::size_t height = values.size() / columns;
+    constexpr std::size_t kTile = 32;  // lines of both stay in the cache
+    for (std::size_t row = 0; row < height; row += kTile)
+      for (std::size_t column = 0; column < columns; column += kTile)
+        for (std::size_t r = row; r < std::min(row + kTile, height); ++r)
+          for (std::size_t c = column; c < std::min(column + kTile, columns); ++c)
+            out[c * rows + first + r] = values[r * columns + c];
   }
   return out;
 }
