@@ -1,6 +1,9 @@
 // What the scripts beside this file compare with the Python libraries: reads their files with core/data
 // and writes what it understood. usage: covey-engine-files encode TOKENIZER.json TEXTS IDS
 //        covey-engine-files speed TOKENIZER.json TEXT
+//        covey-engine-files rewrite MODEL-FOLDER NEW-FOLDER FILE-BYTES-MAX
+//        covey-engine-files gguf MODEL-FOLDER NEW-FILE F32|F16|BF16
+//        covey-engine-files adapter ADAPTER-FOLDER MODEL-FOLDER NEW-FOLDER
 #include <chrono>
 #include <cstdio>
 #include <string>
@@ -10,6 +13,9 @@
 #include "core/base/wire.h"
 #include "core/data/bpe/tokenizer.h"
 #include "core/data/files.h"
+#include "core/data/hf/gguf.h"
+#include "core/data/hf/hf_folder.h"
+#include "core/data/hf/peft_adapter.h"
 
 namespace covey {
 namespace {
@@ -67,12 +73,34 @@ Result<void> speed(const Arguments& arguments) {
   return {};
 }
 
+Result<void> rewrite(const Arguments& arguments) {
+  COVEY_TRY(const HfFolder folder, HfFolder::open(arguments[0]));
+  COVEY_TRY(const auto tokenizer, folder.tokenizer());
+  const HfWriting writing{folder.config(), tokenizer ? &*tokenizer : nullptr, std::stoull(arguments[2])};
+  return write_hf(arguments[1], writing, [&](const HfPart& part) { return folder.read(part); });
+}
+
+Result<void> gguf(const Arguments& arguments) {
+  COVEY_TRY(const HfFolder folder, HfFolder::open(arguments[0]));
+  COVEY_TRY(const auto tokenizer, folder.tokenizer());
+  const GgufWriting writing{folder.config(), tokenizer ? &*tokenizer : nullptr, file_dtype_from(arguments[2]).dtype,
+                            "parity"};
+  return write_gguf(arguments[1], writing, [&](const HfPart& part) { return folder.read(part); });
+}
+
+Result<void> adapter(const Arguments& arguments) {
+  COVEY_TRY(const HfFolder folder, HfFolder::open(arguments[1]));
+  COVEY_TRY(const LoraAdapter read, read_peft(arguments[0], folder.config()));
+  return write_peft(arguments[2], folder.config(), read);
+}
+
 struct Command {
   const char* name;
   std::size_t arguments;
   Result<void> (*run)(const Arguments&);
 };
-constexpr Command kCommands[] = {{"encode", 3, encode}, {"speed", 2, speed}};
+constexpr Command kCommands[] = {{"encode", 3, encode}, {"speed", 2, speed},     {"rewrite", 3, rewrite},
+                                {"gguf", 3, gguf},     {"adapter", 3, adapter}};
 
 }  // namespace
 }  // namespace covey

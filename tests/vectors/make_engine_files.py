@@ -225,7 +225,8 @@ def hf():
             model = model.to(getattr(torch, dtype))
         folder = fresh("hf_" + name)
         model.save_pretrained(folder, max_shard_size=shard)
-        model = model.float()
+        # As it is read: .to() above rounded the rotary frequencies too.
+        model = type(model).from_pretrained(folder, dtype=torch.float32).eval()
         tokens = torch.tensor([[1, 5, 39, 0, 17, 22, 5, 5, 8, 30]])
         with torch.no_grad():
             logits = model(tokens).logits

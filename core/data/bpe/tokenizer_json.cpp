@@ -115,18 +115,19 @@ Result<void> read_added(const json& root, TokenizerSpec& spec) {
   return {};
 }
 
-Result<void> read_byte_level(const json& part, TokenizerSpec& spec, bool after_split) {
+Result<void> read_byte_level(const json& part, TokenizerSpec& spec) {
   COVEY_TRY(const auto prefix, find_bool(part, "add_prefix_space"));
   COVEY_TRY(const auto regex, find_bool(part, "use_regex"));
   spec.prefix_space = prefix.value_or(false);
-  if (!after_split) {
-    spec.split = regex.value_or(true) ? SplitRule::kGpt2 : SplitRule::kWhole;
-    return {};
-  }
-  if (regex.value_or(true)) return unsupported("a ByteLevel with use_regex after a Split", "set use_regex to false");
-  if (spec.prefix_space)
-    return unsupported("a ByteLevel with add_prefix_space after a Split", "set add_prefix_space to false");
+  spec.split = regex.value_or(true) ? SplitRule::kGpt2 : SplitRule::kWhole;
   return {};
+}
+
+// After a Split it only turns bytes to letters.
+Result<void> check_letters_only(const json& part) {
+  COVEY_TRY(const auto regex, find_bool(part, "use_regex"));
+  if (regex.value_or(true)) return unsupported("a ByteLevel with use_regex after a Split", "set use_regex to false");
+  return refuse_true(part, "add_prefix_space", "ByteLevel after Split");
 }
 
 Result<void> read_split(const json& part, TokenizerSpec& spec) {
@@ -148,14 +149,14 @@ Result<void> read_split(const json& part, TokenizerSpec& spec) {
 Result<void> read_pre_tokenizer(const json& root, TokenizerSpec& spec) {
   const json* part = find_member(root, "pre_tokenizer");
   if (part == nullptr) return unsupported("no pre_tokenizer", "byte-level BPE needs ByteLevel");
-  if (type_of(*part) == "ByteLevel") return read_byte_level(*part, spec, false);
+  if (type_of(*part) == "ByteLevel") return read_byte_level(*part, spec);
   const json* list = find_member(*part, "pretokenizers");
   const bool sequence = type_of(*part) == "Sequence" && list != nullptr && list->is_array();
   if (sequence && list->size() == 1 && type_of((*list)[0]) == "ByteLevel")
-    return read_byte_level((*list)[0], spec, false);
+    return read_byte_level((*list)[0], spec);
   if (sequence && list->size() == 2 && type_of((*list)[0]) == "Split" && type_of((*list)[1]) == "ByteLevel") {
     COVEY_TRY_VOID(read_split((*list)[0], spec));
-    return read_byte_level((*list)[1], spec, true);
+    return check_letters_only((*list)[1]);
   }
   return unsupported("the pre_tokenizer " + shown(type_of(*part)) + ", " + shown_json(*part), "only ByteLevel, or Split and ByteLevel, are");
 }
@@ -227,17 +228,23 @@ Result<void> refuse_rest(const json& root) {
   return {};
 }
 
-json byte_level(bool prefix_space, bool regex) {
-  return {{"type", "ByteLevel"}, {"add_prefix_space", prefix_space}, {"trim_offsets", true}, {"use_regex", regex}};
+struct ByteLevel {
+  bool prefix_space = true, regex = true;
+};
+json part_of(const ByteLevel& part) {
+  return {{"type", "ByteLevel"},
+          {"add_prefix_space", part.prefix_space},
+          {"trim_offsets", true},
+          {"use_regex", part.regex}};
 }
 
 json pre_tokenizer_of(const TokenizerSpec& spec) {
-  if (spec.split != SplitRule::kLlama3) return byte_level(spec.prefix_space, spec.split == SplitRule::kGpt2);
+  if (spec.split != SplitRule::kLlama3) return part_of(ByteLevel{spec.prefix_space, spec.split == SplitRule::kGpt2});
   const json split = {{"type", "Split"},
                       {"pattern", {{"Regex", kLlama3Pattern}}},
                       {"behavior", "Isolated"},
                       {"invert", false}};
-  return {{"type", "Sequence"}, {"pretokenizers", {split, byte_level(false, false)}}};
+  return {{"type", "Sequence"}, {"pretokenizers", {split, part_of(ByteLevel{false, false})}}};
 }
 
 std::string content_of(const TokenizerSpec& spec, TokenId id) {
@@ -247,7 +254,7 @@ std::string content_of(const TokenizerSpec& spec, TokenId id) {
 }
 
 json post_processor_of(const TokenizerSpec& spec) {
-  if (spec.before.empty() && spec.after.empty()) return byte_level(true, true);
+  if (spec.before.empty() && spec.after.empty()) return part_of(ByteLevel{});
   json single = json::array(), pair = json::array(), tokens = json::object();
   for (const int sequence : {0, 1}) {
     const auto add = [&](const json& piece) {
@@ -265,7 +272,7 @@ json post_processor_of(const TokenizerSpec& spec) {
   }
   const json around = {
       {"type", "TemplateProcessing"}, {"single", single}, {"pair", pair}, {"special_tokens", tokens}};
-  return {{"type", "Sequence"}, {"processors", {byte_level(true, true), around}}};
+  return {{"type", "Sequence"}, {"processors", {part_of(ByteLevel{}), around}}};
 }
 
 json model_of(const TokenizerSpec& spec) {
@@ -320,7 +327,7 @@ std::string to_tokenizer_json(const TokenizerSpec& spec) {
                      {"normalizer", nullptr},
                      {"pre_tokenizer", pre_tokenizer_of(spec)},
                      {"post_processor", post_processor_of(spec)},
-                     {"decoder", byte_level(true, true)},
+                     {"decoder", part_of(ByteLevel{})},
                      {"model", model_of(spec)}};
   return root.dump(1, ' ', false, json::error_handler_t::replace) + "\n";
 }

@@ -41,6 +41,8 @@ class HfFolder {
 // The f32 values of a part, asked for once each. Embedding and head may have more rows than the
 // vocabulary (padding): those are cut.
 using HfSource = std::function<Result<std::vector<float>>(const HfPart& part)>;
+// The source's values of a part, without padding. Errors: the source's; kInvalidArgument for another count.
+Result<std::vector<float>> values_of(const HfPart& part, const HfSource& source);
 struct HfWriting {
   HfConfig config;
   const TokenizerSpec* tokenizer = nullptr;  // none: no tokenizer.json

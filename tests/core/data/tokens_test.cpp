@@ -1,0 +1,335 @@
+#include <set>
+
+#include "core/data/jsonl.h"
+#include "core/data/tokens/token_stream.h"
+#include "tests/core/data/data_files.h"
+#include "tests/core/data/engine_vectors.h"
+
+namespace covey {
+namespace {
+
+using Documents = std::vector<TokenIds>;
+
+void write_shard(const std::string& path, const Documents& documents, std::uint32_t vocabulary = 1000) {
+  auto writer = TokenShardWriter::create(path, vocabulary);
+  REQUIRE(writer);
+  for (const TokenIds& document : documents) REQUIRE(writer->add(document));
+  REQUIRE(writer->finish());
+}
+
+Documents read_all(const TokenShard& shard) {
+  Documents documents;
+  for (std::uint32_t i = 0; i < shard.records(); ++i) {
+    const auto ids = shard.read(i);
+    REQUIRE(ids);
+    if (*ids) documents.push_back(**ids);
+  }
+  return documents;
+}
+
+// Documents whose tokens tell them apart: document d is d, d, d ... with d + 1 tokens.
+Documents numbered(std::uint32_t first, std::uint32_t count) {
+  Documents documents;
+  for (std::uint32_t d = first; d < first + count; ++d) documents.emplace_back(d + 1, d);
+  return documents;
+}
+
+PackingSpec packing(std::uint32_t context, std::uint64_t damaged_max = 0) {
+  return {context, 1000, TokenId{999}, damaged_max};
+}
+
+struct Window {
+  std::vector<std::int32_t> inputs, targets;
+  bool operator==(const Window&) const = default;
+};
+Window next(TokenStream& stream, std::size_t context) {
+  Window window{std::vector<std::int32_t>(context), std::vector<std::int32_t>(context)};
+  const auto filled = stream.next(window.inputs, window.targets);
+  if (!filled) FAIL(filled.error().message);
+  return window;
+}
+
+TokenStream opened(const std::string& path, const PackingSpec& spec, std::uint64_t seed) {
+  auto stream = TokenStream::open(path, spec, seed);
+  if (!stream) FAIL(stream.error().message);
+  return std::move(*stream);
+}
+
+void damage(const std::string& path, std::size_t at) {
+  std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+  file.seekg(static_cast<std::streamoff>(at));
+  const int before = file.get();
+  file.seekp(static_cast<std::streamoff>(at));
+  file.put(static_cast<char>(before ^ 0x40));
+  REQUIRE(file.good());
+}
+
+}  // namespace
+
+TEST_CASE("token shard: what is written is read, in two bytes or four") {
+  const TemporaryFolder folder;
+  for (const std::uint32_t vocabulary : {1u, 65536u, 65537u, 200'000u}) {
+    const std::string path = folder / (std::to_string(vocabulary) + ".tokens");
+    const Documents documents{{0}, {vocabulary - 1, 0, vocabulary - 1}, TokenIds(70'000, vocabulary / 2), {0, 0}};
+    write_shard(path, documents, vocabulary);
+    const auto shard = TokenShard::open(path);
+    REQUIRE(shard);
+    CHECK(shard->vocabulary() == vocabulary);
+    CHECK(shard->damaged() == 0);
+    CHECK(read_all(*shard) == documents);
+    CHECK(!TokenShardWriter::create(path, vocabulary));
+  }
+  auto writer = TokenShardWriter::create(folder / "x.tokens", 10);
+  REQUIRE(writer);
+  CHECK(!writer->add(TokenIds{}));
+  CHECK(mentions(writer->add(TokenIds{10}).error().message, "token 10"));
+  CHECK(!file_exists(folder / "x.tokens"));  // not before finish()
+  REQUIRE(writer->finish());
+  CHECK(TokenShard::open(folder / "x.tokens")->records() == 0);
+}
+
+TEST_CASE("token shard: any changed byte damages one record or the file's header, never more") {
+  const TemporaryFolder folder;
+  const std::string good = folder / "good.tokens", bad = folder / "bad.tokens";
+  const Documents documents{{1, 2, 3}, {4, 5, 6, 7, 8}, {9}, {10, 11}};
+  write_shard(good, documents);
+  const std::size_t bytes = text_of_file(good).size();
+  for (std::size_t at = 0; at < bytes; ++at) {
+    std::filesystem::copy_file(good, bad, std::filesystem::copy_options::overwrite_existing);
+    damage(bad, at);
+    const auto shard = TokenShard::open(bad);
+    if (at < 24) {
+      CHECK_MESSAGE(!shard, at);
+      continue;
+    }
+    REQUIRE_MESSAGE(shard, at);
+    const Documents read = read_all(*shard);
+    const std::size_t lost = documents.size() - read.size();
+    CHECK_MESSAGE(lost <= 1, at);
+    // What is left is in order and unchanged; padding alone may change unseen.
+    std::size_t from = 0;
+    for (const TokenIds& document : read) {
+      while (from < documents.size() && documents[from] != document) ++from;
+      CHECK(from < documents.size());
+    }
+    CHECK(shard->damaged() + (shard->records() - read.size()) == lost);
+  }
+  for (std::size_t keep = 0; keep < bytes; ++keep) {
+    std::filesystem::copy_file(good, bad, std::filesystem::copy_options::overwrite_existing);
+    std::filesystem::resize_file(bad, keep);
+    const auto shard = TokenShard::open(bad);
+    CHECK(shard.has_value() == (keep >= 32));
+    if (shard) CHECK(read_all(*shard).size() <= documents.size());
+  }
+}
+
+TEST_CASE("token stream: windows follow one another over documents, files and epochs") {
+  const TemporaryFolder folder;
+  write_shard(folder / "a.tokens", numbered(0, 10));
+  write_shard(folder / "b.tokens", numbered(10, 10));
+  folder.write("notes.txt", "not tokens");
+  const std::size_t per_epoch = 20 * 21 / 2 + 20;  // with a separator each
+  TokenStream stream = opened(folder.path(), packing(7), 3);
+  std::vector<std::int32_t> line;  // all tokens in order
+  while (line.size() < 3 * per_epoch + 1) {
+    const Window window = next(stream, 7);
+    if (line.empty()) line.push_back(window.inputs[0]);
+    CHECK(window.inputs[0] == line.back());
+    for (std::size_t i = 1; i < 7; ++i) CHECK(window.inputs[i] == window.targets[i - 1]);
+    line.insert(line.end(), window.targets.begin(), window.targets.end());
+  }
+  std::vector<std::vector<std::int32_t>> orders;
+  for (std::size_t epoch = 0; epoch < 3; ++epoch) {
+    std::vector<std::int32_t> order;
+    for (std::size_t at = epoch * per_epoch; at < (epoch + 1) * per_epoch;) {
+      const std::int32_t document = line[at];
+      order.push_back(document);
+      for (std::int32_t i = 0; i <= document; ++i) CHECK(line[at++] == document);
+      CHECK(line[at++] == 999);
+    }
+    CHECK(std::set<std::int32_t>(order.begin(), order.end()).size() == 20);
+    orders.push_back(order);
+  }
+  CHECK(orders[0] != orders[1]);
+  CHECK(orders[1] != orders[2]);
+  CHECK(stream.cursor().epoch == 3);
+}
+
+TEST_CASE("token stream: the same seed gives the same windows, from any cursor on") {
+  const TemporaryFolder folder;
+  for (std::uint32_t s = 0; s < 4; ++s)
+    write_shard(folder / ("s" + std::to_string(s) + ".tokens"), numbered(s * 6, 6));
+  TokenStream first = opened(folder.path(), packing(5), 42);
+  std::vector<TokenCursor> cursors;
+  std::vector<Window> windows;
+  for (int i = 0; i < 250; ++i) {
+    cursors.push_back(first.cursor());
+    windows.push_back(next(first, 5));
+  }
+  CHECK(cursors.back().epoch >= 3);
+  for (std::size_t from = 0; from < windows.size(); from += 7) {
+    const auto cursor = token_cursor_from(encode(cursors[from]));
+    REQUIRE(cursor);
+    CHECK(*cursor == cursors[from]);
+    TokenStream again = opened(folder.path(), packing(5), 42);
+    REQUIRE(again.seek(*cursor));
+    for (std::size_t i = from; i < std::min(from + 20, windows.size()); ++i) CHECK(next(again, 5) == windows[i]);
+  }
+  TokenStream other = opened(folder.path(), packing(5), 43);
+  bool differs = false;
+  for (int i = 0; i < 5; ++i) differs = differs || next(other, 5) != windows[static_cast<std::size_t>(i)];
+  CHECK(differs);
+
+  for (const TokenCursor& wrong : {TokenCursor{0, 5, 0, 0, 0, {}}, TokenCursor{0, 0, 7, 0, 0, {}},
+                                   TokenCursor{0, 0, 0, 500, 0, {}}, TokenCursor{0, 0, 0, 0, 0, TokenId{1000}}}) {
+    const TokenCursor before = other.cursor();
+    const auto sought = other.seek(wrong);
+    REQUIRE(!sought);
+    CHECK(sought.error().code == ErrorCode::kInvalidArgument);
+    CHECK(other.cursor() == before);
+  }
+  Bytes cut = encode(cursors[3]);
+  cut.pop_back();
+  CHECK(!token_cursor_from(cut));
+}
+
+TEST_CASE("token stream: damaged records are passed over and counted, up to a bound") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "a.tokens";
+  write_shard(path, numbered(0, 12));
+  // Into the tokens of document 3, and the header of document 7. A record of n tokens: 16 + 2n, padded.
+  std::size_t at = 32, third = 0, seventh = 0;
+  for (std::size_t d = 0; d < 12; ++d) {
+    if (d == 3) third = at + 16;
+    if (d == 7) seventh = at + 4;
+    at += (16 + 2 * (d + 1) + 7) / 8 * 8;
+  }
+  damage(path, third);
+  damage(path, seventh);
+  TokenStream stream = opened(path, packing(6, 2), 1);
+  std::set<std::int32_t> seen;
+  while (stream.cursor().epoch == 0) {
+    const Window window = next(stream, 6);
+    CHECK(stream.cursor().damaged <= 2);
+    if (stream.cursor().epoch == 0) seen.insert(window.targets.begin(), window.targets.end());
+    if (stream.cursor().epoch == 0) seen.insert(window.inputs[0]);
+  }
+  CHECK(!seen.contains(3));
+  CHECK(!seen.contains(7));
+  CHECK(seen.size() >= 9);  // the last document of the epoch may lie in a window that ends in the next one
+
+  TokenStream strict = opened(path, packing(6, 1), 1);
+  std::vector<std::int32_t> inputs(6), targets(6);
+  Result<void> filled;
+  TokenCursor before;
+  for (int i = 0; i < 30 && filled; ++i) {
+    before = strict.cursor();
+    filled = strict.next(inputs, targets);
+  }
+  REQUIRE(!filled);
+  CHECK(mentions(filled.error().message, path));
+  CHECK(mentions(filled.error().message, "at most 1"));
+  CHECK(strict.cursor() == before);
+  CHECK(!strict.next(inputs, targets));
+
+  // Nothing but damage is an error too, not a search without end.
+  write_shard(folder / "b.tokens", {{1}});
+  damage(folder / "b.tokens", 48);
+  TokenStream empty = opened(folder / "b.tokens", packing(6, 1000), 1);
+  const auto none = empty.next(inputs, targets);
+  REQUIRE(!none);
+  CHECK(mentions(none.error().message, "no readable token"));
+  TokenCursor late{5, 1, 0, 0, 0, TokenId{1}};
+  REQUIRE(empty.seek(late));
+  CHECK(!empty.next(inputs, targets));
+}
+
+TEST_CASE("token files: refused where they do not fit the model") {
+  const TemporaryFolder folder;
+  const auto message = [&](const PackingSpec& spec) {
+    const auto stream = TokenStream::open(folder.path(), spec, 1);
+    REQUIRE(!stream);
+    CHECK(!load_tokens(folder.path(), spec));
+    return stream.error().message;
+  };
+  CHECK(mentions(message(packing(4)), ".tokens"));
+  write_shard(folder / "a.tokens", {{1, 2, 3}}, 2000);
+  CHECK(mentions(message(packing(4)), "vocabulary of 2000"));
+  PackingSpec spec = packing(4);
+  spec.vocabulary = 2000;
+  CHECK(TokenStream::open(folder.path(), spec, 1));
+  spec.separator = 2000;
+  CHECK(mentions(message(spec), "separator 2000"));
+  spec.separator.reset();
+  spec.context = 0;
+  CHECK(mentions(message(spec), "context"));
+}
+
+TEST_CASE("token dataset: windows within a file, the last one padded") {
+  const TemporaryFolder folder;
+  write_shard(folder / "a.tokens", {{1, 2, 3}, {4, 5}});
+  write_shard(folder / "b.tokens", {});
+  write_shard(folder / "c.tokens", {{6, 7}});
+  const auto data = load_tokens(folder.path(), packing(4));
+  REQUIRE(data);
+  REQUIRE((*data)->size() == 3);
+  CHECK((*data)->groups() == std::vector<std::string>{"a.tokens", "b.tokens", "c.tokens"});
+  CHECK((*data)->group(1) == 0);
+  CHECK((*data)->group(2) == 2);
+  BatchBuffer buffer(**data, 3);
+  const std::uint32_t indices[] = {0, 1, 2};
+  const Minibatch batch = buffer.fill(indices);
+  const std::vector<std::int32_t> inputs(batch.inputs.i32(), batch.inputs.i32() + 12);
+  const std::vector<std::int32_t> targets(batch.targets.i32(), batch.targets.i32() + 12);
+  CHECK(inputs == std::vector<std::int32_t>{1, 2, 3, 999, 4, 5, 0, 0, 6, 7, 0, 0});
+  CHECK(targets == std::vector<std::int32_t>{2, 3, 999, 4, 5, 999, -1, -1, 7, 999, -1, -1});
+  damage(folder / "a.tokens", 48);
+  CHECK(mentions(load_tokens(folder.path(), packing(4)).error().message, "1 records are damaged"));
+  CHECK(load_tokens(folder.path(), packing(4, 1)));
+}
+
+TEST_CASE("jsonl: documents go to token files, damaged lines are passed over up to a bound") {
+  const TemporaryFolder folder;
+  folder.write("in/a.jsonl", "{\"text\":\"one\\ntwo\",\"id\":1}\r\n\n  \nnot json\n{\"text\":7}\n{\"text\":\"\"}\n{\"a\":\"b\"}\n");
+  folder.write("in/b.jsonl", "{\"text\":\"\xc3\xa4nd\"}");
+  folder.write("in/c.txt", "{\"text\":\"no\"}");
+  const auto tokenizer = Tokenizer::make(byte_tokenizer());
+  REQUIRE(tokenizer);
+  TokenShardSet set(folder / "out", *tokenizer, 8);
+  std::vector<std::string> texts;
+  const auto take = [&](std::string_view text) {
+    texts.emplace_back(text);
+    return set.add(text);
+  };
+  JsonlSpec spec;
+  spec.damaged_max = 3;
+  const auto count = for_each_document(folder / "in", spec, take);
+  REQUIRE(count);
+  CHECK(count->documents == 3);
+  CHECK(count->damaged == 3);
+  CHECK(texts == std::vector<std::string>{"one\ntwo", "", "\xc3\xa4nd"});
+  const auto written = set.finish();
+  REQUIRE(written);
+  CHECK(written->documents == 2);
+  CHECK(written->tokens == 11);
+  CHECK(read_all(*TokenShard::open(folder / "out/part-00001.tokens")) == Documents{{0xc3, 0xa4, 'n', 'd'}});
+
+  spec.damaged_max = 2;
+  const auto ignore = [](std::string_view) { return Result<void>(); };
+  const auto bound = for_each_document(folder / "in", spec, ignore);
+  REQUIRE(!bound);
+  CHECK(mentions(bound.error().message, "line 7"));
+  CHECK(mentions(bound.error().message, "at most 2"));
+  spec.damaged_max = 100;
+  spec.line_bytes_max = 20;
+  CHECK(for_each_document(folder / "in", spec, ignore)->damaged == 4);
+  CHECK(mentions(for_each_document(folder / "out", spec, ignore).error().message, "*.jsonl"));
+  CHECK(for_each_document(folder / "in/c.txt", spec, ignore)->documents == 1);
+  const auto stopped = for_each_document(folder / "in", JsonlSpec{}, [](std::string_view) -> Result<void> {
+    return unexpected(ErrorCode::kDiskFull, "full");
+  });
+  REQUIRE(!stopped);
+  CHECK(stopped.error().code == ErrorCode::kDiskFull);
+}
+
+}  // namespace covey
