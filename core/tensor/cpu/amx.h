@@ -9,6 +9,8 @@
 #pragma once
 #include <cstdint>
 
+#include "core/tensor/cpu/kernels.h"
+
 namespace covey::cpu {
 
 // Whether the processor has AMX for bf16, the operating system saves its registers, and it granted
@@ -49,7 +51,13 @@ void pack_right_panel(TileSource from, TilePart part, std::uint16_t* to);
 
 void tiles_begin();  // on each thread before multiply_panels, and
 void tiles_end();    // after
-void multiply_panels(const std::uint16_t* left, const std::uint16_t* right, TilePart part, TileOutput out);
+// `out` by reference: copying what was just written would wait for the tiles before it.
+void multiply_panels(const std::uint16_t* left, const std::uint16_t* right, const TilePart& part, const TileOutput& out);
+
+// Attention as Kernels' for bf16 (kernels.h), by tiles; scratch of that many floats, 64-byte aligned.
+std::int64_t tile_attention_scratch(HeadSize size);
+void tile_attention(HeadSize size, const HeadForward<Bf16>& tensors, float* scratch);
+void tile_attention_grad(HeadSize size, const HeadGradient<Bf16>& tensors, float* scratch);
 #endif
 
 }  // namespace covey::cpu

@@ -124,13 +124,27 @@ inline const void* moved(TileSource from, std::int64_t elements) {
   return static_cast<const char*>(from.data) + elements * (from.bf16 ? 2 : 4);
 }
 
-// kTurned: what was loaded must be transposed to be a tile of this operand.
+// The stored rows jump too far for the processor to foresee, so the tile after the next is asked for.
+inline void ask_for(TileSource from, std::int64_t line, std::int64_t k, const TilePart& part) {
+  const std::int64_t ahead = k + 2 * kTileDepth;
+  if (ahead >= part.depth) return;
+  const std::int64_t rows = from.along_k ? part.lines - line : part.depth - ahead, rows_max = from.along_k ? 16 : 32;
+  const char* at = static_cast<const char*>(moved(from, from.along_k ? line * from.stride + ahead : ahead * from.stride + line));
+  const std::int64_t step = from.stride * (from.bf16 ? 2 : 4);
+  for (std::int64_t i = 0; i < rows_max && i < rows; ++i) {
+    _mm_prefetch(at + i * step, _MM_HINT_T0);
+    if (from.along_k && !from.bf16) _mm_prefetch(at + i * step + 64, _MM_HINT_T0);
+  }
+}
+
+// turned: what was loaded must be transposed to be a tile of this operand.
 template <int kPlanes>
 void pack(TileSource from, TilePart part, bool turned, std::uint16_t* to) {
   __m512i rows[kPlanes][16];
   for (std::int64_t k = 0; k < part.depth; k += kTileDepth, to += kPlanes * kPanelTile) {
     for (std::int64_t half = 0; half < 2; ++half) {
       const std::int64_t line = 16 * half, lines = part.lines - line, depth = part.depth - k;
+      ask_for(from, line, k, part);
       TileSource at = from;
       at.data = moved(from, from.along_k ? line * from.stride + k : k * from.stride + line);
       if (from.along_k)
@@ -206,7 +220,7 @@ inline void store_sums(float* to, std::int64_t stride) {
 }
 
 // A block of sums into what may be narrower, of another type, or have something added.
-inline void finish(const float* sums, TileOutput out) {
+inline void finish(const float* sums, const TileOutput& out) {
   for (std::int64_t half = 0; half < 2; ++half) {
     const __mmask16 some = low16(out.columns - 16 * half);
     if (some == 0) return;
@@ -254,7 +268,7 @@ void tiles_begin() {
 
 void tiles_end() { __asm__ volatile("tilerelease"); }
 
-void multiply_panels(const std::uint16_t* left, const std::uint16_t* right, TilePart part, TileOutput out) {
+void multiply_panels(const std::uint16_t* left, const std::uint16_t* right, const TilePart& part, const TileOutput& out) {
   const bool direct = !out.bf16 && out.bias == nullptr && out.rows == 32 && out.columns == 32;
   if (direct && out.accumulate) {
     const float* from = static_cast<const float*>(out.data);

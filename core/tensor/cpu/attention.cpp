@@ -19,14 +19,35 @@ cpu::HeadSize size_of(const AttentionSize& s) {
 
 }  // namespace
 
+// By tiles where they are, and the head is wide enough to fill them.
+bool CpuOps::attends_by_tiles(Tensor q) const {
+  return products_.has_tiles() && q.dtype == DType::kBf16 && q.dim(1) >= 16 && q.dim(3) >= 16;
+}
+
+std::int64_t CpuOps::attention_floats(Tensor q, const cpu::HeadSize& size) const {
+#ifdef COVEY_X86_KERNELS
+  if (attends_by_tiles(q)) return cpu::tile_attention_scratch(size);
+#endif
+  return kernels_.attention_scratch(size);
+}
+
+template <class T>
+cpu::AttentionKernels<T> CpuOps::attention_kernels(Tensor q) const {
+#ifdef COVEY_X86_KERNELS
+  if constexpr (std::is_same_v<T, Bf16>)
+    if (attends_by_tiles(q)) return {cpu::tile_attention, cpu::tile_attention_grad};
+#endif
+  return {cpu::typed<T>(kernels_).attention, cpu::typed<T>(kernels_).attention_grad};
+}
+
 void CpuOps::attention(Tensor q, Tensor k, Tensor v, Tensor y, Tensor lse) {
   const AttentionSize s = check_attention(q, k, v, y, lse);
   const cpu::HeadSize size = size_of(s);
-  prepare_member_scratch(kernels_.attention_scratch(size));
+  prepare_member_scratch(attention_floats(q, size));
   team_.run(s.batch * s.heads, [&](std::int64_t piece, int member) {
     const HeadPlace at = place_of(s, piece / s.heads, piece % s.heads);
     cpu::with_type(q.dtype, [&]<class T>(T) {
-      cpu::typed<T>(kernels_).attention(size,
+      attention_kernels<T>(q).forward(size,
                                         {q.as<T>() + at.q, k.as<T>() + at.kv, v.as<T>() + at.kv, y.as<T>() + at.q,
                                          lse.f32() + at.lse},
                                         member_scratch(member));
@@ -42,12 +63,12 @@ void CpuOps::attention_grad(Tensor q, Tensor k, Tensor v, Tensor y, Tensor lse, 
   COVEY_CHECK(q.shape == dq.shape && k.shape == dk.shape && q.dtype == dq.dtype);
   const cpu::HeadSize size = size_of(s);
   const std::int64_t group = s.heads / s.kv_heads;
-  prepare_member_scratch(kernels_.attention_scratch(size));
+  prepare_member_scratch(attention_floats(q, size));
   team_.run(s.batch * s.kv_heads, [&](std::int64_t piece, int member) {
     for (std::int64_t i = 0; i < group; ++i) {
       const HeadPlace at = place_of(s, piece / s.kv_heads, piece % s.kv_heads * group + i);
       cpu::with_type(q.dtype, [&]<class T>(T) {
-        cpu::typed<T>(kernels_).attention_grad(
+        attention_kernels<T>(q).gradient(
             size,
             {q.as<T>() + at.q, k.as<T>() + at.kv, v.as<T>() + at.kv, y.as<T>() + at.q, lse.f32() + at.lse,
              dy.as<T>() + at.q, dq.as<T>() + at.q, dk.as<T>() + at.kv, dv.as<T>() + at.kv, i == 0, i + 1 == group},

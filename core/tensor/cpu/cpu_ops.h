@@ -95,6 +95,10 @@ class CpuOps final : public Ops {  // one per thread of use
   void norm_grad_rows(const NormGrad& grad);
   Tensor widened(Tensor x, float* room);  // f16 as f32, in `room`
   void add_column_sums(Tensor x, std::int64_t m, std::int64_t n, float* sums);
+  bool attends_by_tiles(Tensor q) const;
+  std::int64_t attention_floats(Tensor q, const cpu::HeadSize& size) const;
+  template <class T>
+  cpu::AttentionKernels<T> attention_kernels(Tensor q) const;
   float* dequantized(Tensor codes, Tensor scales);
   struct HeadRows;
   void head_logits(const HeadLoss& head, const HeadRows& rows, std::int64_t first, std::int64_t count);

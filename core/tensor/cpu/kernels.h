@@ -117,6 +117,12 @@ struct TypedKernels {
   void (*attention_grad)(HeadSize size, const HeadGradient<T>& tensors, float* scratch);
 };
 
+template <class T>
+struct AttentionKernels {
+  void (*forward)(HeadSize size, const HeadForward<T>& tensors, float* scratch);
+  void (*gradient)(HeadSize size, const HeadGradient<T>& tensors, float* scratch);
+};
+
 struct Kernels {
   const char* name;  // "avx512", "avx2", "generic"
 

@@ -132,12 +132,13 @@ void ProductEngine::tile_columns(const Product& p, const Block& block) {
     for (std::int64_t r = 0; r < rows; r += kPanelLines)
       pack_left_panel(source_of(p.a, true, row0 + r, block.k),
                       {std::min(kPanelLines, rows - r), block.depth, block.planes}, left + r / kPanelLines * panel_size);
+    const TilePart part{kPanelLines, block.depth, block.planes};
     tiles_begin();
     for (std::int64_t c = 0; c < block.columns; c += kPanelLines) {
       const std::int64_t column = block.column + c;
       for (std::int64_t r = 0; r < rows; r += kPanelLines) {
         const std::int64_t at = (row0 + r) * p.c_stride + column;
-        TileOutput out{static_cast<char*>(p.c) + at * (p.c_bf16 ? 2 : 4),
+        const TileOutput out{static_cast<char*>(p.c) + at * (p.c_bf16 ? 2 : 4),
                        p.c_stride,
                        p.bias != nullptr && block.first ? p.bias + column : nullptr,
                        std::min(kPanelLines, rows - r),
@@ -145,7 +146,7 @@ void ProductEngine::tile_columns(const Product& p, const Block& block) {
                        p.c_bf16,
                        p.accumulate || !block.first};
         multiply_panels(left + r / kPanelLines * panel_size, block.right + c / kPanelLines * panel_size,
-                        {kPanelLines, block.depth, block.planes}, out);
+                        part, out);
       }
     }
     tiles_end();

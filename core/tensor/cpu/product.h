@@ -37,6 +37,7 @@ class ProductEngine {  // one per thread of use
   // `team` outlives this. `tiles`: whether tiles may be used where amx_usable().
   ProductEngine(Team& team, const Kernels& kernels, bool tiles);
 
+  bool has_tiles() const { return tiles_; }
   void multiply(const Product& product);
 
   // Elements (16 bits) that b[k,n] takes when packed, 0 where products do not use tiles. bf16: for an

@@ -156,7 +156,8 @@ TEST_CASE("precision: attention, also of grouped queries") {
   };
   for (const DType type : kTypes) {
     CAPTURE(int(type));
-    for (const Heads s : {Heads{1, 1, 1, 1, 2}, {2, 33, 4, 2, 16}, {1, 70, 6, 1, 20}, {1, 100, 2, 2, 64}}) {
+    for (const Heads s : {Heads{1, 1, 1, 1, 2}, {2, 33, 4, 2, 16}, {1, 70, 6, 1, 20}, {1, 100, 2, 2, 64},
+                          {1, 16, 1, 1, 16}, {1, 300, 2, 1, 48}, {2, 32, 1, 1, 33}}) {
       const Shape many{s.batch, s.length, s.heads, s.size}, few{s.batch, s.length, s.kv_heads, s.size};
       const Array q = as(type, normal(random, many, 1.5)), k = as(type, normal(random, few, 1.5));
       const Array v = as(type, normal(random, few)), dy = as(type, normal(random, many));
