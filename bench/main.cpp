@@ -16,7 +16,7 @@ struct Options {
   bool list = false;
 };
 
-std::vector<Table> all_tables() { return {reliability_table(), secagg_table()}; }
+std::vector<Table> all_tables() { return {engine_table(), reliability_table(), secagg_table()}; }
 
 void print(const Figure& figure, bool json) {
   if (json) {

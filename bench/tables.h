@@ -5,6 +5,7 @@
 
 namespace covey::bench {
 
+Table engine_table();
 Table reliability_table();
 Table secagg_table();
 

@@ -7,6 +7,9 @@ const char* name_of(DType type) {
     case DType::kF32: return "f32";
     case DType::kI32: return "i32";
     case DType::kU8: return "u8";
+    case DType::kBf16: return "bf16";
+    case DType::kF16: return "f16";
+    case DType::kI8: return "i8";
   }
   return "unknown dtype";
 }

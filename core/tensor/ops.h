@@ -1,5 +1,9 @@
 // The one table of operations. `ref` (scalar, f64 accumulation) is the specification; `cpu` and
-// `cuda` are held against it by the same tests. All tensors are f32 unless said. "+=" marks
+// `cuda` are held against it by the same tests.
+//
+// Activations, and their gradients, are f32, bf16 or f16, all those of one call the same; sums are f32
+// whatever they are. Parameters, their gradients and statistics are f32, all else unless said. A
+// product whose activations are bf16 rounds its weight to bf16 too. "+=" marks
 // outputs that are accumulated into, so that gradients of shared parameters and of accumulation
 // steps add up; all other outputs are overwritten. Shapes are in comments, and leading dimensions
 // may be folded into the first of [M, ...]; a mismatch is our bug (COVEY_CHECK). Outputs of
@@ -9,6 +13,7 @@
 #include <span>
 
 #include "core/base/result.h"
+#include "core/tensor/team.h"
 #include "core/tensor/tensor.h"
 
 namespace covey {
@@ -18,13 +23,46 @@ struct ConvGeometry {
   std::int64_t padding = 2;  // stride 1
 };
 
+// Optimizers multiply the gradient by gradient_scale as they read it: what clipping and loss scaling
+// ask for needs no pass of its own.
 struct AdamWStep {
   float learning_rate, beta1, beta2, epsilon, weight_decay;
   std::int64_t step;  // from 1, for bias correction
+  float gradient_scale = 1;
 };
 struct SgdStep {
   float learning_rate, momentum, weight_decay;
   bool first;  // velocity starts as the gradient, as in PyTorch
+  bool nesterov = false;
+  float gradient_scale = 1;
+};
+struct LionStep {  // Chen et al. 2023
+  float learning_rate, beta1, beta2, weight_decay;
+  float gradient_scale = 1;
+};
+struct MuonStep {  // Jordan et al. 2024: momentum, made orthogonal by five Newton-Schulz steps
+  float learning_rate, momentum, weight_decay;
+  bool nesterov = true;
+  float gradient_scale = 1;
+};
+
+enum class Gelu : std::uint8_t { kTanh, kExact };
+
+// The coins of one use of dropout: of seed and stream (layer, step), and of the element's index alone.
+struct Dropout {
+  float rate;  // in [0, 1): the part that becomes 0; the rest is divided by 1 - rate
+  std::uint64_t seed, stream;
+};
+
+struct LossTerms {
+  float scale = 1;      // of dlogits
+  float smoothing = 0;  // in [0, 1): this much of the target is spread evenly over all classes
+};
+
+// A weight [N,K] and, where pack_weight() made it, its packed form; for every linear of a step.
+struct Weight {
+  Tensor value;   // f32, or bf16 where it is frozen
+  Tensor packed;  // u8 [packed_bytes()], may be empty
 };
 
 class Ops {
@@ -39,20 +77,53 @@ class Ops {
   // dw[N,K] += dy[M,N]^T x[M,K];  db[N] += column sums of dy  (db may be empty)
   virtual void linear_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) = 0;
 
+  // The same with a packed weight. pack_weight() must be called again when the weight changed.
+  // packed_bytes: 0 where this implementation has no packed form for such activations.
+  virtual std::int64_t packed_bytes(Shape weight, DType activations) = 0;
+  virtual void pack_weight(Tensor w, DType activations, Tensor packed) = 0;
+  virtual void linear(Tensor x, Weight w, Tensor b, Tensor y) = 0;
+  virtual void linear_grad_input(Tensor dy, Weight w, Tensor dx) = 0;
+
+  // A frozen weight in bytes: w[N,K] = codes i8[N,K] * scales[N], codes in [-127, 127], scales the
+  // largest magnitude of each row / 127.
+  virtual void quantize_rows(Tensor w, Tensor codes, Tensor scales) = 0;
+  virtual void linear_i8(Tensor x, Tensor codes, Tensor scales, Tensor b, Tensor y) = 0;
+  virtual void linear_i8_grad_input(Tensor dy, Tensor codes, Tensor scales, Tensor dx) = 0;
+
+  // Elements of one type of activation, as another.
+  virtual void convert(Tensor x, Tensor y) = 0;
+
   // y[M,D] = table[V,D] at tokens i32[M];  dtable[V,D] += dy[M,D]
   virtual void embedding(Tensor tokens, Tensor table, Tensor y) = 0;
   virtual void embedding_grad(Tensor tokens, Tensor dy, Tensor dtable) = 0;
+
+  // y[B,T,D] = table[V,D] at tokens i32[B,T] + positions[T',D] at t, T <= T'.
+  virtual void embedding_at(Tensor tokens, Tensor table, Tensor positions, Tensor y) = 0;
+  // dpositions[T',D] += sums of dy[B,T,D] over B; dtable is embedding_grad's.
+  virtual void positions_grad(Tensor dy, Tensor dpositions) = 0;
 
   // y[M,D] = x * rstd * g[D], rstd[M] = 1/sqrt(mean(x^2) + 1e-5)  (Zhang and Sennrich 2019)
   virtual void rmsnorm(Tensor x, Tensor g, Tensor y, Tensor rstd) = 0;
   // dx[M,D] += ...; dg[D] += ...
   virtual void rmsnorm_grad(Tensor x, Tensor g, Tensor rstd, Tensor dy, Tensor dx, Tensor dg) = 0;
 
+  // sum = a + b, y = norm of sum, in one pass; sum may be a or b.
+  virtual void add_rmsnorm(Tensor a, Tensor b, Tensor sum, Tensor g, Tensor y, Tensor rstd) = 0;
+
+  // y[M,D] = (x - mean) * rstd * g[D] + b[D], mean[M], rstd[M] = 1/sqrt(variance + 1e-5)  (Ba et al. 2016)
+  virtual void layernorm(Tensor x, Tensor g, Tensor b, Tensor y, Tensor mean, Tensor rstd) = 0;
+  virtual void add_layernorm(Tensor a, Tensor x, Tensor sum, Tensor g, Tensor b, Tensor y, Tensor mean,
+                             Tensor rstd) = 0;
+  // dx[M,D] += ...; dg[D] += ...; db[D] += ...
+  virtual void layernorm_grad(Tensor x, Tensor g, Tensor mean, Tensor rstd, Tensor dy, Tensor dx, Tensor dg,
+                              Tensor db) = 0;
+
   // Rotary positions in place on x[B,T,H,Dh], base 10000, pairs (i, i + Dh/2) as in Hugging Face's
   // Llama. direction +1 forward, -1 for the gradient.
   virtual void rope(Tensor x, int direction) = 0;
 
-  // Causal attention. q, k, v, y [B,T,H,Dh]; scale 1/sqrt(Dh); lse[B,H,T] = log-sum-exp of scores.
+  // Causal attention. q, y [B,T,H,Dh]; k, v [B,T,G,Dh] where G divides H: head h uses k and v of h*G/H
+  // (grouped queries, Ainslie et al. 2023). Scale 1/sqrt(Dh); lse[B,H,T] = log-sum-exp of scores.
   virtual void attention(Tensor q, Tensor k, Tensor v, Tensor y, Tensor lse) = 0;
   virtual void attention_grad(Tensor q, Tensor k, Tensor v, Tensor y, Tensor lse, Tensor dy,
                               Tensor dq, Tensor dk, Tensor dv) = 0;
@@ -60,6 +131,14 @@ class Ops {
   // y = silu(gate) * up, all [M,F]
   virtual void swiglu(Tensor gate, Tensor up, Tensor y) = 0;
   virtual void swiglu_grad(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup) = 0;
+
+  // y = x * Phi(x), Phi the normal distribution's, or its approximation by tanh (Hendrycks and Gimpel 2016).
+  // dx may alias dy.
+  virtual void gelu(Tensor x, Tensor y, Gelu kind) = 0;
+  virtual void gelu_grad(Tensor x, Tensor dy, Tensor dx, Gelu kind) = 0;
+
+  // y = x / (1 - rate) where the coin says so, else 0. The gradient is the same operation on dy.
+  virtual void dropout(Tensor x, Tensor y, Dropout coins) = 0;
 
   // y = max(x, 0), may alias x;  dx = dy where y > 0, may alias dy
   virtual void relu(Tensor x, Tensor y) = 0;
@@ -71,6 +150,11 @@ class Ops {
   virtual void conv2d_grad_input(Tensor dy, Tensor w, Tensor dx, ConvGeometry geometry) = 0;
   virtual void conv2d_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db, ConvGeometry geometry) = 0;
 
+  // Each plane on its own: y[B,C,H,W] = conv(x[B,C,H,W], w[C,1,k,k]) + b[C], the rest as conv2d.
+  virtual void depthwise_conv2d(Tensor x, Tensor w, Tensor b, Tensor y, ConvGeometry geometry) = 0;
+  virtual void depthwise_conv2d_grad_input(Tensor dy, Tensor w, Tensor dx, ConvGeometry geometry) = 0;
+  virtual void depthwise_conv2d_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db, ConvGeometry geometry) = 0;
+
   // 2x2, stride 2: x[B,C,H,W] -> y[B,C,H/2,W/2]; argmax i32 like y, flat index within the plane,
   // first of equals. dx = scatter of dy.
   virtual void maxpool2(Tensor x, Tensor y, Tensor argmax) = 0;
@@ -79,19 +163,37 @@ class Ops {
   // losses[M] = -log softmax(logits[M,V])[target]; 0 where target i32[M] is -1.
   // dlogits[M,V] = (softmax - onehot) * scale, 0 rows where target is -1; empty: not computed.
   // May alias logits. Returns how many rows had their target as the (first) largest logit.
+  // With smoothing e, losses[M] += e * (mean over V of -log softmax - that of the target).
   virtual std::int64_t softmax_cross_entropy(Tensor logits, Tensor targets, Tensor losses,
-                                             Tensor dlogits, float scale) = 0;
+                                             Tensor dlogits, LossTerms terms) = 0;
+  std::int64_t softmax_cross_entropy(Tensor logits, Tensor targets, Tensor losses, Tensor dlogits, float scale) {
+    return softmax_cross_entropy(logits, targets, losses, dlogits, LossTerms{scale, 0});
+  }
+
+  // The loss of logits = x[M,D] w[V,D]^T and its gradients, never holding all the logits:
+  // dx[M,D] = dlogits w; dw[V,D] += dlogits^T x. dx empty: losses only, and dw is not touched.
+  struct HeadLoss {
+    Tensor x, w, targets, losses, dx, dw;  // w f32
+    LossTerms terms;
+  };
+  virtual std::int64_t head_loss(const HeadLoss& head) = 0;
 
   virtual void add(Tensor a, Tensor b, Tensor y) = 0;          // y = a + b, may alias
   virtual void fill(Tensor y, float value) = 0;
   virtual double squared_norm(Tensor x) = 0;                   // f64 accumulation
   virtual void scale(Tensor x, float factor) = 0;
   virtual void sgd(Tensor p, Tensor g, Tensor velocity, SgdStep step) = 0;  // velocity empty if momentum 0
-  virtual void adamw(Tensor p, Tensor g, Tensor m, Tensor v, AdamWStep step) = 0;
+  // shadow: bf16, the new p rounded; may be empty.
+  virtual void adamw(Tensor p, Tensor g, Tensor m, Tensor v, AdamWStep step, Tensor shadow) = 0;
+  void adamw(Tensor p, Tensor g, Tensor m, Tensor v, AdamWStep step) { adamw(p, g, m, v, step, {}); }
+  virtual void lion(Tensor p, Tensor g, Tensor m, LionStep step) = 0;
+  // p, g, momentum [R,C]. The update is scaled by sqrt(max(1, R/C)).
+  virtual void muon(Tensor p, Tensor g, Tensor momentum, MuonStep step) = 0;
 };
 
 // Implementations keep scratch memory and primitive caches, so one per thread of use.
 std::unique_ptr<Ops> make_ref_ops();
-std::unique_ptr<Ops> make_cpu_ops();
+std::unique_ptr<Ops> make_cpu_ops();           // on the calling thread alone
+std::unique_ptr<Ops> make_cpu_ops(Team& team);  // `team` outlives it
 
 }  // namespace covey

@@ -9,6 +9,7 @@
 
 #include "core/base/check.h"
 #include "core/tensor/dtype.h"
+#include "core/tensor/storage_types.h"
 
 namespace covey {
 
@@ -49,6 +50,11 @@ struct Tensor {
   std::int32_t* i32() const {
     COVEY_CHECK(dtype == DType::kI32);
     return static_cast<std::int32_t*>(data);
+  }
+  template <class T>
+  T* as() const {  // T is what dtype stores: float, Bf16, F16, std::int32_t, std::int8_t, std::uint8_t
+    COVEY_CHECK(sizeof(T) == size_of(dtype));
+    return static_cast<T*>(data);
   }
   std::span<float> floats() const { return {f32(), static_cast<std::size_t>(elements())}; }
   std::span<std::int32_t> ints() const { return {i32(), static_cast<std::size_t>(elements())}; }

@@ -20,8 +20,8 @@ void CpuOps::conv2d_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db, ConvG
   if (size.batch == 0) return;
   float* fresh = scratch(dw.elements() + size.out);
   conv_.grad_weight(size, dy.f32(), x.f32(), fresh, fresh + dw.elements());
-  kernels_.add(dw.f32(), fresh, dw.f32(), dw.elements());
-  if (!db.empty()) kernels_.add(db.f32(), fresh + dw.elements(), db.f32(), size.out);
+  kernels_.f32.add(dw.f32(), fresh, dw.f32(), dw.elements());
+  if (!db.empty()) kernels_.f32.add(db.f32(), fresh + dw.elements(), db.f32(), size.out);
 }
 
 }  // namespace covey

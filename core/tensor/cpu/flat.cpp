@@ -1,4 +1,4 @@
-// Operations on flat spans, and the scratch memory that CpuOps keeps.
+// Optimizers and sums over flat spans of parameters.
 #include <algorithm>
 #include <cmath>
 
@@ -6,79 +6,81 @@
 #include "core/tensor/op_shapes.h"
 
 namespace covey {
+namespace {
 
-float* CpuOps::scratch(std::int64_t floats) {
-  const std::size_t bytes = static_cast<std::size_t>(floats) * sizeof(float);
-  if (scratch_.capacity() < bytes) {
-    scratch_ = Arena(bytes);
-    scratch_data_ = scratch_.take({floats}).f32();
+constexpr std::int64_t kPiece = 65'536;  // parameters; sums over pieces are added in their order
+
+}  // namespace
+
+void CpuOps::fill(Tensor y, float value) {
+  const std::int64_t n = check_reals(y);
+  if (y.dtype == DType::kF32) {
+    std::fill_n(y.f32(), n, value);
+    return;
   }
-  return scratch_data_;
+  cpu::with_type(y.dtype, [&]<class T>(T) {
+    T rounded{};
+    cpu::typed<T>(kernels_).from_f32(&value, &rounded, 1);
+    std::fill_n(y.as<T>(), n, rounded);
+  });
 }
-
-void CpuOps::swiglu(Tensor gate, Tensor up, Tensor y) {
-  const std::int64_t n = check_flat(gate, up, y);
-  kernels_.swiglu(gate.f32(), up.f32(), y.f32(), n);
-}
-
-void CpuOps::swiglu_grad(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup) {
-  const std::int64_t n = check_flat(gate, up, dy);
-  COVEY_CHECK(check_flat(dgate, dup) == n);
-  kernels_.swiglu_grad(gate.f32(), up.f32(), dy.f32(), dgate.f32(), dup.f32(), n);
-}
-
-void CpuOps::relu(Tensor x, Tensor y) {
-  const std::int64_t n = check_flat(x, y);
-  kernels_.relu(x.f32(), y.f32(), n);
-}
-
-void CpuOps::relu_grad(Tensor y, Tensor dy, Tensor dx) {
-  const std::int64_t n = check_flat(y, dy, dx);
-  kernels_.relu_grad(y.f32(), dy.f32(), dx.f32(), n);
-}
-
-void CpuOps::add(Tensor a, Tensor b, Tensor y) {
-  const std::int64_t n = check_flat(a, b, y);
-  kernels_.add(a.f32(), b.f32(), y.f32(), n);
-}
-
-void CpuOps::fill(Tensor y, float value) { std::fill_n(y.f32(), check_flat(y), value); }
 
 double CpuOps::squared_norm(Tensor x) {
-  const std::int64_t n = check_flat(x);
-  return kernels_.squared_norm(x.f32(), n);
+  const std::int64_t n = check_flat(x), pieces = (n + kPiece - 1) / kPiece;
+  auto* sums = reinterpret_cast<double*>(scratch(2 * pieces));
+  cpu::share(team_, n, kPiece, [&](std::int64_t at, std::int64_t count, int) {
+    sums[at / kPiece] = kernels_.squared_norm(x.f32() + at, count);
+  });
+  double sum = 0;
+  for (std::int64_t i = 0; i < pieces; ++i) sum += sums[i];
+  return sum;
 }
 
 void CpuOps::scale(Tensor x, float factor) {
   const std::int64_t n = check_flat(x);
-  kernels_.scale(x.f32(), factor, n);
+  cpu::share(team_, n, kPiece,
+             [&](std::int64_t at, std::int64_t count, int) { kernels_.scale(x.f32() + at, factor, count); });
 }
 
 void CpuOps::sgd(Tensor p, Tensor g, Tensor velocity, SgdStep step) {
   const std::int64_t n = check_sgd(p, g, velocity, step);
-  if (step.momentum == 0) {
-    kernels_.sgd(p.f32(), g.f32(), step.learning_rate, step.weight_decay, n);
-  } else {
-    kernels_.sgd_momentum(p.f32(), g.f32(), velocity.f32(), step.learning_rate, step.weight_decay,
-                          step.first ? 0.0F : step.momentum, n);
-  }
+  const cpu::SgdCoefficients c{step.learning_rate, step.weight_decay, step.momentum,
+                               step.gradient_scale, step.first,       step.nesterov};
+  cpu::share(team_, n, kPiece, [&](std::int64_t at, std::int64_t count, int) {
+    if (step.momentum == 0)
+      kernels_.sgd(p.f32() + at, g.f32() + at, c, count);
+    else
+      kernels_.sgd_momentum(p.f32() + at, g.f32() + at, velocity.f32() + at, c, count);
+  });
 }
 
-void CpuOps::adamw(Tensor p, Tensor g, Tensor m, Tensor v, AdamWStep step) {
-  const std::int64_t n = check_adamw(p, g, m, v, step);
+void CpuOps::adamw(Tensor p, Tensor g, Tensor m, Tensor v, AdamWStep step, Tensor shadow) {
+  const std::int64_t n = check_adamw(p, g, m, v, step, shadow);
   const double steps = static_cast<double>(step.step), rate = step.learning_rate;
   const double correction1 = 1.0 - std::pow(double{step.beta1}, steps);
   const double correction2 = 1.0 - std::pow(double{step.beta2}, steps);
-  kernels_.adamw(p.f32(), g.f32(), m.f32(), v.f32(),
-                 {.keep = static_cast<float>(1.0 - rate * step.weight_decay),
-                  .beta1 = step.beta1,
-                  .beta2 = step.beta2,
-                  .step_size = static_cast<float>(rate / correction1),
-                  .root_correction = static_cast<float>(1.0 / std::sqrt(correction2)),
-                  .epsilon = step.epsilon},
-                 n);
+  const cpu::AdamWCoefficients c{.keep = static_cast<float>(1.0 - rate * step.weight_decay),
+                                 .beta1 = step.beta1,
+                                 .beta2 = step.beta2,
+                                 .step_size = static_cast<float>(rate / correction1),
+                                 .root_correction = static_cast<float>(1.0 / std::sqrt(correction2)),
+                                 .epsilon = step.epsilon,
+                                 .scale = step.gradient_scale};
+  cpu::share(team_, n, kPiece, [&](std::int64_t at, std::int64_t count, int) {
+    kernels_.adamw({p.f32() + at, g.f32() + at, m.f32() + at, v.f32() + at,
+                    shadow.empty() ? nullptr : shadow.as<Bf16>() + at},
+                   c, count);
+  });
 }
 
-std::unique_ptr<Ops> make_cpu_ops() { return std::make_unique<CpuOps>(*cpu::usable_kernels().sets[0]); }
+void CpuOps::lion(Tensor p, Tensor g, Tensor m, LionStep step) {
+  const std::int64_t n = check_flat(p, g, m);
+  const cpu::LionCoefficients c{
+      static_cast<float>(1.0 - double{step.learning_rate} * step.weight_decay), step.learning_rate, step.beta1,
+      step.beta2, step.gradient_scale};
+  cpu::share(team_, n, kPiece, [&](std::int64_t at, std::int64_t count, int) {
+    kernels_.lion(p.f32() + at, g.f32() + at, m.f32() + at, c, count);
+  });
+}
 
 }  // namespace covey

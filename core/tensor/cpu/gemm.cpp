@@ -7,13 +7,12 @@
 
 namespace covey::cpu {
 
-void gemm(std::int64_t m, std::int64_t n, std::int64_t k, GemmMatrix a, GemmMatrix b, float beta,
-          float* c) {
-  if (m == 0 || n == 0) return;
+void gemm(GemmSize size, GemmMatrix a, GemmMatrix b, float beta, GemmOutput c) {
+  if (size.m == 0 || size.n == 0) return;
   const SingleThread alone;
   const dnnl_status_t status =
-      dnnl_sgemm(a.transposed ? 'T' : 'N', b.transposed ? 'T' : 'N', m, n, k, 1.0F, a.data,
-                 a.columns, b.data, b.columns, beta, c, n);
+      dnnl_sgemm(a.transposed ? 'T' : 'N', b.transposed ? 'T' : 'N', size.m, size.n, size.k, 1.0F, a.data, a.columns,
+                 b.data, b.columns, beta, c.data, c.columns);
   COVEY_CHECK(status == dnnl_success);
 }
 

@@ -6,6 +6,8 @@
 #pragma once
 #include <cstdint>
 
+#include "core/tensor/storage_types.h"
+
 namespace covey::cpu {
 
 struct AdamWCoefficients {
@@ -14,57 +16,131 @@ struct AdamWCoefficients {
   float step_size;         // learning rate / first correction
   float root_correction;   // 1 / sqrt(second correction)
   float epsilon;
+  float scale;             // of the gradient
+};
+struct AdamWState {
+  float* p;
+  const float* g;
+  float *m, *v;
+  Bf16* shadow;  // may be null
+};
+struct SgdCoefficients {
+  float rate, decay, momentum, scale;
+  bool first, nesterov;  // first: the velocity starts as the gradient
+};
+struct LionCoefficients {
+  float keep, rate, beta1, beta2, scale;
+};
+struct DropoutCoins {
+  std::uint64_t first;        // index of the first element
+  std::uint32_t key0, key1;
+  std::uint32_t threshold;    // coins below it drop
+  float factor;               // of what stays
+};
+
+struct SoftmaxTerms {
+  float shift, factor, everywhere;
 };
 
 struct HeadSize {
   std::int64_t length, head_size;
-  std::int64_t stride;  // floats between positions
+  std::int64_t stride, kv_stride;  // elements between positions, of q, y and of k, v
 };
+template <class T>
+struct HeadForward {
+  const T *q, *k, *v;
+  T* y;
+  float* lse;
+};
+template <class T>
 struct HeadGradient {
-  const float *q, *k, *v, *y, *lse, *dy;
-  float *dq, *dk, *dv;
+  const T *q, *k, *v, *y;
+  const float* lse;
+  const T* dy;
+  T *dq, *dk, *dv;
+  bool first, last;  // of the heads that share k and v: dk and dv are their sums, written by the last
+};
+
+template <class T>
+struct NormRows {
+  const T *x, *branch;  // branch may be null
+  T* sum;               // x + branch, where there is one
+  const float *gain, *bias;
+  T* y;
+  float *mean, *rstd;  // bias and mean: layer norm only
+};
+template <class T>
+struct NormGradRows {
+  const T* x;
+  const float *gain, *mean, *rstd;
+  const T* dy;
+  T* dx;                  // +=
+  float *dgain, *dbias;   // +=
 };
 
 // Pointers may be equal to each other where Ops allows aliasing, but never overlap otherwise.
+template <class T>  // float, Bf16, F16
+struct TypedKernels {
+  void (*to_f32)(const T* x, float* y, std::int64_t n);
+  void (*from_f32)(const float* x, T* y, std::int64_t n);
+  void (*add)(const T* a, const T* b, T* y, std::int64_t n);
+  void (*accumulate)(const T* x, float* y, std::int64_t n);              // y += x
+  void (*embed)(const float* a, const float* b, T* y, std::int64_t n);   // y = a + b, b may be null
+  void (*relu)(const T* x, T* y, std::int64_t n);
+  void (*relu_grad)(const T* y, const T* dy, T* dx, std::int64_t n);
+  void (*swiglu)(const T* gate, const T* up, T* y, std::int64_t n);
+  void (*swiglu_grad)(const T* gate, const T* up, const T* dy, T* dgate, T* dup, std::int64_t n);
+  void (*gelu_tanh)(const T* x, T* y, std::int64_t n);
+  void (*gelu_exact)(const T* x, T* y, std::int64_t n);
+  void (*gelu_tanh_grad)(const T* x, const T* dy, T* dx, std::int64_t n);
+  void (*gelu_exact_grad)(const T* x, const T* dy, T* dx, std::int64_t n);
+  void (*dropout)(const T* x, T* y, const DropoutCoins& coins, std::int64_t n);
+
+  float (*largest)(const T* x, std::int64_t n);
+  double (*sum)(const T* x, std::int64_t n);
+  double (*exp_sum)(const T* x, float shift, std::int64_t n);  // of exp(x - shift)
+  // y = exp(x - shift) * factor - everywhere
+  void (*softmax_grad)(const T* x, const SoftmaxTerms& terms, T* y, std::int64_t n);
+  void (*softmax_grad_from_f32)(const float* x, const SoftmaxTerms& terms, T* y, std::int64_t n);
+
+  void (*column_sums)(const T* x, std::int64_t m, std::int64_t n, float* sums);  // +=
+  void (*rmsnorm)(const NormRows<T>& rows, std::int64_t m, std::int64_t d);
+  void (*rmsnorm_grad)(const NormGradRows<T>& rows, std::int64_t m, std::int64_t d);
+  void (*layernorm)(const NormRows<T>& rows, std::int64_t m, std::int64_t d);
+  void (*layernorm_grad)(const NormGradRows<T>& rows, std::int64_t m, std::int64_t d);
+  // One position: x[heads, 2*half], cosines and sines [half].
+  void (*rope)(T* x, const float* cosines, const float* sines, float direction, std::int64_t heads,
+               std::int64_t half);
+
+  // One (batch, head) of causal attention; scratch of attention_scratch() floats, 64-byte aligned.
+  void (*attention)(HeadSize size, const HeadForward<T>& tensors, float* scratch);
+  void (*attention_grad)(HeadSize size, const HeadGradient<T>& tensors, float* scratch);
+};
+
+template <class T>
+struct AttentionKernels {
+  void (*forward)(HeadSize size, const HeadForward<T>& tensors, float* scratch);
+  void (*gradient)(HeadSize size, const HeadGradient<T>& tensors, float* scratch);
+};
+
 struct Kernels {
   const char* name;  // "avx512", "avx2", "generic"
 
-  void (*add)(const float* a, const float* b, float* y, std::int64_t n);
+  TypedKernels<float> f32;
+  TypedKernels<Bf16> bf16;
+  TypedKernels<F16> f16;
+
   void (*scale)(float* x, float factor, std::int64_t n);
   double (*squared_norm)(const float* x, std::int64_t n);
-  void (*relu)(const float* x, float* y, std::int64_t n);
-  void (*relu_grad)(const float* y, const float* dy, float* dx, std::int64_t n);
-  void (*swiglu)(const float* gate, const float* up, float* y, std::int64_t n);
-  void (*swiglu_grad)(const float* gate, const float* up, const float* dy, float* dgate, float* dup,
-                      std::int64_t n);
-  void (*sgd)(float* p, const float* g, float rate, float decay, std::int64_t n);
-  // momentum 0 starts the velocity as the gradient.
-  void (*sgd_momentum)(float* p, const float* g, float* velocity, float rate, float decay,
-                       float momentum, std::int64_t n);
-  void (*adamw)(float* p, const float* g, float* m, float* v, const AdamWCoefficients& c,
-                std::int64_t n);
-
-  void (*column_sums)(const float* x, std::int64_t m, std::int64_t n, float* sums);  // +=
-  void (*rmsnorm)(const float* x, const float* g, float* y, float* rstd, std::int64_t m,
-                  std::int64_t d);
-  void (*rmsnorm_grad)(const float* x, const float* g, const float* rstd, const float* dy, float* dx,
-                       float* dg, std::int64_t m, std::int64_t d);
-  // One position: x[heads, 2*half], cosines and sines [half].
-  void (*rope)(float* x, const float* cosines, const float* sines, float direction,
-               std::int64_t heads, std::int64_t half);
-
-  float (*largest)(const float* x, std::int64_t n);
-  // out = exp(x - shift), returns the sum; out may be x or null.
-  double (*exp_sum)(const float* x, float shift, float* out, std::int64_t n);
+  void (*sgd)(float* p, const float* g, const SgdCoefficients& c, std::int64_t n);
+  void (*sgd_momentum)(float* p, const float* g, float* velocity, const SgdCoefficients& c, std::int64_t n);
+  void (*adamw)(const AdamWState& state, const AdamWCoefficients& c, std::int64_t n);
+  void (*lion)(float* p, const float* g, float* m, const LionCoefficients& c, std::int64_t n);
 
   void (*maxpool2)(const float* x, float* y, std::int32_t* argmax, std::int64_t height,
                    std::int64_t width);
 
-  // One (batch, head) of causal attention; scratch of attention_scratch() floats, 64-byte aligned.
   std::int64_t (*attention_scratch)(HeadSize size);
-  void (*attention)(HeadSize size, const float* q, const float* k, const float* v, float* y,
-                    float* lse, float* scratch);
-  void (*attention_grad)(HeadSize size, HeadGradient tensors, float* scratch);
 };
 
 const Kernels& generic_kernels();

@@ -1,28 +1,152 @@
 #include <algorithm>
+#include <cmath>
 
 #include "core/tensor/cpu/cpu_ops.h"
-#include "core/tensor/cpu/gemm.h"
 #include "core/tensor/op_shapes.h"
 
 namespace covey {
+namespace {
 
-void CpuOps::linear(Tensor x, Tensor w, Tensor b, Tensor y) {
-  const auto [m, n, k] = check_linear(x, w, b, y);
-  if (!b.empty())
-    for (std::int64_t i = 0; i < m; ++i) std::copy_n(b.f32(), n, y.f32() + i * n);
-  cpu::gemm(m, n, k, {x.f32(), k, false}, {w.f32(), k, true}, b.empty() ? 0.0F : 1.0F, y.f32());
+cpu::Operand operand(Tensor t, std::int64_t columns, bool transposed) {
+  return {t.data, columns, transposed, t.dtype == DType::kBf16};
 }
 
-void CpuOps::linear_grad_input(Tensor dy, Tensor w, Tensor dx) {
-  const auto [m, n, k] = check_linear(dx, w, {}, dy);
-  cpu::gemm(m, k, n, {dy.f32(), n, false}, {w.f32(), k, false}, 0.0F, dx.f32());
+bool is_bf16(Tensor t) { return t.dtype == DType::kBf16; }
+
+// Packed for the forward product, then for the gradient of the input.
+const std::uint16_t* forward_of(Weight w) { return static_cast<const std::uint16_t*>(w.packed.data); }
+
+}  // namespace
+
+// Products of f16 are computed in f32: few processors have instructions for it.
+Tensor CpuOps::widened(Tensor x, float* room) {
+  Tensor wide{room, x.shape, DType::kF32, Device::kCpu};
+  convert(x, wide);
+  return wide;
+}
+
+std::int64_t CpuOps::packed_bytes(Shape weight, DType activations) {
+  COVEY_CHECK(weight.rank() == 2 && is_real(activations));
+  const bool bf16 = activations == DType::kBf16;
+  const std::int64_t n = weight[0], k = weight[1];
+  return 2 * (products_.packed_elements(n, k, bf16) + products_.packed_elements(k, n, bf16));
+}
+
+void CpuOps::pack_weight(Tensor w, DType activations, Tensor packed) {
+  COVEY_CHECK(packed.dtype == DType::kU8 && packed.elements() == packed_bytes(w.shape, activations));
+  COVEY_CHECK(w.dtype == DType::kF32 || w.dtype == DType::kBf16);
+  if (packed.elements() == 0) return;
+  const bool bf16 = activations == DType::kBf16;
+  const std::int64_t n = w.dim(0), k = w.dim(1);
+  auto* to = static_cast<std::uint16_t*>(packed.data);
+  products_.pack(operand(w, k, true), n, k, bf16, to);
+  products_.pack(operand(w, k, false), k, n, bf16, to + products_.packed_elements(n, k, bf16));
+}
+
+void CpuOps::linear(Tensor x, Tensor w, Tensor b, Tensor y) { linear(x, Weight{w, {}}, b, y); }
+
+void CpuOps::linear(Tensor x, Weight w, Tensor b, Tensor y) {
+  const auto [m, n, k] = check_linear(x, w.value, b, y);
+  if (x.dtype == DType::kF16) {
+    float* room = scratch(m * (k + n));
+    const Tensor wide{room + m * k, y.shape, DType::kF32, Device::kCpu};
+    linear(widened(x, room), w, b, wide);
+    return convert(wide, y);
+  }
+  products_.multiply({.m = m, .n = n, .k = k,
+                      .a = operand(x, k, false), .b = operand(w.value, k, true),
+                      .c = y.data, .c_stride = n, .c_bf16 = is_bf16(y),
+                      .bias = b.empty() ? nullptr : b.f32(), .packed_b = forward_of(w)});
+}
+
+void CpuOps::linear_grad_input(Tensor dy, Tensor w, Tensor dx) { linear_grad_input(dy, Weight{w, {}}, dx); }
+
+void CpuOps::linear_grad_input(Tensor dy, Weight w, Tensor dx) {
+  const auto [m, n, k] = check_linear(dx, w.value, {}, dy);
+  if (dy.dtype == DType::kF16) {
+    float* room = scratch(m * (k + n));
+    const Tensor wide{room + m * n, dx.shape, DType::kF32, Device::kCpu};
+    linear_grad_input(widened(dy, room), w, wide);
+    return convert(wide, dx);
+  }
+  const std::uint16_t* packed = forward_of(w);
+  if (packed != nullptr) packed += products_.packed_elements(n, k, is_bf16(dy));
+  products_.multiply({.m = m, .n = k, .k = n,
+                      .a = operand(dy, n, false), .b = operand(w.value, k, false),
+                      .c = dx.data, .c_stride = k, .c_bf16 = is_bf16(dx), .packed_b = packed});
 }
 
 void CpuOps::linear_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) {
   const auto [m, n, k] = check_linear(x, dw, db, dy);
   if (m == 0) return;
-  cpu::gemm(n, k, m, {dy.f32(), n, true}, {x.f32(), k, false}, 1.0F, dw.f32());
-  if (!db.empty()) kernels_.column_sums(dy.f32(), m, n, db.f32());
+  if (dy.dtype == DType::kF16) {
+    float* room = scratch(m * (k + n));
+    return linear_grad_weight(widened(dy, room), widened(x, room + m * n), dw, db);
+  }
+  products_.multiply({.m = n, .n = k, .k = m,
+                      .a = operand(dy, n, true), .b = operand(x, k, false),
+                      .c = dw.data, .c_stride = k, .accumulate = true});
+  if (!db.empty()) add_column_sums(dy, m, n, db.f32());
+}
+
+void CpuOps::add_column_sums(Tensor x, std::int64_t m, std::int64_t n, float* sums) {
+  constexpr std::int64_t kRows = 64, kColumns = 128;  // the kernel's blocks
+  const std::int64_t strips = (m + 16 * kRows - 1) / (16 * kRows);
+  if (strips == 1 || n < kColumns) {
+    cpu::with_type(x.dtype, [&]<class T>(T) { cpu::typed<T>(kernels_).column_sums(x.as<T>(), m, n, sums); });
+    return;
+  }
+  // Strips of rows apart, then added in their order.
+  float* parts = scratch(strips * n);
+  std::fill_n(parts, strips * n, 0.0F);
+  cpu::share(team_, m, 16 * kRows, [&](std::int64_t row, std::int64_t rows, int) {
+    cpu::with_type(x.dtype, [&]<class T>(T) {
+      cpu::typed<T>(kernels_).column_sums(x.as<T>() + row * n, rows, n, parts + row / (16 * kRows) * n);
+    });
+  });
+  for (std::int64_t i = 0; i < strips; ++i) kernels_.f32.accumulate(parts + i * n, sums, n);
+}
+
+void CpuOps::quantize_rows(Tensor w, Tensor codes, Tensor scales) {
+  const auto [n, k] = check_codes(codes, scales);
+  COVEY_CHECK(check_flat(w) == n * k);
+  cpu::share(team_, n, cpu::piece_rows(k), [&](std::int64_t row, std::int64_t rows, int) {
+    for (std::int64_t i = row; i < row + rows; ++i) {
+      const float* from = w.f32() + i * k;
+      float largest = 0;
+      for (std::int64_t j = 0; j < k; ++j) largest = std::max(largest, std::abs(from[j]));
+      const float scale = largest / 127.0F;
+      scales.f32()[i] = scale;
+      for (std::int64_t j = 0; j < k; ++j)
+        codes.as<std::int8_t>()[i * k + j] =
+            static_cast<std::int8_t>(scale == 0 ? 0 : std::lrint(std::clamp(from[j] / scale, -127.0F, 127.0F)));
+    }
+  });
+}
+
+// The weight of one product at a time, as f32.
+float* CpuOps::dequantized(Tensor codes, Tensor scales) {
+  const auto [n, k] = check_codes(codes, scales);
+  const std::size_t bytes = static_cast<std::size_t>(n * k) * sizeof(float);
+  if (dequantized_.capacity() < bytes) {
+    dequantized_ = Arena(bytes);
+    dequantized_data_ = dequantized_.take({n * k}).f32();
+  }
+  cpu::share(team_, n, cpu::piece_rows(k), [&](std::int64_t row, std::int64_t rows, int) {
+    for (std::int64_t i = row; i < row + rows; ++i) {
+      const std::int8_t* from = codes.as<std::int8_t>() + i * k;
+      for (std::int64_t j = 0; j < k; ++j) dequantized_data_[i * k + j] = static_cast<float>(from[j]) * scales.f32()[i];
+    }
+  });
+  return dequantized_data_;
+}
+
+void CpuOps::linear_i8(Tensor x, Tensor codes, Tensor scales, Tensor b, Tensor y) {
+  linear(x, Tensor{dequantized(codes, scales), codes.shape, DType::kF32, Device::kCpu}, b, y);
+}
+
+void CpuOps::linear_i8_grad_input(Tensor dy, Tensor codes, Tensor scales, Tensor dx) {
+  linear_grad_input(dy, Tensor{dequantized(codes, scales), codes.shape, DType::kF32, Device::kCpu}, dx);
 }
 
 }  // namespace covey

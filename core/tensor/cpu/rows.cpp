@@ -1,4 +1,4 @@
-// Embedding, normalisation, rotary positions, pooling and loss: one row at a time.
+// Embedding, normalisation, rotary positions and pooling: rows at a time.
 #include <algorithm>
 #include <cmath>
 
@@ -6,31 +6,147 @@
 #include "core/tensor/op_shapes.h"
 
 namespace covey {
+namespace {
+
+constexpr std::int64_t kStripRows = 128;  // whose sums into gradients are made apart, then added in order
+constexpr std::int64_t kStripsMax = 64;
+
+std::int64_t strip_rows(std::int64_t m) { return std::max(kStripRows, (m + kStripsMax - 1) / kStripsMax); }
+
+}  // namespace
+
+using cpu::share;
+using cpu::typed;
+using cpu::with_type;
 
 void CpuOps::embedding(Tensor tokens, Tensor table, Tensor y) {
   const auto [m, d] = check_embedding(tokens, table, y);
-  for (std::int64_t i = 0; i < m; ++i)
-    std::copy_n(table.f32() + tokens.i32()[i] * d, d, y.f32() + i * d);
+  share(team_, m, cpu::piece_rows(d), [&](std::int64_t row, std::int64_t rows, int) {
+    with_type(y.dtype, [&]<class T>(T) {
+      for (std::int64_t i = row; i < row + rows; ++i)
+        typed<T>(kernels_).embed(table.f32() + tokens.i32()[i] * d, nullptr, y.as<T>() + i * d, d);
+    });
+  });
 }
 
+void CpuOps::embedding_at(Tensor tokens, Tensor table, Tensor positions, Tensor y) {
+  const auto [m, d] = check_embedding(tokens, table, y);
+  const std::int64_t length = check_positions(y, positions);
+  share(team_, m, cpu::piece_rows(d), [&](std::int64_t row, std::int64_t rows, int) {
+    with_type(y.dtype, [&]<class T>(T) {
+      for (std::int64_t i = row; i < row + rows; ++i)
+        typed<T>(kernels_).embed(table.f32() + tokens.i32()[i] * d, positions.f32() + i % length * d,
+                                 y.as<T>() + i * d, d);
+    });
+  });
+}
+
+// Each piece has columns of its own: tokens repeat, and their rows are added in order.
 void CpuOps::embedding_grad(Tensor tokens, Tensor dy, Tensor dtable) {
   const auto [m, d] = check_embedding(tokens, dtable, dy);
-  for (std::int64_t i = 0; i < m; ++i) {
-    float* row = dtable.f32() + tokens.i32()[i] * d;
-    kernels_.add(row, dy.f32() + i * d, row, d);
-  }
+  constexpr std::int64_t kColumns = 128;
+  share(team_, d, kColumns, [&](std::int64_t column, std::int64_t columns, int) {
+    with_type(dy.dtype, [&]<class T>(T) {
+      for (std::int64_t i = 0; i < m; ++i)
+        typed<T>(kernels_).accumulate(dy.as<T>() + i * d + column, dtable.f32() + tokens.i32()[i] * d + column,
+                                      columns);
+    });
+  });
+}
+
+void CpuOps::positions_grad(Tensor dy, Tensor dpositions) {
+  const std::int64_t length = check_positions(dy, dpositions), d = dy.dim(2), batch = dy.dim(0);
+  share(team_, length, cpu::piece_rows(d * batch), [&](std::int64_t t0, std::int64_t count, int) {
+    with_type(dy.dtype, [&]<class T>(T) {
+      for (std::int64_t b = 0; b < batch; ++b)
+        typed<T>(kernels_).accumulate(dy.as<T>() + (b * length + t0) * d, dpositions.f32() + t0 * d, count * d);
+    });
+  });
+}
+
+void CpuOps::norm_rows(const Norm& n) {
+  const std::int64_t d = n.gain.elements(), m = n.x.elements() / d;
+  share(team_, m, cpu::piece_rows(d), [&](std::int64_t row, std::int64_t rows, int) {
+    with_type(n.x.dtype, [&]<class T>(T) {
+      const bool two = !n.branch.empty(), centred = !n.mean.empty();
+      const cpu::NormRows<T> in{n.x.as<T>() + row * d,
+                                two ? n.branch.as<T>() + row * d : nullptr,
+                                two ? n.sum.as<T>() + row * d : nullptr,
+                                n.gain.f32(),
+                                centred ? n.bias.f32() : nullptr,
+                                n.y.as<T>() + row * d,
+                                centred ? n.mean.f32() + row : nullptr,
+                                n.rstd.f32() + row};
+      (centred ? typed<T>(kernels_).layernorm : typed<T>(kernels_).rmsnorm)(in, rows, d);
+    });
+  });
 }
 
 void CpuOps::rmsnorm(Tensor x, Tensor g, Tensor y, Tensor rstd) {
-  const auto [m, d] = check_rmsnorm(x, g, y, rstd);
-  kernels_.rmsnorm(x.f32(), g.f32(), y.f32(), rstd.f32(), m, d);
+  check_rmsnorm(x, g, y, rstd);
+  norm_rows({.x = x, .gain = g, .y = y, .rstd = rstd});
+}
+
+void CpuOps::add_rmsnorm(Tensor a, Tensor b, Tensor sum, Tensor g, Tensor y, Tensor rstd) {
+  check_rmsnorm(a, g, y, rstd);
+  check_same(a, b, sum);
+  norm_rows({.x = a, .branch = b, .sum = sum, .gain = g, .y = y, .rstd = rstd});
+}
+
+void CpuOps::layernorm(Tensor x, Tensor g, Tensor b, Tensor y, Tensor mean, Tensor rstd) {
+  check_rmsnorm(x, g, y, rstd);
+  check_flat(g, b);
+  check_flat(mean, rstd);
+  norm_rows({.x = x, .gain = g, .bias = b, .y = y, .mean = mean, .rstd = rstd});
+}
+
+void CpuOps::add_layernorm(Tensor a, Tensor x, Tensor sum, Tensor g, Tensor b, Tensor y, Tensor mean, Tensor rstd) {
+  check_rmsnorm(a, g, y, rstd);
+  check_same(a, x, sum);
+  check_flat(g, b);
+  check_flat(mean, rstd);
+  norm_rows({.x = a, .branch = x, .sum = sum, .gain = g, .bias = b, .y = y, .mean = mean, .rstd = rstd});
+}
+
+void CpuOps::norm_grad_rows(const NormGrad& n) {
+  const std::int64_t d = n.gain.elements(), m = n.x.elements() / d;
+  const bool centred = !n.mean.empty();
+  const std::int64_t strip = strip_rows(m), strips = (m + strip - 1) / strip, width = centred ? 2 * d : d;
+  float* parts = scratch(strips * width);
+  std::fill_n(parts, strips * width, 0.0F);
+  share(team_, m, strip, [&](std::int64_t row, std::int64_t rows, int) {
+    with_type(n.x.dtype, [&]<class T>(T) {
+      float* sums = parts + row / strip * width;
+      const cpu::NormGradRows<T> in{n.x.as<T>() + row * d,
+                                    n.gain.f32(),
+                                    centred ? n.mean.f32() + row : nullptr,
+                                    n.rstd.f32() + row,
+                                    n.dy.as<T>() + row * d,
+                                    n.dx.as<T>() + row * d,
+                                    sums,
+                                    centred ? sums + d : nullptr};
+      (centred ? typed<T>(kernels_).layernorm_grad : typed<T>(kernels_).rmsnorm_grad)(in, rows, d);
+    });
+  });
+  for (std::int64_t i = 0; i < strips; ++i) {
+    kernels_.f32.accumulate(parts + i * width, n.dgain.f32(), d);
+    if (centred) kernels_.f32.accumulate(parts + i * width + d, n.dbias.f32(), d);
+  }
 }
 
 void CpuOps::rmsnorm_grad(Tensor x, Tensor g, Tensor rstd, Tensor dy, Tensor dx, Tensor dg) {
-  const auto [m, d] = check_rmsnorm(x, g, dy, rstd);
-  check_flat(x, dx);
+  check_rmsnorm(x, g, dy, rstd);
+  check_same(x, dx, dy);
   check_flat(g, dg);
-  kernels_.rmsnorm_grad(x.f32(), g.f32(), rstd.f32(), dy.f32(), dx.f32(), dg.f32(), m, d);
+  norm_grad_rows({.x = x, .gain = g, .rstd = rstd, .dy = dy, .dx = dx, .dgain = dg});
+}
+
+void CpuOps::layernorm_grad(Tensor x, Tensor g, Tensor mean, Tensor rstd, Tensor dy, Tensor dx, Tensor dg, Tensor db) {
+  check_rmsnorm(x, g, dy, rstd);
+  check_same(x, dx, dy);
+  check_flat(g, dg, db);
+  check_flat(mean, rstd);
+  norm_grad_rows({.x = x, .gain = g, .mean = mean, .rstd = rstd, .dy = dy, .dx = dx, .dgain = dg, .dbias = db});
 }
 
 const CpuOps::RopeTable& CpuOps::rope_table(std::int64_t length, std::int64_t half) {
@@ -49,58 +165,39 @@ const CpuOps::RopeTable& CpuOps::rope_table(std::int64_t length, std::int64_t ha
 
 void CpuOps::rope(Tensor x, int direction) {
   COVEY_CHECK(direction == 1 || direction == -1);
-  const auto [batch, length, heads, size] = check_heads(x);
-  const std::int64_t half = size / 2;
-  const RopeTable& table = rope_table(length, half);
-  for (std::int64_t row = 0; row < batch * length; ++row) {
-    const std::int64_t t = row % length;
-    kernels_.rope(x.f32() + row * heads * size, table.cosines.data() + t * half,
-                  table.sines.data() + t * half, static_cast<float>(direction), heads, half);
-  }
+  const AttentionSize s = check_heads(x);
+  const std::int64_t half = s.head_size / 2, width = s.heads * s.head_size;
+  const RopeTable& table = rope_table(s.length, half);
+  share(team_, s.batch * s.length, cpu::piece_rows(width), [&](std::int64_t row, std::int64_t rows, int) {
+    with_type(x.dtype, [&]<class T>(T) {
+      for (std::int64_t i = row; i < row + rows; ++i) {
+        const std::int64_t t = i % s.length;
+        typed<T>(kernels_).rope(x.as<T>() + i * width, table.cosines.data() + t * half, table.sines.data() + t * half,
+                                static_cast<float>(direction), s.heads, half);
+      }
+    });
+  });
 }
 
 void CpuOps::maxpool2(Tensor x, Tensor y, Tensor argmax) {
   const auto [planes, height, width] = check_maxpool2(x, y, argmax);
   const std::int64_t pooled = (height / 2) * (width / 2);
-  for (std::int64_t p = 0; p < planes; ++p)
-    kernels_.maxpool2(x.f32() + p * height * width, y.f32() + p * pooled, argmax.i32() + p * pooled,
-                      height, width);
+  share(team_, planes, cpu::piece_rows(height * width), [&](std::int64_t first, std::int64_t count, int) {
+    for (std::int64_t p = first; p < first + count; ++p)
+      kernels_.maxpool2(x.f32() + p * height * width, y.f32() + p * pooled, argmax.i32() + p * pooled, height, width);
+  });
 }
 
 void CpuOps::maxpool2_grad(Tensor dy, Tensor argmax, Tensor dx) {
   const auto [planes, height, width] = check_maxpool2_grad(dy, argmax, dx);
   const std::int64_t pooled = (height / 2) * (width / 2);
-  for (std::int64_t p = 0; p < planes; ++p) {
-    float* plane = dx.f32() + p * height * width;
-    std::fill_n(plane, height * width, 0.0F);  // plane by plane, so that it stays in the cache
-    for (std::int64_t i = p * pooled; i < (p + 1) * pooled; ++i)
-      plane[argmax.i32()[i]] += dy.f32()[i];
-  }
-}
-
-std::int64_t CpuOps::softmax_cross_entropy(Tensor logits, Tensor targets, Tensor losses,
-                                           Tensor dlogits, float scale) {
-  const auto [m, v] = check_loss(logits, targets, losses, dlogits);
-  std::int64_t correct = 0;
-  for (std::int64_t i = 0; i < m; ++i) {
-    const float* row = logits.f32() + i * v;
-    float* out = dlogits.empty() ? nullptr : dlogits.f32() + i * v;
-    const std::int32_t target = targets.i32()[i];
-    if (target < 0) {
-      losses.f32()[i] = 0;
-      if (out != nullptr) std::fill_n(out, v, 0.0F);
-      continue;
+  share(team_, planes, cpu::piece_rows(height * width), [&](std::int64_t first, std::int64_t count, int) {
+    for (std::int64_t p = first; p < first + count; ++p) {
+      float* plane = dx.f32() + p * height * width;
+      std::fill_n(plane, height * width, 0.0F);  // plane by plane, so that it stays in the cache
+      for (std::int64_t i = p * pooled; i < (p + 1) * pooled; ++i) plane[argmax.i32()[i]] += dy.f32()[i];
     }
-    const float largest = kernels_.largest(row, v), chosen = row[target];
-    // The first of equals wins.
-    correct += chosen == largest && std::find(row, row + target, largest) == row + target;
-    const double sum = kernels_.exp_sum(row, largest, out, v);  // overwrites row if aliased
-    losses.f32()[i] = static_cast<float>(double{largest} + std::log(sum) - double{chosen});
-    if (out == nullptr) continue;
-    kernels_.scale(out, static_cast<float>(double{scale} / sum), v);
-    out[target] -= scale;
-  }
-  return correct;
+  });
 }
 
 }  // namespace covey

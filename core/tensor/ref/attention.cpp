@@ -4,34 +4,41 @@
 #include <vector>
 
 #include "core/tensor/op_shapes.h"
+#include "core/tensor/ref/element.h"
 #include "core/tensor/ref/ref_ops.h"
 
 namespace covey {
 namespace {
 
-struct Head {  // one (batch, head) of a [B,T,H,Dh] tensor
-  float* data;
-  std::int64_t stride;  // between positions
-  float* at(std::int64_t t) const { return data + t * stride; }
+// One (batch, head) of a [B,T,H,Dh] tensor.
+class Head {
+ public:
+  Head(Tensor x, std::int64_t b, std::int64_t h)
+      : x_(x), first_((b * x.dim(1) * x.dim(2) + h) * x.dim(3)), stride_(x.dim(2) * x.dim(3)) {}
+  double at(std::int64_t t, std::int64_t d) const { return ref::at(x_, first_ + t * stride_ + d); }
+  void put(std::int64_t t, std::int64_t d, double value) const { ref::put(x_, first_ + t * stride_ + d, value); }
+
+ private:
+  Tensor x_;
+  std::int64_t first_, stride_;
 };
 
-Head head_of(Tensor x, std::int64_t b, std::int64_t h) {
-  const std::int64_t stride = x.dim(2) * x.dim(3);
-  return {x.f32() + b * x.dim(1) * stride + h * x.dim(3), stride};
-}
-
-double dot(const float* a, const float* b, std::int64_t n) {
+double dot(const Head& a, std::int64_t t, const Head& b, std::int64_t s, std::int64_t size) {
   double sum = 0;
-  for (std::int64_t i = 0; i < n; ++i) sum += double{a[i]} * b[i];
+  for (std::int64_t d = 0; d < size; ++d) sum += a.at(t, d) * b.at(s, d);
   return sum;
 }
 
-void forward_row(Head q, Head k, Head v, Head y, std::int64_t t, std::int64_t size, float* lse) {
+struct Forward {
+  Head q, k, v, y;
+};
+
+void forward_row(const Forward& h, std::int64_t t, std::int64_t size, float* lse) {
   const double scale = 1.0 / std::sqrt(static_cast<double>(size));
   std::vector<double> p(static_cast<std::size_t>(t) + 1);
   double largest = -std::numeric_limits<double>::infinity();
   for (std::int64_t s = 0; s <= t; ++s) {
-    p[static_cast<std::size_t>(s)] = scale * dot(q.at(t), k.at(s), size);
+    p[static_cast<std::size_t>(s)] = scale * dot(h.q, t, h.k, s, size);
     largest = std::max(largest, p[static_cast<std::size_t>(s)]);
   }
   double sum = 0;
@@ -39,21 +46,21 @@ void forward_row(Head q, Head k, Head v, Head y, std::int64_t t, std::int64_t si
   *lse = static_cast<float>(largest + std::log(sum));
   for (std::int64_t d = 0; d < size; ++d) {
     double out = 0;
-    for (std::int64_t s = 0; s <= t; ++s) out += p[static_cast<std::size_t>(s)] * v.at(s)[d];
-    y.at(t)[d] = static_cast<float>(out / sum);
+    for (std::int64_t s = 0; s <= t; ++s) out += p[static_cast<std::size_t>(s)] * h.v.at(s, d);
+    h.y.put(t, d, out / sum);
   }
 }
 
 }  // namespace
 
 void RefOps::attention(Tensor q, Tensor k, Tensor v, Tensor y, Tensor lse) {
-  const auto [batch, length, heads, size] = check_attention(q, k, v, y, lse);
-  for (std::int64_t b = 0; b < batch; ++b) {
-    for (std::int64_t h = 0; h < heads; ++h) {
-      for (std::int64_t t = 0; t < length; ++t) {
-        forward_row(head_of(q, b, h), head_of(k, b, h), head_of(v, b, h), head_of(y, b, h), t, size,
-                    lse.f32() + (b * heads + h) * length + t);
-      }
+  const AttentionSize s = check_attention(q, k, v, y, lse);
+  for (std::int64_t b = 0; b < s.batch; ++b) {
+    for (std::int64_t h = 0; h < s.heads; ++h) {
+      const std::int64_t shared = h * s.kv_heads / s.heads;
+      const Forward head{{q, b, h}, {k, b, shared}, {v, b, shared}, {y, b, h}};
+      for (std::int64_t t = 0; t < s.length; ++t)
+        forward_row(head, t, s.head_size, lse.f32() + (b * s.heads + h) * s.length + t);
     }
   }
 }
@@ -61,36 +68,37 @@ void RefOps::attention(Tensor q, Tensor k, Tensor v, Tensor y, Tensor lse) {
 // p = exp(score - lse); dv += p dy; ds = p * (dy.v - dy.y) * scale; dq += ds k; dk += ds q.
 void RefOps::attention_grad(Tensor q, Tensor k, Tensor v, Tensor y, Tensor lse, Tensor dy,
                             Tensor dq, Tensor dk, Tensor dv) {
-  const auto [batch, length, heads, size] = check_attention(q, k, v, y, lse);
+  const AttentionSize n = check_attention(q, k, v, y, lse);
   check_attention(dq, dk, dv, dy, lse);
-  COVEY_CHECK(q.shape == dq.shape);
-  const double scale = 1.0 / std::sqrt(static_cast<double>(size));
-  const std::size_t plane = static_cast<std::size_t>(length * size);
-  for (std::int64_t b = 0; b < batch; ++b) {
-    for (std::int64_t h = 0; h < heads; ++h) {
-      const Head qh = head_of(q, b, h), kh = head_of(k, b, h), vh = head_of(v, b, h);
-      const Head yh = head_of(y, b, h), dyh = head_of(dy, b, h);
-      std::vector<double> dqs(plane), dks(plane), dvs(plane);
-      for (std::int64_t t = 0; t < length; ++t) {
-        const double row_lse = lse.f32()[(b * heads + h) * length + t];
-        const double delta = dot(dyh.at(t), yh.at(t), size);
+  COVEY_CHECK(q.shape == dq.shape && k.shape == dk.shape && q.dtype == dq.dtype);
+  const double scale = 1.0 / std::sqrt(static_cast<double>(n.head_size));
+  const std::size_t plane = static_cast<std::size_t>(n.length * n.head_size);
+  for (std::int64_t b = 0; b < n.batch; ++b) {
+    std::vector<double> dks, dvs;
+    for (std::int64_t h = 0; h < n.heads; ++h) {
+      const std::int64_t group = n.heads / n.kv_heads, shared = h / group;
+      const Head qh(q, b, h), kh(k, b, shared), vh(v, b, shared), yh(y, b, h), dyh(dy, b, h);
+      std::vector<double> dqs(plane);
+      if (h % group == 0) dks = dvs = dqs;
+      for (std::int64_t t = 0; t < n.length; ++t) {
+        const double row_lse = double{lse.f32()[(b * n.heads + h) * n.length + t]};
+        const double delta = dot(dyh, t, yh, t, n.head_size);
         for (std::int64_t s = 0; s <= t; ++s) {
-          const double p = std::exp(scale * dot(qh.at(t), kh.at(s), size) - row_lse);
-          const double ds = p * (dot(dyh.at(t), vh.at(s), size) - delta) * scale;
-          for (std::int64_t d = 0; d < size; ++d) {
-            dqs[static_cast<std::size_t>(t * size + d)] += ds * kh.at(s)[d];
-            dks[static_cast<std::size_t>(s * size + d)] += ds * qh.at(t)[d];
-            dvs[static_cast<std::size_t>(s * size + d)] += p * dyh.at(t)[d];
+          const double p = std::exp(scale * dot(qh, t, kh, s, n.head_size) - row_lse);
+          const double ds = p * (dot(dyh, t, vh, s, n.head_size) - delta) * scale;
+          for (std::int64_t d = 0; d < n.head_size; ++d) {
+            dqs[static_cast<std::size_t>(t * n.head_size + d)] += ds * kh.at(s, d);
+            dks[static_cast<std::size_t>(s * n.head_size + d)] += ds * qh.at(t, d);
+            dvs[static_cast<std::size_t>(s * n.head_size + d)] += p * dyh.at(t, d);
           }
         }
       }
-      for (std::int64_t t = 0; t < length; ++t) {
-        for (std::int64_t d = 0; d < size; ++d) {
-          const std::size_t i = static_cast<std::size_t>(t * size + d);
-          head_of(dq, b, h).at(t)[d] = static_cast<float>(dqs[i]);
-          head_of(dk, b, h).at(t)[d] = static_cast<float>(dks[i]);
-          head_of(dv, b, h).at(t)[d] = static_cast<float>(dvs[i]);
-        }
+      for (std::int64_t i = 0; i < n.length * n.head_size; ++i) {
+        const std::int64_t t = i / n.head_size, d = i % n.head_size;
+        Head(dq, b, h).put(t, d, dqs[static_cast<std::size_t>(i)]);
+        if (h % group + 1 != group) continue;
+        Head(dk, b, shared).put(t, d, dks[static_cast<std::size_t>(i)]);
+        Head(dv, b, shared).put(t, d, dvs[static_cast<std::size_t>(i)]);
       }
     }
   }

@@ -1,5 +1,7 @@
 // The specification of Ops: scalar loops, f64 accumulation, nothing clever. One family per file.
 #pragma once
+#include <vector>
+
 #include "core/tensor/ops.h"
 
 namespace covey {
@@ -11,32 +13,59 @@ class RefOps final : public Ops {
   void linear(Tensor x, Tensor w, Tensor b, Tensor y) override;
   void linear_grad_input(Tensor dy, Tensor w, Tensor dx) override;
   void linear_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) override;
+  std::int64_t packed_bytes(Shape weight, DType activations) override;
+  void pack_weight(Tensor w, DType activations, Tensor packed) override;
+  void linear(Tensor x, Weight w, Tensor b, Tensor y) override;
+  void linear_grad_input(Tensor dy, Weight w, Tensor dx) override;
+  void quantize_rows(Tensor w, Tensor codes, Tensor scales) override;
+  void linear_i8(Tensor x, Tensor codes, Tensor scales, Tensor b, Tensor y) override;
+  void linear_i8_grad_input(Tensor dy, Tensor codes, Tensor scales, Tensor dx) override;
+  void convert(Tensor x, Tensor y) override;
   void embedding(Tensor tokens, Tensor table, Tensor y) override;
   void embedding_grad(Tensor tokens, Tensor dy, Tensor dtable) override;
+  void embedding_at(Tensor tokens, Tensor table, Tensor positions, Tensor y) override;
+  void positions_grad(Tensor dy, Tensor dpositions) override;
   void rmsnorm(Tensor x, Tensor g, Tensor y, Tensor rstd) override;
   void rmsnorm_grad(Tensor x, Tensor g, Tensor rstd, Tensor dy, Tensor dx, Tensor dg) override;
+  void add_rmsnorm(Tensor a, Tensor b, Tensor sum, Tensor g, Tensor y, Tensor rstd) override;
+  void layernorm(Tensor x, Tensor g, Tensor b, Tensor y, Tensor mean, Tensor rstd) override;
+  void add_layernorm(Tensor a, Tensor x, Tensor sum, Tensor g, Tensor b, Tensor y, Tensor mean, Tensor rstd) override;
+  void layernorm_grad(Tensor x, Tensor g, Tensor mean, Tensor rstd, Tensor dy, Tensor dx, Tensor dg,
+                      Tensor db) override;
   void rope(Tensor x, int direction) override;
   void attention(Tensor q, Tensor k, Tensor v, Tensor y, Tensor lse) override;
   void attention_grad(Tensor q, Tensor k, Tensor v, Tensor y, Tensor lse, Tensor dy, Tensor dq,
                       Tensor dk, Tensor dv) override;
   void swiglu(Tensor gate, Tensor up, Tensor y) override;
   void swiglu_grad(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup) override;
+  void gelu(Tensor x, Tensor y, Gelu kind) override;
+  void gelu_grad(Tensor x, Tensor dy, Tensor dx, Gelu kind) override;
+  void dropout(Tensor x, Tensor y, Dropout coins) override;
   void relu(Tensor x, Tensor y) override;
   void relu_grad(Tensor y, Tensor dy, Tensor dx) override;
   void conv2d(Tensor x, Tensor w, Tensor b, Tensor y, ConvGeometry geometry) override;
   void conv2d_grad_input(Tensor dy, Tensor w, Tensor dx, ConvGeometry geometry) override;
   void conv2d_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db,
                           ConvGeometry geometry) override;
+  void depthwise_conv2d(Tensor x, Tensor w, Tensor b, Tensor y, ConvGeometry geometry) override;
+  void depthwise_conv2d_grad_input(Tensor dy, Tensor w, Tensor dx, ConvGeometry geometry) override;
+  void depthwise_conv2d_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db, ConvGeometry geometry) override;
   void maxpool2(Tensor x, Tensor y, Tensor argmax) override;
   void maxpool2_grad(Tensor dy, Tensor argmax, Tensor dx) override;
   std::int64_t softmax_cross_entropy(Tensor logits, Tensor targets, Tensor losses, Tensor dlogits,
-                                     float scale) override;
+                                     LossTerms terms) override;
+  std::int64_t head_loss(const HeadLoss& head) override;
   void add(Tensor a, Tensor b, Tensor y) override;
   void fill(Tensor y, float value) override;
   double squared_norm(Tensor x) override;
   void scale(Tensor x, float factor) override;
   void sgd(Tensor p, Tensor g, Tensor velocity, SgdStep step) override;
-  void adamw(Tensor p, Tensor g, Tensor m, Tensor v, AdamWStep step) override;
+  void adamw(Tensor p, Tensor g, Tensor m, Tensor v, AdamWStep step, Tensor shadow) override;
+  void lion(Tensor p, Tensor g, Tensor m, LionStep step) override;
+  void muon(Tensor p, Tensor g, Tensor momentum, MuonStep step) override;
+
+ private:
+  std::vector<float> dequantized(Tensor codes, Tensor scales);
 };
 
 }  // namespace covey

@@ -154,5 +154,82 @@ TEST_CASE("ref softmax_cross_entropy gradient") {
   }, {logits}, {constant({5}, 0.5F)}, {dlogits});
 }
 
+TEST_CASE("ref layernorm gradients") {
+  Random random(30);
+  Array x = normal(random, {3, 5}), g = normal(random, {5}), b = normal(random, {5}), y = zeros({3, 5});
+  Array mean = zeros({3}), rstd = zeros({3}), dy = normal(random, {3, 5}), dx = zeros({3, 5}), dg = zeros({5}), db = dg;
+  const std::unique_ptr<Ops> ref = make_ref_ops();
+  ref->layernorm(x.view(), g.view(), b.view(), y.view(), mean.view(), rstd.view());
+  ref->layernorm_grad(x.view(), g.view(), mean.view(), rstd.view(), dy.view(), dx.view(), dg.view(), db.view());
+  check_gradients([&](Ops& o, const Tensors& t) { o.layernorm(t[0], t[1], t[2], t[3], mean.view(), rstd.view()); },
+                  {x, g, b}, {dy}, {dx, dg, db});
+}
+
+TEST_CASE("ref gelu gradients") {
+  Random random(31);
+  for (const Gelu kind : {Gelu::kTanh, Gelu::kExact}) {
+    Array x = normal(random, {30}, 2.0), dy = normal(random, {30}), dx = constant({30}, 9.0F);
+    make_ref_ops()->gelu_grad(x.view(), dy.view(), dx.view(), kind);
+    check_gradients([&](Ops& o, const Tensors& t) { o.gelu(t[0], t[1], kind); }, {x}, {dy}, {dx});
+  }
+}
+
+TEST_CASE("ref embedding_at gradients") {
+  Random random(32);
+  Array table = normal(random, {4, 3}), positions = normal(random, {5, 3}), tokens = integers(random, {2, 3}, 0, 4);
+  Array dy = normal(random, {2, 3, 3}), dtable = zeros({4, 3}), dpositions = zeros({5, 3});
+  const std::unique_ptr<Ops> ref = make_ref_ops();
+  ref->embedding_grad(tokens.view(), dy.view(), dtable.view());
+  ref->positions_grad(dy.view(), dpositions.view());
+  check_gradients([&](Ops& o, const Tensors& t) { o.embedding_at(tokens.view(), t[0], t[1], t[2]); },
+                  {table, positions}, {dy}, {dtable, dpositions});
+}
+
+TEST_CASE("ref attention gradients of grouped queries") {
+  Random random(33);
+  const Shape many{1, 4, 4, 4}, few{1, 4, 2, 4};
+  Array q = normal(random, many), k = normal(random, few), v = normal(random, few);
+  Array y = zeros(many), lse = zeros({1, 4, 4}), dy = normal(random, many);
+  Array dq = constant(many, 9.0F), dk = constant(few, 9.0F), dv = dk;
+  const std::unique_ptr<Ops> ref = make_ref_ops();
+  ref->attention(q.view(), k.view(), v.view(), y.view(), lse.view());
+  ref->attention_grad(q.view(), k.view(), v.view(), y.view(), lse.view(), dy.view(), dq.view(), dk.view(), dv.view());
+  check_gradients([&](Ops& o, const Tensors& t) { o.attention(t[0], t[1], t[2], t[3], lse.view()); }, {q, k, v}, {dy},
+                  {dq, dk, dv});
+}
+
+TEST_CASE("ref smoothed cross-entropy and head gradients") {
+  Random random(34);
+  Array logits = normal(random, {5, 6}), targets = integers(random, {5}, 0, 6);
+  targets.ints[2] = -1;
+  Array dlogits = constant({5, 6}, 9.0F), losses = zeros({5});
+  const std::unique_ptr<Ops> ref = make_ref_ops();
+  const LossTerms terms{0.5F, 0.2F};
+  ref->softmax_cross_entropy(logits.view(), targets.view(), losses.view(), dlogits.view(), terms);
+  check_gradients([&](Ops& o, const Tensors& t) {
+    o.softmax_cross_entropy(t[0], targets.view(), t[1], {}, terms);
+  }, {logits}, {constant({5}, 0.5F)}, {dlogits});
+
+  Array x = normal(random, {5, 3}), w = normal(random, {6, 3}), dx = constant({5, 3}, 9.0F), dw = zeros({6, 3});
+  ref->head_loss({x.view(), w.view(), targets.view(), losses.view(), dx.view(), dw.view(), terms});
+  check_gradients([&](Ops& o, const Tensors& t) { o.head_loss({t[0], t[1], targets.view(), t[2], {}, {}, terms}); },
+                  {x, w}, {constant({5}, 0.5F)}, {dx, dw});
+}
+
+TEST_CASE("ref depth-wise convolution gradients") {
+  Random random(35);
+  for (const ConvGeometry g : {ConvGeometry{3, 1}, ConvGeometry{3, 0}, ConvGeometry{2, 1}}) {
+    const std::int64_t out_h = 4 + 2 * g.padding - g.kernel + 1, out_w = out_h + 1;
+    Array x = normal(random, {2, 3, 4, 5}), w = normal(random, {3, 1, g.kernel, g.kernel});
+    Array b = normal(random, {3}), dy = normal(random, {2, 3, out_h, out_w});
+    Array dx = constant(x.shape, 9.0F), dw = zeros(w.shape), db = zeros({3});
+    const std::unique_ptr<Ops> ref = make_ref_ops();
+    ref->depthwise_conv2d_grad_input(dy.view(), w.view(), dx.view(), g);
+    ref->depthwise_conv2d_grad_weight(dy.view(), x.view(), dw.view(), db.view(), g);
+    check_gradients([&](Ops& o, const Tensors& t) { o.depthwise_conv2d(t[0], t[1], t[2], t[3], g); }, {x, w, b}, {dy},
+                    {dx, dw, db});
+  }
+}
+
 }  // namespace
 }  // namespace covey::test

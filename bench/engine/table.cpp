@@ -1,0 +1,43 @@
+#include <time.h>
+
+#include <algorithm>
+
+#include "bench/engine/rows.h"
+#include "bench/tables.h"
+
+namespace covey::bench {
+namespace {
+
+double milliseconds(clockid_t clock) {
+  timespec now{};
+  clock_gettime(clock, &now);
+  return 1e3 * static_cast<double>(now.tv_sec) + 1e-6 * static_cast<double>(now.tv_nsec);
+}
+
+}  // namespace
+
+double median_of(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values.at(values.size() / 2);
+}
+
+double wall_ms() { return milliseconds(CLOCK_MONOTONIC); }
+double cpu_ms() { return milliseconds(CLOCK_THREAD_CPUTIME_ID); }
+double all_cpu_ms() { return milliseconds(CLOCK_PROCESS_CPUTIME_ID); }
+
+std::vector<Figure> engine_missing() {
+  return {not_measured("per-example clipping: a step against the plain one", "times", Bound::kAtMost, 1.5,
+                       "the engine has no per-example clipping yet")};
+}
+
+Table engine_table() {
+  return {"engine",
+          {
+              {"products", engine_products},
+              {"adamw", engine_adamw},
+              {"steps", engine_steps},
+              {"missing", engine_missing},
+          }};
+}
+
+}  // namespace covey::bench

@@ -1,0 +1,295 @@
+// The tile kernels; see kernels.h for why nothing of the standard library may be included here.
+//
+// Tile instructions are written as assembly that declares what memory it touches: GCC 12's own
+// _tile_loadconfig declares 8 bytes of the 64 it reads, so that optimisation deletes the rest.
+#include <immintrin.h>
+
+#include "core/tensor/cpu/amx.h"
+
+namespace covey::cpu {
+namespace {
+
+constexpr std::int64_t kTileElements = 16 * kTileDepth;
+constexpr std::int64_t kPanelTile = 2 * kTileElements;  // a panel's two tiles at one depth
+
+using Half = __mmask16;
+
+__mmask16 low16(std::int64_t n) { return n >= 16 ? 0xFFFF : n <= 0 ? 0 : static_cast<__mmask16>((1U << n) - 1U); }
+__mmask32 low32(std::int64_t n) {
+  return n >= 32 ? 0xFFFFFFFFU : n <= 0 ? 0U : static_cast<__mmask32>((1ULL << n) - 1ULL);
+}
+
+struct Pair {  // 32 elements
+  __m512 low, high;
+};
+inline __m512i to_bf16(Pair x) {
+  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(x.high, x.low));
+}
+inline __m512 widened(__m256i bits) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+}
+inline Pair widened(__m512i bits) {
+  return {widened(_mm512_castsi512_si256(bits)), widened(_mm512_extracti64x4_epi64(bits, 1))};
+}
+
+template <int kPlanes>  // of an operand that is bf16 already
+inline void no_rest(int line, __m512i (*rows)[16]) {
+  for (int plane = 1; plane < kPlanes; ++plane) rows[plane][line] = _mm512_setzero_si512();
+}
+
+// Writes the planes of 32 elements to rows[plane][line].
+template <int kPlanes>
+inline void split(Pair x, int line, __m512i (*rows)[16]) {
+  for (int plane = 0; plane < kPlanes; ++plane) {
+    const __m512i bits = to_bf16(x);
+    rows[plane][line] = bits;
+    if (plane + 1 == kPlanes) break;
+    const Pair taken = widened(bits);
+    x = {_mm512_sub_ps(x.low, taken.low), _mm512_sub_ps(x.high, taken.high)};  // exact
+  }
+}
+
+// Sixteen stored rows of 32 contiguous elements along k.
+template <int kPlanes>
+inline void load_lines(TileSource from, std::int64_t lines, std::int64_t depth, __m512i (*rows)[16]) {
+  const __mmask32 all = low32(depth);
+  for (int i = 0; i < 16; ++i) {
+    if (i >= lines) {
+      for (int plane = 0; plane < kPlanes; ++plane) rows[plane][i] = _mm512_setzero_si512();
+      continue;
+    }
+    if (from.bf16) {
+      rows[0][i] = _mm512_maskz_loadu_epi16(all, static_cast<const std::uint16_t*>(from.data) + i * from.stride);
+      no_rest<kPlanes>(i, rows);
+      continue;
+    }
+    const float* row = static_cast<const float*>(from.data) + i * from.stride;
+    split<kPlanes>({_mm512_maskz_loadu_ps(static_cast<Half>(all), row),
+                    _mm512_maskz_loadu_ps(static_cast<Half>(all >> 16), row + 16)}, i, rows);
+  }
+}
+
+// Thirty-two stored rows of 16 contiguous lines, two rows of k side by side in each 32 bits.
+template <int kPlanes>
+inline void load_depths(TileSource from, std::int64_t lines, std::int64_t depth, __m512i (*rows)[16]) {
+  const __mmask16 some = low16(lines);
+  alignas(64) static constexpr std::uint16_t kInterleave[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,
+                                                                21, 6, 22, 7, 23, 8,  24, 9,  25, 10, 26,
+                                                                11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  const __m512i interleave = _mm512_load_si512(kInterleave);
+  for (int i = 0; i < 16; ++i) {
+    const __mmask16 first = 2 * i < depth ? some : 0, second = 2 * i + 1 < depth ? some : 0;
+    if (from.bf16) {
+      const std::uint16_t* row = static_cast<const std::uint16_t*>(from.data) + 2 * i * from.stride;
+      const __m256i a = _mm256_maskz_loadu_epi16(first, row), b = _mm256_maskz_loadu_epi16(second, row + from.stride);
+      rows[0][i] = _mm512_or_si512(_mm512_cvtepu16_epi32(a), _mm512_slli_epi32(_mm512_cvtepu16_epi32(b), 16));
+      no_rest<kPlanes>(i, rows);
+      continue;
+    }
+    const float* row = static_cast<const float*>(from.data) + 2 * i * from.stride;
+    split<kPlanes>({_mm512_maskz_loadu_ps(first, row), _mm512_maskz_loadu_ps(second, row + from.stride)}, i, rows);
+    for (int plane = 0; plane < kPlanes; ++plane)
+      rows[plane][i] = _mm512_permutexvar_epi16(interleave, rows[plane][i]);
+  }
+}
+
+// The transpose of 16x16 elements of 32 bits.
+inline void transpose(__m512i* r) {
+  __m512i t[16];
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+    r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+    r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+  }
+  for (int i = 0; i < 4; ++i) {
+    t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
+    t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xDD);
+    t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
+    t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xDD);
+  }
+  for (int i = 0; i < 4; ++i) {
+    r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
+    r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xDD);
+    r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
+    r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xDD);
+  }
+}
+
+inline const void* moved(TileSource from, std::int64_t elements) {
+  return static_cast<const char*>(from.data) + elements * (from.bf16 ? 2 : 4);
+}
+
+// The stored rows jump too far for the processor to foresee, so the tile after the next is asked for.
+inline void ask_for(TileSource from, std::int64_t line, std::int64_t k, const TilePart& part) {
+  const std::int64_t ahead = k + 2 * kTileDepth;
+  if (ahead >= part.depth) return;
+  const std::int64_t rows = from.along_k ? part.lines - line : part.depth - ahead, rows_max = from.along_k ? 16 : 32;
+  const char* at = static_cast<const char*>(moved(from, from.along_k ? line * from.stride + ahead : ahead * from.stride + line));
+  const std::int64_t step = from.stride * (from.bf16 ? 2 : 4);
+  for (std::int64_t i = 0; i < rows_max && i < rows; ++i) {
+    _mm_prefetch(at + i * step, _MM_HINT_T0);
+    if (from.along_k && !from.bf16) _mm_prefetch(at + i * step + 64, _MM_HINT_T0);
+  }
+}
+
+// turned: what was loaded must be transposed to be a tile of this operand.
+template <int kPlanes>
+void pack(TileSource from, TilePart part, bool turned, std::uint16_t* to) {
+  __m512i rows[kPlanes][16];
+  for (std::int64_t k = 0; k < part.depth; k += kTileDepth, to += kPlanes * kPanelTile) {
+    for (std::int64_t half = 0; half < 2; ++half) {
+      const std::int64_t line = 16 * half, lines = part.lines - line, depth = part.depth - k;
+      ask_for(from, line, k, part);
+      TileSource at = from;
+      at.data = moved(from, from.along_k ? line * from.stride + k : k * from.stride + line);
+      if (from.along_k)
+        load_lines<kPlanes>(at, lines, depth, rows);
+      else
+        load_depths<kPlanes>(at, lines, depth, rows);
+      for (int plane = 0; plane < kPlanes; ++plane) {
+        if (turned) transpose(rows[plane]);
+        std::uint16_t* tile = to + plane * kPanelTile + half * kTileElements;
+        for (int i = 0; i < 16; ++i) _mm512_store_si512(tile + i * 32, rows[plane][i]);
+      }
+    }
+  }
+}
+
+#define COVEY_TILE_LOAD(tile, from, stride) \
+  __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile ::"r"(from), "r"(std::int64_t{stride}) : "memory")
+#define COVEY_TILE_STORE(tile, to, stride) \
+  __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)" ::"r"(to), "r"(std::int64_t{stride}) : "memory")
+#define COVEY_TILE_ZERO(tile) __asm__ volatile("tilezero %tmm" #tile)
+#define COVEY_TILE_DOT(sum, left, right) \
+  __asm__ volatile("tdpbf16ps %tmm" #right ", %tmm" #left ", %tmm" #sum)
+
+constexpr std::int64_t kRowBytes = 64;
+
+inline void load_left(const std::uint16_t* from) {
+  COVEY_TILE_LOAD(4, from, kRowBytes);
+  COVEY_TILE_LOAD(5, from + kTileElements, kRowBytes);
+}
+inline void load_right(const std::uint16_t* from) {
+  COVEY_TILE_LOAD(6, from, kRowBytes);
+  COVEY_TILE_LOAD(7, from + kTileElements, kRowBytes);
+}
+inline void dot_tiles() {  // the sums' tiles 0 to 3, by rows
+  COVEY_TILE_DOT(0, 4, 6);
+  COVEY_TILE_DOT(1, 4, 7);
+  COVEY_TILE_DOT(2, 5, 6);
+  COVEY_TILE_DOT(3, 5, 7);
+}
+
+inline void sum_bf16(const std::uint16_t* left, const std::uint16_t* right, std::int64_t depth) {
+  for (std::int64_t k = 0; k < depth; k += kTileDepth, left += kPanelTile, right += kPanelTile) {
+    load_left(left);
+    load_right(right);
+    dot_tiles();
+  }
+}
+
+// The six products of planes, smallest first as far as changing one operand at a time allows.
+inline void sum_f32(const std::uint16_t* left, const std::uint16_t* right, std::int64_t depth) {
+  for (std::int64_t k = 0; k < depth; k += kTileDepth, left += 3 * kPanelTile, right += 3 * kPanelTile) {
+    load_left(left);
+    load_right(right + 2 * kPanelTile);
+    dot_tiles();  // 0, 2
+    load_right(right + kPanelTile);
+    dot_tiles();  // 0, 1
+    load_left(left + kPanelTile);
+    dot_tiles();  // 1, 1
+    load_right(right);
+    dot_tiles();  // 1, 0
+    load_left(left + 2 * kPanelTile);
+    dot_tiles();  // 2, 0
+    load_left(left);
+    dot_tiles();  // 0, 0
+  }
+}
+
+inline void store_sums(float* to, std::int64_t stride) {
+  COVEY_TILE_STORE(0, to, 4 * stride);
+  COVEY_TILE_STORE(1, to + 16, 4 * stride);
+  COVEY_TILE_STORE(2, to + 16 * stride, 4 * stride);
+  COVEY_TILE_STORE(3, to + 16 * stride + 16, 4 * stride);
+}
+
+// A block of sums into what may be narrower, of another type, or have something added.
+inline void finish(const float* sums, const TileOutput& out) {
+  for (std::int64_t half = 0; half < 2; ++half) {
+    const __mmask16 some = low16(out.columns - 16 * half);
+    if (some == 0) return;
+    const __m512 bias = out.bias == nullptr ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(some, out.bias + 16 * half);
+    for (std::int64_t r = 0; r < out.rows; ++r) {
+      __m512 value = _mm512_add_ps(_mm512_load_ps(sums + r * 32 + 16 * half), bias);
+      const std::int64_t at = r * out.stride + 16 * half;
+      if (out.bf16) {
+        _mm256_mask_storeu_epi16(static_cast<std::uint16_t*>(out.data) + at, some,
+                                 reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(value)));
+        continue;
+      }
+      float* to = static_cast<float*>(out.data) + at;
+      if (out.accumulate) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(some, to));
+      _mm512_mask_storeu_ps(to, some, value);
+    }
+  }
+}
+
+}  // namespace
+
+void pack_left_panel(TileSource from, TilePart part, std::uint16_t* to) {
+  if (part.planes == 1)
+    pack<1>(from, part, !from.along_k, to);
+  else
+    pack<3>(from, part, !from.along_k, to);
+}
+
+void pack_right_panel(TileSource from, TilePart part, std::uint16_t* to) {
+  if (part.planes == 1)
+    pack<1>(from, part, from.along_k, to);
+  else
+    pack<3>(from, part, from.along_k, to);
+}
+
+void tiles_begin() {
+  struct alignas(64) Configuration {
+    std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
+    std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+  };
+  static const Configuration configuration;
+  __asm__ volatile("ldtilecfg %0" ::"m"(configuration));
+}
+
+void tiles_end() { __asm__ volatile("tilerelease"); }
+
+void multiply_panels(const std::uint16_t* left, const std::uint16_t* right, const TilePart& part, const TileOutput& out) {
+  const bool direct = !out.bf16 && out.bias == nullptr && out.rows == 32 && out.columns == 32;
+  if (direct && out.accumulate) {
+    const float* from = static_cast<const float*>(out.data);
+    COVEY_TILE_LOAD(0, from, 4 * out.stride);
+    COVEY_TILE_LOAD(1, from + 16, 4 * out.stride);
+    COVEY_TILE_LOAD(2, from + 16 * out.stride, 4 * out.stride);
+    COVEY_TILE_LOAD(3, from + 16 * out.stride + 16, 4 * out.stride);
+  } else {
+    COVEY_TILE_ZERO(0);
+    COVEY_TILE_ZERO(1);
+    COVEY_TILE_ZERO(2);
+    COVEY_TILE_ZERO(3);
+  }
+  if (part.planes == 1)
+    sum_bf16(left, right, part.depth);
+  else
+    sum_f32(left, right, part.depth);
+  if (direct) return store_sums(static_cast<float*>(out.data), out.stride);
+  alignas(64) float sums[32 * 32];
+  store_sums(sums, 32);
+  finish(sums, out);
+}
+
+}  // namespace covey::cpu

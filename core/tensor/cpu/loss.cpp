@@ -1,0 +1,198 @@
+// Softmax and cross-entropy: of logits that are there, and of a head's product in tiles.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/tensor/cpu/cpu_ops.h"
+#include "core/tensor/op_shapes.h"
+
+namespace covey {
+namespace {
+
+constexpr std::int64_t kHeadRows = 1024;
+constexpr std::int64_t kHeadColumns = 2048;  // a vocabulary of at most this many is multiplied once
+
+// What has been seen of one row of logits.
+struct RowStats {
+  double sum = 0;     // of exp(logit - best)
+  double total = 0;   // of logits, where the loss is smoothed
+  float best = -std::numeric_limits<float>::infinity();
+  float chosen = 0;   // the target's logit
+  std::int32_t first_best = -1;
+};
+
+double log_sum_exp(const RowStats& s) { return double{s.best} + std::log(s.sum); }
+
+float loss_of(const RowStats& s, LossTerms terms, std::int64_t classes) {
+  const double e = terms.smoothing;
+  return static_cast<float>(log_sum_exp(s) - (1 - e) * double{s.chosen} -
+                            (e > 0 ? e * s.total / static_cast<double>(classes) : 0.0));
+}
+
+template <class T>
+float as_float(const cpu::TypedKernels<T>& kernels, const T* x) {
+  float value = 0;
+  kernels.to_f32(x, &value, 1);
+  return value;
+}
+
+// Adds columns [first, first + n) of a row. Its exponentials are summed against the best so far.
+template <class T>
+void look_at(const cpu::TypedKernels<T>& kernels, const T* row, std::int64_t first, std::int64_t n, bool smooth,
+             RowStats& stats) {
+  const float best = kernels.largest(row, n);
+  if (best > stats.best || stats.first_best < 0) {
+    stats.sum *= std::exp(double{stats.best} - double{best});
+    stats.best = best;
+    std::int64_t at = 0;
+    while (at < n && as_float(kernels, row + at) != best) ++at;
+    stats.first_best = static_cast<std::int32_t>(first + at);
+  }
+  stats.sum += kernels.exp_sum(row, stats.best, n);
+  if (smooth) stats.total += kernels.sum(row, n);
+}
+
+cpu::SoftmaxTerms gradient_terms(const RowStats& stats, LossTerms terms, std::int64_t classes) {
+  return {static_cast<float>(log_sum_exp(stats)), terms.scale,
+          terms.scale * terms.smoothing / static_cast<float>(classes)};
+}
+
+template <class T>
+void take_target(const cpu::TypedKernels<T>& kernels, LossTerms terms, T* at) {
+  const float value = as_float(kernels, at) - (1.0F - terms.smoothing) * terms.scale;
+  kernels.from_f32(&value, at, 1);
+}
+
+}  // namespace
+
+std::int64_t CpuOps::softmax_cross_entropy(Tensor logits, Tensor targets, Tensor losses, Tensor dlogits,
+                                           LossTerms terms) {
+  const auto [m, v] = check_loss(logits, targets, losses, dlogits, terms);
+  std::atomic<std::int64_t> correct{0};
+  cpu::share(team_, m, cpu::piece_rows(v), [&](std::int64_t row0, std::int64_t rows, int) {
+    cpu::with_type(logits.dtype, [&]<class T>(T) {
+      const cpu::TypedKernels<T>& kernels = cpu::typed<T>(kernels_);
+      for (std::int64_t i = row0; i < row0 + rows; ++i) {
+        const T* row = logits.as<T>() + i * v;
+        T* out = dlogits.empty() ? nullptr : dlogits.as<T>() + i * v;
+        const std::int32_t target = targets.i32()[i];
+        losses.f32()[i] = 0;
+        if (target < 0) {
+          if (out != nullptr) std::fill_n(out, v, T{});
+          continue;
+        }
+        RowStats stats;
+        look_at(kernels, row, 0, v, terms.smoothing > 0, stats);
+        stats.chosen = as_float(kernels, row + target);
+        correct.fetch_add(stats.first_best == target, std::memory_order_relaxed);
+        losses.f32()[i] = loss_of(stats, terms, v);
+        if (out == nullptr) continue;
+        kernels.softmax_grad(row, gradient_terms(stats, terms, v), out, v);
+        take_target(kernels, terms, out + target);
+      }
+    });
+  });
+  return correct.load();
+}
+
+// Some rows of a head: their part of x, and memory for a tile of logits and of their gradients.
+struct CpuOps::HeadRows {
+  std::int64_t row, count, width, classes;
+  Tensor x;        // f32 or bf16
+  float* logits;   // [count, kHeadColumns]
+  float* dx;       // [count, width], the sums
+  void* dlogits;   // like logits, of x's type
+  RowStats* stats;
+};
+
+void CpuOps::head_logits(const HeadLoss& head, const HeadRows& r, std::int64_t first, std::int64_t count) {
+  products_.multiply({.m = r.count, .n = count, .k = r.width,
+                      .a = {r.x.data, r.width, false, r.x.dtype == DType::kBf16},
+                      .b = {head.w.f32() + first * r.width, r.width, true, false},
+                      .c = r.logits, .c_stride = count});
+}
+
+// Losses of the rows; where the vocabulary is one tile, its logits are there afterwards.
+std::int64_t CpuOps::head_losses(const HeadLoss& head, const HeadRows& r) {
+  std::fill_n(r.stats, r.count, RowStats{});
+  const std::int32_t* targets = head.targets.i32() + r.row;
+  for (std::int64_t first = 0; first < r.classes; first += kHeadColumns) {
+    const std::int64_t count = std::min(kHeadColumns, r.classes - first);
+    head_logits(head, r, first, count);
+    cpu::share(team_, r.count, cpu::piece_rows(count), [&](std::int64_t row, std::int64_t rows, int) {
+      for (std::int64_t i = row; i < row + rows; ++i) {
+        if (targets[i] < 0) continue;
+        const float* logits = r.logits + i * count;
+        look_at(kernels_.f32, logits, first, count, head.terms.smoothing > 0, r.stats[i]);
+        if (targets[i] >= first && targets[i] < first + count) r.stats[i].chosen = logits[targets[i] - first];
+      }
+    });
+  }
+  std::int64_t correct = 0;
+  for (std::int64_t i = 0; i < r.count; ++i) {
+    head.losses.f32()[r.row + i] = targets[i] < 0 ? 0 : loss_of(r.stats[i], head.terms, r.classes);
+    correct += targets[i] >= 0 && r.stats[i].first_best == targets[i];
+  }
+  return correct;
+}
+
+void CpuOps::head_gradients(const HeadLoss& head, const HeadRows& r) {
+  const std::int32_t* targets = head.targets.i32() + r.row;
+  const bool bf16 = r.x.dtype == DType::kBf16;
+  for (std::int64_t first = 0; first < r.classes; first += kHeadColumns) {
+    const std::int64_t count = std::min(kHeadColumns, r.classes - first);
+    if (r.classes > kHeadColumns) head_logits(head, r, first, count);
+    cpu::share(team_, r.count, cpu::piece_rows(count), [&](std::int64_t row, std::int64_t rows, int) {
+      cpu::with_type(r.x.dtype, [&]<class T>(T) {
+        const cpu::TypedKernels<T>& kernels = cpu::typed<T>(kernels_);
+        for (std::int64_t i = row; i < row + rows; ++i) {
+          T* out = static_cast<T*>(r.dlogits) + i * count;
+          if (targets[i] < 0) {
+            std::fill_n(out, count, T{});
+            continue;
+          }
+          kernels.softmax_grad_from_f32(r.logits + i * count, gradient_terms(r.stats[i], head.terms, r.classes), out,
+                                        count);
+          if (targets[i] >= first && targets[i] < first + count)
+            take_target(kernels, head.terms, out + (targets[i] - first));
+        }
+      });
+    });
+    const cpu::Operand dlogits{r.dlogits, count, false, bf16};
+    products_.multiply({.m = r.count, .n = r.width, .k = count,
+                        .a = dlogits, .b = {head.w.f32() + first * r.width, r.width, false, false},
+                        .c = r.dx, .c_stride = r.width, .accumulate = first > 0});
+    if (head.dw.empty()) continue;
+    products_.multiply({.m = count, .n = r.width, .k = r.count,
+                        .a = {r.dlogits, count, true, bf16}, .b = {r.x.data, r.width, false, bf16},
+                        .c = head.dw.f32() + first * r.width, .c_stride = r.width, .accumulate = true});
+  }
+}
+
+std::int64_t CpuOps::head_loss(const HeadLoss& head) {
+  const LinearSize size = check_head(head);
+  const std::int64_t rows_max = std::min(kHeadRows, size.m), columns = std::min(kHeadColumns, size.n);
+  const bool gradients = !head.dx.empty(), wide = head.x.dtype == DType::kF16;
+  const auto stats_floats = static_cast<std::int64_t>(sizeof(RowStats) / sizeof(float)) * rows_max;
+  float* room = scratch(stats_floats + rows_max * ((gradients ? 2 : 1) * columns + 2 * size.k));
+  auto* stats = reinterpret_cast<RowStats*>(room);
+  float *x = room + stats_floats, *dx = x + rows_max * size.k, *logits = dx + rows_max * size.k;
+  std::int64_t correct = 0;
+  for (std::int64_t row = 0; row < size.m; row += kHeadRows) {
+    const std::int64_t count = std::min(kHeadRows, size.m - row), at = row * size.k;
+    const auto part = [&](Tensor t) {
+      return Tensor{static_cast<std::byte*>(t.data) + static_cast<std::size_t>(at) * size_of(t.dtype),
+                    {count, size.k}, t.dtype, t.device};
+    };
+    HeadRows rows{row, count, size.k, size.n, part(head.x), logits, dx, logits + rows_max * columns, stats};
+    if (wide) rows.x = widened(rows.x, x);
+    if (gradients && head.dx.dtype == DType::kF32) rows.dx = head.dx.f32() + at;
+    correct += head_losses(head, rows);
+    if (!gradients) continue;
+    head_gradients(head, rows);
+    if (head.dx.dtype != DType::kF32) convert({rows.dx, {count, size.k}, DType::kF32, Device::kCpu}, part(head.dx));
+  }
+  return correct;
+}
+
+}  // namespace covey

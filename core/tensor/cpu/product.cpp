@@ -1,0 +1,210 @@
+#include "core/tensor/cpu/product.h"
+
+#include <algorithm>
+
+#include "core/base/check.h"
+#include "core/tensor/cpu/gemm.h"
+
+namespace covey::cpu {
+namespace {
+
+// A block of the left operand is packed by who multiplies it, and stays in the second-level cache
+// beside one panel of the right. The right operand is packed before, for everyone.
+constexpr std::int64_t kBlockRows = 128;
+constexpr std::int64_t kBlockColumns = 4096;  // of the right operand, packed at a time
+constexpr std::int64_t kVectorRows = 256;     // rows of one piece where there are no tiles
+
+std::int64_t depth_of(std::int64_t planes) { return planes == 1 ? 2048 : 512; }
+
+std::int64_t ceil_of(std::int64_t n, std::int64_t by) { return (n + by - 1) / by; }
+
+TileSource source_of(const Operand& operand, bool lines_are_rows, std::int64_t line, std::int64_t k) {
+  const bool along_k = lines_are_rows != operand.transposed;
+  const std::int64_t at = along_k ? line * operand.stride + k : k * operand.stride + line;
+  return {static_cast<const char*>(operand.data) + at * (operand.bf16 ? 2 : 4), operand.stride, along_k, operand.bf16};
+}
+
+// Below this, packing costs more than tiles save.
+bool worth_tiles(const Product& p) {
+  return p.m >= 16 && p.n >= 16 && p.k >= 16 && p.m * p.n * p.k >= (p.a.bf16 ? 1 << 15 : 1 << 18);
+}
+
+}  // namespace
+
+struct ProductEngine::Block {  // columns [column, column + columns), k in [k, k + depth)
+  std::int64_t planes, column, columns, k, depth;
+  const std::uint16_t* right;  // its panels
+  bool first;                  // of the blocks along k
+};
+
+ProductEngine::ProductEngine(Team& team, const Kernels& kernels, bool tiles)
+    : team_(team), kernels_(kernels), tiles_(tiles && amx_usable()) {
+  for (int i = 0; i < team.size() + 1; ++i) rooms_.emplace_back(0);
+  starts_.assign(rooms_.size(), nullptr);
+}
+
+std::uint16_t* ProductEngine::room(int member, std::int64_t elements) {
+  const auto i = static_cast<std::size_t>(member);
+  const std::int64_t floats = ceil_of(elements, 2);
+  if (rooms_[i].capacity() < static_cast<std::size_t>(floats) * sizeof(float)) {
+    rooms_[i] = Arena(static_cast<std::size_t>(floats) * sizeof(float));
+    starts_[i] = static_cast<std::uint16_t*>(rooms_[i].take({floats}).data);
+  }
+  return starts_[i];
+}
+
+std::int64_t ProductEngine::packed_elements(std::int64_t n, std::int64_t k, bool bf16) const {
+  if (!tiles_) return 0;
+  return ceil_of(n, kPanelLines) * panel_elements(k, bf16 ? 1 : 3);
+}
+
+void ProductEngine::multiply(const Product& product) {
+  COVEY_CHECK(!(product.accumulate && (product.c_bf16 || product.bias != nullptr)));
+  if (product.m == 0 || product.n == 0) return;
+#ifdef COVEY_X86_KERNELS
+  if (tiles_ && product.k > 0 && (product.packed_b != nullptr || worth_tiles(product)))
+    return by_tiles(product, product.a.bf16 ? 1 : 3);
+#endif
+  COVEY_CHECK(product.packed_b == nullptr);
+  by_vectors(product);
+}
+
+#ifdef COVEY_X86_KERNELS
+// Packed for all k: blocks of depth one after the other, in each the panels.
+void ProductEngine::pack(const Operand& b, std::int64_t n, std::int64_t k, bool bf16, std::uint16_t* to) {
+  COVEY_CHECK(tiles_);
+  const std::int64_t planes = bf16 ? 1 : 3, panels = ceil_of(n, kPanelLines);
+  for (std::int64_t k0 = 0; k0 < k; k0 += depth_of(planes)) {
+    const std::int64_t depth = std::min(depth_of(planes), k - k0), size = panel_elements(depth, planes);
+    team_.run(panels, [&](std::int64_t panel, int) {
+      const std::int64_t column = panel * kPanelLines;
+      pack_right_panel(source_of(b, false, column, k0), {std::min(kPanelLines, n - column), depth, planes},
+                       to + panel * size);
+    });
+    to += panels * size;
+  }
+}
+
+void ProductEngine::by_tiles(const Product& product, std::int64_t planes) {
+  Product p = product;
+  Arena sums;  // where c cannot hold what the blocks along k add up
+  if (p.c_bf16 && p.k > depth_of(planes)) {
+    sums = Arena(static_cast<std::size_t>(p.m * p.n) * sizeof(float));
+    p.c = sums.take({p.m, p.n}).data;
+    p.c_bf16 = false;
+    p.c_stride = p.n;
+  }
+  const std::int64_t panels_all = ceil_of(p.n, kPanelLines);
+  for (std::int64_t column = 0; column < p.n; column += kBlockColumns) {
+    const std::int64_t columns = std::min(kBlockColumns, p.n - column), panels = ceil_of(columns, kPanelLines);
+    const std::uint16_t* packed = p.packed_b;
+    for (std::int64_t k = 0; k < p.k; k += depth_of(planes)) {
+      const std::int64_t depth = std::min(depth_of(planes), p.k - k), size = panel_elements(depth, planes);
+      Block block{planes, column, columns, k, depth, nullptr, k == 0};
+      if (packed != nullptr) {
+        block.right = packed + column / kPanelLines * size;
+        packed += panels_all * size;
+      } else {
+        std::uint16_t* right = room(team_.size(), panels * size);
+        team_.run(panels, [&](std::int64_t panel, int) {
+          const std::int64_t line = column + panel * kPanelLines;
+          pack_right_panel(source_of(p.b, false, line, k), {std::min(kPanelLines, p.n - line), depth, planes},
+                           right + panel * size);
+        });
+        block.right = right;
+      }
+      tile_columns(p, block);
+    }
+  }
+  if (product.c_bf16 && !p.c_bf16)
+    for (std::int64_t i = 0; i < p.m; ++i)
+      kernels_.bf16.from_f32(static_cast<const float*>(p.c) + i * p.n,
+                             static_cast<Bf16*>(product.c) + i * product.c_stride, p.n);
+}
+
+void ProductEngine::tile_columns(const Product& p, const Block& block) {
+  const std::int64_t panel_size = panel_elements(block.depth, block.planes);
+  const std::int64_t left_size = kBlockRows / kPanelLines * panel_size;
+  for (int member = 0; member < team_.size(); ++member) room(member, left_size);
+  team_.run(ceil_of(p.m, kBlockRows), [&](std::int64_t piece, int member) {
+    const std::int64_t row0 = piece * kBlockRows, rows = std::min(kBlockRows, p.m - row0);
+    std::uint16_t* left = starts_[static_cast<std::size_t>(member)];
+    for (std::int64_t r = 0; r < rows; r += kPanelLines)
+      pack_left_panel(source_of(p.a, true, row0 + r, block.k),
+                      {std::min(kPanelLines, rows - r), block.depth, block.planes}, left + r / kPanelLines * panel_size);
+    const TilePart part{kPanelLines, block.depth, block.planes};
+    tiles_begin();
+    for (std::int64_t c = 0; c < block.columns; c += kPanelLines) {
+      const std::int64_t column = block.column + c;
+      for (std::int64_t r = 0; r < rows; r += kPanelLines) {
+        const std::int64_t at = (row0 + r) * p.c_stride + column;
+        const TileOutput out{static_cast<char*>(p.c) + at * (p.c_bf16 ? 2 : 4),
+                       p.c_stride,
+                       p.bias != nullptr && block.first ? p.bias + column : nullptr,
+                       std::min(kPanelLines, rows - r),
+                       std::min(kPanelLines, p.n - column),
+                       p.c_bf16,
+                       p.accumulate || !block.first};
+        multiply_panels(left + r / kPanelLines * panel_size, block.right + c / kPanelLines * panel_size,
+                        part, out);
+      }
+    }
+    tiles_end();
+  });
+}
+#else
+void ProductEngine::pack(const Operand&, std::int64_t, std::int64_t, bool, std::uint16_t*) { COVEY_CHECK(tiles_); }
+void ProductEngine::by_tiles(const Product&, std::int64_t) { COVEY_CHECK(tiles_); }
+#endif
+
+// Rows [row, row + rows) of the stored matrix as f32, in `room` if they are not.
+GemmMatrix ProductEngine::floats(const Operand& operand, std::int64_t rows, std::int64_t columns, float* room) const {
+  if (!operand.bf16) return {static_cast<const float*>(operand.data), operand.stride, operand.transposed};
+  for (std::int64_t i = 0; i < rows; ++i)
+    kernels_.bf16.to_f32(static_cast<const Bf16*>(operand.data) + i * operand.stride, room + i * columns, columns);
+  return {room, columns, operand.transposed};
+}
+
+GemmMatrix ProductEngine::round(const Operand& operand, std::int64_t rows, std::int64_t columns, float* room) const {
+  constexpr std::int64_t kSome = 512;
+  Bf16 some[kSome];
+  for (std::int64_t i = 0; i < rows; ++i) {
+    for (std::int64_t j = 0; j < columns; j += kSome) {
+      const std::int64_t few = std::min(kSome, columns - j);
+      kernels_.bf16.from_f32(static_cast<const float*>(operand.data) + i * operand.stride + j, some, few);
+      kernels_.bf16.to_f32(some, room + i * columns + j, few);
+    }
+  }
+  return {room, columns, operand.transposed};
+}
+
+// Pieces of rows, whatever the team. bf16 is computed in f32.
+void ProductEngine::by_vectors(const Product& p) {
+  const std::int64_t b_rows = p.b.transposed ? p.n : p.k, b_columns = p.b.transposed ? p.k : p.n;
+  const bool rounded = p.a.bf16 && !p.b.bf16;  // the weight of activations in bf16
+  float* b_room = p.a.bf16 || p.b.bf16 ? wide(team_.size(), b_rows * b_columns) : nullptr;
+  const GemmMatrix b = rounded ? round(p.b, b_rows, b_columns, b_room) : floats(p.b, b_rows, b_columns, b_room);
+  const std::int64_t rows_max = std::min(kVectorRows, p.m);
+  const std::int64_t a_floats = p.a.bf16 ? rows_max * p.k : 0, c_floats = p.c_bf16 ? rows_max * p.n : 0;
+  for (int member = 0; member < team_.size(); ++member) wide(member, a_floats + c_floats);
+  team_.run(ceil_of(p.m, kVectorRows), [&](std::int64_t piece, int member) {
+    const std::int64_t row0 = piece * kVectorRows, rows = std::min(kVectorRows, p.m - row0);
+    float* room = reinterpret_cast<float*>(starts_[static_cast<std::size_t>(member)]);
+    Operand mine = p.a;
+    mine.data = static_cast<const char*>(p.a.data) + row0 * (p.a.transposed ? 1 : p.a.stride) * (p.a.bf16 ? 2 : 4);
+    const GemmMatrix a = floats(mine, p.a.transposed ? p.k : rows, p.a.transposed ? rows : p.k, room);
+    float* c = p.c_bf16 ? room + a_floats : static_cast<float*>(p.c) + row0 * p.c_stride;
+    const std::int64_t stride = p.c_bf16 ? p.n : p.c_stride;
+    if (p.bias != nullptr)
+      for (std::int64_t i = 0; i < rows; ++i) std::copy_n(p.bias, p.n, c + i * stride);
+    gemm({rows, p.n, p.k}, a, b, p.bias != nullptr || p.accumulate ? 1.0F : 0.0F, {c, stride});
+    for (std::int64_t i = 0; i < (p.c_bf16 ? rows : 0); ++i)
+      kernels_.bf16.from_f32(c + i * stride, static_cast<Bf16*>(p.c) + (row0 + i) * p.c_stride, p.n);
+  });
+}
+
+float* ProductEngine::wide(int member, std::int64_t floats) {
+  return reinterpret_cast<float*>(room(member, 2 * floats));
+}
+
+}  // namespace covey::cpu

@@ -1,0 +1,66 @@
+// Matrix products of f32 and bf16 operands on the threads of a team: by tiles where the processor has
+// them (amx.h), else by oneDNN in f32. The same bits for any number of threads.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "core/tensor/arena.h"
+#include "core/tensor/cpu/amx.h"
+#include "core/tensor/cpu/gemm.h"
+#include "core/tensor/cpu/kernels.h"
+#include "core/tensor/team.h"
+
+namespace covey::cpu {
+
+// A matrix [rows, columns] as stored, row-major, or its transpose.
+struct Operand {
+  const void* data;
+  std::int64_t stride;  // elements from row to row, as stored
+  bool transposed;
+  bool bf16;            // else f32
+};
+
+struct Product {
+  std::int64_t m, n, k;
+  Operand a, b;               // [m,k] and [k,n] after transposition
+  void* c;                    // [m,n]
+  std::int64_t c_stride;
+  bool c_bf16 = false;        // else f32
+  bool accumulate = false;    // c += a b; f32 only
+  const float* bias = nullptr;  // [n], added to each row; not with accumulate
+  // What pack() made of b for these n and k, then b is not read; null: packed here.
+  const std::uint16_t* packed_b = nullptr;
+};
+
+class ProductEngine {  // one per thread of use
+ public:
+  // `team` outlives this. `tiles`: whether tiles may be used where amx_usable().
+  ProductEngine(Team& team, const Kernels& kernels, bool tiles);
+
+  bool has_tiles() const { return tiles_; }
+  void multiply(const Product& product);
+
+  // Elements (16 bits) that b[k,n] takes when packed, 0 where products do not use tiles. bf16: for an
+  // a in bf16; else for an a in f32.
+  std::int64_t packed_elements(std::int64_t n, std::int64_t k, bool bf16) const;
+  // `to` is 64-byte aligned.
+  void pack(const Operand& b, std::int64_t n, std::int64_t k, bool bf16, std::uint16_t* to);
+
+ private:
+  struct Block;
+  void by_tiles(const Product& product, std::int64_t planes);
+  void tile_columns(const Product& product, const Block& block);
+  void by_vectors(const Product& product);
+  GemmMatrix round(const Operand& operand, std::int64_t rows, std::int64_t columns, float* room) const;
+  GemmMatrix floats(const Operand& operand, std::int64_t rows, std::int64_t columns, float* room) const;
+  std::uint16_t* room(int member, std::int64_t elements);
+  float* wide(int member, std::int64_t floats);
+
+  Team& team_;
+  const Kernels& kernels_;
+  bool tiles_;
+  std::vector<Arena> rooms_;            // one of each member, and one that all share
+  std::vector<std::uint16_t*> starts_;  // of those
+};
+
+}  // namespace covey::cpu
