@@ -107,7 +107,8 @@ void JobRunner::start(Instant now) {
     }
   }
   services_.out.persist(std::move(stale));
-  // A sum that nobody waits for is no more than what came; masked vectors are of no use to another attempt.
+  // From the order to mask on, time passes over restarts: else a member that never delivers could hold a round of a
+  // coordinator that is restarted often for ever. Plain updates wait their whole deadline again (docs/durable_state.md).
   const Duration time = secure_ ? secure_->time_for(job_.spec.round.deadline) : job_.spec.round.deadline;
   round_->deadline = now + time;
   services_.out.now(SetTimer{timer("deadline"), time});
