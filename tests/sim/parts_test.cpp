@@ -156,9 +156,9 @@ TEST_CASE("sim identities: each has a credential that is its own under the world
   const SimIdentity one = sim_identity(7, "client-0", Role::kClient);
   const SimIdentity other = sim_identity(7, "client-1", Role::kClient);
   const VerifyKey authority = sim_authority(7).public_key();
-  CHECK(verify(one.credential, one.certificate, authority).has_value());
-  CHECK_FALSE(verify(one.credential, other.certificate, authority).has_value());
-  CHECK_FALSE(verify(one.credential, one.certificate, sim_authority(8).public_key()).has_value());
+  CHECK(verify(one.credential, one.certificate, authority, kCredentialEpochFirst).has_value());
+  CHECK_FALSE(verify(one.credential, other.certificate, authority, kCredentialEpochFirst).has_value());
+  CHECK_FALSE(verify(one.credential, one.certificate, sim_authority(8).public_key(), kCredentialEpochFirst).has_value());
   CHECK(one.signing->public_key() == one.certificate.signing);
 }
 

@@ -7,6 +7,7 @@
 #include "core/base/check.h"
 #include "core/protocol/credential.h"
 #include "core/protocol/key_change.h"
+#include "core/protocol/withdrawals.h"
 
 namespace {
 
@@ -34,6 +35,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto credential = covey::decode_credential(input);
   written_the_same(credential, input);
   if (credential) COVEY_CHECK(!covey::verify(*credential, stranger, credential->epoch));
+
+  const auto list = covey::decode_withdrawals(input);
+  written_the_same(list, input);
+  if (list) COVEY_CHECK(!covey::verify(*list, stranger));
   const auto change = covey::decode_key_change(input);
   written_the_same(change, input);
   if (change) COVEY_CHECK(!covey::verify(*change, stranger, change->record));
