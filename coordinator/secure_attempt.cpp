@@ -141,6 +141,14 @@ bool SecureAttempt::absent_may_open() const {
   return count >= server_->cohort()->graph().threshold;
 }
 
+bool SecureAttempt::more_may_reveal() const {
+  return std::any_of(places_.begin(), places_.end(), [&](const auto& one) {
+    const Node* node = parts_.registry.find(one.first);
+    const bool holds = node != nullptr && !node->summary.revoked && !lost_.contains(one.first);
+    return holds && server_->survivors().contains(one.second) && !unmasks_.contains(one.first);
+  });
+}
+
 // The first share that leaves may be one too many for an ABORT, and too few for the sum. So nobody is shown the
 // COMMIT before so many are there that their shares open it.
 bool SecureAttempt::may_reveal() {

@@ -75,6 +75,7 @@ class SecureAttempt {
   // process has lost them.
   bool may_open() const;
   bool absent_may_open() const;                 // those that are away, with what was revealed; on a ring nobody waits for them
+  bool more_may_reveal() const;                 // a survivor that holds its keys, as far as is known, and revealed no share yet
   // The ABORT that was asked for is not signed, but those that are away could still complete it.
   bool awaits_absent() const;
   std::string abort_text() const;               // how far it is: "3 of the 5 members that it takes"

@@ -63,6 +63,7 @@ std::string outcome_key(const RoundKey& key) { return "outcome/" + attempt_path(
 std::string unmask_key(const RoundKey& key, const PeerKey& peer) {
   return "unmask/" + attempt_path(key) + "/" + peer_text(peer);
 }
+std::string liar_key(JobId job, const PeerKey& peer) { return "liar/" + hex_number(job) + "/" + peer_text(peer); }
 std::string round_metrics_key(JobId job, std::uint32_t round) {
   return "metric/" + hex_number(job) + "/" + hex_number(round);
 }
@@ -233,6 +234,15 @@ Result<Bytes> secagg_of_value(ByteSpan bytes) {
   return decode<Bytes>(bytes, "secure aggregation", [](ByteReader& in, Bytes& row) -> Result<void> {
     const ByteSpan message = in.blob();
     row.assign(message.begin(), message.end());
+    return {};
+  });
+}
+
+Bytes liar_value(const std::string& what) { return ByteWriter().u8(kVersion).text(what).take(); }
+
+Result<std::string> liar_of_value(ByteSpan bytes) {
+  return decode<std::string>(bytes, "liar", [](ByteReader& in, std::string& what) -> Result<void> {
+    what = in.text();
     return {};
   });
 }

@@ -22,6 +22,7 @@ std::string update_key(const RoundKey& key, const PeerKey& peer);  // update/<jo
 std::string mask_key(const RoundKey& key);                // mask/<job>/<round>/<attempt>: MaskRow
 std::string outcome_key(const RoundKey& key);             // outcome/<job>/<round>/<attempt>: a certificate
 std::string unmask_key(const RoundKey& key, const PeerKey& peer);  // unmask/.../<peer>: what it revealed
+std::string liar_key(JobId job, const PeerKey& peer);    // liar/<job>/<peer>: what it was caught at
 std::string round_metrics_key(JobId job, std::uint32_t round);     // metric/<job>/<round>
 std::string client_metrics_key(JobId job, std::uint32_t round, const PeerKey& peer);  // .../<peer>
 std::string node_key(const PeerKey& peer);                // node/<peer>: NodeSummary
@@ -91,6 +92,7 @@ Bytes encode(const RoundRow& row);
 Bytes encode(const UpdateRow& row);
 Bytes encode(const TokenRow& row);
 Bytes encode(const MaskRow& row);
+Bytes liar_value(const std::string& what);
 Bytes secagg_value(ByteSpan message);  // of outcome/ and unmask/: one message of privacy/secagg_messages.h
 Bytes certificate_value(const Certificate& certificate);
 Bytes renewal_value(const Renewal& renewal);
@@ -105,6 +107,7 @@ Result<UpdateRow> decode_update_row(ByteSpan bytes);
 Result<TokenRow> decode_token_row(ByteSpan bytes);
 Result<MaskRow> decode_mask_row(ByteSpan bytes);
 Result<Bytes> secagg_of_value(ByteSpan bytes);
+Result<std::string> liar_of_value(ByteSpan bytes);
 Result<Certificate> certificate_of_value(ByteSpan bytes);
 Result<Renewal> renewal_of_value(ByteSpan bytes);
 Result<MemberCredential> credential_of_value(ByteSpan bytes);

@@ -47,10 +47,15 @@ struct SumRecovery {
 struct Recovered {
   MaskPlan plan;             // subtracts every mask that is left in the sum of the survivors
   std::vector<Blame> blame;  // of wrong shares that were corrected
+  // Of dealers: with as many shares as here are, an honest one's secret is found whoever of A holders lies.
+  std::vector<Blame> liars;
+  // Whose shares did not open what it committed to. The mask of a survivor among them is then what its shares say:
+  // if it masked with another, the sum is noise. Only the sum's own figures can tell.
+  std::vector<std::uint32_t> doubted;
+  std::string closed;        // why nothing can be unmasked, naming the dealers whose secrets do not open; "": it can
 };
-// On all threads of `pool`, not from one of its tasks. Errors: kInvalidMessage, naming each dealer whose
-// secret cannot be opened; nothing is released then.
-Result<Recovered> recover(const SumRecovery& recovery, WorkerPool& pool);
+// On all threads of `pool`, not from one of its tasks.
+Recovered recover(const SumRecovery& recovery, WorkerPool& pool);
 
 // The running sums of the vectors of one attempt.
 class MaskedSum {

@@ -154,13 +154,14 @@ std::optional<SecureChecker::Vectors> SecureChecker::plain_sum(const Attempt& at
 }
 
 SecureChecker::Finding SecureChecker::on_unmasked(const Unmask& work, const Unmasked& result, BlobStore& blobs) {
+  if (!result.closed.empty()) return std::nullopt;
   Attempt& attempt = attempts_[work.key];
   attempt.opened = true;
   ++opened_total_;
   const auto sum = plain_sum(attempt, work);
   if (!sum) return std::nullopt;
   const std::string what = "the opened sum of " + to_text(work.key);
-  const auto figures = decode_figures(sum->back(), static_cast<std::uint32_t>(work.vectors.size()));
+  const auto figures = decode_figures(sum->back(), {static_cast<std::uint32_t>(work.vectors.size()), work.job.privacy.examples_max});
   if (!figures || figures->examples != result.examples || figures->train != result.train ||
       figures->evaluation != result.evaluation || figures->clamped != result.clamped)
     return what + " gives other figures than the plain sum of its survivors";

@@ -83,20 +83,20 @@ std::vector<Figure> secagg_unmask() {
   const std::size_t threads = std::max(1U, std::thread::hardware_concurrency());
   WorkerPool pool(threads);
   MaskedSum sum(config.vectors);
-  Result<Recovered> recovered = recover(recovery, pool);
+  Recovered recovered = recover(recovery, pool);
   const double opening = seconds_of([&] { recovered = recover(recovery, pool); });
-  const MaskWork masks{kValues / 2, recovered->plan.seeds.size(), threads};
+  const MaskWork masks{kValues / 2, recovered.plan.seeds.size(), threads};
   std::vector<double> ratios, times, floors;
   for (int run = 0; run < 3; ++run) {
     floors.push_back(cipher_seconds(masks) + addition_seconds(masks));
-    times.push_back(seconds_of([&] { sum.unmask(recovered->plan, pool); }));
+    times.push_back(seconds_of([&] { sum.unmask(recovered.plan, pool); }));
     ratios.push_back((times.back() + opening) / floors.back());
   }
   const double expanding = median(times);
   const auto percent = [&](double scale) { return 100 * (opening + verifying) / (opening + verifying + expanding * scale); };
   char beside[256], shares[256];
   std::snprintf(beside, sizeof beside, "opening %.2f s + %zu masks %.2f s, cipher + add %.2f s, %zu threads", opening,
-                recovered->plan.seeds.size(), expanding, median(floors), threads);
+                recovered.plan.seeds.size(), expanding, median(floors), threads);
   std::snprintf(shares, sizeof shares,
                 "verifying the roster and its ring %.2f s, opening 1000 secrets and their keys %.2f s, masks %.2f s", verifying,
                 opening, expanding);

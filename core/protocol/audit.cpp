@@ -10,7 +10,7 @@ namespace covey {
 namespace {
 
 constexpr std::uint8_t kVersion = 1;
-constexpr AuditKind kLast = AuditKind::kBlamed;
+constexpr AuditKind kLast = AuditKind::kConsumed;
 
 }  // namespace
 
@@ -35,6 +35,7 @@ const char* name_of(AuditKind kind) {
     case AuditKind::kVouched: return "vouched";
     case AuditKind::kOutcome: return "outcome";
     case AuditKind::kBlamed: return "blamed";
+    case AuditKind::kConsumed: return "consumed";
   }
   return "unknown";
 }
