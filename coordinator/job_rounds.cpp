@@ -133,6 +133,7 @@ void JobRunner::begin_round(Selection selected, std::unique_ptr<SecureAttempt> a
   round_ = std::move(round);
   secure_ = std::move(attempt);
   open_failures_ = 0;
+  seeds_until_.reset();
   if (secure_) phase_begun();
   for (const auto& [peer, member] : round_->members) offer(peer, now);
 }

@@ -196,6 +196,7 @@ class JobRunner {
   void opened(const Unmasked& value, Instant now);
   void not_opened(const Error& error, Instant now);
   void sum_closed(const Unmasked& value, Instant now);
+  bool awaits_seeds(const Unmasked& value, Instant now);
   void record_secure_metrics(RoundMetrics& metrics) const;
   void blame(const PeerKey& peer, const std::string& what, Instant now);
   void rest(const PeerKey& peer, bool caught, Instant now);
@@ -258,6 +259,7 @@ class JobRunner {
   std::set<PeerKey> informed_;           // were shown once more in this round how their attempt ended
   RoundKey aborting_;                    // whose ABORT the next attempt waits for; job 0: none
   std::uint32_t open_failures_ = 0;      // of the attempt in progress
+  std::optional<Instant> seeds_until_;   // of the attempt in progress: its members were asked what they masked with who dropped out
   struct SecureRows {                    // until assemble()
     MaskRow mask;
     std::optional<Bytes> outcome;

@@ -249,7 +249,7 @@ bool JobRunner::keys_lost(Instant now) {
 void JobRunner::unmasking_moved() {
   if (round_->work != 0 || round_->manifest != 0 || !secure_->can_open()) return;
   if (!secure_->awaits_any(round_->members)) return open_sum();
-  services_.out.now(SetTimer{timer("phase"), kMoreShares});
+  services_.out.now(SetTimer{timer("phase"), seeds_until_ ? kOpenAgain : kMoreShares});
 }
 
 void JobRunner::open_sum() {
@@ -290,6 +290,7 @@ void JobRunner::sum_closed(const Unmasked& value, Instant now) {
   services_.blobs.made(job_.id);
   services_.out.log(LogLevel::kError, "secagg_not_opened",
                     {{"job", job_.id}, {"round", round_->key.round}, {"attempt", round_->key.attempt}, {"reason", value.closed}});
+  if (!value.unopened.empty() && awaits_seeds(value, now)) return;
   const bool may_mend = !value.suspects.empty() && value.liars.empty() && secure_->more_may_reveal();
   if (may_mend && ++open_failures_ <= job_.spec.round.attempts_max) {
     services_.out.now(SetTimer{timer("phase"), kOpenAgain});
@@ -298,6 +299,18 @@ void JobRunner::sum_closed(const Unmasked& value, Instant now) {
   for (const std::uint32_t place : value.suspects)
     if (const auto peer = secure_->peer_at(place)) suspect(*peer, now);
   give_up(now, "the sum cannot be opened: " + value.closed, kOpenAgain);
+}
+
+// What the neighbours of members that dropped out masked with them does as well as those members' keys.
+bool JobRunner::awaits_seeds(const Unmasked& value, Instant now) {
+  if (!seeds_until_) {
+    seeds_until_ = now + std::clamp<Duration>(job_.spec.round.deadline / 2, kVotesLeast, kVotesMost);
+    secure_->ask_seeds(value.unopened, now);
+  } else if (now >= *seeds_until_) {
+    return false;
+  }
+  services_.out.now(SetTimer{timer("phase"), kOpenAgain});
+  return true;
 }
 
 // The coordinator's own trouble: of its disk, its memory.

@@ -439,6 +439,13 @@ std::shared_ptr<const SumRecovery> SecureAttempt::recovery() const {
   return std::make_shared<const SumRecovery>(std::move(*recovery));
 }
 
+void SecureAttempt::ask_seeds(const std::vector<std::uint32_t>& dealers, Instant now) {
+  latest_ = now;
+  const auto out = server_->ask_seeds(dealers);
+  COVEY_CHECK(out.has_value());
+  send(*out);
+}
+
 void SecureAttempt::abort(Instant now) {
   latest_ = now;
   const auto out = server_->abort();

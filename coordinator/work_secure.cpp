@@ -96,7 +96,9 @@ class Opening {  // of one sum
 
 std::vector<std::uint32_t> unproven(const Recovered& recovered) {
   std::vector<std::uint32_t> rest;
-  for (const std::uint32_t dealer : recovered.doubted)
+  std::vector<std::uint32_t> all = recovered.doubted;
+  all.insert(all.end(), recovered.unopened.begin(), recovered.unopened.end());
+  for (const std::uint32_t dealer : all)
     if (std::none_of(recovered.liars.begin(), recovered.liars.end(), [&](const Blame& liar) { return liar.member == dealer; }))
       rest.push_back(dealer);
   return rest;
@@ -141,6 +143,7 @@ Result<Unmasked> unmask(const Unmask& work, const UnmaskParts& parts) {
   opened.closed = std::move(recovered.closed);
   if (!opened.closed.empty()) {
     opened.suspects = unproven(recovered);
+    opened.unopened = std::move(recovered.unopened);
     return opened;
   }
   const Opening opening(work, parts, std::move(layout), std::move(recovered.plan));

@@ -118,6 +118,20 @@ void add_pair_seeds(const SumRecovery& r, std::uint32_t dealer, Secret<32> secre
   }
 }
 
+// Each surviving neighbour's own word for what it masked with the dropped member. A wrong one is that neighbour's vector
+// off by as much: a malformed input.
+void add_told_seeds(const SumRecovery& r, const SumRecovery::Item& item, OpenedItem& result) {
+  std::vector<MaskSeed> seeds;
+  for (const std::uint32_t n : r.cohort->neighbours(item.dealer)) {
+    if (!r.survivors.contains(n)) continue;
+    const auto told = item.pair_seeds.find(n);
+    if (told == item.pair_seeds.end()) return;
+    seeds.push_back({told->second.clone(), pair_sign(n, item.dealer) == Sign::kPlus ? Sign::kMinus : Sign::kPlus});
+  }
+  result.seeds = std::move(seeds);
+  result.opened = true;
+}
+
 OpenedItem seeds_of(const SumRecovery& r, const SumRecovery::Item& item) {
   OpenedItem result;
   Search search = open_item(r, item);
@@ -127,7 +141,11 @@ OpenedItem seeds_of(const SumRecovery& r, const SumRecovery::Item& item) {
     if (dealer_lied(r, item, search))
       result.lie = own_mask ? "dealt shares that do not open the mask it committed to" : "dealt shares that do not open its masking key";
     // A dropped member's masks are with its masking key, and with no other.
-    if (own_mask) search.opened = open_uncommitted(r, item);
+    if (!own_mask) {
+      add_told_seeds(r, item, result);
+      return result;
+    }
+    search.opened = open_uncommitted(r, item);
     if (!search.opened) return result;
   }
   result.opened = true;
@@ -157,7 +175,9 @@ Recovered recover(const SumRecovery& r, WorkerPool& pool) {
   for (std::size_t i = 0; i < opened.size(); ++i) {
     const std::uint32_t dealer = r.items[i].dealer;
     if (!opened[i].opened) closed += (closed.empty() ? "" : ", ") + std::to_string(dealer);
-    if (!opened[i].committed) result.doubted.push_back(dealer);
+    const bool dropped = r.items[i].kind == ShareKind::kMaskingKey;
+    if (dropped && !opened[i].opened) result.unopened.push_back(dealer);
+    if (!dropped && !opened[i].committed) result.doubted.push_back(dealer);
     if (!opened[i].lie.empty()) result.liars.push_back({dealer, opened[i].lie});
     for (MaskSeed& seed : opened[i].seeds) result.plan.seeds.push_back(std::move(seed));
     for (const std::uint32_t holder : opened[i].wrong_holders)

@@ -80,19 +80,24 @@ TEST_CASE("lying dealer: where its secret does not open, the round is consumed, 
   }
 }
 
-TEST_CASE("lying dealer: wrong shares of its masking key, and then it is gone") {
+TEST_CASE("lying dealer: wrong shares of its masking key, and then it is gone: its neighbours' seeds open the sum, or it is consumed") {
+  bool seeds = false;
   Lied lied(7, 3, {.masking_key = true}, 2);
-  lied.hold = [&lied](std::uint8_t n, const Message& message) {
+  lied.hold = [&](std::uint8_t n, const Message& message) {
     if (const auto* offer = std::get_if<RoundOffer>(&message)) lied.offered[offer->key.round].insert(n);
     const auto* note = std::get_if<SecAggNote>(&message);
-    const bool order = note != nullptr && std::holds_alternative<MaskOrderMessage>(*decode_secagg_message(note->content));
-    return n == lied.liar && order;
+    const auto said = note == nullptr ? Result<SecAggMessage>(unexpected(ErrorCode::kNotFound, "")) : decode_secagg_message(note->content);
+    if (!said) return false;
+    const bool asked = std::holds_alternative<SeedsRequestMessage>(*said);
+    return (n == lied.liar && std::holds_alternative<MaskOrderMessage>(*said)) || (asked && n == 5 && !seeds);
   };
+  SUBCASE("all of them answer") { seeds = true; }
+  SUBCASE("one does not") {}
   lied.finish(200);
   lied.check_blamed();
   const auto metrics = lied.metrics();
   REQUIRE(metrics.size() == 3);
-  CHECK(metrics[0].delivered == 0);
+  CHECK(metrics[0].delivered == (seeds ? 6 : 0));
   CHECK(metrics[1].delivered == 6);
 }
 
