@@ -11,16 +11,11 @@ namespace covey {
 namespace fixed_sum {
 
 Usable usable_kernels() {
-  Usable usable{};
 #ifdef COVEY_X86_KERNELS
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl"))
-    usable.sets[usable.count++] = &avx512_kernels();
-  if (avx2) usable.sets[usable.count++] = &avx2_kernels();
+  return usable_of(&avx512_kernels(), &avx2_kernels(), generic_kernels());
+#else
+  return usable_of<Kernels>(nullptr, nullptr, generic_kernels());
 #endif
-  usable.sets[usable.count++] = &generic_kernels();
-  return usable;
 }
 
 }  // namespace fixed_sum

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/base/cpu.h"
+
 namespace covey::fixed_sum {
 
 inline constexpr std::size_t kLanes = 8;
@@ -25,10 +27,7 @@ struct Kernels {
   bool (*check_and_add)(std::int64_t* sum, const float* x, std::size_t count, const Term& term, double* squares);
 };
 
-struct Usable {
-  const Kernels* sets[3];  // the fastest first
-  std::size_t count;
-};
+using Usable = covey::Usable<Kernels>;
 Usable usable_kernels();
 
 const Kernels& generic_kernels();

@@ -171,6 +171,11 @@ Result<void> Coordinator::State::load(const Row& row) {
   }
   const bool of_attempt = is("round", 4) || is("mask", 4) || is("outcome", 4) || is("phase", 4);
   if (of_attempt || is("update", 5) || is("unmask", 5) || is("vote", 5)) return load_attempt(parts, row.value);
+  if (is("liar", 3)) {
+    COVEY_TRY(JobRunner * runner, runner_of(parts[1]));
+    COVEY_TRY(const PeerKey peer, fixed_from_hex<PeerKey>(parts[2]));
+    return runner->load_liar(peer, row.value);
+  }
   if (is("model", 3)) {
     COVEY_TRY(JobRunner * runner, runner_of(parts[1]));
     COVEY_TRY(const std::uint32_t version, small_number_in_key(parts[2]));

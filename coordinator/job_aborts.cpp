@@ -43,17 +43,18 @@ void JobRunner::time_passed(Instant now) {
 // ---- aborts
 
 void JobRunner::leave_attempt(Batch& batch) {
-  if (!secure_) return;
-  services_.out.now(CancelTimer{timer("phase")});
-  if (!round_->committed && secure_->open_masks()) {
-    secure_->erase_commit(batch);
-    aborted_[round_->key] = std::move(secure_);
-    return;
+  if (secure_) {
+    services_.out.now(CancelTimer{timer("phase")});
+    if (!round_->committed && secure_->open_masks()) {
+      secure_->erase_commit(batch);
+      aborted_[round_->key] = std::move(secure_);
+      return;
+    }
+    secure_->erase_rows(batch);
+    secure_->close();
+    secure_.reset();
   }
-  secure_->erase_rows(batch);
-  secure_->close();
-  secure_.reset();
-  if (round_->committed) drop_aborted(batch);
+  if (round_->committed) drop_aborted(batch);  // nobody is bound to an attempt of it any more: the next model is another
 }
 
 // Nobody asks for their ABORTs any more, nor shows them: the round is committed, or the job is over.

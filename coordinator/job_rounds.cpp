@@ -68,7 +68,7 @@ bool JobRunner::fails_for_declines(std::size_t wanted, const std::string& text, 
     services_.out.persist(std::move(batch));
   }
   if (now - *stuck_since_ < std::max<Duration>(job_.spec.round.deadline, aborted_.empty() ? Duration{} : kSignedWait)) return false;
-  end(JobState::kFailed, now, text);
+  if (!consume_endless(now, text)) end(JobState::kFailed, now, text);
   return true;
 }
 
@@ -142,6 +142,7 @@ void JobRunner::begin_round(Selection selected, std::unique_ptr<SecureAttempt> a
   round_ = std::move(round);
   secure_ = std::move(attempt);
   open_failures_ = 0;
+  seeds_until_.reset();
   if (secure_) {
     secure_->lasts(job_.spec.round.deadline, now);  // until the masked vectors are here
     phase_begun(now);
@@ -242,7 +243,7 @@ void JobRunner::next_model_ready(const BlobFetched& event, Instant now) {
 }
 
 void JobRunner::record_metrics(Batch& batch, Instant now) {
-  const RoundTally tally = round_->tally();
+  const RoundTally tally = round_->consumed.empty() ? round_->tally() : RoundTally{};
   RoundMetrics metrics;
   metrics.round = round_->key.round;
   metrics.attempt = round_->key.attempt;
@@ -254,7 +255,7 @@ void JobRunner::record_metrics(Batch& batch, Instant now) {
   const double norm = round_->aggregated.update_norm;
   metrics.update_norm = std::isfinite(norm) ? norm : 0;
   std::vector<std::pair<PeerKey, ClientMetrics>> clients;
-  if (secure_) record_secure_metrics(metrics);
+  if (secure_ && round_->opened) record_secure_metrics(metrics);
   for (const auto& [peer, member] : round_->members) {
     if (member.state != MemberState::kDelivered || secure_) continue;
     const UpdateReady& update = member.update;
@@ -287,11 +288,20 @@ void JobRunner::commit(Instant now, std::optional<ModelRow> next) {
     fields.emplace_back("loss", metrics.evaluation.loss_sum / targets);
     fields.emplace_back("accuracy", static_cast<double>(metrics.evaluation.correct) / targets);
   }
-  AuditEntry released = act(AuditKind::kReleased, now);
+  const bool consumed = !round_->consumed.empty();
+  AuditEntry released = act(consumed ? AuditKind::kConsumed : AuditKind::kReleased, now);
   released.number = round_->row.ledger;
+  released.text = round_->consumed;
+  if (consumed) {
+    fields.emplace_back("reason", round_->consumed);
+    services_.journal.write(batch, now, job_.id,
+                            "round " + std::to_string(metrics.round) + " consumed, its model is the one before: " + round_->consumed);
+  }
   informed_.clear();
-  if (secure())  // who sat this round out may take part in the next
-    std::erase_if(not_before_, [](const auto& entry) { return entry.second.reason == DeclineReason::kPolicy; });
+  if (secure())  // who sat this round out may take part in the next; who was caught, once a round has come to something
+    std::erase_if(not_before_, [&](const auto& entry) {
+      return entry.second.reason == DeclineReason::kPolicy && !entry.second.barred && !(consumed && entry.second.caught);
+    });
   if (!next) {  // the final evaluation: figures, no model
     released.text = "figures of the final evaluation";
     end(JobState::kFinished, now, "", std::move(batch), {std::move(released)});
@@ -318,8 +328,8 @@ void JobRunner::commit(Instant now, std::optional<ModelRow> next) {
   services_.records.persist(std::move(batch), {std::move(released)});
   show_model(*next);
   job_.models[version] = std::move(*next);
-  close_to_cohort("");
-  services_.out.log(LogLevel::kInfo, "round_committed", std::move(fields));
+  close_to_cohort(consumed ? "the round was consumed: " + round_->consumed : "");
+  services_.out.log(consumed ? LogLevel::kWarning : LogLevel::kInfo, consumed ? "round_consumed" : "round_committed", std::move(fields));
   for (auto& [peer, member] : round_->members) release(member);
   if (hidden) hide_model(*hidden);
   if (hidden && version >= 3) drop_model(*hidden);
@@ -365,7 +375,7 @@ void JobRunner::close_to_cohort(const std::string& text) {
     if (aborted != aborted_.end() && aborted->second->seated(peer)) continue;  // abort_over() tells it
     const Node* node = services_.registry.find(peer);
     if (node != nullptr && node->link && member.state != MemberState::kDeclined)
-      services_.out.send(*node->link, RoundClosed{round_->key, round_->committed, text});
+      services_.out.send(*node->link, RoundClosed{round_->key, round_->committed && round_->consumed.empty(), text});
   }
 }
 

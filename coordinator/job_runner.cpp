@@ -257,6 +257,11 @@ bool JobRunner::let_go_done(const WorkDone& event) {
     if (!unmasked->aggregated) return true;  // an evaluation: nothing was made
     aggregated = &*unmasked->aggregated;
   }
+  if (const auto* put = std::get_if<BlobPut>(&event.value)) {  // the same model's next manifest
+    services_.blobs.hold(put->blob.id);
+    services_.blobs.drop(put->blob.id);
+    return true;
+  }
   const auto* ready = std::get_if<ModelReady>(&event.value);
   COVEY_CHECK(aggregated != nullptr || ready != nullptr);
   const Ticket fetch = services_.out.next_ticket();
@@ -314,6 +319,8 @@ void JobRunner::end(JobState state, Instant now, const std::string& text, Batch 
   job_.summary.text = shortened(text, kErrorTextBytesMax);
   put_state(job_, batch);
   if (std::exchange(spared_, {}).attempts > 0) batch.erase(spared_key(job_.id));
+  for (const auto& [peer, refusal] : not_before_)
+    if (refusal.barred) batch.erase(liar_key(job_.id, peer));
   services_.journal.write(batch, now, job_.id, std::string(name_of(state)) + (text.empty() ? "" : ": " + text));
   if (round_ && !round_->committed) {
     acts.push_back(act(AuditKind::kAbandoned, now));
@@ -414,6 +421,7 @@ bool JobRunner::blob_fetched(const BlobFetched& event, Instant now) {
     model_ready(event, now);
     return true;
   }
+  if (same_model_fetched(event, now)) return true;
   if (round_ && event.ticket == round_->manifest) {
     round_->manifest = 0;
     next_model_ready(event, now);
@@ -480,7 +488,9 @@ bool JobRunner::work_done(const WorkDone& event, Instant now) {
   }
   if (round_ && event.ticket == round_->work) {
     round_->work = 0;
-    if (secure_)
+    if (!round_->consumed.empty())
+      same_model_made(std::get<BlobPut>(event.value), now);
+    else if (secure_)
       opened(std::get<Unmasked>(event.value), now);
     else
       aggregated(std::get<Aggregated>(event.value));
@@ -512,7 +522,9 @@ bool JobRunner::work_failed(const WorkFailed& event, Instant now) {
   }
   if (round_ && event.ticket == round_->work) {
     round_->work = 0;
-    if (secure_)
+    if (!round_->consumed.empty())
+      same_model_failed(event.error, now);
+    else if (secure_)
       not_opened(event.error, now);
     else
       abandon(now, "aggregation failed: " + event.error.message, std::chrono::seconds(5));

@@ -8,7 +8,8 @@
 // Closing is freeze, aggregate, commit. The freeze is one durable write of who counts and of the
 // ledger's record; nothing is computed of their updates before. After a restart a frozen round is
 // aggregated again from the same updates. An attempt that fails between freeze and commit is
-// abandoned and its ledger record stays: no attempt is ever frozen twice.
+// abandoned and its ledger record stays: no attempt is ever frozen twice. Where no ABORT of its members can
+// be had either, the round is consumed: it ends with the model it began with, and its release is spent.
 #pragma once
 #include <map>
 #include <memory>
@@ -72,6 +73,7 @@ class JobRunner {
   Result<void> load_vote(const RoundKey& key, const PeerKey& peer, ByteSpan value);
   Result<void> load_phase(const RoundKey& key, ByteSpan value);
   Result<void> load_spared(ByteSpan value);
+  Result<void> load_liar(const PeerKey& peer, ByteSpan value);
   Result<void> assemble();               // after the last row, before check_loaded
   Result<void> check_loaded() const;
   // ---- after Started
@@ -202,6 +204,8 @@ class JobRunner {
   void open_sum();
   void opened(const Unmasked& value, Instant now);
   void not_opened(const Error& error, Instant now);
+  void sum_closed(const Unmasked& value, Instant now);
+  bool awaits_seeds(const Unmasked& value, Instant now);
   void record_secure_metrics(RoundMetrics& metrics) const;
   void blame(const PeerKey& peer, const std::string& what, Instant now);
   void rest(const PeerKey& peer, bool caught, Instant now);
@@ -219,6 +223,16 @@ class JobRunner {
   void keep_time();                                 // a phase whose time is kept began
   void keep_phases(Instant now);
   void time_passed(Instant now);
+  // job_consume.cpp: rounds that end without their sum
+  void give_up(Instant now, const std::string& why, Duration pause);  // a frozen one: by an ABORT, or else consumed
+  void consume(Instant now, const std::string& why);
+  bool consume_endless(Instant now, const std::string& why);  // false: no attempt binds too many
+  void make_same_model();                // the next version, of the same shards
+  void same_model_made(const BlobPut& made, Instant now);
+  void same_model_failed(const Error& error, Instant now);
+  bool same_model_fetched(const BlobFetched& event, Instant now);
+  void bar(const PeerKey& peer, const std::string& what, Instant now);  // for the rest of the job
+  void suspect(const PeerKey& peer, Instant now);
 
   // job_updates.cpp: one member
   bool sums() const;                     // its updates are summed as they come, and not kept
@@ -252,7 +266,8 @@ class JobRunner {
     Instant until;                       // when it may be asked again; Instant::max(): when it rejoins, or see caught
     DeclineReason reason = DeclineReason::kInternal;
     std::string text;
-    bool caught = false;                 // our word and not its own: it stands until the round is committed
+    bool caught = false;                 // our word and not its own: it stands until a round is committed
+    bool barred = false;                 // or until the job ends, with a row of its own
   };
   std::map<PeerKey, Refusal> not_before_;
   std::unique_ptr<SecureAttempt> secure_;
@@ -262,6 +277,7 @@ class JobRunner {
   std::uint32_t open_failures_ = 0;      // of the attempt in progress
   Duration kept_after_{};                // since the time of phases was written
   SparedRow spared_;                     // of the round in progress
+  std::optional<Instant> seeds_until_;   // of the attempt in progress: its members were asked what they masked with who dropped out
   struct SecureRows {                    // until assemble()
     MaskRow mask;
     std::optional<Bytes> outcome;

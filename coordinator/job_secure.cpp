@@ -108,6 +108,10 @@ void JobRunner::secure_moved(Instant now) {
 }
 
 void JobRunner::phase_late(Instant now) {
+  if (round_ && !round_->consumed.empty()) {
+    if (round_->work == 0 && round_->manifest == 0) make_same_model();
+    return;
+  }
   if (!round_ || !secure_) return;
   if (secure_->phase() < Phase::kMasking) {
     const auto ended = secure_->advance(round_->members, true, now);
@@ -122,7 +126,7 @@ void JobRunner::phase_late(Instant now) {
     return;
   }
   if (secure_->phase() == Phase::kAgreeing)
-    return abandon(now, "too few of the committee agreed on the survivors in time", Duration{});
+    return give_up(now, "too few of the committee agreed on the survivors in time", Duration{});
   if (secure_->phase() != Phase::kUnmasking || round_->work != 0 || round_->manifest != 0) return;
   if (secure_->can_open()) return open_sum();
   // Some are out already, and too many for an ABORT: only the others' can end it.
@@ -130,7 +134,7 @@ void JobRunner::phase_late(Instant now) {
     services_.out.now(SetTimer{timer("phase"), kVotesLeast});
     return;
   }
-  abandon(now, "too few members revealed their shares in time: the sum stays closed, and its release is spent", kOpenAgain);
+  give_up(now, "too few members revealed their shares in time: the sum stays closed, and its release is spent", kOpenAgain);
 }
 
 // ---- messages
@@ -273,12 +277,11 @@ void JobRunner::outcome_heard(SecureAttempt& attempt, Instant now) {
   open_round(now);
 }
 
-// Too many of the survivors were started again since they masked: without their keys the sum cannot be opened, and
-// without an ABORT the others are bound to it.
+// Too many of the survivors were started again since they masked: without their keys the sum cannot be opened.
 bool JobRunner::keys_lost(Instant now) {
   const bool agreed = round_ && secure_ && (secure_->phase() == Phase::kAgreeing || secure_->phase() == Phase::kUnmasking);
-  if (!agreed || round_->work != 0 || round_->manifest != 0 || secure_->may_open() || !secure_->can_abort()) return false;
-  abandon(now, "too few of its survivors hold their keys: the others were started again", Duration{});
+  if (!agreed || round_->work != 0 || round_->manifest != 0 || secure_->may_open()) return false;
+  give_up(now, "too few of its survivors hold their keys: the others were started again", Duration{});
   return true;
 }
 
@@ -286,7 +289,7 @@ bool JobRunner::keys_lost(Instant now) {
 void JobRunner::unmasking_moved() {
   if (round_->work != 0 || round_->manifest != 0 || !secure_->can_open()) return;
   if (!secure_->awaits_any(round_->members)) return open_sum();
-  services_.out.now(SetTimer{timer("phase"), kMoreShares});
+  services_.out.now(SetTimer{timer("phase"), seeds_until_ ? kOpenAgain : kMoreShares});
 }
 
 void JobRunner::open_sum() {
@@ -308,6 +311,9 @@ void JobRunner::open_sum() {
 }
 
 void JobRunner::opened(const Unmasked& value, Instant now) {
+  for (const auto& [place, what] : value.liars)
+    if (const auto peer = secure_->peer_at(place)) bar(*peer, what, now);
+  if (!value.closed.empty()) return sum_closed(value, now);
   for (const auto& [place, what] : value.blame)
     if (const auto peer = secure_->peer_at(place)) blame(*peer, what, now);
   if (value.clamped > 0)
@@ -319,14 +325,40 @@ void JobRunner::opened(const Unmasked& value, Instant now) {
   aggregated(*value.aggregated);
 }
 
-// After the COMMIT there is no other attempt for these members: what may pass is waited for.
+// What more shares may mend is waited for; where a liar is proven, or a member sent noise, they mend nothing.
+void JobRunner::sum_closed(const Unmasked& value, Instant now) {
+  services_.blobs.made(job_.id);
+  services_.out.log(LogLevel::kError, "secagg_not_opened",
+                    {{"job", job_.id}, {"round", round_->key.round}, {"attempt", round_->key.attempt}, {"reason", value.closed}});
+  if (!value.unopened.empty() && awaits_seeds(value, now)) return;
+  const bool may_mend = !value.suspects.empty() && value.liars.empty() && secure_->more_may_reveal();
+  if (may_mend && ++open_failures_ <= job_.spec.round.attempts_max) {
+    services_.out.now(SetTimer{timer("phase"), kOpenAgain});
+    return;
+  }
+  for (const std::uint32_t place : value.suspects)
+    if (const auto peer = secure_->peer_at(place)) suspect(*peer, now);
+  give_up(now, "the sum cannot be opened: " + value.closed, kOpenAgain);
+}
+
+// What the neighbours of members that dropped out masked with them does as well as those members' keys.
+bool JobRunner::awaits_seeds(const Unmasked& value, Instant now) {
+  if (!seeds_until_) {
+    seeds_until_ = now + std::clamp<Duration>(job_.spec.round.deadline / 2, kVotesLeast, kVotesMost);
+    secure_->ask_seeds(value.unopened, now);
+  } else if (now >= *seeds_until_) {
+    return false;
+  }
+  services_.out.now(SetTimer{timer("phase"), kOpenAgain});
+  return true;
+}
+
+// The coordinator's own trouble: of its disk, its memory.
 void JobRunner::not_opened(const Error& error, Instant now) {
   services_.blobs.made(job_.id);
-  const bool shares = error.code == ErrorCode::kInvalidMessage;
   services_.out.log(LogLevel::kError, "secagg_not_opened",
                     {{"job", job_.id}, {"round", round_->key.round}, {"attempt", round_->key.attempt}, {"reason", error.message}});
-  if (++open_failures_ > job_.spec.round.attempts_max || (shares && !secure_->awaits_any(round_->members)))
-    return abandon(now, "the sum cannot be opened: " + error.message, kOpenAgain);
+  if (++open_failures_ > job_.spec.round.attempts_max) return give_up(now, "the sum cannot be opened: " + error.message, kOpenAgain);
   services_.out.now(SetTimer{timer("phase"), kOpenAgain});
 }
 
@@ -367,9 +399,10 @@ void JobRunner::blame_all(const SecureAttempt& attempt, Instant now) {
 // Each attempt needs nearly all who are asked: whoever stopped one is not asked at once for the next. Who was
 // caught is not asked again in this round.
 void JobRunner::rest(const PeerKey& peer, bool caught, Instant now) {
+  if (const auto known = not_before_.find(peer); known != not_before_.end() && known->second.barred) return;
   not_before_[peer] = Refusal{caught ? Instant::max() : now + job_.spec.round.deadline,
                               caught ? DeclineReason::kPolicy : DeclineReason::kBusy,
-                              caught ? "it was caught in an aggregation" : "it held up an aggregation", caught};
+                              caught ? "it was caught in an aggregation" : "it held up an aggregation", caught, false};
 }
 
 void JobRunner::rest_silent(Instant now) {

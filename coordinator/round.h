@@ -53,6 +53,7 @@ struct Round {
   bool closing = false;         // about to be frozen: only updates that are being summed still count
   Ticket freeze = 0;            // the write that froze it, until that is durable
   bool committed = false;
+  std::string consumed;         // why it ends without its sum: its release is spent, and the next model is this one
   Ticket work = 0;              // Aggregate
   Ticket manifest = 0;          // fetch of the next model's manifest
   Aggregated aggregated;        // from the end of `work`

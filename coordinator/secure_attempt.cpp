@@ -143,6 +143,14 @@ bool SecureAttempt::absent_may_open() const {
   return count >= server_->cohort()->graph().threshold;
 }
 
+bool SecureAttempt::more_may_reveal() const {
+  return std::any_of(places_.begin(), places_.end(), [&](const auto& one) {
+    const Node* node = parts_.registry.find(one.first);
+    const bool holds = node != nullptr && !node->summary.revoked && !lost_.contains(one.first);
+    return holds && server_->survivors().contains(one.second) && !unmasks_.contains(one.first);
+  });
+}
+
 // The first share that leaves may be one too many for an ABORT, and too few for the sum. So nobody is shown the
 // COMMIT before so many are there that their shares open it.
 bool SecureAttempt::may_reveal() {
@@ -434,6 +442,13 @@ std::shared_ptr<const SumRecovery> SecureAttempt::recovery() const {
   auto recovery = server_->recovery();
   COVEY_CHECK(recovery.has_value());
   return std::make_shared<const SumRecovery>(std::move(*recovery));
+}
+
+void SecureAttempt::ask_seeds(const std::vector<std::uint32_t>& dealers, Instant now) {
+  latest_ = now;
+  const auto out = server_->ask_seeds(dealers);
+  COVEY_CHECK(out.has_value());
+  send(*out);
 }
 
 void SecureAttempt::abort(Instant now) {

@@ -86,6 +86,7 @@ class SecureAttempt {
   // process has lost them.
   bool may_open() const;
   bool absent_may_open() const;                 // those that are away, with what was revealed; on a ring nobody waits for them
+  bool more_may_reveal() const;                 // a survivor that holds its keys, as far as is known, and revealed no share yet
   // The ABORT that was asked for is not signed, but those that are away could still complete it.
   bool awaits_absent() const;
   std::string abort_text() const;               // how far it is: "3 of the 5 members that it takes"
@@ -128,6 +129,7 @@ class SecureAttempt {
   void agree(const Digest& reservation, Instant now);  // the freeze is durable
   bool can_open() const { return server_->can_recover(); }
   std::shared_ptr<const SumRecovery> recovery() const;    // can_open()
+  void ask_seeds(const std::vector<std::uint32_t>& dealers, Instant now);  // phase kUnmasking, of members that dropped out
   void abort(Instant now);                             // open_masks()
   // Before abort(), with what gives the attempt up: what a COMMIT left goes, so that a restart asks for the ABORT.
   void erase_commit(Batch& batch);

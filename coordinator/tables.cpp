@@ -69,6 +69,7 @@ std::string vote_key(const RoundKey& key, const PeerKey& peer) {
 }
 std::string phase_key(const RoundKey& key) { return "phase/" + attempt_path(key); }
 std::string spared_key(JobId job) { return "spared/" + hex_number(job); }
+std::string liar_key(JobId job, const PeerKey& peer) { return "liar/" + hex_number(job) + "/" + peer_text(peer); }
 std::string round_metrics_key(JobId job, std::uint32_t round) {
   return "metric/" + hex_number(job) + "/" + hex_number(round);
 }
@@ -274,6 +275,15 @@ Result<Bytes> secagg_of_value(ByteSpan bytes) {
   return decode<Bytes>(bytes, "secure aggregation", [](ByteReader& in, Bytes& row) -> Result<void> {
     const ByteSpan message = in.blob();
     row.assign(message.begin(), message.end());
+    return {};
+  });
+}
+
+Bytes liar_value(const std::string& what) { return ByteWriter().u8(kVersion).text(what).take(); }
+
+Result<std::string> liar_of_value(ByteSpan bytes) {
+  return decode<std::string>(bytes, "liar", [](ByteReader& in, std::string& what) -> Result<void> {
+    what = in.text();
     return {};
   });
 }

@@ -25,6 +25,7 @@ std::string unmask_key(const RoundKey& key, const PeerKey& peer);  // unmask/...
 std::string vote_key(const RoundKey& key, const PeerKey& peer);    // vote/.../<peer>: before there is a certificate
 std::string phase_key(const RoundKey& key);               // phase/<job>/<round>/<attempt>: PhaseRow
 std::string spared_key(JobId job);                        // spared/<job>: SparedRow
+std::string liar_key(JobId job, const PeerKey& peer);    // liar/<job>/<peer>: what it was caught at
 std::string round_metrics_key(JobId job, std::uint32_t round);     // metric/<job>/<round>
 std::string client_metrics_key(JobId job, std::uint32_t round, const PeerKey& peer);  // .../<peer>
 std::string node_key(const PeerKey& peer);                // node/<peer>: NodeSummary
@@ -108,6 +109,7 @@ Bytes encode(const RoundRow& row);
 Bytes encode(const UpdateRow& row);
 Bytes encode(const TokenRow& row);
 Bytes encode(const MaskRow& row);
+Bytes liar_value(const std::string& what);
 Bytes encode(const PhaseRow& row);
 Bytes encode(const SparedRow& row);
 Bytes secagg_value(ByteSpan message);  // of outcome/, unmask/ and vote/: one message of privacy/secagg_messages.h
@@ -127,6 +129,7 @@ Result<MaskRow> decode_mask_row(ByteSpan bytes);
 Result<PhaseRow> decode_phase_row(ByteSpan bytes);
 Result<SparedRow> decode_spared_row(ByteSpan bytes);
 Result<Bytes> secagg_of_value(ByteSpan bytes);
+Result<std::string> liar_of_value(ByteSpan bytes);
 Result<Certificate> certificate_of_value(ByteSpan bytes);
 Result<Renewal> renewal_of_value(ByteSpan bytes);
 Result<MemberCredential> credential_of_value(ByteSpan bytes);

@@ -60,11 +60,11 @@ class Opening {  // of one sum
     return {};
   }
 
-  Result<MemberFigures> figures() const {
+  Result<std::vector<std::uint64_t>> figures() const {
     const std::size_t vector = layout_.vectors.size() - 1;
     std::vector<std::uint64_t> sum(static_cast<std::size_t>(layout_.rings[vector].words(kFigures)));
     COVEY_TRY_VOID(words(vector, 0, sum));
-    return decode_figures(sum, static_cast<std::uint32_t>(work_.vectors.size()));
+    return sum;
   }
 
   // One server step on the mean, by the room that makes such steps.
@@ -93,6 +93,16 @@ class Opening {  // of one sum
   PrgCipher cipher_;
   std::vector<std::vector<MaskTerm>> terms_;  // by vector
 };
+
+std::vector<std::uint32_t> unproven(const Recovered& recovered) {
+  std::vector<std::uint32_t> rest;
+  std::vector<std::uint32_t> all = recovered.doubted;
+  all.insert(all.end(), recovered.unopened.begin(), recovered.unopened.end());
+  for (const std::uint32_t dealer : all)
+    if (std::none_of(recovered.liars.begin(), recovered.liars.end(), [&](const Blame& liar) { return liar.member == dealer; }))
+      rest.push_back(dealer);
+  return rest;
+}
 
 }  // namespace
 
@@ -126,19 +136,36 @@ Result<Unmasked> unmask(const Unmask& work, const UnmaskParts& parts) {
   COVEY_TRY(Layout layout, Layout::of(work.job, work.kind, work.members_max));
   COVEY_CHECK(layout.vectors == work.recovery->vectors);
   for (const BlobRef& blob : work.vectors) COVEY_CHECK(blob.size == layout.bytes());
-  COVEY_TRY(Recovered recovered, recover(*work.recovery, parts.pool));
+  Recovered recovered = recover(*work.recovery, parts.pool);
   fault_point("unmask.recovered");
-  const Opening opening(work, parts, std::move(layout), std::move(recovered.plan));
-  COVEY_TRY(const MemberFigures figures, opening.figures());
-  fault_point("unmask.figures");
   Unmasked opened;
-  opened.examples = figures.examples;
-  opened.train = figures.train;
-  opened.evaluation = figures.evaluation;
-  opened.clamped = figures.clamped;
   for (Blame& blame : recovered.blame) opened.blame.emplace_back(blame.member, std::move(blame.what));
+  for (Blame& liar : recovered.liars) opened.liars.emplace_back(liar.member, std::move(liar.what));
+  opened.closed = std::move(recovered.closed);
+  if (!opened.closed.empty()) {
+    opened.suspects = unproven(recovered);
+    opened.unopened = std::move(recovered.unopened);
+    return opened;
+  }
+  const Opening opening(work, parts, std::move(layout), std::move(recovered.plan));
+  COVEY_TRY(const std::vector<std::uint64_t> sum, opening.figures());
+  fault_point("unmask.figures");
+  const auto members = static_cast<std::uint32_t>(work.vectors.size());
+  const auto figures = decode_figures(sum, {members, work.job.privacy.examples_max});
+  if (!figures) {
+    opened.suspects = unproven(recovered);
+    opened.closed = "the sum is noise: a member sent other vectors than it masked, or masked with another secret than it shared (" +
+                    figures.error().message + "). Nothing is released";
+    return opened;
+  }
+  // Noise would not have passed for figures: the masks that were taken off are those that had been put on.
+  for (const std::uint32_t dealer : unproven(recovered)) opened.liars.emplace_back(dealer, "committed to another mask than it used");
+  opened.examples = figures->examples;
+  opened.train = figures->train;
+  opened.evaluation = figures->evaluation;
+  opened.clamped = figures->clamped;
   if (work.kind == RoundKind::kTrain) {
-    COVEY_TRY(opened.aggregated, opening.step(figures.examples));
+    COVEY_TRY(opened.aggregated, opening.step(opened.examples));
     fault_point("unmask.stepped");
   }
   return opened;

@@ -18,8 +18,8 @@ struct UnmaskParts {
   std::size_t ranges = 1;      // as in AggregateParts
   std::function<void(std::size_t count, const std::function<void(std::size_t)>& part)> share;
 };
-// The same bits whatever the number of threads. Errors: kInvalidMessage, naming the members whose secrets
-// cannot be opened, or where the figures are none that members can have sent: nothing is released then.
+// The same bits whatever the number of threads. Where the sum cannot be opened, or is noise, Unmasked::closed says why
+// and nothing is released; liars are named either way. Errors: those of the blob store and of the server's step.
 Result<Unmasked> unmask(const Unmask& work, const UnmaskParts& parts);
 
 }  // namespace covey

@@ -14,16 +14,11 @@ namespace covey {
 namespace ring_encoder {
 
 Usable usable_kernels() {
-  Usable usable{};
 #ifdef COVEY_X86_KERNELS
-  const bool avx2 = __builtin_cpu_supports("avx2");
-  if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl"))
-    usable.sets[usable.count++] = &avx512_kernels();
-  if (avx2) usable.sets[usable.count++] = &avx2_kernels();
+  return usable_of(&avx512_kernels(), &avx2_kernels(), generic_kernels());
+#else
+  return usable_of<Kernels>(nullptr, nullptr, generic_kernels());
 #endif
-  usable.sets[usable.count++] = &generic_kernels();
-  return usable;
 }
 
 }  // namespace ring_encoder
@@ -186,15 +181,17 @@ Result<std::vector<std::uint64_t>> encode_figures(const MemberFigures& f, std::u
   return pack(values, *Ring::of_width(kFiguresWidth));
 }
 
-Result<MemberFigures> decode_figures(std::span<const std::uint64_t> words, std::uint32_t members) {
+Result<MemberFigures> decode_figures(std::span<const std::uint64_t> words, const SummedMembers& of) {
   const std::vector<std::int64_t> v = unpack(words, kFigures, *Ring::of_width(kFiguresWidth));
   for (const std::size_t i : {0, 1, 4, 5, 6})
     if (v[i] < 0)
       return unexpected(ErrorCode::kInvalidMessage,
                         "figure " + std::to_string(i) + " of the sum is " + std::to_string(v[i]) + ": a member sent what nobody can have counted");
-  if (v[0] < static_cast<std::int64_t>(members))
+  const auto examples = static_cast<std::uint64_t>(v[0]);
+  if (examples < of.members || examples > of.members * of.examples_max)
     return unexpected(ErrorCode::kInvalidMessage, "the sum counts " + std::to_string(v[0]) + " examples of " +
-                                                      std::to_string(members) + " members, and each has at least one");
+                                                      std::to_string(of.members) + " members, and each has 1 to " +
+                                                      std::to_string(of.examples_max));
   const auto count = [&](std::size_t i) { return static_cast<std::uint64_t>(v[i]); };
   const auto loss = [&](std::size_t i) { return std::ldexp(static_cast<double>(v[i]), -kLossShift); };
   MemberFigures sum;

@@ -88,9 +88,14 @@ struct MemberFigures {
 // Errors: kInvalidUpdate where a loss is not finite.
 Result<std::vector<std::uint64_t>> encode_figures(const MemberFigures& figures, std::uint64_t examples_max,
                                                   std::uint32_t members_max);
-// Of the sum over `members`. Errors: kInvalidMessage where no such members can have sent what was summed:
-// a count is negative, or there are fewer examples than members.
-Result<MemberFigures> decode_figures(std::span<const std::uint64_t> words, std::uint32_t members);
+// Whose figures were summed.
+struct SummedMembers {
+  std::uint32_t members = 0;
+  std::uint64_t examples_max = 0;  // of one
+};
+// Of the sum over them. Errors: kInvalidMessage where no such members can have sent what was summed: a count is
+// negative, or there are fewer examples than members, or more than they can have.
+Result<MemberFigures> decode_figures(std::span<const std::uint64_t> words, const SummedMembers& of);
 
 // ---- which vectors a round of a job sums
 inline constexpr std::string_view kUpdateVector = "update";

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/base/cpu.h"
+
 namespace covey::ring_encoder {
 
 inline constexpr std::size_t kLanes = 8;
@@ -23,10 +25,7 @@ struct Kernels {
                     std::int64_t* out);
 };
 
-struct Usable {
-  const Kernels* sets[3];  // the fastest first
-  std::size_t count;
-};
+using Usable = covey::Usable<Kernels>;
 Usable usable_kernels();
 
 const Kernels& generic_kernels();

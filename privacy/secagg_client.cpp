@@ -34,7 +34,15 @@ void SecAggClient::close() {
   if (phase_ != Phase::kInvited) book_.close(sid_);
   forget_own_keys();
   held_.clear();
-  if (phase_ != Phase::kDone) phase_ = Phase::kClosed;
+  pair_seeds_.clear();
+  phase_ = Phase::kClosed;
+}
+
+// The shares are out: another attempt may run on the data.
+void SecAggClient::finish() {
+  book_.close(sid_);
+  held_.clear();
+  phase_ = Phase::kDone;
 }
 
 void SecAggClient::forget_own_keys() {
@@ -45,12 +53,13 @@ void SecAggClient::forget_own_keys() {
 }
 
 Result<ClientStep> SecAggClient::handle(ByteSpan bytes, Instant now) {
-  if (phase_ == Phase::kClosed || phase_ == Phase::kDone) return refused("this attempt is over");
+  if (phase_ == Phase::kClosed) return refused("this attempt is over");
   if (phase_ != Phase::kInvited && now - began_ > member_.policy.attempt_within) {
     close();
     return refused("the attempt took longer than this member allows");
   }
   COVEY_TRY(const SecAggMessage message, decode_secagg_message(bytes));
+  if (phase_ == Phase::kDone && !std::holds_alternative<SeedsRequestMessage>(message)) return refused("this attempt is over");
   return std::visit([&](const auto& m) { return on(m, now); }, message);
 }
 
@@ -173,7 +182,7 @@ Result<void> SecAggClient::check_maskers(const MaskOrderMessage& m) const {
   return {};
 }
 
-Result<MaskPlan> SecAggClient::plan_masks(const MemberSet& maskers) const {
+Result<MaskPlan> SecAggClient::plan_masks(const MemberSet& maskers) {
   MaskPlan plan{sid_, cohort_->cipher(), config_.vectors, {}};
   const Digest set = hash_of(maskers);
   plan.seeds.push_back({self_mask_.clone(), Sign::kPlus});
@@ -181,8 +190,9 @@ Result<MaskPlan> SecAggClient::plan_masks(const MemberSet& maskers) const {
     if (!maskers.contains(neighbour)) continue;
     const auto shared = masking_key_->shared_secret(cohort_->entries()[neighbour].masking_key);
     if (!shared) return refused("the masking key of " + named(neighbour) + " is a point of small order");
-    plan.seeds.push_back({mask_seed(cohort_->id(), entry_, cohort_->entries()[neighbour], *shared, set),
-                          pair_sign(place_, neighbour)});
+    Secret<32> seed = mask_seed(cohort_->id(), entry_, cohort_->entries()[neighbour], *shared, set);
+    pair_seeds_.insert_or_assign(neighbour, seed.clone());
+    plan.seeds.push_back({std::move(seed), pair_sign(place_, neighbour)});
   }
   return plan;
 }

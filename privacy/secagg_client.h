@@ -55,7 +55,8 @@ class SecAggClient {
   Result<ClientStep> handle(ByteSpan message, Instant now);
   // The vectors were masked by the plan, hashed by MaskedHash, and are ready to leave.
   Result<ClientStep> on_masked(const Digest& masked, Instant now);
-  // Answers nothing more and forgets every key.
+  // Answers nothing more and forgets every key. Until then, one that revealed its shares (kDone) still tells what it
+  // masked with members that dropped out.
   void close();
 
   Phase phase() const { return phase_; }
@@ -72,6 +73,7 @@ class SecAggClient {
   Result<ClientStep> on(const SurvivorsMessage& m, Instant now);
   Result<ClientStep> on(const AbortRequestMessage& m, Instant now);
   Result<ClientStep> on(const OutcomeMessage& m, Instant now);
+  Result<ClientStep> on(const SeedsRequestMessage& m, Instant now);
   template <class Other>
   Result<ClientStep> on(const Other&, Instant) {
     return unexpected(ErrorCode::kInvalidMessage, "secure aggregation: members send such messages, and do not receive them");
@@ -80,12 +82,13 @@ class SecAggClient {
   Result<void> expect(Phase phase, const AttemptId& id) const;
   SharesMessage deal_shares();
   Result<void> check_maskers(const MaskOrderMessage& m) const;
-  Result<MaskPlan> plan_masks(const MemberSet& maskers) const;
+  Result<MaskPlan> plan_masks(const MemberSet& maskers);
   Result<void> check_survivors(const SurvivorsMessage& m) const;
   Result<ClientStep> vote(Verdict verdict, ByteSpan statement);
   Result<ClientStep> reveal();
   Channel channel_from(std::uint32_t dealer) const;
   void forget_own_keys();
+  void finish();  // kDone
 
   const SecAggMember member_;
   const ClientTerms terms_;
@@ -105,6 +108,7 @@ class SecAggClient {
   Secret<32> self_mask_;
   std::map<std::uint32_t, Secret<32>> agreed_;  // by neighbour, from dealing to delivery
   std::map<std::uint32_t, DealtShares> held_;  // by dealer, this member among them
+  std::map<std::uint32_t, Secret<32>> pair_seeds_;  // by neighbour in U2; from the list of survivors on, of those not in it
   MemberSet maskers_;
   Digest masked_;
   std::optional<MemberSet> survivors_;

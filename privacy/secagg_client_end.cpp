@@ -53,6 +53,7 @@ Result<ClientStep> SecAggClient::on(const SurvivorsMessage& m, Instant) {
   }
   commit_ = statement;
   survivors_ = m.survivors;
+  std::erase_if(pair_seeds_, [&](const auto& one) { return m.survivors.contains(one.first); });  // these never leave
   phase_ = Phase::kAgreed;
   return step;
 }
@@ -106,8 +107,29 @@ Result<ClientStep> SecAggClient::reveal() {
   }
   message.signature = member_.key.sign(kUnmaskDomain, unmask_statement(message));
   step.messages.push_back(encode(SecAggMessage(message)));
-  phase_ = Phase::kDone;
-  close();
+  finish();
+  return step;
+}
+
+// Of members that the COMMIT left out, and of which it let the masking key's shares out: that key would give away these
+// seeds and more. Their own masks stay on whatever they sent.
+Result<ClientStep> SecAggClient::on(const SeedsRequestMessage& m, Instant) {
+  COVEY_TRY_VOID(expect(Phase::kDone, m.id));
+  if (m.dealers.members() != cohort_->members() || !m.dealers.subset_of(maskers_)) return refused("seeds of a member that masked nothing");
+  PairSeedsMessage message{cohort_->id(), place_, {}, {}};
+  for (std::uint32_t dealer = 0; dealer < m.dealers.members(); ++dealer) {
+    if (!m.dealers.contains(dealer)) continue;
+    if (survivors_->contains(dealer)) return refused("seeds of " + named(dealer) + ", which survived");
+    const auto seed = pair_seeds_.find(dealer);
+    if (seed == pair_seeds_.end()) continue;  // no neighbour
+    PairSeed told{dealer, {}};
+    std::copy(seed->second.expose().begin(), seed->second.expose().end(), told.seed.bytes.begin());
+    message.seeds.push_back(told);
+  }
+  if (message.seeds.empty()) return refused("seeds of nobody that this member masked with");
+  message.signature = member_.key.sign(kPairSeedsDomain, pair_seeds_statement(message));
+  ClientStep step;
+  step.messages.push_back(encode(SecAggMessage(message)));
   return step;
 }
 

@@ -86,6 +86,11 @@ void read(ByteReader& in, RevealedShare& s) {
   s.kind = static_cast<ShareKind>(kind);
   read(in, s.value);
 }
+void write(ByteWriter& out, const PairSeed& s) { out.u32(s.dealer).fixed(s.seed); }
+void read(ByteReader& in, PairSeed& s) {
+  s.dealer = read_place(in);
+  read(in, s.seed);
+}
 Verdict read_verdict(ByteReader& in) {
   const std::uint8_t verdict = in.u8();
   if (verdict != 1 && verdict != 2) in.refuse();
@@ -97,6 +102,7 @@ std::uint32_t order_of(const Complaint& v) { return v.dealer; }
 std::uint32_t order_of(const NeighbourMasked& v) { return v.member; }
 std::uint32_t order_of(const CommitteeSignature& v) { return v.member; }
 std::uint32_t order_of(const RevealedShare& v) { return v.dealer; }
+std::uint32_t order_of(const PairSeed& v) { return v.dealer; }
 
 template <class Item>
 void write_list(ByteWriter& out, const std::vector<Item>& items) {
@@ -261,6 +267,22 @@ void read(ByteReader& in, EvidenceMessage& m) {
   read(in, m.complaint);
 }
 
+void write(ByteWriter& out, const SeedsRequestMessage& m) {
+  write(out, m.id);
+  write(out, m.dealers);
+}
+void read(ByteReader& in, SeedsRequestMessage& m) {
+  read(in, m.id);
+  read(in, m.dealers);
+}
+void write(ByteWriter& out, const PairSeedsMessage& m) { out.raw(pair_seeds_statement(m)).fixed(m.signature); }
+void read(ByteReader& in, PairSeedsMessage& m) {
+  read(in, m.id);
+  m.member = read_place(in);
+  read_ascending(in, m.seeds);
+  read(in, m.signature);
+}
+
 Unexpected invalid(const std::string& what) { return unexpected(ErrorCode::kInvalidMessage, what); }
 
 template <std::size_t kind = 0>
@@ -329,6 +351,13 @@ Bytes abort_statement(const AttemptId& id) {
   ByteWriter out;
   out.u8(static_cast<std::uint8_t>(Verdict::kAbort));
   write(out, id);
+  return out.take();
+}
+Bytes pair_seeds_statement(const PairSeedsMessage& m) {
+  ByteWriter out;
+  write(out, m.id);
+  out.u32(m.member);
+  write_list(out, m.seeds);
   return out.take();
 }
 Bytes unmask_statement(const UnmaskMessage& m) {

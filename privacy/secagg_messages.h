@@ -175,6 +175,24 @@ struct UnmaskMessage {
   Signature signature;
   bool operator==(const UnmaskMessage&) const = default;
 };
+// After R4, where a dropped member's shares do not open its masking key: its neighbours' own halves of what they masked with.
+struct SeedsRequestMessage {
+  AttemptId id;
+  MemberSet dealers;  // of U2, and not of U3
+  bool operator==(const SeedsRequestMessage&) const = default;
+};
+struct PairSeed {
+  std::uint32_t dealer = 0;
+  FixedBytes<32, struct PairSeedTag> seed;
+  bool operator==(const PairSeed&) const = default;
+};
+struct PairSeedsMessage {
+  AttemptId id;
+  std::uint32_t member = 0;
+  std::vector<PairSeed> seeds;  // by dealer, ascending
+  Signature signature;
+  bool operator==(const PairSeedsMessage&) const = default;
+};
 // For anyone: that a dealer sealed what does not open.
 struct EvidenceMessage {
   AttemptId id;
@@ -195,7 +213,7 @@ struct EvidenceMessage {
 using SecAggMessage =
     std::variant<InviteMessage, JoinMessage, RosterMessage, SharesMessage, DeliveryMessage, ConfirmMessage,
                  MaskOrderMessage, MaskedMessage, SurvivorsMessage, AbortRequestMessage, VoteMessage, OutcomeMessage,
-                 UnmaskMessage, EvidenceMessage>;
+                 UnmaskMessage, EvidenceMessage, SeedsRequestMessage, PairSeedsMessage>;
 // The largest message of each kind is the roster; nothing longer is looked at.
 inline constexpr std::size_t kSecAggMessageBytesMax = 64 + kSecAggMembersMax * kRosterEntryBytes;
 
@@ -209,6 +227,7 @@ inline constexpr std::string_view kConfirmDomain = "covey secagg confirm v1";
 inline constexpr std::string_view kMaskedDomain = "covey secagg masked v1";
 inline constexpr std::string_view kOutcomeDomain = "covey secagg outcome v1";
 inline constexpr std::string_view kUnmaskDomain = "covey secagg unmask v1";
+inline constexpr std::string_view kPairSeedsDomain = "covey secagg pair seeds v1";
 Bytes join_statement(const RosterEntry& entry, const Digest& sid, const Digest& config_hash);
 Bytes shares_statement(const AttemptId& id, std::uint32_t member, const Digest& commitment, const Digest& merkle_root);
 Bytes confirm_statement(const ConfirmMessage& message);
@@ -222,6 +241,7 @@ struct Survivors {
 Bytes commit_statement(const AttemptId& id, const Survivors& survivors);
 Bytes abort_statement(const AttemptId& id);
 Bytes unmask_statement(const UnmaskMessage& message);
+Bytes pair_seeds_statement(const PairSeedsMessage& message);
 
 // The Merkle tree of a dealer's sealed shares: BLAKE2b over 0 and the leaf, or 1 and both halves; an
 // odd node is carried up as it is.

@@ -15,7 +15,9 @@ namespace {
 struct OpenedItem {
   std::vector<MaskSeed> seeds;
   std::vector<std::uint32_t> wrong_holders;
+  std::string lie;         // of its dealer, proven; "" where there is none, or a holder may have lied as well
   bool opened = false;
+  bool committed = false;  // to what it is what the dealer committed to
 };
 
 bool is_the_secret(const SumRecovery& r, const SumRecovery::Item& item, const Secret<32>& secret) {
@@ -37,18 +39,23 @@ bool next_choice(std::vector<std::size_t>& places, std::size_t count) {
   return false;
 }
 
+struct Search {
+  std::optional<Opened> opened;  // what the dealer committed to
+  bool whole = true;             // every choice of shares to leave out was tried
+};
+
 // Correction needs two shares beyond the threshold for each wrong one. Where there are fewer, as in a cohort of
 // five, what opens is told by its commitment: one more share is enough, with the wrong ones left out.
-std::optional<Opened> open_leaving_out(const SumRecovery& r, const SumRecovery::Item& item) {
+Search open_leaving_out(const SumRecovery& r, const SumRecovery::Item& item) {
   const std::size_t count = item.shares.size(), threshold = r.cohort->graph().threshold;
-  if (count <= threshold) return std::nullopt;
+  if (count <= threshold) return {};
   const std::size_t most = std::min<std::size_t>(count - threshold, r.corrupt_max);
   std::size_t tried = 0;
   for (std::size_t left = (count - threshold) / 2 + 1; left <= most; ++left) {
     std::vector<std::size_t> out(left);
     std::iota(out.begin(), out.end(), std::size_t{0});
     do {
-      if (++tried > kChoicesMax) return std::nullopt;
+      if (++tried > kChoicesMax) return {std::nullopt, false};
       std::vector<Share> rest;
       for (std::size_t i = 0; i < count; ++i)
         if (!std::binary_search(out.begin(), out.end(), i)) rest.push_back(item.shares[i].clone());
@@ -57,41 +64,50 @@ std::optional<Opened> open_leaving_out(const SumRecovery& r, const SumRecovery::
       // Several liars could make shares that agree with each other: an honest member is not named for theirs.
       if (r.corrupt_max == 1 || count - left >= threshold + r.corrupt_max)
         for (const std::size_t i : out) opened->wrong.push_back(item.shares[i].x);
-      return std::move(*opened);
+      return {std::move(*opened), true};
     } while (next_choice(out, count));
   }
-  return std::nullopt;
+  return {};
 }
 
 // The first threshold of shares is enough where all are right; only where they are not is decoding worth its time.
-Result<Opened> open_item(const SumRecovery& r, const SumRecovery::Item& item) {
+Search open_item(const SumRecovery& r, const SumRecovery::Item& item) {
   const std::uint32_t threshold = r.cohort->graph().threshold;
   if (item.shares.size() >= threshold) {
     auto opened = open_exactly(std::span(item.shares).first(threshold), threshold);
-    if (opened && is_the_secret(r, item, opened->secret)) return opened;
+    if (opened && is_the_secret(r, item, opened->secret)) return {std::move(*opened), true};
   }
   auto corrected = open_correcting(item.shares, threshold);
-  if (corrected && is_the_secret(r, item, corrected->secret)) return corrected;
-  if (auto opened = open_leaving_out(r, item)) return *std::move(opened);
-  return unexpected(ErrorCode::kInvalidMessage, "member " + std::to_string(item.dealer) + "'s secret cannot be opened");
+  if (corrected && is_the_secret(r, item, corrected->secret)) return {std::move(*corrected), true};
+  return open_leaving_out(r, item);
 }
 
-OpenedItem seeds_of(const SumRecovery& r, const SumRecovery::Item& item) {
-  OpenedItem result;
-  auto opened = open_item(r, item);
-  if (!opened) return result;
-  result.opened = true;
-  for (const std::uint32_t x : opened->wrong) result.wrong_holders.push_back(x - 1);
-  if (item.kind == ShareKind::kSelfMask) {
-    result.seeds.push_back({std::move(opened->secret), Sign::kMinus});
-    return result;
-  }
-  // Survivors added or subtracted their mask with the dropped member; the other way round takes it out.
-  const AgreementKey key = AgreementKey::from_secret(std::move(opened->secret));
+// What the shares say where they do not open what their dealer committed to. Its own share is its own word, which
+// counts no more where the others' are enough without it.
+std::optional<Opened> open_uncommitted(const SumRecovery& r, const SumRecovery::Item& item) {
+  const std::uint32_t threshold = r.cohort->graph().threshold;
+  std::vector<Share> others;
+  for (const Share& share : item.shares)
+    if (share.x != item.dealer + 1) others.push_back(share.clone());
+  auto opened = open_correcting(others.size() >= threshold ? others : item.shares, threshold);
+  if (!opened) return std::nullopt;
+  opened->wrong.clear();  // whoever dealt a wrong secret may have dealt wrong shares of it, too
+  return std::move(*opened);
+}
+
+// With A holders that may lie, t + A shares open an honest dealer's secret once the liars' are left out. Where every
+// choice was tried in vain, it is the dealer that lied.
+bool dealer_lied(const SumRecovery& r, const SumRecovery::Item& item, const Search& search) {
+  return search.whole && item.shares.size() >= std::size_t{r.cohort->graph().threshold} + r.corrupt_max;
+}
+
+// Survivors added or subtracted their mask with the dropped member; the other way round takes it out.
+void add_pair_seeds(const SumRecovery& r, std::uint32_t dealer, Secret<32> secret, OpenedItem& result) {
+  const AgreementKey key = AgreementKey::from_secret(std::move(secret));
   const Digest set = hash_of(r.maskers);
   std::vector<std::uint32_t> masked;  // with the dropped member
   std::vector<AgreementPublicKey> keys;
-  for (const std::uint32_t n : r.cohort->neighbours(item.dealer)) {
+  for (const std::uint32_t n : r.cohort->neighbours(dealer)) {
     if (!r.survivors.contains(n)) continue;
     masked.push_back(n);
     keys.push_back(r.cohort->entries()[n].masking_key);
@@ -99,17 +115,54 @@ OpenedItem seeds_of(const SumRecovery& r, const SumRecovery::Item& item) {
   const auto shared = key.shared_secrets(keys);
   result.opened = shared.has_value();  // who has a key of small order is no survivor: its neighbours refused to mask
   for (std::size_t i = 0; shared && i < masked.size(); ++i) {
-    const Sign added = pair_sign(masked[i], item.dealer);
-    result.seeds.push_back(
-        {mask_seed(r.cohort->id(), r.cohort->entries()[masked[i]], r.cohort->entries()[item.dealer], (*shared)[i], set),
-         added == Sign::kPlus ? Sign::kMinus : Sign::kPlus});
+    const Sign added = pair_sign(masked[i], dealer);
+    result.seeds.push_back({mask_seed(r.cohort->id(), r.cohort->entries()[masked[i]], r.cohort->entries()[dealer], (*shared)[i], set),
+                            added == Sign::kPlus ? Sign::kMinus : Sign::kPlus});
   }
+}
+
+// Each surviving neighbour's own word for what it masked with the dropped member. A wrong one is that neighbour's vector
+// off by as much: a malformed input.
+void add_told_seeds(const SumRecovery& r, const SumRecovery::Item& item, OpenedItem& result) {
+  std::vector<MaskSeed> seeds;
+  for (const std::uint32_t n : r.cohort->neighbours(item.dealer)) {
+    if (!r.survivors.contains(n)) continue;
+    const auto told = item.pair_seeds.find(n);
+    if (told == item.pair_seeds.end()) return;
+    seeds.push_back({told->second.clone(), pair_sign(n, item.dealer) == Sign::kPlus ? Sign::kMinus : Sign::kPlus});
+  }
+  result.seeds = std::move(seeds);
+  result.opened = true;
+}
+
+OpenedItem seeds_of(const SumRecovery& r, const SumRecovery::Item& item) {
+  OpenedItem result;
+  Search search = open_item(r, item);
+  result.committed = search.opened.has_value();
+  const bool own_mask = item.kind == ShareKind::kSelfMask;
+  if (!result.committed) {
+    if (dealer_lied(r, item, search))
+      result.lie = own_mask ? "dealt shares that do not open the mask it committed to" : "dealt shares that do not open its masking key";
+    // A dropped member's masks are with its masking key, and with no other.
+    if (!own_mask) {
+      add_told_seeds(r, item, result);
+      return result;
+    }
+    search.opened = open_uncommitted(r, item);
+    if (!search.opened) return result;
+  }
+  result.opened = true;
+  for (const std::uint32_t x : search.opened->wrong) result.wrong_holders.push_back(x - 1);
+  if (own_mask)
+    result.seeds.push_back({std::move(search.opened->secret), Sign::kMinus});
+  else
+    add_pair_seeds(r, item.dealer, std::move(search.opened->secret), result);
   return result;
 }
 
 }  // namespace
 
-Result<Recovered> recover(const SumRecovery& r, WorkerPool& pool) {
+Recovered recover(const SumRecovery& r, WorkerPool& pool) {
   std::vector<OpenedItem> opened(r.items.size());
   std::atomic<std::size_t> next{0};
   std::latch done(static_cast<std::ptrdiff_t>(pool.size()));
@@ -123,15 +176,19 @@ Result<Recovered> recover(const SumRecovery& r, WorkerPool& pool) {
   result.plan = {r.cohort->id().sid, r.cohort->cipher(), r.vectors, {}};
   std::string closed;
   for (std::size_t i = 0; i < opened.size(); ++i) {
-    if (!opened[i].opened) closed += (closed.empty() ? "" : ", ") + std::to_string(r.items[i].dealer);
+    const std::uint32_t dealer = r.items[i].dealer;
+    if (!opened[i].opened) closed += (closed.empty() ? "" : ", ") + std::to_string(dealer);
+    const bool dropped = r.items[i].kind == ShareKind::kMaskingKey;
+    if (dropped && !opened[i].opened) result.unopened.push_back(dealer);
+    if (!dropped && !opened[i].committed) result.doubted.push_back(dealer);
+    if (!opened[i].lie.empty()) result.liars.push_back({dealer, opened[i].lie});
     for (MaskSeed& seed : opened[i].seeds) result.plan.seeds.push_back(std::move(seed));
     for (const std::uint32_t holder : opened[i].wrong_holders)
-      result.blame.push_back({holder, "the share of member " + std::to_string(r.items[i].dealer) + " was wrong"});
+      result.blame.push_back({holder, "the share of member " + std::to_string(dealer) + " was wrong"});
   }
-  if (!closed.empty())
-    return unexpected(ErrorCode::kInvalidMessage,
-                      "the secrets of members " + closed + " cannot be opened: their dealers or too many holders lied. Nothing "
-                      "is released; leave these members out of the next attempt");
+  if (closed.empty()) return result;
+  result.plan.seeds.clear();
+  result.closed = "the secrets of members " + closed + " cannot be opened: their dealers or too many holders lied. Nothing is released";
   return result;
 }
 

@@ -35,6 +35,7 @@ struct SumRecovery {
     std::uint32_t dealer = 0;
     ShareKind kind = ShareKind::kSelfMask;
     std::vector<Share> shares;
+    std::map<std::uint32_t, Secret<32>> pair_seeds;  // of a dropped member, as its surviving neighbours say; by neighbour
   };
   std::shared_ptr<const SecAggCohort> cohort;
   std::vector<VectorSpec> vectors;
@@ -47,10 +48,16 @@ struct SumRecovery {
 struct Recovered {
   MaskPlan plan;             // subtracts every mask that is left in the sum of the survivors
   std::vector<Blame> blame;  // of wrong shares that were corrected
+  // Of dealers: with as many shares as here are, an honest one's secret is found whoever of A holders lies.
+  std::vector<Blame> liars;
+  // Whose shares did not open what it committed to. The mask of a survivor among them is then what its shares say:
+  // if it masked with another, the sum is noise. Only the sum's own figures can tell.
+  std::vector<std::uint32_t> doubted;
+  std::vector<std::uint32_t> unopened;  // dropped members, whose neighbours' seeds would do instead
+  std::string closed;        // why nothing can be unmasked, naming the dealers whose secrets do not open; "": it can
 };
-// On all threads of `pool`, not from one of its tasks. Errors: kInvalidMessage, naming each dealer whose
-// secret cannot be opened; nothing is released then.
-Result<Recovered> recover(const SumRecovery& recovery, WorkerPool& pool);
+// On all threads of `pool`, not from one of its tasks.
+Recovered recover(const SumRecovery& recovery, WorkerPool& pool);
 
 // The running sums of the vectors of one attempt.
 class MaskedSum {
@@ -102,6 +109,9 @@ class SecAggServer {
   Result<SumRecovery> close_unmasking();
   // The same of the shares that are here, while more may come.
   Result<SumRecovery> recovery() const;
+  // Asks the surviving neighbours of dropped members what they masked with them, where their shares do not open their
+  // keys; all that were asked for is in recovery() once it is here. Errors: kInvalidArgument for others.
+  Result<std::vector<Outgoing>> ask_seeds(const std::vector<std::uint32_t>& dealers);
   // A certificate that was made before this machine stopped. Errors: kInvalidMessage.
   Result<void> adopt(const OutcomeMessage& certificate);
   // Asks the committee for its ABORT; handle() returns the certificate. On a complete graph also after a COMMIT,
@@ -138,6 +148,8 @@ class SecAggServer {
   Sent on(const MaskedMessage& m);
   Sent on(const VoteMessage& m);
   Sent on(const UnmaskMessage& m);
+  Sent on(const PairSeedsMessage& m);
+  std::vector<std::uint32_t> seeds_owed(std::uint32_t member) const;  // dealers; whether it has told them or not
   template <class Other>
   Sent on(const Other&) {
     return unexpected(ErrorCode::kInvalidMessage, "secure aggregation: the coordinator sends such messages, and does not receive them");
@@ -164,6 +176,7 @@ class SecAggServer {
     std::optional<MaskedMessage> masked;
     bool arrived = false;
     std::optional<UnmaskMessage> unmask;
+    std::optional<PairSeedsMessage> seeds;
   };
 
   const SecAggConfig config_;
@@ -179,6 +192,7 @@ class SecAggServer {
   std::vector<Member> members_;
   MemberSet maskers_;
   MemberSet survivors_;
+  MemberSet seeds_asked_;  // of whom
   Digest reservation_;
   Bytes commit_;
   std::map<std::uint32_t, Signature> commits_;

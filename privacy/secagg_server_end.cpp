@@ -124,6 +124,44 @@ SecAggServer::Sent SecAggServer::on(const UnmaskMessage& m) {
   return std::vector<Outgoing>{};
 }
 
+Result<std::vector<Outgoing>> SecAggServer::ask_seeds(const std::vector<std::uint32_t>& dealers) {
+  if (phase_ != Phase::kUnmasking) return out_of_turn();
+  MemberSet asked(cohort_->members());
+  for (const std::uint32_t dealer : dealers) {
+    if (!maskers_.contains(dealer) || survivors_.contains(dealer))
+      return unexpected(ErrorCode::kInvalidArgument, "secure aggregation: no seeds are told of " + named(dealer) + ", which did not mask and drop out");
+    asked.insert(dealer);
+  }
+  for (Member& member : members_) member.seeds.reset();
+  seeds_asked_ = asked;
+  Outgoing out{{}, encode(SecAggMessage(SeedsRequestMessage{cohort_->id(), asked}))};
+  for (std::uint32_t i = 0; i < members_.size(); ++i)
+    if (members_[i].unmask && !seeds_owed(i).empty()) out.to.push_back(i);
+  return std::vector<Outgoing>{std::move(out)};
+}
+
+std::vector<std::uint32_t> SecAggServer::seeds_owed(std::uint32_t member) const {
+  std::vector<std::uint32_t> owed;
+  if (!survivors_.contains(member)) return owed;
+  for (const std::uint32_t n : members_[member].neighbours)
+    if (seeds_asked_.contains(n)) owed.push_back(n);
+  return owed;
+}
+
+SecAggServer::Sent SecAggServer::on(const PairSeedsMessage& m) {
+  COVEY_TRY_VOID(expect(Phase::kUnmasking, m.id, m.member));
+  const std::vector<std::uint32_t> owed = seeds_owed(m.member);
+  if (owed.empty()) return refused(named(m.member) + " was asked for no seeds");
+  Member& member = members_[m.member];
+  if (member.seeds) return unexpected(ErrorCode::kAlreadyExists, named(m.member) + " told its seeds already");
+  COVEY_TRY_VOID(expect_signed(kPairSeedsDomain, m.member, pair_seeds_statement(m), m.signature));
+  const bool all = std::equal(owed.begin(), owed.end(), m.seeds.begin(), m.seeds.end(),
+                              [](std::uint32_t dealer, const PairSeed& told) { return dealer == told.dealer; });
+  if (!all) return refused(named(m.member) + " told the seeds of other members than it was asked for");
+  member.seeds = m;
+  return std::vector<Outgoing>{};
+}
+
 bool SecAggServer::can_recover() const {
   if (phase_ != Phase::kUnmasking) return false;
   for (std::uint32_t dealer = 0; dealer < members_.size(); ++dealer) {
@@ -151,12 +189,15 @@ Result<SumRecovery> SecAggServer::recovery() const {
     if (!maskers_.contains(i)) continue;
     recovery.commitments[i] = members_[i].shares->commitment;
     item_of[i] = recovery.items.size();
-    recovery.items.push_back({i, survivors_.contains(i) ? ShareKind::kSelfMask : ShareKind::kMaskingKey, {}});
+    recovery.items.push_back({i, survivors_.contains(i) ? ShareKind::kSelfMask : ShareKind::kMaskingKey, {}, {}});
   }
   for (std::uint32_t holder = 0; holder < members_.size(); ++holder) {
     if (!members_[holder].unmask) continue;
     for (const RevealedShare& s : members_[holder].unmask->shares)
       recovery.items[item_of[s.dealer]].shares.push_back({holder + 1, Secret<kShareBytes>(s.value.bytes)});
+    if (!members_[holder].seeds) continue;
+    for (const PairSeed& told : members_[holder].seeds->seeds)
+      recovery.items[item_of[told.dealer]].pair_seeds.emplace(holder, Secret<32>(told.seed.bytes));
   }
   return recovery;
 }

@@ -43,7 +43,7 @@ bool SecAggServer::awaits(std::uint32_t member) const {
     case Phase::kConfirming: return m.shares && !m.confirmed;
     case Phase::kMasking: return maskers_.contains(member) && !m.arrived;
     case Phase::kAgreeing: return survivors_.contains(member) && cohort_->in_committee(member) && !commits_.contains(member);
-    case Phase::kUnmasking: return survivors_.contains(member) && !m.unmask;
+    case Phase::kUnmasking: return survivors_.contains(member) && (!m.unmask || (!m.seeds && !seeds_owed(member).empty()));
     case Phase::kAborting: return cohort_->in_committee(member) && !aborts_.contains(member) && !m.unmask;
     case Phase::kJoining:
     case Phase::kCommitted:
@@ -69,7 +69,9 @@ std::optional<Bytes> SecAggServer::due_to(std::uint32_t member) const {
     case Phase::kMasking:
       return maskers_.contains(member) ? said(MaskOrderMessage{cohort_->id(), maskers_}) : std::nullopt;
     case Phase::kAgreeing: return survivors_.contains(member) ? said(survivors_for(member)) : std::nullopt;
-    case Phase::kUnmasking: return survivors_.contains(member) ? said(*certificate_) : std::nullopt;
+    case Phase::kUnmasking:
+      if (members_[member].unmask && awaits(member)) return said(SeedsRequestMessage{cohort_->id(), seeds_asked_});
+      return survivors_.contains(member) ? said(*certificate_) : std::nullopt;
     case Phase::kAborting: return awaits(member) ? said(AbortRequestMessage{cohort_->id()}) : std::nullopt;
     case Phase::kAborted: return certificate_ ? said(*certificate_) : std::nullopt;
     case Phase::kJoining:
@@ -79,7 +81,7 @@ std::optional<Bytes> SecAggServer::due_to(std::uint32_t member) const {
 }
 
 std::optional<Bytes> SecAggServer::missed_by(std::uint32_t member) const {
-  if (phase_ != Phase::kUnmasking || !awaits(member) || commits_.contains(member)) return std::nullopt;
+  if (phase_ != Phase::kUnmasking || !survivors_.contains(member) || members_[member].unmask || commits_.contains(member)) return std::nullopt;
   const auto& signers = certificate_->signatures;
   const bool signed_it = std::any_of(signers.begin(), signers.end(), [&](const auto& one) { return one.member == member; });
   return signed_it ? std::nullopt : std::optional(encode(SecAggMessage(survivors_for(member))));

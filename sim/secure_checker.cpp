@@ -72,6 +72,7 @@ SecureChecker::Finding SecureChecker::on_secagg(const PeerKey& client, const Sec
     return "a join" + of(client) + " left before its record was durable";
   if (const auto* vote = std::get_if<VoteMessage>(&message)) return on_vote(client, *vote, disk);
   if (const auto* unmask = std::get_if<UnmaskMessage>(&message)) return on_shares(client, *unmask, disk);
+  if (const auto* seeds = std::get_if<PairSeedsMessage>(&message)) return on_seeds(client, *seeds);
   return std::nullopt;
 }
 
@@ -108,6 +109,19 @@ SecureChecker::Finding SecureChecker::on_shares(const PeerKey& client, const Unm
     if (!first && kind->second != share.kind)
       return "shares of both secrets of member " + std::to_string(share.dealer) + " left honest clients in one attempt";
   }
+  return std::nullopt;
+}
+
+// Of members only whose masking key's shares this client let out before.
+SecureChecker::Finding SecureChecker::on_seeds(const PeerKey& client, const PairSeedsMessage& told) {
+  const auto revealed = revealed_.find({client, told.id.sid});
+  if (revealed == revealed_.end()) return "seeds" + of(client) + " left before its shares";
+  const auto said = decode_secagg_message(revealed->second);
+  const auto& shares = std::get<UnmaskMessage>(*said).shares;
+  for (const PairSeed& seed : told.seeds)
+    if (std::none_of(shares.begin(), shares.end(),
+                     [&](const RevealedShare& share) { return share.dealer == seed.dealer && share.kind == ShareKind::kMaskingKey; }))
+      return "a seed" + of(client) + " with member " + std::to_string(seed.dealer) + " left, which did not drop out";
   return std::nullopt;
 }
 
@@ -154,13 +168,14 @@ std::optional<SecureChecker::Vectors> SecureChecker::plain_sum(const Attempt& at
 }
 
 SecureChecker::Finding SecureChecker::on_unmasked(const Unmask& work, const Unmasked& result, BlobStore& blobs) {
+  if (!result.closed.empty()) return std::nullopt;
   Attempt& attempt = attempts_[work.key];
   attempt.opened = true;
   ++opened_total_;
   const auto sum = plain_sum(attempt, work);
   if (!sum) return std::nullopt;
   const std::string what = "the opened sum of " + to_text(work.key);
-  const auto figures = decode_figures(sum->back(), static_cast<std::uint32_t>(work.vectors.size()));
+  const auto figures = decode_figures(sum->back(), {static_cast<std::uint32_t>(work.vectors.size()), work.job.privacy.examples_max});
   if (!figures || figures->examples != result.examples || figures->train != result.train ||
       figures->evaluation != result.evaluation || figures->clamped != result.clamped)
     return what + " gives other figures than the plain sum of its survivors";

@@ -22,7 +22,7 @@ namespace covey {
 //  3. an honest client masks once in an attempt and signs at most one COMMIT, none after an ABORT; an ABORT after one on
 //     a complete graph alone, and never an ABORT and a share;
 //  4. of one member in one attempt, all shares that ever leave honest clients are of one kind, and those of
-//     one client never change;
+//     one client never change; what it masked with another leaves after its share of that one's masking key, or never;
 //  5. no round commits whose sum was not opened so, and no sum is opened whose ABORT a quorum signed.
 class SecureChecker {
  public:
@@ -62,6 +62,7 @@ class SecureChecker {
   };
   Finding on_secagg(const PeerKey& client, const SecAggMessage& message, const Disk& disk);
   Finding on_vote(const PeerKey& client, const VoteMessage& vote, const Disk& disk);
+  Finding on_seeds(const PeerKey& client, const PairSeedsMessage& told);
   Finding on_shares(const PeerKey& client, const UnmaskMessage& unmask, const Disk& disk);
   std::optional<Vectors> plain_sum(const Attempt& attempt, const Unmask& work) const;
 

@@ -12,7 +12,7 @@ namespace {
 
 std::string kind_of_note(const Bytes& content) {
   static constexpr const char* kKinds[] = {"Invite", "Join", "Roster", "Shares", "Delivery", "Confirm", "MaskOrder",
-                                           "Masked", "Survivors", "AbortRequest", "Vote", "Outcome", "Unmask", "Evidence"};
+                                           "Masked", "Survivors", "AbortRequest", "Vote", "Outcome", "Unmask", "Evidence", "SeedsRequest", "PairSeeds"};
   const auto message = decode_secagg_message(content);
   return message ? kKinds[message->index()] : "that does not decode";
 }

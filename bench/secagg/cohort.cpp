@@ -74,8 +74,8 @@ class CohortRun {
     const auto recovery = server_->close_unmasking();
     if (!recovery) return false;
     const auto recovered = recover(*recovery, pool_);
-    if (!recovered) return false;
-    sum_.unmask(recovered->plan, pool_);
+    if (!recovered.closed.empty()) return false;
+    sum_.unmask(recovered.plan, pool_);
     for (const std::int64_t value : sum_.values(0))
       if (value != 900) return false;
     return true;

@@ -100,13 +100,13 @@ std::vector<Figure> secagg_unmask() {
   const std::size_t threads = std::max(1U, std::thread::hardware_concurrency());
   WorkerPool pool(threads);
   MaskedSum sum(config.vectors);
-  Result<Recovered> recovered = recover(recovery, pool);
+  Recovered recovered = recover(recovery, pool);
   const double opening = seconds_of([&] { recovered = recover(recovery, pool); });
-  const MaskWork masks{kValues / 2, recovered->plan.seeds.size(), threads};
+  const MaskWork masks{kValues / 2, recovered.plan.seeds.size(), threads};
   std::vector<double> ratios, times, floors;
   for (int run = 0; run < 3; ++run) {
     floors.push_back(cipher_seconds(masks) + addition_seconds(masks));
-    times.push_back(seconds_of([&] { sum.unmask(recovered->plan, pool); }));
+    times.push_back(seconds_of([&] { sum.unmask(recovered.plan, pool); }));
     ratios.push_back((times.back() + opening) / floors.back());
   }
   const double expanding = median(times);
@@ -114,7 +114,7 @@ std::vector<Figure> secagg_unmask() {
   const auto percent = [&](double scale) { return 100 * (opening + signatures) / (opening + signatures + ring + expanding * scale); };
   char beside[256], shares[320];
   std::snprintf(beside, sizeof beside, "opening %.2f s + %zu masks %.2f s, cipher + add %.2f s, %zu threads", opening,
-                recovered->plan.seeds.size(), expanding, median(floors), threads);
+                recovered.plan.seeds.size(), expanding, median(floors), threads);
   std::snprintf(shares, sizeof shares,
                 "1000 joins' signatures %.3f s on one thread, opening 1000 secrets and %zu keys %.3f s, masks %.2f s on %zu; beside: the "
                 "ring's order %.3f s, 1000 credentials' signatures, verified once, %.3f s",

@@ -86,6 +86,7 @@ class Story {
     }
     if (entry.kind == AuditKind::kRoundFrozen) return frozen(sequence, entry);
     if (entry.kind == AuditKind::kReleased) return released(sequence, entry);
+    if (entry.kind == AuditKind::kConsumed && entry.number != 0) return consumed(sequence, entry);
     return {};
   }
 
@@ -111,12 +112,24 @@ class Story {
       return corrupted(kAuditChain, sequence, "releases by " + ledger + ", which is of another round");
     if (!frozen_.contains(entry.number - 1))
       return corrupted(kAuditChain, sequence, "releases " + to_text(entry.round) + ", which was not frozen");
+    if (consumed_.contains(entry.number)) return corrupted(kAuditChain, sequence, "releases by " + ledger + ", which was consumed");
     if (!log_.released.insert(entry.number).second)
       return corrupted(kAuditChain, sequence, "releases by " + ledger + " a second time");
     return {};
   }
 
+  // What it allowed will never be released.
+  Result<void> consumed(std::uint64_t sequence, const AuditEntry& entry) {
+    const std::string ledger = "ledger record " + std::to_string(entry.number);
+    if (!frozen_.contains(entry.number - 1) || log_.ledger[entry.number - 1].round != entry.round)
+      return corrupted(kAuditChain, sequence, "consumes " + ledger + ", which " + to_text(entry.round) + " was not frozen by");
+    if (!consumed_.insert(entry.number).second || log_.released.contains(entry.number))
+      return corrupted(kAuditChain, sequence, "consumes " + ledger + ", which was consumed or released before");
+    return {};
+  }
+
   VerifiedLog& log_;
+  std::set<std::uint64_t> consumed_;
   std::map<RoundKey, std::size_t> allowed_;
   std::set<std::size_t> frozen_;
   std::uint64_t epoch_ = 0;

@@ -46,6 +46,9 @@ std::string detail_of(const AuditEntry& entry) {
     case AuditKind::kReleased:
       return (entry.text.empty() ? "model " + short_hex(entry.subject) : entry.text) + ", ledger " +
              std::to_string(entry.number);
+    case AuditKind::kConsumed:
+      return "the same model, " + short_hex(entry.subject) + (entry.number == 0 ? "" : ", ledger " + std::to_string(entry.number)) +
+             ": " + entry.text;
     default:
       return entry.text;
   }

@@ -10,7 +10,7 @@ namespace covey {
 namespace {
 
 constexpr std::uint8_t kVersion = 1;
-constexpr AuditKind kLast = AuditKind::kWithdrawn;
+constexpr AuditKind kLast = AuditKind::kConsumed;
 
 }  // namespace
 
@@ -36,6 +36,7 @@ const char* name_of(AuditKind kind) {
     case AuditKind::kOutcome: return "outcome";
     case AuditKind::kBlamed: return "blamed";
     case AuditKind::kWithdrawn: return "withdrawn";
+    case AuditKind::kConsumed: return "consumed";
   }
   return "unknown";
 }

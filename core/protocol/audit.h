@@ -28,6 +28,7 @@ enum class AuditKind : std::uint8_t {
   kOutcome,        // of a secure aggregation; subject: hash of the certificate; number: 1 COMMIT, 2 ABORT
   kBlamed,         // who: the client that was caught in one; text: at what
   kWithdrawn,      // actor; subject: root of the list of withdrawn credentials; number: of the list; text: epoch, how many keys
+  kConsumed,       // a round ended without its sum; subject: the same model's next manifest; number: its ledger record, 0: none; text: why
 };
 const char* name_of(AuditKind kind);  // "started", "enrolled", ...
 

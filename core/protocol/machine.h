@@ -100,6 +100,10 @@ struct Unmasked {
   EvalStats evaluation;
   std::uint64_t clamped = 0;                 // elements beyond privacy.value_range
   std::vector<std::pair<std::uint32_t, std::string>> blame;  // by place in the roster: who revealed wrong shares
+  std::vector<std::pair<std::uint32_t, std::string>> liars;  // likewise: who dealt or committed to wrong secrets, proven
+  std::vector<std::uint32_t> suspects;       // likewise: whose secret does not open, if it was not a holder that lied
+  std::vector<std::uint32_t> unopened;       // likewise: dropped members; what their neighbours masked with them would open it
+  std::string closed;                        // why the sum stays closed; "": it is open, and the rest of this counts
 };
 struct DropSum {               // coordinator: the attempt is over; nothing is added to its sum any more
   RoundKey key;

@@ -322,7 +322,8 @@ class SecureCohort {
     REQUIRE(recovery.has_value());
     WorkerPool pool(1);
     const auto recovered = recover(*recovery, pool);
-    REQUIRE(recovered.has_value());
+    REQUIRE(recovered.closed == "");
+    CHECK(recovered.doubted.empty());
     const auto& specs = server->config().vectors;
     MaskedSum sum(specs);
     std::vector<std::vector<std::uint64_t>> plain;
@@ -339,7 +340,7 @@ class SecureCohort {
         combine(plain[v], (*own)[v], Sign::kPlus, *Ring::of_width(specs[v].width));
       }
     }
-    sum.unmask(recovered->plan, pool);
+    sum.unmask(recovered.plan, pool);
     for (std::size_t v = 0; v < specs.size(); ++v)
       CHECK(std::vector<std::uint64_t>(sum.words(v).begin(), sum.words(v).end()) == plain[v]);
   }

@@ -11,6 +11,7 @@
 #include "privacy/round_terms.h"
 #include "privacy/secagg_client.h"
 #include "tests/coordinator/driver.h"
+#include "tests/privacy/lying_dealer.h"
 
 namespace covey {
 
@@ -31,8 +32,10 @@ inline std::string secure_job(const std::string& more = "", std::uint32_t rounds
 
 class SecurePlay {
  public:
+  static constexpr std::uint64_t kDealerSeed = 4711;
   struct Part {                    // of one member in one attempt
     RoundOffer offer;
+    std::unique_ptr<SeededBytes> chance;  // of a lying dealer
     std::unique_ptr<SecAggClient> client;
     std::vector<float> update;
     std::uint64_t examples = 0;
@@ -175,6 +178,8 @@ class SecurePlay {
   PublicWork work{PublicWork::Memory::kRemember};
   std::vector<std::unique_ptr<Person>> people;
   std::set<std::uint8_t> silent;
+  std::map<std::uint8_t, DealerLies> dealers;  // who lies in what it deals, in every attempt
+  std::set<std::uint8_t> noise;                // who sends figures that nobody measured
   std::set<std::uint8_t> writers;    // say what fits a note in letters too, where a letter can be sent
   int letter_times = 1;              // that each letter is said
   std::function<bool(std::uint8_t, const Message&)> hold;
@@ -198,8 +203,10 @@ class SecurePlay {
     for (float& value : part.update) value /= 8;
     part.examples = 10 + person.number;
     const SecAggMember member{person.key, person.credential, policy, true};
-    part.client = std::make_unique<SecAggClient>(
-        member, terms_of(secure_round(offer), secure_vectors(job, offer.kind, 8, 1).value()), person.book, work, bytes);
+    const bool liar = dealers.contains(person.number);
+    if (liar) part.chance = std::make_unique<SeededBytes>(kDealerSeed);
+    part.client = std::make_unique<SecAggClient>(member, terms_of(secure_round(offer), secure_vectors(job, offer.kind, 8, 1).value()),
+                                                 person.book, work, liar ? static_cast<SecureRandom&>(*part.chance) : bytes);
     say(person, RoundAccept{offer.key});
   }
   void on(Person& person, const SecAggNote& note) { hear(person, note.key, note.content); }
@@ -229,6 +236,9 @@ class SecurePlay {
       refusals.push_back(step.error());
       return late(person, key, *message);
     }
+    if (dealers.contains(person.number) && std::holds_alternative<RosterMessage>(*message))
+      step->messages[0] =
+          LyingDealer{kDealerSeed, dealers.at(person.number), person.key}.instead_of(step->messages[0], *part.client->cohort());
     part.answers[asked] = step->messages;
     for (const Bytes& answer : step->messages) tell(person, key, answer);
     if (step->mask) mask(person, part, *step->mask);
@@ -261,6 +271,7 @@ class SecurePlay {
     figures.train = {6, 12, 3, 1.5};
     figures.evaluation = {4, 8, 2};
     part.figures = encode_figures(figures, job.privacy.examples_max, most).value();
+    if (noise.contains(person.number)) part.figures[0] = Ring::of_width(kFiguresWidth)->lane_mask() >> 2U;
     MaskedHash hash(plan.sid);
     Bytes blob;
     for (std::size_t v = 0; v < plan.vectors.size(); ++v) {

@@ -249,6 +249,8 @@ void Oracle::judge_audit(const Rows& rows) {
     if (entry->kind == AuditKind::kJobSubmitted) ++submitted;
     if (entry->kind == AuditKind::kRoundOpened) ++opened[entry->round];
     if (entry->kind == AuditKind::kAbandoned) ++abandoned[entry->round];
+    // In no campaign does a member lie, or more members lose their keys than an aggregation can bear.
+    if (entry->kind == AuditKind::kConsumed) find(to_text(entry->round) + " was consumed, says the audit log: " + entry->text);
     if (entry->kind == AuditKind::kUpdateRefused) refused.insert({entry->round, entry->who});
     if (entry->kind != AuditKind::kReleased) continue;
     if (++released[entry->round] > 1) find(to_text(entry->round) + " was released twice, says the audit log");

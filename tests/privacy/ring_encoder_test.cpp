@@ -210,7 +210,7 @@ TEST_CASE("ring encoder: figures sum up, are cut to what cannot wrap, and imposs
   const Ring ring = *Ring::of_width(kFiguresWidth);
   std::vector<std::uint64_t> sum(kFigures);
   for (int i = 0; i < 3; ++i) combine(sum, *words, Sign::kPlus, ring);
-  const auto three = decode_figures(sum, 3);
+  const auto three = decode_figures(sum, {3, 65536});
   REQUIRE(three.has_value());
   CHECK(three->examples == 3 * 65536);
   CHECK(three->train == TrainStats{369.75, 165, 0, 0});
@@ -226,12 +226,13 @@ TEST_CASE("ring encoder: figures sum up, are cut to what cannot wrap, and imposs
   MemberFigures diverged = one;
   diverged.train.loss_sum = NAN;
   CHECK(encode_figures(diverged, 1, 1).error().code == ErrorCode::kInvalidUpdate);
-  CHECK(decode_figures(*encode_figures({}, 65536, 4), 1)->examples == 1);  // nobody weighs nothing
-  CHECK(decode_figures(*words, 65537).error().code == ErrorCode::kInvalidMessage);
+  CHECK(decode_figures(*encode_figures({}, 65536, 4), {1, 65536})->examples == 1);  // nobody weighs nothing
+  CHECK(decode_figures(*words, {65537, 65536}).error().code == ErrorCode::kInvalidMessage);
+  CHECK(decode_figures(*words, {1, 65535}).error().message.find("each has 1 to 65535") != std::string::npos);
   const auto with = [&](std::size_t place, std::int64_t value) {
     std::vector<std::int64_t> values = unpack(*words, kFigures, ring);
     values[place] = value;
-    return decode_figures(pack(values, ring), 1);
+    return decode_figures(pack(values, ring), {1, 65536});
   };
   for (const std::size_t place : {0, 1, 4, 5, 6}) CHECK(with(place, -1).error().code == ErrorCode::kInvalidMessage);
   for (const std::size_t place : {2, 3}) CHECK(with(place, -1).has_value());

@@ -184,8 +184,11 @@ class SecAggWorld {
   // The opened sum, against the plain sum of the survivors.
   Result<bool> sum_is_exact(WorkerPool& pool) {
     COVEY_TRY(const SumRecovery recovery, server_->close_unmasking());
-    COVEY_TRY(const Recovered recovered, recover(recovery, pool));
+    const Recovered recovered = recover(recovery, pool);
     blame_ = recovered.blame;
+    liars_ = recovered.liars;
+    doubted_ = recovered.doubted;
+    if (!recovered.closed.empty()) return unexpected(ErrorCode::kInvalidMessage, recovered.closed);
     sum_->unmask(recovered.plan, pool);
     for (std::size_t v = 0; v < config_.vectors.size(); ++v) {
       std::vector<std::int64_t> expected(config_.vectors[v].values);
@@ -226,6 +229,8 @@ class SecAggWorld {
   std::vector<Error> refusals_;
   std::vector<Error> server_refusals_;
   std::vector<Blame> blame_;
+  std::vector<Blame> liars_;
+  std::vector<std::uint32_t> doubted_;
 };
 
 }  // namespace covey

@@ -234,8 +234,10 @@ def messages():
     delivery = one + bytes([5]) + id + u32(2) + u32(1) + fresh(120) + u32(4) + fresh(120)
     unmask = one + bytes([13]) + id + u32(3) + u32(2) + u32(0) + bytes([1]) + fresh(40) + u32(9) + bytes([2]) + fresh(40) + fresh(64)
     outcome = one + bytes([12, *id]) + bytes([2]) + u32(2) + u32(5) + fresh(64) + u32(6) + fresh(64)
-    valid = [masked, order, delivery, unmask, outcome]
-    bad = [("empty", b""), ("version 2", b"\2" + masked[1:]), ("kind 0", b"\1\0" + masked[2:]), ("kind 15", b"\1\x0f" + masked[2:]),
+    request = one + bytes([15]) + id + u32(11) + bytes([0x12, 0x04])
+    seeds = one + bytes([16]) + id + u32(3) + u32(2) + u32(1) + fresh(32) + u32(10) + fresh(32) + fresh(64)
+    valid = [masked, order, delivery, unmask, outcome, request, seeds]
+    bad = [("empty", b""), ("version 2", b"\2" + masked[1:]), ("kind 0", b"\1\0" + masked[2:]), ("kind 17", b"\1\x11" + masked[2:]),
            ("cut short", masked[:-1]), ("a byte too many", masked + b"\0"),
            ("a bit beyond the members", order[:-1] + b"\x08"),
            ("65537 members", order[:66] + u32(65537) + bytes(8193)),
@@ -244,6 +246,10 @@ def messages():
            ("a count that is not there", delivery[:66] + u32(0xFFFFFFFF) + delivery[70:]),
            ("a share of no kind", unmask[:78] + b"\3" + unmask[79:]),
            ("a dealer beyond all members", unmask[:74] + u32(65536) + unmask[78:]),
+           ("seeds of a dealer twice", seeds[:110] + u32(1) + seeds[114:]),
+           ("seeds of a dealer beyond all members", seeds[:110] + u32(65536) + seeds[114:]),
+           ("a seed that is not there", seeds[:70] + u32(3) + seeds[74:]),
+           ("a bit beyond the members that are asked for", request[:-1] + b"\x08"),
            ("no verdict", outcome[:66] + b"\3" + outcome[67:])]
     return {"valid": [m.hex() for m in valid], "invalid": [{"why": w, "bytes": b.hex()} for w, b in bad]}
 

@@ -126,6 +126,10 @@ TEST_CASE("audit log: what its writer did wrong is found although every signatur
   finds(begun().act(AuditKind::kReleased, next, 2).log, "another round");
   finds(begun().act(AuditKind::kReleased, {1, 2, 1}, 2).log, "second time");
   finds(begun().allow(next).act(AuditKind::kReleased, next, 3).log, "not frozen");
+  finds(begun().allow(next).act(AuditKind::kConsumed, next, 3).log, "not frozen by");
+  finds(begun().allow(next).freeze(next).act(AuditKind::kConsumed, {1, 2, 1}, 3).log, "not frozen by");
+  finds(begun().allow(next).freeze(next).act(AuditKind::kConsumed, next, 3).act(AuditKind::kConsumed, next, 3).log, "before");
+  finds(begun().allow(next).freeze(next).act(AuditKind::kConsumed, next, 3).act(AuditKind::kReleased, next, 3).log, "was consumed");
   finds(begun().allow(next).allow({1, 4, 1}).freeze({1, 4, 1}).log, "never froze");
   finds(begun().act(AuditKind::kStarted, {}, 1).log, "epoch 1 after 1");
   AuditLog unreadable = begun().log;

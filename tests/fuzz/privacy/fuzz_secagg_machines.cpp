@@ -14,8 +14,10 @@ using namespace covey;
 
 void never_reveals(const Result<std::vector<Bytes>>& answers) {
   if (!answers) return;
-  for (const Bytes& answer : *answers)
-    COVEY_CHECK(!std::holds_alternative<UnmaskMessage>(*decode_secagg_message(answer)));
+  for (const Bytes& answer : *answers) {
+    const auto message = decode_secagg_message(answer);
+    COVEY_CHECK(!std::holds_alternative<UnmaskMessage>(*message) && !std::holds_alternative<PairSeedsMessage>(*message));
+  }
 }
 
 // [version, kind, sid and root of the world's attempt, the rest of the input]

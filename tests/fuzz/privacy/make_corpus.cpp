@@ -103,5 +103,9 @@ int main(int argc, char** argv) {
   evidence.path.resize(3);
   evidence.leaves = 5;
   save(folder / "secagg_message" / "kind_14", encode(SecAggMessage(evidence)));
+  SeedsRequestMessage request{world.server_->cohort()->id(), MemberSet(6)};
+  request.dealers.insert(2);
+  keep(encode(SecAggMessage(request)), 4);
+  keep(encode(SecAggMessage(PairSeedsMessage{request.id, 1, {{2, {}}, {4, {}}}, {}})), 4);
   return 0;
 }
