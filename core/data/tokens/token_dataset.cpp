@@ -18,7 +18,8 @@ struct Stretch {
 
 class TokenDataset final : public Dataset {
  public:
-  TokenDataset(std::uint32_t context, std::uint32_t vocabulary) : context_(context), wide_(vocabulary > 65536) {}
+  TokenDataset(std::uint32_t context, std::uint32_t vocabulary)
+      : context_(context), wide_(vocabulary > 65536) {}
 
   void begin_file(std::string name) {
     stretches_.push_back({size_in_tokens(), size_in_tokens(), windows_});
@@ -34,7 +35,8 @@ class TokenDataset final : public Dataset {
     Stretch& stretch = stretches_.back();
     stretch.end = size_in_tokens();
     const std::uint64_t count = stretch.end - stretch.begin;
-    if (count >= 2) windows_ += (count - 2) / context_ + 1;  // a window needs a token and the one that follows
+    if (count >= 2)
+      windows_ += (count - 2) / context_ + 1;  // a window needs a token and the one that follows
   }
   std::uint64_t size_in_tokens() const { return wide_ ? wide_tokens_.size() : tokens_.size(); }
   std::uint64_t bytes() const { return size_in_tokens() * (wide_ ? 4 : 2); }
@@ -45,7 +47,9 @@ class TokenDataset final : public Dataset {
   DType input_dtype() const override { return DType::kI32; }
   Shape target_shape() const override { return {context_}; }
   std::uint32_t label(std::uint32_t) const override { return 0; }
-  std::uint32_t group(std::uint32_t index) const override { return static_cast<std::uint32_t>(stretch_of(index)); }
+  std::uint32_t group(std::uint32_t index) const override {
+    return static_cast<std::uint32_t>(stretch_of(index));
+  }
   const std::vector<std::string>& groups() const override { return groups_; }
 
   void fill(std::span<const std::uint32_t> indices, const Minibatch& batch) const override {
@@ -75,7 +79,8 @@ class TokenDataset final : public Dataset {
     const auto after =
         std::upper_bound(stretches_.begin(), stretches_.end(), index,
                          [](std::uint64_t window, const Stretch& s) { return window < s.first_window; });
-    return static_cast<std::size_t>(after - stretches_.begin()) - 1;  // the last of those that begin there has it
+    return static_cast<std::size_t>(after - stretches_.begin()) -
+           1;  // the last of those that begin there has it
   }
 
   std::uint32_t context_;
@@ -87,7 +92,8 @@ class TokenDataset final : public Dataset {
   std::vector<std::string> groups_;
 };
 
-Result<void> add_file(const FoundTokens& file, const PackingSpec& packing, std::uint64_t& damaged, TokenDataset& data) {
+Result<void> add_file(const FoundTokens& file, const PackingSpec& packing, std::uint64_t& damaged,
+                      TokenDataset& data) {
   COVEY_TRY(const TokenShard shard, TokenShard::open(file.path));
   damaged += shard.damaged();
   data.begin_file(file.relative);
@@ -95,17 +101,18 @@ Result<void> add_file(const FoundTokens& file, const PackingSpec& packing, std::
     COVEY_TRY(const auto ids, shard.read(record));
     damaged += ids ? 0 : 1;
     if (ids && data.bytes() + ids->size() * 4 > kDataBytesMax)
-      return unexpected(ErrorCode::kInvalidData, shown(file.path, 300) + ": with it the tokens need more than " +
-                                                     std::to_string(kDataBytesMax) + " bytes: use fewer files");
+      return unexpected(ErrorCode::kInvalidData,
+                        shown(file.path, 300) + ": with it the tokens need more than " +
+                            std::to_string(kDataBytesMax) + " bytes: use fewer files");
     for (const TokenId id : ids.value_or(TokenIds())) data.add(id);
     if (ids && packing.separator) data.add(*packing.separator);
   }
   data.end_file();
   if (damaged > packing.damaged_max)
-    return unexpected(ErrorCode::kInvalidData, shown(file.path, 300) + ": with it " + std::to_string(damaged) +
-                                                   " records are damaged, at most " +
-                                                   std::to_string(packing.damaged_max) +
-                                                   " are passed over: make the files again");
+    return unexpected(ErrorCode::kInvalidData,
+                      shown(file.path, 300) + ": with it " + std::to_string(damaged) +
+                          " records are damaged, at most " + std::to_string(packing.damaged_max) +
+                          " are passed over: make the files again");
   return {};
 }
 
@@ -125,10 +132,10 @@ Result<std::vector<FoundTokens>> find_token_files(const std::string& path, const
     if (!file.relative.ends_with(kTokenShardEnd)) continue;
     COVEY_TRY(const std::uint32_t vocabulary, TokenShard::vocabulary_of(file.path));
     if (vocabulary > packing.vocabulary)
-      return unexpected(ErrorCode::kInvalidData, shown(file.path, 300) + " has a vocabulary of " +
-                                                     std::to_string(vocabulary) + " tokens, the model's has " +
-                                                     std::to_string(packing.vocabulary) +
-                                                     ": use the tokenizer that belongs to the model");
+      return unexpected(ErrorCode::kInvalidData,
+                        shown(file.path, 300) + " has a vocabulary of " + std::to_string(vocabulary) +
+                            " tokens, the model's has " + std::to_string(packing.vocabulary) +
+                            ": use the tokenizer that belongs to the model");
     found.push_back({file.path, file.relative});
   }
   if (found.empty())
@@ -142,11 +149,13 @@ Result<std::unique_ptr<Dataset>> load_tokens(const std::string& path, const Pack
   std::uint64_t damaged = 0;
   for (const FoundTokens& file : found) COVEY_TRY_VOID(add_file(file, packing, damaged, *data));
   if (data->windows() == 0)
-    return unexpected(ErrorCode::kInvalidData, shown(path, 300) + " holds " + std::to_string(data->size_in_tokens()) +
+    return unexpected(ErrorCode::kInvalidData, shown(path, 300) + " holds " +
+                                                   std::to_string(data->size_in_tokens()) +
                                                    " tokens, at least 2 in one file are needed");
   if (data->windows() > std::numeric_limits<std::uint32_t>::max())
-    return unexpected(ErrorCode::kInvalidData, shown(path, 300) + " gives " + std::to_string(data->windows()) +
-                                                   " windows, at most 4294967295 are possible: use a longer context");
+    return unexpected(ErrorCode::kInvalidData,
+                      shown(path, 300) + " gives " + std::to_string(data->windows()) +
+                          " windows, at most 4294967295 are possible: use a longer context");
   return std::unique_ptr<Dataset>(std::move(data));
 }
 
