@@ -304,7 +304,7 @@ Result<TokenizerSpec> parse_tokenizer_json(std::string_view text) {
   if (text.size() > kTokenizerBytesMax)
     return invalid("has " + std::to_string(text.size()) + " bytes, at most " +
                    std::to_string(kTokenizerBytesMax) + " are read");
-  COVEY_TRY(const json root, parse_json(text, {.depth_max = 32, .values_max = 32'000'000}));
+  COVEY_TRY(const json root, parse_json(text, {.depth_max = 32, .values_max = 8'000'000}));
   if (!root.is_object()) return invalid("the top is no object");
   TokenizerSpec spec;
   COVEY_TRY_VOID(refuse_rest(root));

@@ -80,7 +80,7 @@ struct HfPlace {
   std::uint64_t rows = 0;       // of the stored tensor, as [out, in]; a vector's length
 };
 HfPlace place_of(const HfConfig& config, const HfPart& part);
-// "transformer." or "model.": before every name but the head's.
-std::string_view name_prefix(HfFamily family);
+// The tensor's whole name as transformers writes it: "transformer.h.0.attn.c_attn.weight", "lm_head.weight".
+std::string stored_name(const HfConfig& config, const HfPlace& place);
 
 }  // namespace covey

@@ -49,8 +49,7 @@ HfFolder::HfFolder(std::string folder, HfConfig config, TensorFolder tensors)
       tensors_(std::move(tensors)) {}
 
 std::string HfFolder::full_name(const HfPlace& place) const {
-  if (!prefixed_ || place.name == "lm_head.weight") return place.name;
-  return std::string(name_prefix(config_.family)) + place.name;
+  return prefixed_ ? stored_name(config_, place) : place.name;
 }
 
 Result<void> HfFolder::check_tensors() {

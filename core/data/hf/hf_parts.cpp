@@ -127,8 +127,9 @@ HfPlace place_of(const HfConfig& config, const HfPart& part) {
   return place;
 }
 
-std::string_view name_prefix(HfFamily family) {
-  return family == HfFamily::kGpt2 ? "transformer." : "model.";
+std::string stored_name(const HfConfig& config, const HfPlace& place) {
+  if (place.name == "lm_head.weight") return place.name;
+  return (config.family == HfFamily::kGpt2 ? "transformer." : "model.") + place.name;
 }
 
 }  // namespace covey

@@ -18,11 +18,6 @@ struct Stored {
   std::vector<HfPlace> places;
 };
 
-std::string stored_name(const HfConfig& config, const HfPlace& place) {
-  if (place.name == "lm_head.weight") return place.name;
-  return std::string(name_prefix(config.family)) + place.name;
-}
-
 std::vector<Stored> stored_tensors(const HfConfig& config) {
   std::vector<Stored> all;
   for (const HfPart& part : hf_parts(config)) {
