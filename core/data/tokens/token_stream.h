@@ -62,5 +62,9 @@ class TokenStream {
 // of `context`, within one file, the last one padded with targets of -1. groups() are the files.
 // Errors: as TokenStream's; more than kDataBytesMax.
 Result<std::unique_ptr<Dataset>> load_tokens(const std::string& path, const PackingSpec& packing);
+// The same of text, encoded while it is loaded: every regular file at or below `path` is one document,
+// apart from *.jsonl, whose lines are ({"text": ...}; damaged ones count as damaged records).
+Result<std::unique_ptr<Dataset>> load_encoded_text(const std::string& path, const PackingSpec& packing,
+                                                   const Tokenizer& tokenizer);
 
 }  // namespace covey

@@ -294,6 +294,34 @@ TEST_CASE("token dataset: windows within a file, the last one padded") {
   CHECK(!AugmentedDataset::make(std::move(*damaged), {0.5, 0}, 1));  // no images
 }
 
+TEST_CASE("token dataset: of text that is encoded while it is loaded") {
+  const TemporaryFolder folder;
+  folder.write("a.txt", "abcd");
+  folder.write("b.jsonl", "{\"text\":\"xy\"}\nbroken\n{\"text\":\"z\"}\n");
+  folder.write("c.txt", "");
+  const auto tokenizer = Tokenizer::make(byte_tokenizer());
+  REQUIRE(tokenizer);
+  const auto data = load_encoded_text(folder.path(), packing(3, 1), *tokenizer);
+  REQUIRE(data);
+  REQUIRE((*data)->size() == 4);
+  CHECK((*data)->groups() == std::vector<std::string>{"a.txt", "b.jsonl", "c.txt"});
+  BatchBuffer buffer(**data, 4);
+  const std::uint32_t indices[] = {0, 1, 2, 3};
+  const Minibatch batch = buffer.fill(indices);
+  const std::vector<std::int32_t> inputs(batch.inputs.i32(), batch.inputs.i32() + 12);
+  const std::vector<std::int32_t> targets(batch.targets.i32(), batch.targets.i32() + 12);
+  CHECK(inputs == std::vector<std::int32_t>{'a', 'b', 'c', 'd', 0, 0, 'x', 'y', 999, 'z', 0, 0});
+  CHECK(targets == std::vector<std::int32_t>{'b', 'c', 'd', 999, -1, -1, 'y', 999, 'z', 999, -1, -1});
+  CHECK((*data)->group(1) == 0);
+  CHECK((*data)->group(3) == 1);
+  CHECK(mentions(load_encoded_text(folder.path(), packing(3), *tokenizer).error().message, "line 2"));
+  PackingSpec small = packing(3, 1);
+  small.vocabulary = 255;
+  small.separator.reset();
+  CHECK(mentions(load_encoded_text(folder.path(), small, *tokenizer).error().message, "256 tokens"));
+  CHECK(mentions(load_encoded_text(folder / "c.txt", packing(3), *tokenizer).error().message, "0 tokens"));
+}
+
 TEST_CASE("jsonl: documents go to token files, damaged lines are passed over up to a bound") {
   const TemporaryFolder folder;
   folder.write(
