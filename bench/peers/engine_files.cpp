@@ -83,8 +83,8 @@ Result<void> rewrite(const Arguments& arguments) {
 Result<void> gguf(const Arguments& arguments) {
   COVEY_TRY(const HfFolder folder, HfFolder::open(arguments[0]));
   COVEY_TRY(const auto tokenizer, folder.tokenizer());
-  const GgufWriting writing{folder.config(), tokenizer ? &*tokenizer : nullptr, file_dtype_from(arguments[2]).dtype,
-                            "parity"};
+  const GgufWriting writing{folder.config(), tokenizer ? &*tokenizer : nullptr,
+                            file_dtype_from(arguments[2]).dtype, "parity"};
   return write_gguf(arguments[1], writing, [&](const HfPart& part) { return folder.read(part); });
 }
 
@@ -99,8 +99,11 @@ struct Command {
   std::size_t arguments;
   Result<void> (*run)(const Arguments&);
 };
-constexpr Command kCommands[] = {{"encode", 3, encode}, {"speed", 2, speed},     {"rewrite", 3, rewrite},
-                                {"gguf", 3, gguf},     {"adapter", 3, adapter}};
+constexpr Command kCommands[] = {{"encode", 3, encode},
+                                 {"speed", 2, speed},
+                                 {"rewrite", 3, rewrite},
+                                 {"gguf", 3, gguf},
+                                 {"adapter", 3, adapter}};
 
 }  // namespace
 }  // namespace covey

@@ -12,7 +12,8 @@ struct Change {
   bool mirror = false;
   std::int64_t down = 0, right = 0;
 };
-void change_channel(const float* from, std::int64_t height, std::int64_t width, const Change& change, float* to) {
+void change_channel(const float* from, std::int64_t height, std::int64_t width, const Change& change,
+                    float* to) {
   for (std::int64_t y = 0; y < height; ++y) {
     const std::int64_t source_y = y - change.down;
     for (std::int64_t x = 0; x < width; ++x) {
@@ -30,20 +31,22 @@ AugmentedDataset::AugmentedDataset(std::unique_ptr<Dataset> base, const AugmentS
     : base_(std::move(base)), spec_(spec), random_(seed) {}
 
 Result<std::unique_ptr<AugmentedDataset>> AugmentedDataset::make(std::unique_ptr<Dataset> base,
-                                                                 const AugmentSpec& spec, std::uint64_t seed) {
+                                                                 const AugmentSpec& spec,
+                                                                 std::uint64_t seed) {
   const Shape shape = base->input_shape();
   if (shape.rank() != 3 || base->input_dtype() != DType::kF32)
-    return unexpected(ErrorCode::kInvalidArgument,
-                      "only images of channels, rows and columns can be mirrored and shifted, examples here have " +
-                          std::to_string(shape.rank()) + " dimensions: leave augmentation out");
+    return unexpected(
+        ErrorCode::kInvalidArgument,
+        "only images of channels, rows and columns can be mirrored and shifted, examples here have " +
+            std::to_string(shape.rank()) + " dimensions: leave augmentation out");
   if (!(spec.flip >= 0 && spec.flip <= 1))
-    return unexpected(ErrorCode::kInvalidArgument,
-                      "the chance of a mirror image is " + std::to_string(spec.flip) + ", 0 to 1 is possible");
+    return unexpected(ErrorCode::kInvalidArgument, "the chance of a mirror image is " +
+                                                       std::to_string(spec.flip) + ", 0 to 1 is possible");
   const std::int64_t least = std::min(shape[1], shape[2]);
   if (spec.crop_padding >= least)
-    return unexpected(ErrorCode::kInvalidArgument, "the padding is " + std::to_string(spec.crop_padding) +
-                                                       " pixels, images have " + std::to_string(shape[1]) + " x " +
-                                                       std::to_string(shape[2]) + ": less is possible");
+    return unexpected(ErrorCode::kInvalidArgument,
+                      "the padding is " + std::to_string(spec.crop_padding) + " pixels, images have " +
+                          std::to_string(shape[1]) + " x " + std::to_string(shape[2]) + ": less is possible");
   return std::unique_ptr<AugmentedDataset>(new AugmentedDataset(std::move(base), spec, seed));
 }
 
@@ -57,9 +60,12 @@ void AugmentedDataset::fill(std::span<const std::uint32_t> indices, const Miniba
     Random random = random_.split("augment", epoch_, index);
     const std::int64_t padding = spec_.crop_padding;
     Change change;
-    change.mirror = random.uniform() < spec_.flip;  // drawn whatever the spec: settings do not move each other
-    change.down = static_cast<std::int64_t>(random.below(2 * spec_.crop_padding + std::uint64_t{1})) - padding;
-    change.right = static_cast<std::int64_t>(random.below(2 * spec_.crop_padding + std::uint64_t{1})) - padding;
+    change.mirror =
+        random.uniform() < spec_.flip;  // drawn whatever the spec: settings do not move each other
+    change.down =
+        static_cast<std::int64_t>(random.below(2 * spec_.crop_padding + std::uint64_t{1})) - padding;
+    change.right =
+        static_cast<std::int64_t>(random.below(2 * spec_.crop_padding + std::uint64_t{1})) - padding;
     std::copy(image, image + original.size(), original.begin());
     for (std::int64_t c = 0; c < shape[0]; ++c)
       change_channel(original.data() + c * pixels, height, width, change, image + c * pixels);

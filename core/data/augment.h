@@ -9,8 +9,8 @@
 namespace covey {
 
 struct AugmentSpec {
-  double flip = 0;                  // chance of a left-right mirror image, 0 to 1
-  std::uint32_t crop_padding = 0;   // pixels of zeros around, out of which the original size is cut
+  double flip = 0;                 // chance of a left-right mirror image, 0 to 1
+  std::uint32_t crop_padding = 0;  // pixels of zeros around, out of which the original size is cut
   bool operator==(const AugmentSpec&) const = default;
 };
 
@@ -18,8 +18,8 @@ struct AugmentSpec {
 class AugmentedDataset final : public Dataset {
  public:
   // Errors: kInvalidArgument (no images; a chance out of range; padding that reaches the image's size).
-  static Result<std::unique_ptr<AugmentedDataset>> make(std::unique_ptr<Dataset> base, const AugmentSpec& spec,
-                                                        std::uint64_t seed);
+  static Result<std::unique_ptr<AugmentedDataset>> make(std::unique_ptr<Dataset> base,
+                                                        const AugmentSpec& spec, std::uint64_t seed);
   void set_epoch(std::uint64_t epoch) { epoch_ = epoch; }
 
   std::uint32_t size() const override { return base_->size(); }

@@ -16,6 +16,7 @@ struct Known {
   std::string_view name;
   FileDTypeInfo info;
 };
+// clang-format off
 constexpr auto kKnown = std::to_array<Known>({
     {"F32", {FileDType::kF32, 4}},    {"F16", {FileDType::kF16, 2}},  {"BF16", {FileDType::kBF16, 2}},
     {"I8", {FileDType::kI8, 1}},      {"I32", {FileDType::kI32, 4}},  {"I64", {FileDType::kI64, 8}},
@@ -24,6 +25,7 @@ constexpr auto kKnown = std::to_array<Known>({
     {"F64", {FileDType::kOther, 8}},  {"C64", {FileDType::kOther, 8}}, {"F8_E4M3", {FileDType::kOther, 1}},
     {"F8_E5M2", {FileDType::kOther, 1}}, {"F8_E8M0", {FileDType::kOther, 1}},
 });
+// clang-format on
 
 template <class Element>
 void widen_each(ByteSpan bytes, std::span<float> out, auto convert) {
@@ -78,7 +80,8 @@ std::uint16_t narrowed_f16(float value) {
   const auto sign = static_cast<std::uint16_t>(bits >> 16 & 0x8000u);
   const std::uint32_t magnitude = bits & 0x7fffffffu;
   if (magnitude > 0x7f800000u) return static_cast<std::uint16_t>(sign | 0x7e00u);
-  if (magnitude >= 0x477ff000u) return static_cast<std::uint16_t>(sign | 0x7c00u);  // rounds to 65,536 or more
+  if (magnitude >= 0x477ff000u)
+    return static_cast<std::uint16_t>(sign | 0x7c00u);  // rounds to 65,536 or more
   if (magnitude < 0x38800000u) {  // below 2^-14: a multiple of 2^-24, which the addition rounds to
     const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
     return static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000u));
@@ -91,16 +94,21 @@ void widen(ByteSpan bytes, FileDType dtype, std::span<float> out) {
   COVEY_CHECK(bytes.size() == out.size() * size_of(dtype));
   if (out.empty()) return;
   switch (dtype) {
-    case FileDType::kF32: std::memcpy(out.data(), bytes.data(), bytes.size()); return;
-    case FileDType::kF16: return widen_each<std::uint16_t>(bytes, out, widened_f16);
-    case FileDType::kBF16: return widen_each<std::uint16_t>(bytes, out, widened_bf16);
-    case FileDType::kI8: 
+    case FileDType::kF32:
+      std::memcpy(out.data(), bytes.data(), bytes.size());
+      return;
+    case FileDType::kF16:
+      return widen_each<std::uint16_t>(bytes, out, widened_f16);
+    case FileDType::kBF16:
+      return widen_each<std::uint16_t>(bytes, out, widened_bf16);
+    case FileDType::kI8:
       return widen_each<std::int8_t>(bytes, out, [](auto v) { return static_cast<float>(v); });
     case FileDType::kI32:
       return widen_each<std::int32_t>(bytes, out, [](auto v) { return static_cast<float>(v); });
     case FileDType::kI64:
       return widen_each<std::int64_t>(bytes, out, [](auto v) { return static_cast<float>(v); });
-    case FileDType::kOther: break;
+    case FileDType::kOther:
+      break;
   }
   COVEY_CHECK(dtype != FileDType::kOther);
 }

@@ -20,8 +20,8 @@ struct FileDTypeInfo {
   std::size_t bytes = 0;
 };
 FileDTypeInfo file_dtype_from(std::string_view name);
-const char* name_of(FileDType dtype);         // "F32"; kOther: "other"
-std::size_t size_of(FileDType dtype);         // bytes an element; not of kOther
+const char* name_of(FileDType dtype);  // "F32"; kOther: "other"
+std::size_t size_of(FileDType dtype);  // bytes an element; not of kOther
 
 // IEEE 754 binary16 and bfloat16. Widening is exact; narrowing rounds to nearest, ties to even, keeps
 // NaN a NaN, and what is too large becomes infinity.

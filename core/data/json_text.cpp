@@ -84,7 +84,8 @@ const nlohmann::json* find_member(const nlohmann::json& object, const char* name
   return at == object.end() || at->is_null() ? nullptr : &*at;
 }
 
-Result<std::optional<std::uint64_t>> find_uint(const nlohmann::json& object, const char* name, JsonRange range) {
+Result<std::optional<std::uint64_t>> find_uint(const nlohmann::json& object, const char* name,
+                                               JsonRange range) {
   const nlohmann::json* value = find_member(object, name);
   if (value == nullptr) return std::optional<std::uint64_t>();
   if (!value->is_number_unsigned() || value->get<std::uint64_t>() < range.min ||
@@ -97,7 +98,8 @@ Result<std::optional<std::uint64_t>> find_uint(const nlohmann::json& object, con
 Result<std::optional<double>> find_number(const nlohmann::json& object, const char* name) {
   const nlohmann::json* value = find_member(object, name);
   if (value == nullptr) return std::optional<double>();
-  if (!value->is_number() || !std::isfinite(value->get<double>())) return wrong(name, *value, "a finite number");
+  if (!value->is_number() || !std::isfinite(value->get<double>()))
+    return wrong(name, *value, "a finite number");
   return std::optional(value->get<double>());
 }
 

@@ -25,7 +25,8 @@ Result<nlohmann::json> parse_json(std::string_view text, const JsonLimits& limit
 struct JsonRange {
   std::uint64_t min = 0, max = 0;
 };
-Result<std::optional<std::uint64_t>> find_uint(const nlohmann::json& object, const char* name, JsonRange range);
+Result<std::optional<std::uint64_t>> find_uint(const nlohmann::json& object, const char* name,
+                                               JsonRange range);
 Result<std::optional<double>> find_number(const nlohmann::json& object, const char* name);  // finite
 Result<std::optional<bool>> find_bool(const nlohmann::json& object, const char* name);
 Result<std::optional<std::string>> find_text(const nlohmann::json& object, const char* name);

@@ -16,7 +16,8 @@ Unexpected invalid(std::string message) { return unexpected(ErrorCode::kInvalidD
 
 class LineTaker {
  public:
-  LineTaker(const JsonlSpec& spec, const std::function<Result<void>(std::string_view)>& take, JsonlCount& count)
+  LineTaker(const JsonlSpec& spec, const std::function<Result<void>(std::string_view)>& take,
+            JsonlCount& count)
       : spec_(spec), take_(take), count_(count) {}
 
   Result<void> read(const std::string& path) {
@@ -55,7 +56,8 @@ class LineTaker {
       line_.clear();
       return {};
     }
-    auto text = too_long_ ? Result<std::string>(invalid("is longer than " + std::to_string(spec_.line_bytes_max) + " bytes"))
+    auto text = too_long_ ? Result<std::string>(
+                                invalid("is longer than " + std::to_string(spec_.line_bytes_max) + " bytes"))
                           : jsonl_field(line_, spec_.field);
     line_.clear();
     too_long_ = false;
@@ -64,8 +66,8 @@ class LineTaker {
       return take_(*text);
     }
     if (++count_.damaged <= spec_.damaged_max) return {};
-    return invalid(shown(path, 300) + ", line " + std::to_string(number_) + ": " + text.error().message + "; with it " +
-                   std::to_string(count_.damaged) + " lines are damaged, at most " +
+    return invalid(shown(path, 300) + ", line " + std::to_string(number_) + ": " + text.error().message +
+                   "; with it " + std::to_string(count_.damaged) + " lines are damaged, at most " +
                    std::to_string(spec_.damaged_max) + " are passed over");
   }
 

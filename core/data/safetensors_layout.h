@@ -15,14 +15,14 @@ inline constexpr std::uint64_t kSafetensorsHeaderMax = 100'000'000;  // bytes, a
 
 struct TensorPlace {
   std::string name;
-  std::string dtype_name;                // as the file says it
-  FileDType dtype = FileDType::kOther;   // kOther can not be read
+  std::string dtype_name;               // as the file says it
+  FileDType dtype = FileDType::kOther;  // kOther can not be read
   std::vector<std::uint64_t> shape;
   std::uint64_t elements = 0;
-  std::uint64_t begin = 0, end = 0;      // bytes after the header
+  std::uint64_t begin = 0, end = 0;  // bytes after the header
 };
 struct SafetensorsLayout {
-  std::vector<TensorPlace> tensors;      // in the header's order
+  std::vector<TensorPlace> tensors;  // in the header's order
   std::map<std::string, std::string> metadata;
 };
 

@@ -19,7 +19,8 @@ Unexpected invalid(std::string message) { return unexpected(ErrorCode::kInvalidD
 Result<void> read_exactly(const FileDescriptor& file, std::uint64_t offset, std::span<std::uint8_t> out,
                           const std::string& path) {
   COVEY_TRY(const std::size_t got, read_at(file, offset, out, path));
-  if (got != out.size()) return invalid(path + ": changed while it was read: try again when nothing writes to it");
+  if (got != out.size())
+    return invalid(path + ": changed while it was read: try again when nothing writes to it");
   return {};
 }
 
@@ -35,7 +36,8 @@ bool plain_name(std::string_view name) {
 
 }  // namespace
 
-TensorFile::TensorFile(FileDescriptor file, std::string path, std::uint64_t data_begin, SafetensorsLayout layout)
+TensorFile::TensorFile(FileDescriptor file, std::string path, std::uint64_t data_begin,
+                       SafetensorsLayout layout)
     : file_(std::move(file)), path_(std::move(path)), data_begin_(data_begin), layout_(std::move(layout)) {}
 
 Result<TensorFile> TensorFile::open(const std::string& path) {
@@ -83,7 +85,8 @@ Result<void> TensorFile::read_bf16(const TensorPlace& place, std::uint64_t first
   for (std::size_t done = 0; done < out.size();) {
     block.resize(std::min(kBlockElements, out.size() - done));
     COVEY_TRY_VOID(read(place, first + done, block));
-    std::transform(block.begin(), block.end(), out.begin() + static_cast<std::ptrdiff_t>(done), narrowed_bf16);
+    std::transform(block.begin(), block.end(), out.begin() + static_cast<std::ptrdiff_t>(done),
+                   narrowed_bf16);
     done += block.size();
   }
   return {};
@@ -149,7 +152,8 @@ Result<TensorFolder> TensorFolder::open(const std::string& folder) {
   if (result.places_.size() != index->files.size())
     for (const auto& [tensor, where] : result.places_)
       if (!index->files.contains(tensor))
-        return invalid(index_path + ": does not name tensor " + shown(tensor) + ", which one of its files holds");
+        return invalid(index_path + ": does not name tensor " + shown(tensor) +
+                       ", which one of its files holds");
   return result;
 }
 

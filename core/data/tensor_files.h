@@ -74,9 +74,9 @@ struct TensorToWrite {
   std::vector<std::uint64_t> shape;
 };
 struct TensorWriting {
-  std::vector<TensorToWrite> tensors;               // names differ; written in this order
-  std::map<std::string, std::string> metadata;      // transformers needs {"format": "pt"}
-  std::uint64_t file_bytes_max = 5'000'000'000;     // a file holds one tensor at least
+  std::vector<TensorToWrite> tensors;            // names differ; written in this order
+  std::map<std::string, std::string> metadata;   // transformers needs {"format": "pt"}
+  std::uint64_t file_bytes_max = 5'000'000'000;  // a file holds one tensor at least
 };
 // The f32 values of tensors[index], asked for once each, in order.
 using TensorSource = std::function<Result<std::vector<float>>(std::size_t index)>;
@@ -88,6 +88,7 @@ using TensorSource = std::function<Result<std::vector<float>>(std::size_t index)
 Result<void> write_tensor_files(const std::string& folder, const TensorWriting& writing,
                                 const TensorSource& source);
 // One such file of any name.
-Result<void> write_tensor_file(const std::string& path, const TensorWriting& writing, const TensorSource& source);
+Result<void> write_tensor_file(const std::string& path, const TensorWriting& writing,
+                               const TensorSource& source);
 
 }  // namespace covey

@@ -14,7 +14,9 @@ std::uint64_t elements_of(const TensorToWrite& tensor) {
   for (const std::uint64_t dim : tensor.shape) COVEY_CHECK(!__builtin_mul_overflow(count, dim, &count));
   return count;
 }
-std::uint64_t bytes_of_tensor(const TensorToWrite& tensor) { return elements_of(tensor) * size_of(tensor.dtype); }
+std::uint64_t bytes_of_tensor(const TensorToWrite& tensor) {
+  return elements_of(tensor) * size_of(tensor.dtype);
+}
 
 // Which tensors, [first, end), lie in each file.
 struct Stretch {
@@ -26,7 +28,8 @@ std::vector<Stretch> split(const TensorWriting& writing) {
   std::uint64_t bytes = 0;
   for (std::size_t i = 0; i < writing.tensors.size(); ++i) {
     const std::uint64_t more = bytes_of_tensor(writing.tensors[i]);
-    if (stretches.empty() || (bytes + more > writing.file_bytes_max && stretches.back().end != stretches.back().first)) {
+    if (stretches.empty() ||
+        (bytes + more > writing.file_bytes_max && stretches.back().end != stretches.back().first)) {
       stretches.push_back({i, i});
       bytes = 0;
     }
@@ -44,7 +47,8 @@ Bytes header_of(const TensorWriting& writing, Stretch stretch) {
   for (std::size_t i = stretch.first; i < stretch.end; ++i) {
     const TensorToWrite& tensor = writing.tensors[i];
     const std::uint64_t end = at + bytes_of_tensor(tensor);
-    header[tensor.name] = {{"dtype", name_of(tensor.dtype)}, {"shape", tensor.shape}, {"data_offsets", {at, end}}};
+    header[tensor.name] = {
+        {"dtype", name_of(tensor.dtype)}, {"shape", tensor.shape}, {"data_offsets", {at, end}}};
     at = end;
   }
   // Text that is not UTF-8 could stop the export; it is replaced instead.
@@ -79,7 +83,8 @@ std::string shard_name(std::size_t number, std::size_t count) {
 
 }  // namespace
 
-Result<void> write_tensor_file(const std::string& path, const TensorWriting& writing, const TensorSource& source) {
+Result<void> write_tensor_file(const std::string& path, const TensorWriting& writing,
+                               const TensorSource& source) {
   return write_stretch(path, writing, {0, writing.tensors.size()}, source);
 }
 
@@ -87,7 +92,8 @@ Result<void> write_tensor_files(const std::string& folder, const TensorWriting& 
                                 const TensorSource& source) {
   for (const char* name : {kModelFile, kModelIndexFile})
     if (file_exists(folder + "/" + name))
-      return unexpected(ErrorCode::kAlreadyExists, folder + ": holds " + name + " already: name another folder");
+      return unexpected(ErrorCode::kAlreadyExists,
+                        folder + ": holds " + name + " already: name another folder");
   const std::vector<Stretch> stretches = split(writing);
   if (stretches.size() == 1) {
     COVEY_TRY_VOID(write_stretch(folder + "/" + kModelFile, writing, stretches[0], source));

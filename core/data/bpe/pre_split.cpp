@@ -9,7 +9,8 @@ namespace {
 bool newline(const Utf8Char& c) { return c.character == '\r' || c.character == '\n'; }
 
 // Past the longest run of characters of `kind`, at most `most` of them.
-std::size_t run_end(std::string_view text, std::size_t at, CharClass kind, std::size_t most = ~std::size_t{0}) {
+std::size_t run_end(std::string_view text, std::size_t at, CharClass kind,
+                    std::size_t most = ~std::size_t{0}) {
   for (; at < text.size() && most > 0; --most) {
     const Utf8Char c = utf8_at(text, at);
     if (c.kind != kind) break;
@@ -105,9 +106,12 @@ std::size_t llama3_end(std::string_view text, std::size_t at) {
 std::size_t piece_end(std::string_view text, std::size_t at, SplitRule rule) {
   COVEY_CHECK(at < text.size());
   switch (rule) {
-    case SplitRule::kWhole: return text.size();
-    case SplitRule::kGpt2: return gpt2_end(text, at);
-    case SplitRule::kLlama3: return llama3_end(text, at);
+    case SplitRule::kWhole:
+      return text.size();
+    case SplitRule::kGpt2:
+      return gpt2_end(text, at);
+    case SplitRule::kLlama3:
+      return llama3_end(text, at);
   }
   return text.size();
 }

@@ -77,7 +77,9 @@ class PieceCache {
 }  // namespace
 
 struct Tokenizer::Tables {
-  explicit Tables(TokenizerSpec s) : spec(std::move(s)), merges(spec.merges.size()) { byte_ids.fill(kNoToken); }
+  explicit Tables(TokenizerSpec s) : spec(std::move(s)), merges(spec.merges.size()) {
+    byte_ids.fill(kNoToken);
+  }
   TokenizerSpec spec;
   MergeTable merges;
   std::array<TokenId, 256> byte_ids;
@@ -115,8 +117,8 @@ Result<void> fill_tokens(const TokenizerSpec& spec, std::array<TokenId, 256>& by
   return {};
 }
 
-Result<void> fill_merges(const TokenizerSpec& spec, const std::unordered_map<std::string_view, TokenId>& id_of,
-                         MergeTable& table) {
+Result<void> fill_merges(const TokenizerSpec& spec,
+                         const std::unordered_map<std::string_view, TokenId>& id_of, MergeTable& table) {
   for (std::uint32_t rank = 0; rank < spec.merges.size(); ++rank) {
     const auto [left, right] = spec.merges[rank];
     if (left >= spec.tokens.size() || right >= spec.tokens.size())
@@ -124,14 +126,16 @@ Result<void> fill_merges(const TokenizerSpec& spec, const std::unordered_map<std
     const std::string merged = spec.tokens[left] + spec.tokens[right];
     const auto at = id_of.find(merged);
     if (at == id_of.end())
-      return invalid("merge " + std::to_string(rank) + " makes " + shown(merged) + ", which the vocabulary lacks");
+      return invalid("merge " + std::to_string(rank) + " makes " + shown(merged) +
+                     ", which the vocabulary lacks");
     table.put(left, right, {rank, at->second});
   }
   return {};
 }
 
 // Ids that `tokenizers` would give, so that what we write means the same there.
-Result<void> check_added(const TokenizerSpec& spec, const std::unordered_map<std::string_view, TokenId>& id_of) {
+Result<void> check_added(const TokenizerSpec& spec,
+                         const std::unordered_map<std::string_view, TokenId>& id_of) {
   std::size_t next = spec.tokens.size();
   std::unordered_map<std::string_view, TokenId> seen;
   for (const AddedToken& token : spec.added) {
@@ -148,7 +152,8 @@ Result<void> check_added(const TokenizerSpec& spec, const std::unordered_map<std
     return invalid("more than " + std::to_string(kVocabularyMax) + " tokens with those that are added");
   for (const TokenIds* around : {&spec.before, &spec.after})
     for (const TokenId id : *around)
-      if (id >= next) return invalid("the token " + std::to_string(id) + " around a document is out of range");
+      if (id >= next)
+        return invalid("the token " + std::to_string(id) + " around a document is out of range");
   return {};
 }
 

@@ -30,15 +30,15 @@ struct AddedToken {
 
 // What tokenizer.json says, as a value.
 struct TokenizerSpec {
-  std::vector<std::string> tokens;                   // bytes of each id; all 256 single bytes are there
-  std::vector<std::pair<TokenId, TokenId>> merges;   // first is merged first
-  std::vector<AddedToken> added;                     // of tokens, or ids that follow them
+  std::vector<std::string> tokens;                  // bytes of each id; all 256 single bytes are there
+  std::vector<std::pair<TokenId, TokenId>> merges;  // first is merged first
+  std::vector<AddedToken> added;                    // of tokens, or ids that follow them
   SplitRule split = SplitRule::kGpt2;
-  bool prefix_space = false;                         // a blank before a stretch that begins without one
-  bool ignore_merges = false;                        // a piece that is a token is that token
-  TokenIds before, after;                            // around a document
+  bool prefix_space = false;   // a blank before a stretch that begins without one
+  bool ignore_merges = false;  // a piece that is a token is that token
+  TokenIds before, after;      // around a document
   bool operator==(const TokenizerSpec&) const = default;
-  std::uint32_t vocabulary() const;                  // ids are below it
+  std::uint32_t vocabulary() const;  // ids are below it
 };
 
 // 256 tokens, each a byte whose value is its id; no merges.

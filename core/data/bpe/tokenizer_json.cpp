@@ -24,8 +24,7 @@ std::string type_of(const json& part) {
 
 Result<void> refuse_true(const json& part, const char* name, const std::string& where) {
   COVEY_TRY(const auto value, find_bool(part, name));
-  if (value.value_or(false))
-    return unsupported(where + "." + name + " = true", "only false is");
+  if (value.value_or(false)) return unsupported(where + "." + name + " = true", "only false is");
   return {};
 }
 
@@ -110,7 +109,8 @@ Result<void> read_added(const json& root, TokenizerSpec& spec) {
       COVEY_TRY_VOID(refuse_true(entry, name, "added token " + shown(*content)));
     COVEY_TRY(const auto special, find_bool(entry, "special"));
     COVEY_TRY(const auto normalized, find_bool(entry, "normalized"));
-    spec.added.push_back({static_cast<TokenId>(*id), *content, special.value_or(false), normalized.value_or(false)});
+    spec.added.push_back(
+        {static_cast<TokenId>(*id), *content, special.value_or(false), normalized.value_or(false)});
   }
   return {};
 }
@@ -126,7 +126,8 @@ Result<void> read_byte_level(const json& part, TokenizerSpec& spec) {
 // After a Split it only turns bytes to letters.
 Result<void> check_letters_only(const json& part) {
   COVEY_TRY(const auto regex, find_bool(part, "use_regex"));
-  if (regex.value_or(true)) return unsupported("a ByteLevel with use_regex after a Split", "set use_regex to false");
+  if (regex.value_or(true))
+    return unsupported("a ByteLevel with use_regex after a Split", "set use_regex to false");
   return refuse_true(part, "add_prefix_space", "ByteLevel after Split");
 }
 
@@ -158,7 +159,8 @@ Result<void> read_pre_tokenizer(const json& root, TokenizerSpec& spec) {
     COVEY_TRY_VOID(read_split((*list)[0], spec));
     return check_letters_only((*list)[1]);
   }
-  return unsupported("the pre_tokenizer " + shown(type_of(*part)) + ", " + shown_json(*part), "only ByteLevel, or Split and ByteLevel, are");
+  return unsupported("the pre_tokenizer " + shown(type_of(*part)) + ", " + shown_json(*part),
+                     "only ByteLevel, or Split and ByteLevel, are");
 }
 
 Result<TokenIds> template_ids(const json& part, const json& piece) {
@@ -179,7 +181,8 @@ Result<TokenIds> template_ids(const json& part, const json& piece) {
 
 Result<void> read_template(const json& part, TokenizerSpec& spec) {
   const json* single = find_member(part, "single");
-  if (single == nullptr || !single->is_array()) return invalid("TemplateProcessing.single, an array, is missing");
+  if (single == nullptr || !single->is_array())
+    return invalid("TemplateProcessing.single, an array, is missing");
   bool text = false;
   for (const json& piece : *single) {
     if (const json* special = find_member(piece, "SpecialToken")) {
@@ -209,7 +212,8 @@ Result<void> read_post_processor(const json& root, TokenizerSpec& spec) {
   for (const json* one : parts) {
     if (type_of(*one) == "ByteLevel") continue;  // changes offsets, not ids
     if (type_of(*one) != "TemplateProcessing" || seen)
-      return unsupported("the post_processor " + shown_json(*one), "ByteLevel and one TemplateProcessing are");
+      return unsupported("the post_processor " + shown_json(*one),
+                         "ByteLevel and one TemplateProcessing are");
     seen = true;
     COVEY_TRY_VOID(read_template(*one, spec));
   }
@@ -239,7 +243,8 @@ json part_of(const ByteLevel& part) {
 }
 
 json pre_tokenizer_of(const TokenizerSpec& spec) {
-  if (spec.split != SplitRule::kLlama3) return part_of(ByteLevel{spec.prefix_space, spec.split == SplitRule::kGpt2});
+  if (spec.split != SplitRule::kLlama3)
+    return part_of(ByteLevel{spec.prefix_space, spec.split == SplitRule::kGpt2});
   const json split = {{"type", "Split"},
                       {"pattern", {{"Regex", kLlama3Pattern}}},
                       {"behavior", "Isolated"},
@@ -297,9 +302,9 @@ json model_of(const TokenizerSpec& spec) {
 
 Result<TokenizerSpec> parse_tokenizer_json(std::string_view text) {
   if (text.size() > kTokenizerBytesMax)
-    return invalid("has " + std::to_string(text.size()) + " bytes, at most " + std::to_string(kTokenizerBytesMax) +
-                   " are read");
-  COVEY_TRY(const json root, parse_json(text, {.depth_max = 32, .values_max = 32'000'000}));
+    return invalid("has " + std::to_string(text.size()) + " bytes, at most " +
+                   std::to_string(kTokenizerBytesMax) + " are read");
+  COVEY_TRY(const json root, parse_json(text, {.depth_max = 32, .values_max = 8'000'000}));
   if (!root.is_object()) return invalid("the top is no object");
   TokenizerSpec spec;
   COVEY_TRY_VOID(refuse_rest(root));

@@ -63,28 +63,41 @@ std::uint32_t file_type_of(FileDType dtype) {
 const char* gguf_name(HfFamily family, TensorRole role) {
   const bool gpt2 = family == HfFamily::kGpt2;
   switch (role) {
-    case TensorRole::kTokenEmbedding: return "token_embd";
-    case TensorRole::kPositionEmbedding: return "position_embd";
+    case TensorRole::kTokenEmbedding:
+      return "token_embd";
+    case TensorRole::kPositionEmbedding:
+      return "position_embd";
     case TensorRole::kAttentionNorm:
-    case TensorRole::kAttentionNormBias: return "attn_norm";
+    case TensorRole::kAttentionNormBias:
+      return "attn_norm";
     case TensorRole::kQuery:
-    case TensorRole::kQueryBias: return gpt2 ? "attn_qkv" : "attn_q";
+    case TensorRole::kQueryBias:
+      return gpt2 ? "attn_qkv" : "attn_q";
     case TensorRole::kKey:
-    case TensorRole::kKeyBias: return gpt2 ? "attn_qkv" : "attn_k";
+    case TensorRole::kKeyBias:
+      return gpt2 ? "attn_qkv" : "attn_k";
     case TensorRole::kValue:
-    case TensorRole::kValueBias: return gpt2 ? "attn_qkv" : "attn_v";
+    case TensorRole::kValueBias:
+      return gpt2 ? "attn_qkv" : "attn_v";
     case TensorRole::kAttentionOut:
-    case TensorRole::kAttentionOutBias: return "attn_output";
+    case TensorRole::kAttentionOutBias:
+      return "attn_output";
     case TensorRole::kFfnNorm:
-    case TensorRole::kFfnNormBias: return "ffn_norm";
-    case TensorRole::kFfnGate: return "ffn_gate";
+    case TensorRole::kFfnNormBias:
+      return "ffn_norm";
+    case TensorRole::kFfnGate:
+      return "ffn_gate";
     case TensorRole::kFfnUp:
-    case TensorRole::kFfnUpBias: return "ffn_up";
+    case TensorRole::kFfnUpBias:
+      return "ffn_up";
     case TensorRole::kFfnDown:
-    case TensorRole::kFfnDownBias: return "ffn_down";
+    case TensorRole::kFfnDownBias:
+      return "ffn_down";
     case TensorRole::kFinalNorm:
-    case TensorRole::kFinalNormBias: return "output_norm";
-    case TensorRole::kHead: return "output";
+    case TensorRole::kFinalNormBias:
+      return "output_norm";
+    case TensorRole::kHead:
+      return "output";
   }
   return "";
 }
@@ -100,8 +113,8 @@ struct GgufTensor {
   std::string name;
   std::vector<std::uint64_t> shape;  // row-major: reversed in the file
   FileDType dtype = FileDType::kF32;
-  std::vector<HfPart> parts;         // their rows one below the other
-  std::uint64_t offset = 0;          // bytes from the start of the data
+  std::vector<HfPart> parts;  // their rows one below the other
+  std::uint64_t offset = 0;   // bytes from the start of the data
   std::uint64_t bytes() const {
     std::uint64_t count = size_of(dtype);
     for (const std::uint64_t length : shape) count *= length;
@@ -117,7 +130,8 @@ std::vector<GgufTensor> tensors_of(const GgufWriting& writing) {
     std::string name = full_name(writing.config.family, part);
     // Bias and weight alternate: the one that this continues is at most two back.
     const auto recent = tensors.end() - std::min<std::ptrdiff_t>(2, std::ssize(tensors));
-    const auto same = std::find_if(recent, tensors.end(), [&](const GgufTensor& t) { return t.name == name; });
+    const auto same =
+        std::find_if(recent, tensors.end(), [&](const GgufTensor& t) { return t.name == name; });
     if (same != tensors.end()) {
       same->shape[0] += part.shape[0];
       same->parts.push_back(part);
@@ -148,7 +162,8 @@ std::vector<float> paired(const std::vector<float>& values, std::size_t heads, s
   return out;
 }
 
-Result<std::vector<float>> gathered(const HfConfig& config, const GgufTensor& tensor, const HfSource& source) {
+Result<std::vector<float>> gathered(const HfConfig& config, const GgufTensor& tensor,
+                                    const HfSource& source) {
   std::vector<float> all;
   for (const HfPart& part : tensor.parts) {
     COVEY_TRY(std::vector<float> values, values_of(part, source));
@@ -190,15 +205,19 @@ void put_model(const GgufWriting& writing, Metadata& metadata) {
 Result<void> check_tokenizer(const HfConfig& config, const TokenizerSpec& spec) {
   if (spec.vocabulary() > config.vocabulary)
     return unexpected(ErrorCode::kInvalidData, "the tokenizer has " + std::to_string(spec.vocabulary()) +
-                                                   " tokens, the model's vocabulary " + std::to_string(config.vocabulary));
+                                                   " tokens, the model's vocabulary " +
+                                                   std::to_string(config.vocabulary));
   if (spec.prefix_space) return unsupported("add_prefix_space");
   const bool llama3 = spec.split == SplitRule::kLlama3;
-  if (!spec.merges.empty() && spec.split == SplitRule::kWhole) return unsupported("merges over the whole text");
+  if (!spec.merges.empty() && spec.split == SplitRule::kWhole)
+    return unsupported("merges over the whole text");
   if (!spec.merges.empty() && spec.ignore_merges != llama3)
-    return unsupported(std::string("ignore_merges = ") + (spec.ignore_merges ? "true" : "false") + " and the pieces of " +
-                       (llama3 ? "Llama 3" : "GPT-2"));
-  const bool begin = spec.before.empty() || (config.begin_token && spec.before == TokenIds{*config.begin_token});
-  const bool end = spec.after.empty() || (!config.end_tokens.empty() && spec.after == TokenIds{config.end_tokens[0]});
+    return unsupported(std::string("ignore_merges = ") + (spec.ignore_merges ? "true" : "false") +
+                       " and the pieces of " + (llama3 ? "Llama 3" : "GPT-2"));
+  const bool begin =
+      spec.before.empty() || (config.begin_token && spec.before == TokenIds{*config.begin_token});
+  const bool end =
+      spec.after.empty() || (!config.end_tokens.empty() && spec.after == TokenIds{config.end_tokens[0]});
   if (!begin || !end) return unsupported("other tokens around a document than the model's first and last");
   return {};
 }
@@ -267,14 +286,16 @@ Result<void> write_into(const std::string& path, const GgufWriting& writing, con
 
 Result<void> write_gguf(const std::string& path, const GgufWriting& writing, const HfSource& source) {
   COVEY_TRY_VOID(writing.config.validate());
-  if (writing.dtype != FileDType::kF32 && writing.dtype != FileDType::kF16 && writing.dtype != FileDType::kBF16)
+  if (writing.dtype != FileDType::kF32 && writing.dtype != FileDType::kF16 &&
+      writing.dtype != FileDType::kBF16)
     return unexpected(ErrorCode::kInvalidArgument,
                       std::string("GGUF is written as F32, F16 or BF16, not ") + name_of(writing.dtype));
   if (writing.tokenizer != nullptr) COVEY_TRY_VOID(check_tokenizer(writing.config, *writing.tokenizer));
   const std::string partial = path + ".partial";
   for (const std::string& one : {path, partial})
     if (file_exists(one))
-      return unexpected(ErrorCode::kAlreadyExists, one + " is there already: name another file, or remove it");
+      return unexpected(ErrorCode::kAlreadyExists,
+                        one + " is there already: name another file, or remove it");
   auto written = write_into(partial, writing, source);
   if (written) written = rename_file(partial, path);
   if (!written) {

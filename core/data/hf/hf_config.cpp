@@ -42,7 +42,8 @@ Result<void> read_activation(const json& root, const char* name, std::initialize
   const std::string text = activation.value_or(*known.begin());
   for (const char* one : known)
     if (text == one) return {};
-  return unsupported(std::string(name) + " = " + shown(text), std::string("only \"") + *known.begin() + "\" is");
+  return unsupported(std::string(name) + " = " + shown(text),
+                     std::string("only \"") + *known.begin() + "\" is");
 }
 
 Result<void> read_tokens(const json& root, HfConfig& config) {
@@ -54,7 +55,8 @@ Result<void> read_tokens(const json& root, HfConfig& config) {
   const json* end = find_member(root, "eos_token_id");
   if (end == nullptr) return {};
   const json list = end->is_array() ? *end : json::array({*end});
-  if (list.size() > 64) return invalid("eos_token_id has " + std::to_string(list.size()) + " tokens, at most 64 are read");
+  if (list.size() > 64)
+    return invalid("eos_token_id has " + std::to_string(list.size()) + " tokens, at most 64 are read");
   for (const json& id : list) {
     if (!id.is_number_unsigned() || id.get<std::uint64_t>() > range.max)
       return invalid("eos_token_id = " + shown_json(*end) + ": a token's id, or a list of them, is needed");
@@ -73,7 +75,8 @@ Result<void> read_dtype(const json& root, HfConfig& config) {
   else if (*dtype == "bfloat16")
     config.dtype = FileDType::kBF16;
   else
-    return unsupported(std::string(name) + " = " + shown(*dtype), "\"float32\", \"float16\" and \"bfloat16\" are");
+    return unsupported(std::string(name) + " = " + shown(*dtype),
+                       "\"float32\", \"float16\" and \"bfloat16\" are");
   return {};
 }
 
@@ -103,14 +106,16 @@ Result<void> read_gpt2(const json& root, HfConfig& config) {
   config.norm_epsilon = epsilon.value_or(1e-5);
   COVEY_TRY_VOID(read_activation(root, "activation_function", {"gelu_new", "gelu_pytorch_tanh"}));
   COVEY_TRY_VOID(refuse_unless(root, "scale_attn_weights", true));
-  for (const char* name : {"scale_attn_by_inverse_layer_idx", "reorder_and_upcast_attn", "add_cross_attention"})
+  for (const char* name :
+       {"scale_attn_by_inverse_layer_idx", "reorder_and_upcast_attn", "add_cross_attention"})
     COVEY_TRY_VOID(refuse_unless(root, name, false));
   return {};
 }
 
 Result<void> read_rope(const json& root, HfConfig& config) {
   // 4.x: rope_theta and rope_scaling; 5.x: rope_parameters holds both.
-  const json* const groups[] = {find_member(root, "rope_scaling"), find_member(root, "rope_parameters"), &root};
+  const json* const groups[] = {find_member(root, "rope_scaling"), find_member(root, "rope_parameters"),
+                                &root};
   config.rope_theta = 10000;
   for (const json* group : groups) {
     if (group == nullptr) continue;
@@ -146,8 +151,9 @@ Result<void> read_llama(const json& root, HfConfig& config) {
   COVEY_TRY_VOID(refuse_unless(root, "mlp_bias", false));
   COVEY_TRY(const auto head_width, find_uint(root, "head_dim", {1, kWidthMax}));
   if (head_width.value_or(config.width / config.heads) != config.width / config.heads)
-    return unsupported("head_dim = " + std::to_string(*head_width),
-                       "only hidden_size / num_attention_heads = " + std::to_string(config.width / config.heads) + " is");
+    return unsupported(
+        "head_dim = " + std::to_string(*head_width),
+        "only hidden_size / num_attention_heads = " + std::to_string(config.width / config.heads) + " is");
   // pretraining_tp splits products that give the same up to rounding: 1 or not, the weights mean the same.
   return read_rope(root, config);
 }
@@ -159,7 +165,8 @@ const char* name_of(HfFamily family) { return family == HfFamily::kGpt2 ? "gpt2"
 Result<void> HfConfig::validate() const {
   const auto within = [](const char* name, std::uint64_t value, std::uint64_t max) -> Result<void> {
     if (value >= 1 && value <= max) return {};
-    return invalid(std::string(name) + " = " + std::to_string(value) + ": 1 to " + std::to_string(max) + " is possible");
+    return invalid(std::string(name) + " = " + std::to_string(value) + ": 1 to " + std::to_string(max) +
+                   " is possible");
   };
   COVEY_TRY_VOID(within("vocabulary", vocabulary, kVocabularyMax));
   COVEY_TRY_VOID(within("width", width, kWidthMax));
@@ -169,14 +176,16 @@ Result<void> HfConfig::validate() const {
   COVEY_TRY_VOID(within("inner width", ffn, kFfnMax));
   COVEY_TRY_VOID(within("positions", context, kContextMax));
   if (width % heads != 0)
-    return invalid("the width " + std::to_string(width) + " is not a multiple of " + std::to_string(heads) + " heads");
+    return invalid("the width " + std::to_string(width) + " is not a multiple of " + std::to_string(heads) +
+                   " heads");
   if (heads % kv_heads != 0)
     return invalid(std::to_string(heads) + " heads are not a multiple of " + std::to_string(kv_heads) +
                    " key and value heads");
   if (family == HfFamily::kGpt2 && kv_heads != heads)
     return invalid("gpt2 has as many key and value heads as heads, " + std::to_string(heads));
   if (family == HfFamily::kLlama && head_width() % 2 != 0)
-    return invalid("a head's width is " + std::to_string(head_width()) + ", rotary positions need an even one");
+    return invalid("a head's width is " + std::to_string(head_width()) +
+                   ", rotary positions need an even one");
   if (!(norm_epsilon > 0 && norm_epsilon < 1))
     return invalid("the norm's epsilon is " + std::to_string(norm_epsilon) + ", between 0 and 1 is needed");
   if (!(rope_theta >= 1 && rope_theta <= 1e12))
@@ -188,7 +197,8 @@ Result<void> HfConfig::validate() const {
 
 Result<HfConfig> parse_hf_config(std::string_view text) {
   if (text.size() > kHfConfigBytesMax)
-    return invalid("has " + std::to_string(text.size()) + " bytes, at most " + std::to_string(kHfConfigBytesMax) + " are read");
+    return invalid("has " + std::to_string(text.size()) + " bytes, at most " +
+                   std::to_string(kHfConfigBytesMax) + " are read");
   COVEY_TRY(const json root, parse_json(text, {.depth_max = 16, .values_max = 20'000}));
   if (!root.is_object()) return invalid("the top is no object");
   COVEY_TRY(const auto type, find_text(root, "model_type"));

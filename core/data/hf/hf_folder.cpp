@@ -15,7 +15,8 @@ Unexpected invalid(std::string message) { return unexpected(ErrorCode::kInvalidD
 // Buffers that older versions of transformers saved among the weights.
 bool left_out(const HfConfig& config, std::string_view name) {
   if (config.tied_head && name == "lm_head.weight") return true;
-  if (config.family == HfFamily::kGpt2) return name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias");
+  if (config.family == HfFamily::kGpt2)
+    return name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias");
   return name.ends_with(".rotary_emb.inv_freq");
 }
 
@@ -48,8 +49,7 @@ HfFolder::HfFolder(std::string folder, HfConfig config, TensorFolder tensors)
       tensors_(std::move(tensors)) {}
 
 std::string HfFolder::full_name(const HfPlace& place) const {
-  if (!prefixed_ || place.name == "lm_head.weight") return place.name;
-  return std::string(name_prefix(config_.family)) + place.name;
+  return prefixed_ ? stored_name(config_, place) : place.name;
 }
 
 Result<void> HfFolder::check_tensors() {

@@ -35,7 +35,7 @@ class HfFolder {
   HfConfig config_;
   std::vector<HfPart> parts_;
   TensorFolder tensors_;
-  bool prefixed_ = true;  // names begin with name_prefix()
+  bool prefixed_ = true;  // names begin with "transformer." or "model."
 };
 
 // The f32 values of a part, asked for once each. Embedding and head may have more rows than the

@@ -20,6 +20,7 @@ struct Row {
   const char* llama;
 };
 using enum Size;
+// clang-format off
 constexpr auto kRows = std::to_array<Row>({
     {TensorRole::kTokenEmbedding, "token_embedding", Zone::kBefore, kVocabulary, kWidth, "wte.weight", "embed_tokens.weight"},
     {TensorRole::kPositionEmbedding, "position_embedding", Zone::kBefore, kContext, kWidth, "wpe.weight", ""},
@@ -44,6 +45,7 @@ constexpr auto kRows = std::to_array<Row>({
     {TensorRole::kFinalNormBias, "final_norm_bias", Zone::kAfter, kWidth, kNone, "ln_f.bias", ""},
     {TensorRole::kHead, "head", Zone::kAfter, kVocabulary, kWidth, "lm_head.weight", "lm_head.weight"},
 });
+// clang-format on
 
 const Row& row_of(TensorRole role) {
   for (const Row& row : kRows)
@@ -54,12 +56,18 @@ const Row& row_of(TensorRole role) {
 
 std::uint64_t length_of(const HfConfig& config, Size size) {
   switch (size) {
-    case kVocabulary: return config.vocabulary;
-    case kContext: return config.context;
-    case kWidth: return config.width;
-    case kKv: return config.kv_width();
-    case kFfn: return config.ffn;
-    case kNone: break;
+    case kVocabulary:
+      return config.vocabulary;
+    case kContext:
+      return config.context;
+    case kWidth:
+      return config.width;
+    case kKv:
+      return config.kv_width();
+    case kFfn:
+      return config.ffn;
+    case kNone:
+      break;
   }
   return 1;
 }
@@ -106,19 +114,22 @@ HfPlace place_of(const HfConfig& config, const HfPart& part) {
   const bool gpt2 = config.family == HfFamily::kGpt2;
   HfPlace place;
   place.rows = part.shape[0];
-  if (row.zone == Zone::kLayer)
-    place.name = (gpt2 ? "h." : "layers.") + std::to_string(part.layer) + ".";
+  if (row.zone == Zone::kLayer) place.name = (gpt2 ? "h." : "layers.") + std::to_string(part.layer) + ".";
   place.name += file_name(config, row);
   if (!gpt2 || row.zone != Zone::kLayer) return place;
   place.transposed = row.columns != kNone;  // Conv1D
   if (part.role >= TensorRole::kQuery && part.role <= TensorRole::kValueBias) {
-    const auto nth = (static_cast<std::uint64_t>(part.role) - static_cast<std::uint64_t>(TensorRole::kQuery)) / 2;
+    const auto nth =
+        (static_cast<std::uint64_t>(part.role) - static_cast<std::uint64_t>(TensorRole::kQuery)) / 2;
     place.first_row = nth * config.width;
     place.rows = std::uint64_t{3} * config.width;
   }
   return place;
 }
 
-std::string_view name_prefix(HfFamily family) { return family == HfFamily::kGpt2 ? "transformer." : "model."; }
+std::string stored_name(const HfConfig& config, const HfPlace& place) {
+  if (place.name == "lm_head.weight") return place.name;
+  return (config.family == HfFamily::kGpt2 ? "transformer." : "model.") + place.name;
+}
 
 }  // namespace covey

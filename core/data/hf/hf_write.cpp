@@ -18,11 +18,6 @@ struct Stored {
   std::vector<HfPlace> places;
 };
 
-std::string stored_name(const HfConfig& config, const HfPlace& place) {
-  if (place.name == "lm_head.weight") return place.name;
-  return std::string(name_prefix(config.family)) + place.name;
-}
-
 std::vector<Stored> stored_tensors(const HfConfig& config) {
   std::vector<Stored> all;
   for (const HfPart& part : hf_parts(config)) {
@@ -30,7 +25,8 @@ std::vector<Stored> stored_tensors(const HfConfig& config) {
     // Key and value of GPT-2 follow their query, which is at most a few tensors back.
     auto same = all.rend();
     if (place.first_row != 0)
-      same = std::find_if(all.rbegin(), all.rend(), [&](const Stored& s) { return s.places[0].name == place.name; });
+      same = std::find_if(all.rbegin(), all.rend(),
+                          [&](const Stored& s) { return s.places[0].name == place.name; });
     Stored& stored = same != all.rend() ? *same : all.emplace_back();
     stored.parts.push_back(part);
     stored.places.push_back(std::move(place));
@@ -102,7 +98,8 @@ Result<void> write_into(const std::string& folder, const HfWriting& writing, con
   files.metadata = {{"format", "pt"}};
   files.file_bytes_max = writing.file_bytes_max;
   for (const Stored& one : stored)
-    files.tensors.push_back({stored_name(writing.config, one.places[0]), writing.config.dtype, shape_of(one)});
+    files.tensors.push_back(
+        {stored_name(writing.config, one.places[0]), writing.config.dtype, shape_of(one)});
   COVEY_TRY_VOID(
       write_tensor_files(folder, files, [&](std::size_t index) { return assembled(stored[index], source); }));
   COVEY_TRY_VOID(write_text(folder + "/config.json", to_hf_config(writing.config)));
@@ -123,22 +120,23 @@ Result<std::vector<float>> values_of(const HfPart& part, const HfSource& source)
   const std::uint64_t wanted = part.elements(), got = values.size();
   if (padded && got > wanted && got % part.shape[1] == 0) values.resize(wanted);
   if (values.size() != wanted)
-    return unexpected(ErrorCode::kInvalidArgument, std::string(name_of(part.role)) + " of layer " +
-                                                       std::to_string(part.layer) + " has " + std::to_string(got) +
-                                                       " values, " + std::to_string(wanted) + " are needed");
+    return unexpected(ErrorCode::kInvalidArgument,
+                      std::string(name_of(part.role)) + " of layer " + std::to_string(part.layer) + " has " +
+                          std::to_string(got) + " values, " + std::to_string(wanted) + " are needed");
   return values;
 }
 
 Result<void> write_hf(const std::string& folder, const HfWriting& writing, const HfSource& source) {
   COVEY_TRY_VOID(writing.config.validate());
   if (writing.tokenizer != nullptr && writing.tokenizer->vocabulary() > writing.config.vocabulary)
-    return unexpected(ErrorCode::kInvalidData, "the tokenizer has " + std::to_string(writing.tokenizer->vocabulary()) +
-                                                   " tokens, the model's vocabulary " +
-                                                   std::to_string(writing.config.vocabulary));
+    return unexpected(ErrorCode::kInvalidData,
+                      "the tokenizer has " + std::to_string(writing.tokenizer->vocabulary()) +
+                          " tokens, the model's vocabulary " + std::to_string(writing.config.vocabulary));
   const std::string partial = folder + ".partial";
   for (const std::string& path : {folder, partial})
     if (file_exists(path))
-      return unexpected(ErrorCode::kAlreadyExists, path + " is there already: name another folder, or remove it");
+      return unexpected(ErrorCode::kAlreadyExists,
+                        path + " is there already: name another folder, or remove it");
   COVEY_TRY_VOID(make_folders(partial));
   auto written = write_into(partial, writing, source);
   if (written) written = rename_file(partial, folder);

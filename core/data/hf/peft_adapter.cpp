@@ -27,9 +27,10 @@ Unexpected unsupported(const std::string& what, const std::string& remedy) {
 struct Row {
   LoraModule module;
   const char* name;
-  const char* gpt2;   // path within a layer; empty: none
+  const char* gpt2;  // path within a layer; empty: none
   const char* llama;
 };
+// clang-format off
 constexpr auto kRows = std::to_array<Row>({
     {LoraModule::kQuery, "query", "", "self_attn.q_proj"},
     {LoraModule::kKey, "key", "", "self_attn.k_proj"},
@@ -40,6 +41,7 @@ constexpr auto kRows = std::to_array<Row>({
     {LoraModule::kFfnUp, "ffn_up", "mlp.c_fc", "mlp.up_proj"},
     {LoraModule::kFfnDown, "ffn_down", "mlp.c_proj", "mlp.down_proj"},
 });
+// clang-format on
 
 std::string_view path_of(const HfConfig& config, const Row& row) {
   return config.family == HfFamily::kGpt2 ? row.gpt2 : row.llama;
@@ -48,7 +50,8 @@ std::string_view path_of(const HfConfig& config, const Row& row) {
 // The name up to ".lora_A.weight".
 std::string stem_of(const HfConfig& config, std::uint32_t layer, const Row& row) {
   const char* layers = config.family == HfFamily::kGpt2 ? "transformer.h." : "model.layers.";
-  return std::string("base_model.model.") + layers + std::to_string(layer) + "." + std::string(path_of(config, row));
+  return std::string("base_model.model.") + layers + std::to_string(layer) + "." +
+         std::string(path_of(config, row));
 }
 
 struct Key {
@@ -78,7 +81,8 @@ Result<void> read_parts(const TensorFile& file, const HfConfig& config, LoraAdap
       const std::string stem = stem_of(config, layer, row);
       const auto a = rest.find(stem + ".lora_A.weight"), b = rest.find(stem + ".lora_B.weight");
       if (a == rest.end() && b == rest.end()) continue;
-      if (a == rest.end() || b == rest.end()) return invalid(shown(stem, 200) + " lacks one of lora_A and lora_B");
+      if (a == rest.end() || b == rest.end())
+        return invalid(shown(stem, 200) + " lacks one of lora_A and lora_B");
       const LoraSize size = lora_size(config, row.module);
       LoraPart part{layer, row.module, {}, {}};
       COVEY_TRY(part.a, read_half(file, *a->second, {adapter.rank, size.in}));
@@ -89,8 +93,9 @@ Result<void> read_parts(const TensorFile& file, const HfConfig& config, LoraAdap
     }
   }
   if (!rest.empty())
-    return unsupported("tensor " + shown(rest.begin()->first, 200),
-                       "lora_A and lora_B of the linear layers of a " + std::string(name_of(config.family)) + " are");
+    return unsupported(
+        "tensor " + shown(rest.begin()->first, 200),
+        "lora_A and lora_B of the linear layers of a " + std::string(name_of(config.family)) + " are");
   if (adapter.parts.empty()) return invalid("holds no lora_A and lora_B");
   return {};
 }
@@ -104,12 +109,12 @@ bool asks_nothing(const json& value) {
 Result<void> check_parts(const HfConfig& config, const LoraAdapter& adapter) {
   std::set<Key> seen;
   const auto bad = [](const LoraPart& part, const std::string& what) {
-    return unexpected(ErrorCode::kInvalidArgument,
-                      std::string(name_of(part.module)) + " of layer " + std::to_string(part.layer) + " " + what);
+    return unexpected(ErrorCode::kInvalidArgument, std::string(name_of(part.module)) + " of layer " +
+                                                       std::to_string(part.layer) + " " + what);
   };
   if (adapter.rank < 1 || adapter.rank > kRankMax)
-    return unexpected(ErrorCode::kInvalidArgument,
-                      "the rank is " + std::to_string(adapter.rank) + ", 1 to " + std::to_string(kRankMax) + " is possible");
+    return unexpected(ErrorCode::kInvalidArgument, "the rank is " + std::to_string(adapter.rank) + ", 1 to " +
+                                                       std::to_string(kRankMax) + " is possible");
   for (const LoraPart& part : adapter.parts) {
     const LoraSize size = lora_size(config, part.module);
     if (part.layer >= config.layers || size.out == 0) return bad(part, "is no module of the model");
@@ -132,17 +137,18 @@ std::string config_text(const HfConfig& config, const LoraAdapter& adapter) {
         const std::string path(path_of(config, row));
         targets.insert(config.family == HfFamily::kGpt2 ? path : path.substr(path.rfind('.') + 1));
       }
-  const json root = {{"peft_type", "LORA"},
-                     {"task_type", "CAUSAL_LM"},
-                     {"base_model_name_or_path", adapter.base_model.empty() ? json() : json(adapter.base_model)},
-                     {"r", adapter.rank},
-                     {"lora_alpha", adapter.alpha},
-                     {"lora_dropout", adapter.dropout},
-                     {"use_rslora", adapter.rank_stabilised},
-                     {"target_modules", targets},
-                     {"fan_in_fan_out", config.family == HfFamily::kGpt2},
-                     {"bias", "none"},
-                     {"inference_mode", true}};
+  const json root = {
+      {"peft_type", "LORA"},
+      {"task_type", "CAUSAL_LM"},
+      {"base_model_name_or_path", adapter.base_model.empty() ? json() : json(adapter.base_model)},
+      {"r", adapter.rank},
+      {"lora_alpha", adapter.alpha},
+      {"lora_dropout", adapter.dropout},
+      {"use_rslora", adapter.rank_stabilised},
+      {"target_modules", targets},
+      {"fan_in_fan_out", config.family == HfFamily::kGpt2},
+      {"bias", "none"},
+      {"inference_mode", true}};
   return root.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
@@ -159,20 +165,26 @@ LoraSize lora_size(const HfConfig& config, LoraModule module) {
   const std::uint64_t d = config.width, kv = config.kv_width(), f = config.ffn;
   switch (module) {
     case LoraModule::kQuery:
-    case LoraModule::kAttentionOut: return {d, d};
+    case LoraModule::kAttentionOut:
+      return {d, d};
     case LoraModule::kKey:
-    case LoraModule::kValue: return {kv, d};
-    case LoraModule::kQueryKeyValue: return {3 * d, d};
+    case LoraModule::kValue:
+      return {kv, d};
+    case LoraModule::kQueryKeyValue:
+      return {3 * d, d};
     case LoraModule::kFfnGate:
-    case LoraModule::kFfnUp: return {f, d};
-    case LoraModule::kFfnDown: return {d, f};
+    case LoraModule::kFfnUp:
+      return {f, d};
+    case LoraModule::kFfnDown:
+      return {d, f};
   }
   return {};
 }
 
 Result<LoraAdapter> parse_adapter_config(std::string_view text) {
   if (text.size() > kHfConfigBytesMax)
-    return invalid("has " + std::to_string(text.size()) + " bytes, at most " + std::to_string(kHfConfigBytesMax) + " are read");
+    return invalid("has " + std::to_string(text.size()) + " bytes, at most " +
+                   std::to_string(kHfConfigBytesMax) + " are read");
   COVEY_TRY(const json root, parse_json(text, {.depth_max = 16, .values_max = 20'000}));
   if (!root.is_object()) return invalid("the top is no object");
   COVEY_TRY(const auto type, find_text(root, "peft_type"));
@@ -181,8 +193,8 @@ Result<LoraAdapter> parse_adapter_config(std::string_view text) {
   if (bias.value_or("none") != "none") return unsupported("bias = " + shown(*bias), "only \"none\" is");
   for (const char* name :
        {"use_dora", "lora_bias", "modules_to_save", "rank_pattern", "alpha_pattern", "layer_replication",
-        "trainable_token_indices", "target_parameters", "use_qalora", "use_bdlora", "kasa_config", "velora_config",
-        "arrow_config", "alora_invocation_tokens", "monteclora_config"}) {
+        "trainable_token_indices", "target_parameters", "use_qalora", "use_bdlora", "kasa_config",
+        "velora_config", "arrow_config", "alora_invocation_tokens", "monteclora_config"}) {
     const auto at = root.find(name);
     if (at != root.end() && !asks_nothing(*at))
       return unsupported(std::string(name) + " = " + shown_json(*at), "only plain LoRA is");

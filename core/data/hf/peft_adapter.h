@@ -7,12 +7,16 @@
 
 namespace covey {
 
+// Query, key, value and gate are Llama's; GPT-2 has the three as one product, rows as query, key, value.
 enum class LoraModule : std::uint8_t {
-  kQuery, kKey, kValue,    // llama
-  kQueryKeyValue,          // gpt2: one product, rows as query, key, value
+  kQuery,
+  kKey,
+  kValue,
+  kQueryKeyValue,
   kAttentionOut,
-  kFfnGate,                // llama
-  kFfnUp, kFfnDown,
+  kFfnGate,
+  kFfnUp,
+  kFfnDown,
 };
 const char* name_of(LoraModule module);  // "query", "ffn_up" ...
 
@@ -25,7 +29,7 @@ struct LoraPart {
   bool operator==(const LoraPart&) const = default;
 };
 struct LoraAdapter {
-  std::string base_model;        // its name or folder; may be empty
+  std::string base_model;  // its name or folder; may be empty
   std::uint32_t rank = 8;
   double alpha = 8;
   bool rank_stabilised = false;  // scale by the root of the rank (Kalajdzievski 2023)

@@ -4,6 +4,7 @@
 
 #include "core/base/check.h"
 #include "core/data/files.h"
+#include "core/data/jsonl.h"
 #include "core/data/readers.h"
 #include "core/data/tokens/token_files.h"
 
@@ -18,7 +19,8 @@ struct Stretch {
 
 class TokenDataset final : public Dataset {
  public:
-  TokenDataset(std::uint32_t context, std::uint32_t vocabulary) : context_(context), wide_(vocabulary > 65536) {}
+  TokenDataset(std::uint32_t context, std::uint32_t vocabulary)
+      : context_(context), wide_(vocabulary > 65536) {}
 
   void begin_file(std::string name) {
     stretches_.push_back({size_in_tokens(), size_in_tokens(), windows_});
@@ -34,7 +36,8 @@ class TokenDataset final : public Dataset {
     Stretch& stretch = stretches_.back();
     stretch.end = size_in_tokens();
     const std::uint64_t count = stretch.end - stretch.begin;
-    if (count >= 2) windows_ += (count - 2) / context_ + 1;  // a window needs a token and the one that follows
+    if (count >= 2)
+      windows_ += (count - 2) / context_ + 1;  // a window needs a token and the one that follows
   }
   std::uint64_t size_in_tokens() const { return wide_ ? wide_tokens_.size() : tokens_.size(); }
   std::uint64_t bytes() const { return size_in_tokens() * (wide_ ? 4 : 2); }
@@ -45,7 +48,9 @@ class TokenDataset final : public Dataset {
   DType input_dtype() const override { return DType::kI32; }
   Shape target_shape() const override { return {context_}; }
   std::uint32_t label(std::uint32_t) const override { return 0; }
-  std::uint32_t group(std::uint32_t index) const override { return static_cast<std::uint32_t>(stretch_of(index)); }
+  std::uint32_t group(std::uint32_t index) const override {
+    return static_cast<std::uint32_t>(stretch_of(index));
+  }
   const std::vector<std::string>& groups() const override { return groups_; }
 
   void fill(std::span<const std::uint32_t> indices, const Minibatch& batch) const override {
@@ -75,7 +80,8 @@ class TokenDataset final : public Dataset {
     const auto after =
         std::upper_bound(stretches_.begin(), stretches_.end(), index,
                          [](std::uint64_t window, const Stretch& s) { return window < s.first_window; });
-    return static_cast<std::size_t>(after - stretches_.begin()) - 1;  // the last of those that begin there has it
+    return static_cast<std::size_t>(after - stretches_.begin()) -
+           1;  // the last of those that begin there has it
   }
 
   std::uint32_t context_;
@@ -87,31 +93,69 @@ class TokenDataset final : public Dataset {
   std::vector<std::string> groups_;
 };
 
-Result<void> add_file(const FoundTokens& file, const PackingSpec& packing, std::uint64_t& damaged, TokenDataset& data) {
+Result<void> add_document(const TokenIds& ids, const std::string& path, const PackingSpec& packing,
+                          TokenDataset& data) {
+  if (data.bytes() + ids.size() * 4 > kDataBytesMax)
+    return unexpected(ErrorCode::kInvalidData, shown(path, 300) + ": with it the tokens need more than " +
+                                                   std::to_string(kDataBytesMax) + " bytes: use fewer files");
+  for (const TokenId id : ids) data.add(id);
+  if (packing.separator && !ids.empty()) data.add(*packing.separator);
+  return {};
+}
+
+Result<void> add_file(const FoundTokens& file, const PackingSpec& packing, std::uint64_t& damaged,
+                      TokenDataset& data) {
   COVEY_TRY(const TokenShard shard, TokenShard::open(file.path));
   damaged += shard.damaged();
   data.begin_file(file.relative);
   for (std::uint32_t record = 0; record < shard.records(); ++record) {
     COVEY_TRY(const auto ids, shard.read(record));
     damaged += ids ? 0 : 1;
-    if (ids && data.bytes() + ids->size() * 4 > kDataBytesMax)
-      return unexpected(ErrorCode::kInvalidData, shown(file.path, 300) + ": with it the tokens need more than " +
-                                                     std::to_string(kDataBytesMax) + " bytes: use fewer files");
-    for (const TokenId id : ids.value_or(TokenIds())) data.add(id);
-    if (ids && packing.separator) data.add(*packing.separator);
+    if (ids) COVEY_TRY_VOID(add_document(*ids, file.path, packing, data));
   }
   data.end_file();
   if (damaged > packing.damaged_max)
-    return unexpected(ErrorCode::kInvalidData, shown(file.path, 300) + ": with it " + std::to_string(damaged) +
-                                                   " records are damaged, at most " +
-                                                   std::to_string(packing.damaged_max) +
-                                                   " are passed over: make the files again");
+    return unexpected(ErrorCode::kInvalidData,
+                      shown(file.path, 300) + ": with it " + std::to_string(damaged) +
+                          " records are damaged, at most " + std::to_string(packing.damaged_max) +
+                          " are passed over: make the files again");
   return {};
+}
+
+Result<void> add_text_file(const FoundFile& file, const PackingSpec& packing, TokenEncoder& encoder,
+                           std::uint64_t& damaged, TokenDataset& data) {
+  data.begin_file(file.relative);
+  const auto add = [&](std::string_view text) {
+    return add_document(encoder.encode(text), file.path, packing, data);
+  };
+  if (file.relative.ends_with(".jsonl")) {
+    JsonlSpec lines;
+    lines.damaged_max = packing.damaged_max - damaged;
+    COVEY_TRY(const JsonlCount count, for_each_document(file.path, lines, add));
+    damaged += count.damaged;
+  } else {
+    COVEY_TRY(const Bytes text, read_data_file(file.path, kDataBytesMax));
+    COVEY_TRY_VOID(add(text_of(text)));
+  }
+  data.end_file();
+  return {};
+}
+
+Result<std::unique_ptr<Dataset>> checked(std::unique_ptr<TokenDataset> data, const std::string& path) {
+  if (data->windows() == 0)
+    return unexpected(ErrorCode::kInvalidData, shown(path, 300) + " holds " +
+                                                   std::to_string(data->size_in_tokens()) +
+                                                   " tokens, at least 2 in one file are needed");
+  if (data->windows() > std::numeric_limits<std::uint32_t>::max())
+    return unexpected(ErrorCode::kInvalidData,
+                      shown(path, 300) + " gives " + std::to_string(data->windows()) +
+                          " windows, at most 4294967295 are possible: use a longer context");
+  return std::unique_ptr<Dataset>(std::move(data));
 }
 
 }  // namespace
 
-Result<std::vector<FoundTokens>> find_token_files(const std::string& path, const PackingSpec& packing) {
+Result<void> check_packing(const PackingSpec& packing) {
   if (packing.context < 1 || packing.context > (1u << 26))
     return unexpected(ErrorCode::kInvalidArgument, "the context is " + std::to_string(packing.context) +
                                                        " tokens, 1 to 67108864 are possible");
@@ -119,16 +163,21 @@ Result<std::vector<FoundTokens>> find_token_files(const std::string& path, const
     return unexpected(ErrorCode::kInvalidArgument, "the separator " + std::to_string(*packing.separator) +
                                                        " is out of range, the model's vocabulary has " +
                                                        std::to_string(packing.vocabulary) + " tokens");
+  return {};
+}
+
+Result<std::vector<FoundTokens>> find_token_files(const std::string& path, const PackingSpec& packing) {
+  COVEY_TRY_VOID(check_packing(packing));
   COVEY_TRY(const FileList list, list_files(path));
   std::vector<FoundTokens> found;
   for (const FoundFile& file : list.files) {
     if (!file.relative.ends_with(kTokenShardEnd)) continue;
     COVEY_TRY(const std::uint32_t vocabulary, TokenShard::vocabulary_of(file.path));
     if (vocabulary > packing.vocabulary)
-      return unexpected(ErrorCode::kInvalidData, shown(file.path, 300) + " has a vocabulary of " +
-                                                     std::to_string(vocabulary) + " tokens, the model's has " +
-                                                     std::to_string(packing.vocabulary) +
-                                                     ": use the tokenizer that belongs to the model");
+      return unexpected(ErrorCode::kInvalidData,
+                        shown(file.path, 300) + " has a vocabulary of " + std::to_string(vocabulary) +
+                            " tokens, the model's has " + std::to_string(packing.vocabulary) +
+                            ": use the tokenizer that belongs to the model");
     found.push_back({file.path, file.relative});
   }
   if (found.empty())
@@ -141,13 +190,24 @@ Result<std::unique_ptr<Dataset>> load_tokens(const std::string& path, const Pack
   auto data = std::make_unique<TokenDataset>(packing.context, packing.vocabulary);
   std::uint64_t damaged = 0;
   for (const FoundTokens& file : found) COVEY_TRY_VOID(add_file(file, packing, damaged, *data));
-  if (data->windows() == 0)
-    return unexpected(ErrorCode::kInvalidData, shown(path, 300) + " holds " + std::to_string(data->size_in_tokens()) +
-                                                   " tokens, at least 2 in one file are needed");
-  if (data->windows() > std::numeric_limits<std::uint32_t>::max())
-    return unexpected(ErrorCode::kInvalidData, shown(path, 300) + " gives " + std::to_string(data->windows()) +
-                                                   " windows, at most 4294967295 are possible: use a longer context");
-  return std::unique_ptr<Dataset>(std::move(data));
+  return checked(std::move(data), path);
+}
+
+Result<std::unique_ptr<Dataset>> load_encoded_text(const std::string& path, const PackingSpec& packing,
+                                                   const Tokenizer& tokenizer) {
+  COVEY_TRY_VOID(check_packing(packing));
+  if (tokenizer.vocabulary() > packing.vocabulary)
+    return unexpected(ErrorCode::kInvalidArgument,
+                      "the tokenizer has " + std::to_string(tokenizer.vocabulary()) +
+                          " tokens, the model's vocabulary " + std::to_string(packing.vocabulary) +
+                          ": use the tokenizer that belongs to the model");
+  COVEY_TRY(const FileList list, list_files(path));
+  TokenEncoder encoder(tokenizer);
+  auto data = std::make_unique<TokenDataset>(packing.context, packing.vocabulary);
+  std::uint64_t damaged = 0;
+  for (const FoundFile& file : list.files)
+    COVEY_TRY_VOID(add_text_file(file, packing, encoder, damaged, *data));
+  return checked(std::move(data), path);
 }
 
 }  // namespace covey

@@ -10,6 +10,7 @@ namespace covey {
 struct FoundTokens {
   std::string path, relative;
 };
+Result<void> check_packing(const PackingSpec& packing);
 // By their names, ascending. Errors: as TokenStream::open's.
 Result<std::vector<FoundTokens>> find_token_files(const std::string& path, const PackingSpec& packing);
 

@@ -37,7 +37,8 @@ std::optional<RecordHeader> record_header(ByteSpan bytes) {
   ByteReader reader(bytes);
   const bool magic = reader.u32() == kRecordMagic;
   const RecordHeader header{reader.u32(), reader.u32()};
-  if (!magic || reader.u32() != crc_of(bytes.first(12)) || header.tokens == 0 || header.tokens > kDocumentTokensMax)
+  if (!magic || reader.u32() != crc_of(bytes.first(12)) || header.tokens == 0 ||
+      header.tokens > kDocumentTokensMax)
     return std::nullopt;
   return header;
 }
@@ -81,7 +82,10 @@ Result<TokenShardWriter> TokenShardWriter::create(const std::string& path, std::
   COVEY_TRY(FileDescriptor file, open_file(path + ".partial", OpenMode::kCreateNew));
   TokenShardWriter writer(std::move(file), path, vocabulary);
   ByteWriter header;
-  header.raw(bytes_of(kMagic)).u32(kVersion).u32(vocabulary).u32(static_cast<std::uint32_t>(token_bytes(vocabulary)));
+  header.raw(bytes_of(kMagic))
+      .u32(kVersion)
+      .u32(vocabulary)
+      .u32(static_cast<std::uint32_t>(token_bytes(vocabulary)));
   header.u32(crc_of(header.bytes())).u64(0);
   writer.pending_ = header.take();
   COVEY_CHECK(writer.pending_.size() == kHeaderBytes);
@@ -100,7 +104,8 @@ Result<void> TokenShardWriter::add(std::span<const TokenId> document) {
       return unexpected(ErrorCode::kInvalidArgument, "token " + std::to_string(document[i]) +
                                                          " is out of range, the vocabulary has " +
                                                          std::to_string(vocabulary_));
-    for (std::size_t b = 0; b < width; ++b) body[i * width + b] = static_cast<std::uint8_t>(document[i] >> (8 * b));
+    for (std::size_t b = 0; b < width; ++b)
+      body[i * width + b] = static_cast<std::uint8_t>(document[i] >> (8 * b));
   }
   ByteWriter header;
   header.u32(kRecordMagic).u32(static_cast<std::uint32_t>(document.size())).u32(crc_of(body));
@@ -127,7 +132,8 @@ Result<void> TokenShardWriter::finish() {
   return sync_folder(slash == std::string::npos ? "." : slash == 0 ? "/" : path_.substr(0, slash));
 }
 
-TokenShard::TokenShard(FileDescriptor file, std::string path) : file_(std::move(file)), path_(std::move(path)) {}
+TokenShard::TokenShard(FileDescriptor file, std::string path)
+    : file_(std::move(file)), path_(std::move(path)) {}
 
 Result<TokenShard> TokenShard::open(const std::string& path) {
   COVEY_TRY(TokenShard shard, open_header(path));
@@ -160,9 +166,10 @@ Result<TokenShard> TokenShard::open_header(const std::string& path) {
   if (version != kVersion)
     return unexpected(ErrorCode::kUnsupported, path + ": has version " + std::to_string(version) + ", " +
                                                    std::to_string(kVersion) + " is read: make it again");
-  if (shard.vocabulary_ < 1 || shard.vocabulary_ > kVocabularyMax || shard.width_ != token_bytes(shard.vocabulary_))
-    return invalid(path + ": says that its vocabulary has " + std::to_string(shard.vocabulary_) + " tokens of " +
-                   std::to_string(shard.width_) + " bytes");
+  if (shard.vocabulary_ < 1 || shard.vocabulary_ > kVocabularyMax ||
+      shard.width_ != token_bytes(shard.vocabulary_))
+    return invalid(path + ": says that its vocabulary has " + std::to_string(shard.vocabulary_) +
+                   " tokens of " + std::to_string(shard.width_) + " bytes");
   return shard;
 }
 
@@ -207,7 +214,10 @@ Result<std::optional<TokenIds>> TokenShard::read(std::uint32_t record) const {
 }
 
 TokenShardSet::TokenShardSet(std::string folder, const Tokenizer& tokenizer, std::uint64_t tokens_max)
-    : folder_(std::move(folder)), encoder_(tokenizer), vocabulary_(tokenizer.vocabulary()), tokens_max_(tokens_max) {}
+    : folder_(std::move(folder)),
+      encoder_(tokenizer),
+      vocabulary_(tokenizer.vocabulary()),
+      tokens_max_(tokens_max) {}
 
 Result<void> TokenShardSet::add(std::string_view document) {
   const TokenIds ids = encoder_.encode(document);

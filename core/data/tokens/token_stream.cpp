@@ -51,14 +51,14 @@ struct TokenStream::State {
   TokenCursor cursor;
 
   // What the cursor points into, read when it is needed.
-  std::optional<std::uint64_t> epoch;           // of `shard_order`
+  std::optional<std::uint64_t> epoch;  // of `shard_order`
   std::vector<std::uint32_t> shard_order;
-  std::optional<std::uint32_t> shard_at;        // place in shard_order of `shard`
+  std::optional<std::uint32_t> shard_at;  // place in shard_order of `shard`
   std::optional<TokenShard> shard;
   std::vector<std::uint32_t> record_order;
-  std::optional<std::uint32_t> record_at;       // place in record_order of `document`
-  TokenIds document;                            // with its separator; empty: damaged
-  bool tokens_in_epoch = false;                 // of an epoch begun elsewhere nothing is known: true
+  std::optional<std::uint32_t> record_at;  // place in record_order of `document`
+  TokenIds document;                       // with its separator; empty: damaged
+  bool tokens_in_epoch = false;            // of an epoch begun elsewhere nothing is known: true
 
   void forget() {
     epoch.reset();
@@ -167,7 +167,8 @@ TokenStream::~TokenStream() = default;
 TokenStream::TokenStream(TokenStream&&) noexcept = default;
 TokenStream& TokenStream::operator=(TokenStream&&) noexcept = default;
 
-Result<TokenStream> TokenStream::open(const std::string& path, const PackingSpec& packing, std::uint64_t seed) {
+Result<TokenStream> TokenStream::open(const std::string& path, const PackingSpec& packing,
+                                      std::uint64_t seed) {
   COVEY_TRY(std::vector<FoundTokens> found, find_token_files(path, packing));
   auto state = std::make_unique<State>();
   for (FoundTokens& file : found) state->files.push_back(std::move(file.path));
@@ -181,12 +182,14 @@ const TokenCursor& TokenStream::cursor() const { return state_->cursor; }
 Result<void> TokenStream::seek(const TokenCursor& cursor) {
   State& state = *state_;
   const auto wrong = [&](const std::string& what) {
-    return unexpected(ErrorCode::kInvalidArgument, "the cursor is at " + what + ": are these the files it was made with?");
+    return unexpected(ErrorCode::kInvalidArgument,
+                      "the cursor is at " + what + ": are these the files it was made with?");
   };
   if (cursor.shard > state.files.size())
     return wrong("file " + std::to_string(cursor.shard) + " of " + std::to_string(state.files.size()));
   if (cursor.carried && *cursor.carried >= state.packing.vocabulary)
-    return wrong("token " + std::to_string(*cursor.carried) + " of " + std::to_string(state.packing.vocabulary));
+    return wrong("token " + std::to_string(*cursor.carried) + " of " +
+                 std::to_string(state.packing.vocabulary));
   const TokenCursor before = state.cursor;
   state.cursor = cursor;
   state.forget();
@@ -195,7 +198,8 @@ Result<void> TokenStream::seek(const TokenCursor& cursor) {
     if (cursor.shard == state.files.size()) return {};
     COVEY_TRY_VOID(state.enter_shard());
     if (cursor.record > state.shard->records())
-      return wrong("document " + std::to_string(cursor.record) + " of " + std::to_string(state.shard->records()));
+      return wrong("document " + std::to_string(cursor.record) + " of " +
+                   std::to_string(state.shard->records()));
     if (cursor.record == state.shard->records() || cursor.token == 0) return {};
     COVEY_TRY_VOID(state.enter_record());
     if (cursor.token > state.document.size())

@@ -16,21 +16,21 @@ namespace covey {
 // Where a stream is: what is read next. A plain value, to be kept with the training state.
 struct TokenCursor {
   std::uint64_t epoch = 0;
-  std::uint32_t shard = 0;             // place in the epoch's order of files
-  std::uint32_t record = 0;            // place in the file's order of documents
-  std::uint32_t token = 0;             // of that document; its separator counts as its last one
-  std::uint64_t damaged = 0;           // passed over in this epoch
-  std::optional<TokenId> carried;      // the last token of the window before: the next one's first
+  std::uint32_t shard = 0;         // place in the epoch's order of files
+  std::uint32_t record = 0;        // place in the file's order of documents
+  std::uint32_t token = 0;         // of that document; its separator counts as its last one
+  std::uint64_t damaged = 0;       // passed over in this epoch
+  std::optional<TokenId> carried;  // the last token of the window before: the next one's first
   bool operator==(const TokenCursor&) const = default;
 };
 Bytes encode(const TokenCursor& cursor);
 Result<TokenCursor> token_cursor_from(ByteSpan bytes);  // kCorrupted
 
 struct PackingSpec {
-  std::uint32_t context = 0;           // T: tokens of a window's input
-  std::uint32_t vocabulary = 0;        // of the model: at least that of the files
-  std::optional<TokenId> separator;    // after each document
-  std::uint64_t damaged_max = 100;     // records passed over in an epoch before it is an error
+  std::uint32_t context = 0;         // T: tokens of a window's input
+  std::uint32_t vocabulary = 0;      // of the model: at least that of the files
+  std::optional<TokenId> separator;  // after each document
+  std::uint64_t damaged_max = 100;   // records passed over in an epoch before it is an error
 };
 
 class TokenStream {
@@ -62,5 +62,9 @@ class TokenStream {
 // of `context`, within one file, the last one padded with targets of -1. groups() are the files.
 // Errors: as TokenStream's; more than kDataBytesMax.
 Result<std::unique_ptr<Dataset>> load_tokens(const std::string& path, const PackingSpec& packing);
+// The same of text, encoded while it is loaded: every regular file at or below `path` is one document,
+// apart from *.jsonl, whose lines are ({"text": ...}; damaged ones count as damaged records).
+Result<std::unique_ptr<Dataset>> load_encoded_text(const std::string& path, const PackingSpec& packing,
+                                                   const Tokenizer& tokenizer);
 
 }  // namespace covey

@@ -59,7 +59,8 @@ Image expected(std::uint32_t index, bool mirror, int down, int right) {
         const int from_y = y - down, moved = x - right;
         if (from_y < 0 || from_y >= 4 || moved < 0 || moved >= 5) continue;
         const int from_x = mirror ? 4 - moved : moved;
-        image[static_cast<std::size_t>(c * 20 + y * 5 + x)] = static_cast<float>(100 * static_cast<int>(index) + c * 20 + from_y * 5 + from_x + 1);
+        image[static_cast<std::size_t>(c * 20 + y * 5 + x)] =
+            static_cast<float>(100 * static_cast<int>(index) + c * 20 + from_y * 5 + from_x + 1);
       }
   return image;
 }

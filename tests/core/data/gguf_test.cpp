@@ -28,7 +28,9 @@ struct GgufRead {
     const GgufTensorRead& tensor = tensors.at(name);
     std::uint64_t count = 1;
     for (const std::uint64_t length : tensor.dimensions) count *= length;
-    const FileDType dtype = tensor.type == 0 ? FileDType::kF32 : tensor.type == 1 ? FileDType::kF16 : FileDType::kBF16;
+    const FileDType dtype = tensor.type == 0   ? FileDType::kF32
+                            : tensor.type == 1 ? FileDType::kF16
+                                               : FileDType::kBF16;
     std::vector<float> out(count);
     widen(bytes_of(bytes).subspan(data + tensor.offset, count * size_of(dtype)), dtype, out);
     return out;
@@ -48,9 +50,15 @@ GgufRead parsed(const std::string& path) {
     const std::string name = text();
     switch (const std::uint32_t type = reader.u32(); type) {
       case 4:
-      case 6: file.numbers[name] = reader.u32(); break;
-      case 7: file.numbers[name] = reader.u8(); break;
-      case 8: file.texts[name] = text(); break;
+      case 6:
+        file.numbers[name] = reader.u32();
+        break;
+      case 7:
+        file.numbers[name] = reader.u8();
+        break;
+      case 8:
+        file.texts[name] = text();
+        break;
       case 9: {
         const std::uint32_t of = reader.u32();
         for (std::uint64_t n = reader.u64(); n > 0; --n)
@@ -60,7 +68,8 @@ GgufRead parsed(const std::string& path) {
             file.number_lists[name].push_back(reader.u32());
         break;
       }
-      default: FAIL("type " << type << " of " << name);
+      default:
+        FAIL("type " << type << " of " << name);
     }
   }
   for (std::uint64_t i = 0; i < tensors; ++i) {
@@ -104,7 +113,10 @@ TEST_CASE("gguf: a Llama with its tokenizer, rows of query and key in pairs") {
   tokenizer.added = {{256, "<|end|>", true, false}, {257, "word", false, true}};
   tokenizer.before = {256};
   const HfSource source = [&](const HfPart& part) {
-    auto values = folder.read({part.role, part.layer, part.role == TensorRole::kHead || part.role == TensorRole::kTokenEmbedding ? std::vector<std::uint64_t>{40, 16} : part.shape});
+    auto values = folder.read({part.role, part.layer,
+                               part.role == TensorRole::kHead || part.role == TensorRole::kTokenEmbedding
+                                   ? std::vector<std::uint64_t>{40, 16}
+                                   : part.shape});
     values->resize(part.elements());
     return values;
   };
@@ -126,7 +138,8 @@ TEST_CASE("gguf: a Llama with its tokenizer, rows of query and key in pairs") {
   CHECK(tokens[256] == "<|end|>");
   CHECK(tokens[258] == "[PAD258]");
   const auto& kinds = file.number_lists.at("tokenizer.ggml.token_type");
-  CHECK(std::vector<std::uint32_t>{kinds[0], kinds[256], kinds[257], kinds[258]} == std::vector<std::uint32_t>{1, 3, 4, 5});
+  CHECK(std::vector<std::uint32_t>{kinds[0], kinds[256], kinds[257], kinds[258]} ==
+        std::vector<std::uint32_t>{1, 3, 4, 5});
 
   CHECK(file.tensors.at("blk.1.ffn_down.weight").dimensions == std::vector<std::uint64_t>{24, 16});
   CHECK(file.values("blk.1.ffn_down.weight") == values_of_role(folder, TensorRole::kFfnDown, 1));
@@ -134,7 +147,8 @@ TEST_CASE("gguf: a Llama with its tokenizer, rows of query and key in pairs") {
   const auto query = values_of_role(folder, TensorRole::kQuery, 1), got = file.values("blk.1.attn_q.weight");
   const std::size_t order[] = {0, 2, 1, 3};  // of a head of width 4
   for (std::size_t row = 0; row < 16; ++row)
-    for (std::size_t c = 0; c < 16; ++c) CHECK(got[row * 16 + c] == query[(row / 4 * 4 + order[row % 4]) * 16 + c]);
+    for (std::size_t c = 0; c < 16; ++c)
+      CHECK(got[row * 16 + c] == query[(row / 4 * 4 + order[row % 4]) * 16 + c]);
   CHECK(file.tensors.size() == 2 * 9 + 3);
   CHECK(file.data + file.tensors.at("output.weight").offset + 300 * 16 * 4 == file.bytes.size());
 }
@@ -157,13 +171,15 @@ TEST_CASE("gguf: a GPT-2 in halves, query, key and value joined, vectors and pos
     std::vector<float> expected;
     for (const TensorRole role : {TensorRole::kQuery, TensorRole::kKey, TensorRole::kValue})
       for (const float value : values_of_role(folder, role, 1))
-        expected.push_back(dtype == FileDType::kF16 ? widened_f16(narrowed_f16(value)) : widened_bf16(narrowed_bf16(value)));
+        expected.push_back(dtype == FileDType::kF16 ? widened_f16(narrowed_f16(value))
+                                                    : widened_bf16(narrowed_bf16(value)));
     CHECK(joined == expected);
     CHECK(file.values("blk.1.ffn_up.bias") == values_of_role(folder, TensorRole::kFfnUpBias, 1));
   }
 }
 
-TEST_CASE("gguf: refuses tokenizers that llama.cpp would read otherwise, and leaves nothing behind an error") {
+TEST_CASE(
+    "gguf: refuses tokenizers that llama.cpp would read otherwise, and leaves nothing behind an error") {
   const HfFolder folder = opened("hf_llama");
   HfConfig config = folder.config();
   config.vocabulary = 300;

@@ -142,7 +142,8 @@ TEST_CASE("hf folder: padding of the vocabulary is cut, other sizes are refused,
   std::size_t extra = 24 * 16;  // rows of the vocabulary
   const HfSource padded = [&](const HfPart& part) {
     auto values = folder.read(part);
-    if (part.role == TensorRole::kHead || part.role == TensorRole::kTokenEmbedding) values->resize(values->size() + extra);
+    if (part.role == TensorRole::kHead || part.role == TensorRole::kTokenEmbedding)
+      values->resize(values->size() + extra);
     return values;
   };
   REQUIRE(write_hf(out / "padded", writing, padded));
@@ -186,7 +187,8 @@ TEST_CASE("hf config: what the engine has not is refused by its name") {
   const json gpt2 = json::parse(text_of_file(engine_vector("hf_gpt2/config.json")));
   const ErrorCode other = ErrorCode::kUnsupported, bad = ErrorCode::kInvalidData;
   CHECK(mentions(refuse(llama, "model_type", "mistral", other), "mistral"));
-  CHECK(mentions(refuse(llama, "architectures", {"LlamaForSequenceClassification"}, other), "LlamaForSequence"));
+  CHECK(mentions(refuse(llama, "architectures", {"LlamaForSequenceClassification"}, other),
+                 "LlamaForSequence"));
   CHECK(mentions(refuse(llama, "rope_scaling", {{"type", "linear"}, {"factor", 2}}, other), "linear"));
   CHECK(mentions(refuse(llama, "rope_parameters", {{"rope_type", "llama3"}}, other), "llama3"));
   CHECK(mentions(refuse(llama, "attention_bias", true, other), "attention_bias"));
@@ -197,7 +199,8 @@ TEST_CASE("hf config: what the engine has not is refused by its name") {
   CHECK(mentions(refuse(llama, "head_dim", 8, other), "head_dim"));
   CHECK(mentions(refuse(llama, "dtype", "float8_e4m3fn", other), "float8"));
   CHECK(mentions(refuse(gpt2, "activation_function", "relu", other), "relu"));
-  for (const char* name : {"scale_attn_by_inverse_layer_idx", "reorder_and_upcast_attn", "add_cross_attention"})
+  for (const char* name :
+       {"scale_attn_by_inverse_layer_idx", "reorder_and_upcast_attn", "add_cross_attention"})
     CHECK(mentions(refuse(gpt2, name, true, other), name));
   CHECK(mentions(refuse(gpt2, "scale_attn_weights", false, other), "scale_attn_weights"));
   CHECK(mentions(refuse(llama, "hidden_size", 0, bad), "hidden_size"));
@@ -211,7 +214,8 @@ TEST_CASE("hf config: what the engine has not is refused by its name") {
   CHECK(mentions(refuse(llama, "rope_parameters", {{"rope_theta", 0}}, bad), "rope_theta"));
   CHECK(mentions(refuse(llama, "rope_parameters", 7, bad), "object"));
   CHECK(mentions(refuse(llama, "eos_token_id", {1, "x"}, bad), "eos_token_id"));
-  for (const char* text : {"", "{}", "[]", "{\"model_type\":1}", "{\"model_type\":\"llama\"}"}) CHECK(!parse_hf_config(text));
+  for (const char* text : {"", "{}", "[]", "{\"model_type\":1}", "{\"model_type\":\"llama\"}"})
+    CHECK(!parse_hf_config(text));
   json old = llama;  // as 4.x writes it
   old.erase("rope_parameters");
   old["rope_theta"] = 20000.0;
@@ -230,7 +234,8 @@ TEST_CASE("hf folder: weights that do not fit the configuration are refused, old
     for (const TensorPlace& place : file->layout().tensors) {
       std::vector<float> one(place.elements);
       REQUIRE(file->read(place, 0, one));
-      writing.tensors.push_back({prefix + place.name.substr(std::string("transformer.").size()), FileDType::kF32, place.shape});
+      writing.tensors.push_back(
+          {prefix + place.name.substr(std::string("transformer.").size()), FileDType::kF32, place.shape});
       values.push_back(std::move(one));
     }
     change(writing, values);
@@ -245,7 +250,8 @@ TEST_CASE("hf folder: weights that do not fit the configuration are refused, old
     };
   };
   rewrite("", [](auto&, auto&) {});  // as the base model is saved
-  CHECK(*opened(at / "m").read(opened(at / "m").parts()[4]) == *opened(engine_vector("hf_gpt2")).read(opened(at / "m").parts()[4]));
+  CHECK(*opened(at / "m").read(opened(at / "m").parts()[4]) ==
+        *opened(engine_vector("hf_gpt2")).read(opened(at / "m").parts()[4]));
   rewrite("", add("h.0.attn.bias"));
   CHECK(HfFolder::open(at / "m"));
   rewrite("transformer.", add("lm_head.weight"));
@@ -262,7 +268,8 @@ TEST_CASE("hf folder: weights that do not fit the configuration are refused, old
       if (tensor.name.ends_with("c_fc.weight")) std::swap(tensor.shape[0], tensor.shape[1]);
   });
   CHECK(mentions(refused(at / "m", ErrorCode::kInvalidData), "[8, 32]"));
-  rewrite("transformer.", [](TensorWriting&, auto& values) { values[0][0] = std::numeric_limits<float>::infinity(); });
+  rewrite("transformer.",
+          [](TensorWriting&, auto& values) { values[0][0] = std::numeric_limits<float>::infinity(); });
   int bad = 0;
   const HfFolder folder = opened(at / "m");
   for (const HfPart& part : folder.parts()) bad += !folder.read(part) ? 1 : 0;
@@ -318,7 +325,8 @@ TEST_CASE("peft: more than LoRA is refused by its name, and an adapter of anothe
   refuse("lora_alpha", "x");
   refuse("lora_dropout", 1.0);
 
-  const HfConfig gpt2 = opened(engine_vector("hf_gpt2")).config(), llama = opened(engine_vector("hf_llama")).config();
+  const HfConfig gpt2 = opened(engine_vector("hf_gpt2")).config(),
+                 llama = opened(engine_vector("hf_llama")).config();
   CHECK(!read_peft(engine_vector("adapter_llama"), gpt2));
   HfConfig wider = llama;
   wider.width = 32;

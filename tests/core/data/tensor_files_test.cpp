@@ -13,7 +13,9 @@ namespace {
 
 const std::string kEmptyFile = std::string("\x02\0\0\0\0\0\0\0{}", 10);
 
-std::string index_of(const std::string& map) { return R"({"metadata":{"total_size":1},"weight_map":)" + map + "}"; }
+std::string index_of(const std::string& map) {
+  return R"({"metadata":{"total_size":1},"weight_map":)" + map + "}";
+}
 
 std::string file_with(const std::string& name) {
   const std::string json = "{\"" + name + R"(":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})";
@@ -62,7 +64,8 @@ TEST_CASE("tensor files: reads the shards that huggingface_hub wrote, of every d
     REQUIRE(values);
     return *values;
   };
-  CHECK(read("f32") == std::vector<float>{0, .125f, .25f, .375f, .5f, .625f, .75f, .875f, 1, 1.125f, 1.25f, 1.375f});
+  CHECK(read("f32") ==
+        std::vector<float>{0, .125f, .25f, .375f, .5f, .625f, .75f, .875f, 1, 1.125f, 1.25f, 1.375f});
   CHECK(read("f16") == std::vector<float>{1.5f, -2, 65504, std::ldexp(1.0f, -24)});
   CHECK(read("bf16") == std::vector<float>{1, -3.140625f, std::ldexp(1.0f, 127)});
   CHECK(read("i8") == std::vector<float>{-128, 0, 127});
@@ -78,7 +81,8 @@ TEST_CASE("tensor files: reads the shards that huggingface_hub wrote, of every d
 TEST_CASE("tensor files: what is written is read back, whole, in ranges and over several files") {
   const TemporaryFolder folder;
   TensorWriting writing;
-  writing.tensors = {{"a", FileDType::kF32, {300'000}}, {"b", FileDType::kBF16, {2, 3}}, {"c", FileDType::kF16, {}}};
+  writing.tensors = {
+      {"a", FileDType::kF32, {300'000}}, {"b", FileDType::kBF16, {2, 3}}, {"c", FileDType::kF16, {}}};
   writing.metadata = {{"format", "pt"}};
   writing.file_bytes_max = 1'200'000;  // exactly "a"
   std::vector<std::vector<float>> values(3);
@@ -115,14 +119,15 @@ TEST_CASE("tensor files: what is written is read back, whole, in ranges and over
 }
 
 TEST_CASE("tensor files: an index cannot lead outside its folder, nor lie about its files") {
-  for (const char* name : {"../a.safetensors", "/a.safetensors", "b/a.safetensors", ".safetensors", ".a.safetensors",
-                           "a.bin", "", "a\\n.safetensors", "a b.safetensors"}) {
+  for (const char* name : {"../a.safetensors", "/a.safetensors", "b/a.safetensors", ".safetensors",
+                           ".a.safetensors", "a.bin", "", "a\\n.safetensors", "a b.safetensors"}) {
     const auto index = parse_shard_index(index_of(std::string(R"({"t":")") + name + "\"}"));
     REQUIRE_MESSAGE(!index, name);
     CHECK(mentions(index.error().message, "\"t\""));
   }
   CHECK(!parse_shard_index(index_of(R"({"t":")" + std::string(300, 'a') + R"(.safetensors"})")));
-  for (const char* map : {"{}", "[]", "null", "1", R"({"t":1})", R"({"t":null})", R"({"t":["a.safetensors"]})"})
+  for (const char* map :
+       {"{}", "[]", "null", "1", R"({"t":1})", R"({"t":null})", R"({"t":["a.safetensors"]})"})
     CHECK(!parse_shard_index(index_of(map)));
   for (const char* text : {"", "{", "[]", "{}", R"({"weight_map":{"t":"a.safetensors"},"weight_map":{}})"})
     CHECK(!parse_shard_index(text));

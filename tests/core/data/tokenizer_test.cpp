@@ -45,7 +45,8 @@ TokenIds merged_slowly(const TokenizerSpec& spec, std::string_view piece) {
   }
   TokenIds ids;
   for (const std::string& symbol : symbols)
-    ids.push_back(static_cast<TokenId>(std::find(spec.tokens.begin(), spec.tokens.end(), symbol) - spec.tokens.begin()));
+    ids.push_back(static_cast<TokenId>(std::find(spec.tokens.begin(), spec.tokens.end(), symbol) -
+                                       spec.tokens.begin()));
   return ids;
 }
 
@@ -126,7 +127,8 @@ TEST_CASE("tokenizer: merges in the order of their ranks, in short pieces and in
   Random random(8);
   const auto add = [&](TokenId left, TokenId right) {
     const std::string merged = spec.tokens[left] + spec.tokens[right];
-    if (std::find(spec.tokens.begin(), spec.tokens.end(), merged) == spec.tokens.end()) spec.tokens.push_back(merged);
+    if (std::find(spec.tokens.begin(), spec.tokens.end(), merged) == spec.tokens.end())
+      spec.tokens.push_back(merged);
     spec.merges.emplace_back(left, right);
   };
   std::vector<TokenId> pool{'a', 'b', 'c'};

@@ -1,5 +1,6 @@
 #include <set>
 
+#include "core/data/augment.h"
 #include "core/data/jsonl.h"
 #include "core/data/tokens/token_stream.h"
 #include "tests/core/data/data_files.h"
@@ -70,7 +71,8 @@ TEST_CASE("token shard: what is written is read, in two bytes or four") {
   const TemporaryFolder folder;
   for (const std::uint32_t vocabulary : {1u, 65536u, 65537u, 200'000u}) {
     const std::string path = folder / (std::to_string(vocabulary) + ".tokens");
-    const Documents documents{{0}, {vocabulary - 1, 0, vocabulary - 1}, TokenIds(70'000, vocabulary / 2), {0, 0}};
+    const Documents documents{
+        {0}, {vocabulary - 1, 0, vocabulary - 1}, TokenIds(70'000, vocabulary / 2), {0, 0}};
     write_shard(path, documents, vocabulary);
     const auto shard = TokenShard::open(path);
     REQUIRE(shard);
@@ -173,15 +175,17 @@ TEST_CASE("token stream: the same seed gives the same windows, from any cursor o
     CHECK(*cursor == cursors[from]);
     TokenStream again = opened(folder.path(), packing(5), 42);
     REQUIRE(again.seek(*cursor));
-    for (std::size_t i = from; i < std::min(from + 20, windows.size()); ++i) CHECK(next(again, 5) == windows[i]);
+    for (std::size_t i = from; i < std::min(from + 20, windows.size()); ++i)
+      CHECK(next(again, 5) == windows[i]);
   }
   TokenStream other = opened(folder.path(), packing(5), 43);
   bool differs = false;
   for (int i = 0; i < 5; ++i) differs = differs || next(other, 5) != windows[static_cast<std::size_t>(i)];
   CHECK(differs);
 
-  for (const TokenCursor& wrong : {TokenCursor{0, 5, 0, 0, 0, {}}, TokenCursor{0, 0, 7, 0, 0, {}},
-                                   TokenCursor{0, 0, 0, 500, 0, {}}, TokenCursor{0, 0, 0, 0, 0, TokenId{1000}}}) {
+  for (const TokenCursor& wrong :
+       {TokenCursor{0, 5, 0, 0, 0, {}}, TokenCursor{0, 0, 7, 0, 0, {}}, TokenCursor{0, 0, 0, 500, 0, {}},
+        TokenCursor{0, 0, 0, 0, 0, TokenId{1000}}}) {
     const TokenCursor before = other.cursor();
     const auto sought = other.seek(wrong);
     REQUIRE(!sought);
@@ -285,12 +289,44 @@ TEST_CASE("token dataset: windows within a file, the last one padded") {
   CHECK(targets == std::vector<std::int32_t>{2, 3, 999, 4, 5, 999, -1, -1, 7, 999, -1, -1});
   damage(folder / "a.tokens", 48);
   CHECK(mentions(load_tokens(folder.path(), packing(4)).error().message, "1 records are damaged"));
-  CHECK(load_tokens(folder.path(), packing(4, 1)));
+  auto damaged = load_tokens(folder.path(), packing(4, 1));
+  REQUIRE(damaged);
+  CHECK(!AugmentedDataset::make(std::move(*damaged), {0.5, 0}, 1));  // no images
+}
+
+TEST_CASE("token dataset: of text that is encoded while it is loaded") {
+  const TemporaryFolder folder;
+  folder.write("a.txt", "abcd");
+  folder.write("b.jsonl", "{\"text\":\"xy\"}\nbroken\n{\"text\":\"z\"}\n");
+  folder.write("c.txt", "");
+  const auto tokenizer = Tokenizer::make(byte_tokenizer());
+  REQUIRE(tokenizer);
+  const auto data = load_encoded_text(folder.path(), packing(3, 1), *tokenizer);
+  REQUIRE(data);
+  REQUIRE((*data)->size() == 4);
+  CHECK((*data)->groups() == std::vector<std::string>{"a.txt", "b.jsonl", "c.txt"});
+  BatchBuffer buffer(**data, 4);
+  const std::uint32_t indices[] = {0, 1, 2, 3};
+  const Minibatch batch = buffer.fill(indices);
+  const std::vector<std::int32_t> inputs(batch.inputs.i32(), batch.inputs.i32() + 12);
+  const std::vector<std::int32_t> targets(batch.targets.i32(), batch.targets.i32() + 12);
+  CHECK(inputs == std::vector<std::int32_t>{'a', 'b', 'c', 'd', 0, 0, 'x', 'y', 999, 'z', 0, 0});
+  CHECK(targets == std::vector<std::int32_t>{'b', 'c', 'd', 999, -1, -1, 'y', 999, 'z', 999, -1, -1});
+  CHECK((*data)->group(1) == 0);
+  CHECK((*data)->group(3) == 1);
+  CHECK(mentions(load_encoded_text(folder.path(), packing(3), *tokenizer).error().message, "line 2"));
+  PackingSpec small = packing(3, 1);
+  small.vocabulary = 255;
+  small.separator.reset();
+  CHECK(mentions(load_encoded_text(folder.path(), small, *tokenizer).error().message, "256 tokens"));
+  CHECK(mentions(load_encoded_text(folder / "c.txt", packing(3), *tokenizer).error().message, "0 tokens"));
 }
 
 TEST_CASE("jsonl: documents go to token files, damaged lines are passed over up to a bound") {
   const TemporaryFolder folder;
-  folder.write("in/a.jsonl", "{\"text\":\"one\\ntwo\",\"id\":1}\r\n\n  \nnot json\n{\"text\":7}\n{\"text\":\"\"}\n{\"a\":\"b\"}\n");
+  folder.write(
+      "in/a.jsonl",
+      "{\"text\":\"one\\ntwo\",\"id\":1}\r\n\n  \nnot json\n{\"text\":7}\n{\"text\":\"\"}\n{\"a\":\"b\"}\n");
   folder.write("in/b.jsonl", "{\"text\":\"\xc3\xa4nd\"}");
   folder.write("in/c.txt", "{\"text\":\"no\"}");
   const auto tokenizer = Tokenizer::make(byte_tokenizer());

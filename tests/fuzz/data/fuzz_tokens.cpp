@@ -22,7 +22,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   std::int32_t inputs[5], targets[5];
   for (int i = 0; i < 20 && stream->next(inputs, targets); ++i)
-    for (int t = 0; t < 5; ++t) COVEY_CHECK(inputs[t] >= 0 && inputs[t] < 1000 && targets[t] >= 0 && targets[t] < 1000);
+    for (int t = 0; t < 5; ++t)
+      COVEY_CHECK(inputs[t] >= 0 && inputs[t] < 1000 && targets[t] >= 0 && targets[t] < 1000);
   const auto loaded = load_tokens(path, packing);
   if (loaded) COVEY_CHECK((*loaded)->size() > 0);
   return 0;
