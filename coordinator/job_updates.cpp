@@ -88,9 +88,6 @@ void JobRunner::round_declined(Node& from, const RoundDecline& message, Instant 
   if (member->state != MemberState::kOffered && member->state != MemberState::kWorking) return;
   member->state = MemberState::kDeclined;
   from.engaged = 0;
-  // One that says it cannot yet may not have heard that it is vouched for: that was told once, with its join.
-  if (secure() && message.reason == DeclineReason::kBusy && from.link && from.vouched())
-    services_.out.send(*from.link, CredentialIssued{*from.credential});
   // One that was not shown yet how an attempt ended refuses another: it is shown that, and asked again.
   const bool uninformed = message.reason == DeclineReason::kPolicy && !informed_.contains(from.summary.key) &&
                           std::any_of(aborted_.begin(), aborted_.end(), [&](const auto& entry) { return entry.second->masks(from.summary.key); });

@@ -42,13 +42,14 @@ void add(Oracle::Tally& all, const Oracle::Tally& one) {
   all.audit += one.audit;
   all.conflicts += one.conflicts;
   all.aborted += one.aborted;
+  all.consumed += one.consumed;
 }
 
 Bytes encoded(std::size_t index, const Outcome& outcome) {
   ByteWriter out;
   const Oracle::Tally& t = outcome.tally;
   out.u64(index).u64(outcome.kills).u64(outcome.replayed).text(outcome.stalemate.value_or(""));
-  for (const std::uint64_t n : {t.acknowledged, t.counted, t.sums, t.unverified, t.changed, t.changed_refused, t.chunks_again, t.ledger, t.audit, t.conflicts, t.aborted})
+  for (const std::uint64_t n : {t.acknowledged, t.counted, t.sums, t.unverified, t.changed, t.changed_refused, t.chunks_again, t.ledger, t.audit, t.conflicts, t.aborted, t.consumed})
     out.u64(n);
   const std::size_t told = std::min(outcome.findings.size(), kFindingsTold);
   out.u32(static_cast<std::uint32_t>(told));
@@ -69,7 +70,7 @@ Told decoded(const Bytes& packet) {
   told.outcome.kills = in.u64();
   told.outcome.replayed = in.u64();
   if (std::string says = in.text(); !says.empty()) told.outcome.stalemate = std::move(says);
-  for (std::uint64_t* n : {&t.acknowledged, &t.counted, &t.sums, &t.unverified, &t.changed, &t.changed_refused, &t.chunks_again, &t.ledger, &t.audit, &t.conflicts, &t.aborted})
+  for (std::uint64_t* n : {&t.acknowledged, &t.counted, &t.sums, &t.unverified, &t.changed, &t.changed_refused, &t.chunks_again, &t.ledger, &t.audit, &t.conflicts, &t.aborted, &t.consumed})
     *n = in.u64();
   told.outcome.findings.resize(in.count(4));
   for (std::string& finding : told.outcome.findings) finding = in.text();

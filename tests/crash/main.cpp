@@ -171,6 +171,7 @@ int kill_all(const Options& options) {
   figure("counted", static_cast<double>(sum.tally.counted));
   figure("stalemates", static_cast<double>(sum.stalemates));
   figure("aborted", static_cast<double>(sum.tally.aborted));
+  figure("consumed", static_cast<double>(sum.tally.consumed));
   figure("ledger_records", static_cast<double>(sum.tally.ledger));
   figure("runs_per_second", static_cast<double>(sum.runs) / sum.seconds);
   figure("seconds", sum.seconds);

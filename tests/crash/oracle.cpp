@@ -249,12 +249,13 @@ void Oracle::judge_audit(const Rows& rows) {
     if (entry->kind == AuditKind::kJobSubmitted) ++submitted;
     if (entry->kind == AuditKind::kRoundOpened) ++opened[entry->round];
     if (entry->kind == AuditKind::kAbandoned) ++abandoned[entry->round];
-    // In no campaign does a member lie, or more members lose their keys than an aggregation can bear.
-    if (entry->kind == AuditKind::kConsumed) find(to_text(entry->round) + " was consumed, says the audit log: " + entry->text);
+    if (entry->kind == AuditKind::kConsumed && !scene_.secure()) find(to_text(entry->round) + ", which masks nothing, was consumed, says the audit log");
+    if (entry->kind == AuditKind::kConsumed) consumed_.insert(entry->round);
     if (entry->kind == AuditKind::kUpdateRefused) refused.insert({entry->round, entry->who});
-    if (entry->kind != AuditKind::kReleased) continue;
+    if (entry->kind != AuditKind::kReleased && entry->kind != AuditKind::kConsumed) continue;
     if (++released[entry->round] > 1) find(to_text(entry->round) + " was released twice, says the audit log");
-    if (!allowed_.contains(entry->round)) find(to_text(entry->round) + " was released without a ledger record");
+    const bool unfrozen = entry->kind == AuditKind::kConsumed && entry->number == 0;
+    if (!unfrozen && !allowed_.contains(entry->round)) find(to_text(entry->round) + " was released without a ledger record");
   }
   const auto row = rows.all.find(std::string(kEpochRow));
   const auto stored = row == rows.all.end() ? Result<std::uint64_t>(std::uint64_t{0}) : epoch_of_value(row->second);
@@ -432,8 +433,21 @@ void Oracle::judge_sum(std::uint32_t round, const std::map<PeerKey, ClientMetric
   find("model " + std::to_string(round) + " is not the sum of the updates that " + to_text(key) + " says it counts, each once");
 }
 
+// A round that could be neither opened nor aborted: nothing of it counts, and its model is the one before.
+void Oracle::judge_consumed(const RoundMetrics& metrics, const RoundKey& key) {
+  if (metrics.delivered != 0) find(to_text(key) + " was consumed, and counts " + std::to_string(metrics.delivered) + " members");
+  const auto before = models_.find(key.round - 1), after = models_.find(key.round);
+  if (before == models_.end() || after == models_.end()) return find("the model of the consumed " + to_text(key) + " was neither shown nor stored");
+  const auto first = value_of(before->second), second = value_of(after->second);
+  if (!first || !second) return;  // nobody fetched them
+  const auto one = decode_manifest(*first), other = decode_manifest(*second);
+  if (!one || !other || one->shards != other->shards) find("the consumed " + to_text(key) + " changed the model");
+  ++tally_.consumed;
+}
+
 // Of a round that counts masked vectors there are no rows of single clients: the ledger record says whose they are.
 void Oracle::judge_secure_round(const RoundMetrics& metrics, const RoundKey& key) {
+  if (consumed_.contains(key)) return judge_consumed(metrics, key);
   const auto allowed = allowed_.find(key);
   if (allowed == allowed_.end()) return find(to_text(key) + " is committed without a ledger record");
   SecureOracle::Committed round{metrics, key, allowed->second, std::nullopt, std::nullopt};

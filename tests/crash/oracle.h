@@ -48,6 +48,7 @@ class Oracle {
     std::uint64_t ledger = 0;           // records at the end
     std::uint64_t audit = 0;
     std::uint64_t conflicts = 0;        // of those refused, answered while the attempt was open
+    std::uint64_t consumed = 0;         // rounds under secure aggregation that ended without their sum
     std::uint64_t aborted = 0;          // attempts under secure aggregation whose ABORT was shown
   };
   const Tally& tally() const { return tally_; }
@@ -83,6 +84,7 @@ class Oracle {
   void judge_allowance(const RoundKey& key, std::vector<NamedContribution> contributions);
   void judge_round(const Rows& rows, std::uint32_t round);
   void judge_secure_round(const RoundMetrics& metrics, const RoundKey& key);
+  void judge_consumed(const RoundMetrics& metrics, const RoundKey& key);
   void judge_sum(std::uint32_t round, const std::map<PeerKey, ClientMetrics>& cohort, const RoundKey& key);
   std::string who(const PeerKey& peer) const { return scene_.name_of(peer); }
 
@@ -99,6 +101,7 @@ class Oracle {
   std::set<JobId> submitted_;
   std::vector<Digest> ledger_, audit_;            // hashes of records seen, by sequence
   std::map<RoundKey, Digest> allowed_;            // by the ledger: what may be released
+  std::set<RoundKey> consumed_;                   // by the audit log
   std::set<PeerKey> watched_;
   std::map<std::pair<PeerKey, RoundKey>, UpdateReady> announced_;  // by a watched client, unanswered
   std::map<std::pair<PeerKey, RoundKey>, Digest> made_;            // its update in an attempt, for good

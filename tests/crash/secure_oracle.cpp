@@ -320,7 +320,7 @@ SecureOracle::Judged SecureOracle::judge(const Committed& round, const ValueOf& 
       for (const auto& vector : own->second.vectors) sum.emplace_back(vector.size());
     for (std::size_t v = 0; v < sum.size(); ++v) combine(sum[v], own->second.vectors[v], Sign::kPlus, *Ring::of_width((*specs)[v].width));
   }
-  const auto figures = decode_figures(sum.back(), static_cast<std::uint32_t>(named->size()));
+  const auto figures = decode_figures(sum.back(), {static_cast<std::uint32_t>(named->size()), scene_.job.privacy.examples_max});
   if (!figures || figures->examples != round.metrics.examples || figures->evaluation.targets != round.metrics.evaluation.targets)
     find_(what + " tells other figures than the sum of its members' own");
   Judged judged{named->size(), false};

@@ -239,6 +239,8 @@ TEST_CASE("key rotation: a backup of before the change is restored, and the chan
   Process& coordinator = federation.start_coordinator();
   CHECK(coordinator.has("key_changed"));  // found beside the store, and recorded anew
   CHECK(federation.until([&] { return coordinator.has("node_joined"); }, 40));
+  // How long both keys were served went with the store: the overlap is counted anew.
+  CHECK(federation.until([&] { return coordinator.has("key_dropped"); }, 30));
   CHECK_FALSE(answers(federation, change.before));
   const Process& audit = federation.covey({"audit"});
   CHECK(audit.code() == 0);
