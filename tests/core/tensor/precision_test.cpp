@@ -170,5 +170,33 @@ TEST_CASE("precision: attention, also of grouped queries") {
   }
 }
 
+TEST_CASE("precision: convolution and pooling") {
+  Random random(48);
+  struct Shapes {
+    std::int64_t batch, in, out, height, width, kernel, padding;
+  };
+  for (const DType type : kTypes) {
+    CAPTURE(int(type));
+    for (const auto s : {Shapes{2, 1, 8, 12, 12, 5, 2}, {3, 3, 5, 7, 9, 3, 1}, {1, 16, 32, 14, 14, 5, 2}}) {
+      const ConvGeometry g{s.kernel, s.padding};
+      const Array x = as(type, normal(random, {s.batch, s.in, s.height, s.width}));
+      const Array w = normal(random, {s.out, s.in, s.kernel, s.kernel}), b = normal(random, {s.out});
+      const Array y = as(type, normal(random, {s.batch, s.out, s.height, s.width}));
+      check_against_ref("conv2d", {x, w, b, y}, [&](Ops& o, const Tensors& t) { o.conv2d(t[0], t[1], t[2], t[3], g); },
+                        tolerance_of(type));
+      check_against_ref("conv2d gradients", {y, x, w, x, w, b}, [&](Ops& o, const Tensors& t) {
+        o.conv2d_grad_input(t[0], t[2], t[3], g);
+        o.conv2d_grad_weight(t[0], t[1], t[4], t[5], g);
+      }, tolerance_of(type));
+      const Shape half{s.batch, s.in, s.height / 2, s.width / 2};
+      check_against_ref("maxpool2", {x, as(type, zeros(half)), integers(random, half, 0, 1), as(type, normal(random, half)), x},
+                        [](Ops& o, const Tensors& t) {
+                          o.maxpool2(t[0], t[1], t[2]);
+                          o.maxpool2_grad(t[3], t[2], t[4]);
+                        }, 0);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace covey::test
