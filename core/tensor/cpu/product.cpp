@@ -45,9 +45,11 @@ TileSource source_of(const Operand& operand, bool lines_are_rows, std::int64_t l
   return {static_cast<const char*>(operand.data) + at * (operand.bf16 ? 2 : 4), operand.stride, along_k, operand.bf16};
 }
 
-// Below this, packing costs more than tiles save.
+// Whether tiles save more than packing costs. In f32 a product of m n k saves about as many nanoseconds
+// as packing k (m + n) elements costs when m n = 60 (m + n); bf16 has no other quick way.
 bool worth_tiles(const Product& p) {
-  return p.m >= 16 && p.n >= 16 && p.k >= 16 && p.m * p.n * p.k >= (p.a.bf16 ? 1 << 15 : 1 << 18);
+  if (p.m < 16 || p.n < 16 || p.k < 16) return false;
+  return p.a.bf16 ? p.m * p.n * p.k >= 1 << 15 : p.m * p.n >= 60 * (p.m + p.n);
 }
 
 }  // namespace
