@@ -54,9 +54,11 @@ void tiles_end();    // after
 // `out` by reference: copying what was just written would wait for the tiles before it.
 void multiply_panels(const std::uint16_t* left, const std::uint16_t* right, const TilePart& part, const TileOutput& out);
 
-// Attention as Kernels' for bf16 (kernels.h), by tiles; scratch of that many floats, 64-byte aligned.
-std::int64_t tile_attention_scratch(HeadSize size);
+// Attention as TypedKernels' (kernels.h), by tiles; scratch of that many floats, 64-byte aligned.
+std::int64_t tile_attention_scratch(HeadSize size, std::int64_t planes);
+void tile_attention(HeadSize size, const HeadForward<float>& tensors, float* scratch);
 void tile_attention(HeadSize size, const HeadForward<Bf16>& tensors, float* scratch);
+void tile_attention_grad(HeadSize size, const HeadGradient<float>& tensors, float* scratch);
 void tile_attention_grad(HeadSize size, const HeadGradient<Bf16>& tensors, float* scratch);
 #endif
 
