@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "client/train_plan.h"
 #include "core/base/time.h"
 #include "core/protocol/job_spec.h"
 #include "core/protocol/message.h"
@@ -18,6 +19,7 @@ struct Policy {
   std::optional<std::pair<std::uint8_t, std::uint8_t>> hours;
   std::uint64_t memory_bytes_max = 0;        // of training this model; 0: the machine's memory
   std::vector<std::string> jobs_allowed;     // job names; empty: any
+  TrainWishes training;                      // how this site wants to compute
   bool plain_updates = false;                // also for jobs whose coordinator sees each client's update
   bool operator==(const Policy&) const = default;
 };
@@ -25,16 +27,12 @@ struct Policy {
 // text and the form.
 Result<std::pair<std::uint8_t, std::uint8_t>> hours_from(std::string_view text);
 
-// An estimate of what training this job's model takes: every copy of the parameters that the
-// trainer holds at once, the local optimizer's state, and the activations of one minibatch.
-std::uint64_t training_memory_bytes(const JobSpec& job);
-
 struct Decline {
   DeclineReason reason;
   std::string text;
 };
 // Nothing: eligible. Asks in the order names, plain updates, hours, memory. Where neither the policy nor the
-// capability knows a memory limit (both 0), memory is not asked.
+// capability knows a memory limit (both 0), memory is not asked. What training takes: train_plan.h.
 std::optional<Decline> judge(const Policy& policy, const Capability& capability, const JobSpec& job, Instant now);
 
 }  // namespace covey

@@ -35,6 +35,8 @@ struct Options {
   std::vector<std::string> jobs;
   std::uint32_t threads = 0;
   double memory_gib = 0;
+  std::string precision, checkpointing;
+  std::uint32_t micro_batch = 0;
   bool plain_updates = false;
   SecureFloors floors;
   bool json = false;
@@ -105,6 +107,13 @@ Result<Policy> policy_of(const Options& options) {
   policy.memory_bytes_max = static_cast<std::uint64_t>(options.memory_gib * 1024 * 1024 * 1024);
   policy.jobs_allowed = options.jobs;
   policy.plain_updates = options.plain_updates;
+  if (!options.precision.empty()) {
+    COVEY_TRY(policy.training.precision, precision_from(options.precision));
+  }
+  if (!options.checkpointing.empty()) {
+    COVEY_TRY(policy.training.checkpointing, checkpointing_from(options.checkpointing));
+  }
+  policy.training.micro_batch = options.micro_batch;
   return policy;
 }
 
@@ -142,7 +151,8 @@ Result<int> serve(const Options& options) {
   COVEY_TRY(const auto client, Client::create(config, rows));
 
   const auto source = make_path_source(options.data);
-  ClientWork work({*source, *blobs, clock, keys.curve.public_key(), config.capability.cores});
+  ClientWork work({*source, *blobs, clock, keys.curve.public_key(), config.capability.cores,
+                   {config.capability.memory_bytes, Bf16Speed::kSlow, policy.training}, log.get()});
   PooledExecutor executor(*store, 2, [&work](const Work& w, const std::atomic<bool>& cancelled) { return work(w, cancelled); });
   DiskGuard guard(*client);
   const Supervisor supervisor = Supervisor::from_environment();
@@ -181,6 +191,12 @@ int run(int argc, char** argv) {
   app.add_option("--key-change", options.key_change, "File with the newest change of the coordinator's key, as its operator saved it; after a long absence");
   app.add_option("--threads", options.threads, "Cores to lend (0: all)")->capture_default_str()->check(CLI::Range(0, 1024));
   app.add_option("--memory", options.memory_gib, "Memory to lend, GiB (0: all)")->capture_default_str()->check(CLI::Range(0.0, 65536.0));
+  app.add_option("--precision", options.precision, "Compute in this, where the job leaves it open")
+      ->check(CLI::IsMember({"f32", "bf16", "fp16"}));
+  app.add_option("--checkpointing", options.checkpointing, "block: compute blocks twice and hold less; default: what fits")
+      ->check(CLI::IsMember({"none", "block"}));
+  app.add_option("--micro-batch", options.micro_batch, "Examples computed at once (0: what fits)")
+      ->capture_default_str()->check(CLI::Range(0, 65536));
   app.add_option("--hours", options.hours, "Train only in these hours, UTC, e.g. 22-6");
   app.add_option("--job", options.jobs, "Take part only in jobs of this name; may be repeated");
   app.add_flag("--plain-updates", options.plain_updates,

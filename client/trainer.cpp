@@ -28,6 +28,7 @@ struct TrainWorkspace::State {
   struct Replica {
     ModelSpec spec;
     TrainSpec train;
+    TrainPlan plan;
     std::unique_ptr<Model> model;
     std::unique_ptr<Optimizer> optimizer;
   };
@@ -69,12 +70,14 @@ Result<void> take_offered(TrainWorkspace::State& state, const Train& work, BlobS
   return {};
 }
 
-Result<void> take_replica(TrainWorkspace::State& state, const JobSpec& job) {
-  if (state.replica && state.replica->spec == job.model && state.replica->train == job.train) return {};
+Result<void> take_replica(TrainWorkspace::State& state, const JobSpec& job, const TrainPlan& plan) {
+  if (state.replica && state.replica->spec == job.model && state.replica->train == job.train && state.replica->plan == plan)
+    return {};
   state.replica.reset();
-  COVEY_TRY(std::unique_ptr<Model> model, Model::create(job.model, job.train.batch_size, *state.ops));
-  auto optimizer = make_optimizer(job.train, model->parameters().size(), *state.ops);
-  state.replica.emplace(TrainWorkspace::State::Replica{job.model, job.train, std::move(model), std::move(optimizer)});
+  COVEY_TRY(std::unique_ptr<Model> model, Model::create(job.model, options_of(plan, job), *state.ops));
+  auto optimizer = make_optimizer(job.train, model->table(), model->trained(), *state.ops);
+  state.replica.emplace(
+      TrainWorkspace::State::Replica{job.model, job.train, plan, std::move(model), std::move(optimizer)});
   return {};
 }
 
@@ -111,7 +114,7 @@ Unexpected diverged(const std::string& where, const char* what, double value, co
 Result<EvalStats> evaluate(TrainWorkspace::State& state, const Train& work, const TrainContext& context) {
   EvalStats stats;
   const std::span<const std::uint32_t> holdout = context.local.split.holdout;
-  const std::size_t batch_size = work.job.train.batch_size;
+  const std::size_t batch_size = state.replica->plan.micro_batch;
   for (std::size_t begin = 0; begin < holdout.size(); begin += batch_size) {
     COVEY_TRY_VOID(check_running(context));
     const auto indices = holdout.subspan(begin, std::min(batch_size, holdout.size() - begin));
@@ -120,6 +123,27 @@ Result<EvalStats> evaluate(TrainWorkspace::State& state, const Train& work, cons
   }
   if (!std::isfinite(stats.loss_sum))
     return diverged("the offered model on held-out data", "loss", stats.loss_sum, work.job.train);
+  return stats;
+}
+
+// Forward and backward of one step's examples, in pieces where they do not fit at once; gradients are
+// times `loss_scale`.
+BatchStats add_up(TrainWorkspace::State& state, std::span<const std::uint32_t> examples, double loss_scale) {
+  const std::size_t piece = state.replica->plan.micro_batch;
+  BatchBuffer& buffer = state.buffer->batch;
+  const auto scale_of = [&](std::int64_t targets) {
+    return loss_scale / static_cast<double>(std::max<std::int64_t>(targets, 1));
+  };
+  if (examples.size() <= piece) {
+    const Minibatch batch = buffer.fill(examples);
+    return state.replica->model->add_gradients(batch, scale_of(counted_targets(batch)));
+  }
+  const auto at = [&](std::size_t begin) { return examples.subspan(begin, std::min(piece, examples.size() - begin)); };
+  std::int64_t targets = 0;
+  for (std::size_t begin = 0; begin < examples.size(); begin += piece) targets += counted_targets(buffer.fill(at(begin)));
+  BatchStats stats;
+  for (std::size_t begin = 0; begin < examples.size(); begin += piece)
+    stats += state.replica->model->add_gradients(buffer.fill(at(begin)), scale_of(targets));
   return stats;
 }
 
@@ -132,20 +156,28 @@ Result<TrainStats> take_steps(TrainWorkspace::State& state, const Train& work, c
                       std::to_string(steps) + " local steps: at most 4294967295; lower train.local_epochs");
   Model& model = *state.replica->model;
   state.replica->optimizer->reset();
-  BatchOrder order(examples, spec.batch_size, order_of(work, context.client));
+  const Random random = order_of(work, context.client);
+  BatchOrder order(examples, spec.batch_size, random);
+  const std::uint64_t coins = random.split("dropout").next();
+  const bool fp16 = state.replica->plan.precision == Precision::kFp16;
+  LossScaler scaler;
   TrainStats stats;
   for (std::uint64_t step = 0; step < steps; ++step) {
     COVEY_TRY_VOID(check_running(context));
-    const BatchStats batch = model.forward_backward(state.buffer->batch.fill(order.next()));
+    const double loss_scale = fp16 ? scaler.scale() : 1;
+    model.begin_step(coins, step);
+    const BatchStats batch = add_up(state, order.next(), loss_scale);
     // The middle of the step, so that a warm-up from 0 wastes none.
     const double share = (static_cast<double>(step) + 0.5) / static_cast<double>(steps);
     const double progress =
         work.offer.progress_begin + share * (work.offer.progress_end - work.offer.progress_begin);
-    const double norm = state.replica->optimizer->step(model.parameters(), model.gradients(), progress);
+    const double norm = state.replica->optimizer->step(model.parameters(), model.gradients(), progress, 1 / loss_scale);
     stats.loss_sum += batch.loss_sum;
     stats.targets += static_cast<std::uint64_t>(batch.targets);
     stats.steps = static_cast<std::uint32_t>(step + 1);
-    if (std::isfinite(batch.loss_sum) && std::isfinite(norm)) continue;
+    // In fp16 a gradient that overflowed costs its step; the next one is scaled less.
+    const bool taken = fp16 ? scaler.update(norm) || !scaler.exhausted() : std::isfinite(norm);
+    if (std::isfinite(batch.loss_sum) && taken) continue;
     const std::string where = "local step " + std::to_string(step + 1) + " of " + std::to_string(steps);
     if (!std::isfinite(batch.loss_sum)) return diverged(where, "loss", batch.loss_sum, spec);
     return diverged(where, "norm of the gradient", norm, spec);
@@ -168,13 +200,17 @@ Result<Trained> run(TrainWorkspace::State& state, const Train& work, const Train
   COVEY_TRY_VOID(check_running(context));
   COVEY_TRY_VOID(prepare(context.local));
   COVEY_TRY_VOID(take_offered(state, work, context.blobs));
-  COVEY_TRY_VOID(take_replica(state, work.job));
-  take_buffer(state, context.local, work.job.train.batch_size);
+  TrainLimits limits = context.limits;
+  limits.bf16 = bf16_speed(*state.ops);
+  COVEY_TRY(const TrainPlan plan, plan_training(work.job, limits));
+  COVEY_TRY_VOID(take_replica(state, work.job, plan));
+  take_buffer(state, context.local, plan.micro_batch);
 
   const std::vector<float>& global = state.offered->model.parameters;
   const std::span<float> local = state.replica->model->parameters();
   COVEY_CHECK(global.size() == local.size());
   std::copy(global.begin(), global.end(), local.begin());
+  if (context.planned) context.planned(plan);
 
   Trained trained;
   trained.examples = context.local.split.train.size();

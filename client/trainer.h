@@ -1,9 +1,11 @@
 // The client's work: local data, local steps in this process, and the update that leaves it.
 #pragma once
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 
+#include "client/train_plan.h"
 #include "core/base/blob_store.h"
 #include "core/base/clock.h"
 #include "core/data/dataset.h"
@@ -53,6 +55,8 @@ struct TrainContext {
   const std::atomic<bool>* cancelled = nullptr;  // may be null; checked between steps
   TrainWorkspace* workspace = nullptr; // may be null: memory of this call's own
   Clock* clock = nullptr;              // for TrainStats::seconds, which is 0 where it is null
+  TrainLimits limits{};                // the processor's own speed is asked for here
+  std::function<void(const TrainPlan&)> planned{};  // told what was chosen, before the work; may be empty
 };
 Result<DataPrepared> prepare(const LocalData& local);
 // Measures the offered model on the whole held-out part; in a training round then takes the job's

@@ -8,11 +8,11 @@ namespace covey {
 
 ShardPlanner::ShardPlanner(const JobSpec& job) {
   const ParameterTable table = parameter_table(job.model);
-  std::uint64_t copies = 3;
-  if (job.train.optimizer == LocalOptimizer::kAdamW) copies += 2;
-  if (job.train.optimizer == LocalOptimizer::kSgd && job.train.momentum > 0) copies += 1;
+  const std::uint64_t trained = size_of(trained_ranges(job.model, job.train.frozen));
+  // The offered model and the replica's; gradients and what the optimizer keeps.
+  const std::uint64_t elements = 2 * table.size + trained * (1 + optimizer_copies(job.train));
   parameters_ = table.size;
-  training_bytes_min_ = table.size * copies * sizeof(float);
+  training_bytes_min_ = elements * sizeof(float);
   all_.resize(table.shards.size());
   std::iota(all_.begin(), all_.end(), 0U);
 }

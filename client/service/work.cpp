@@ -33,8 +33,16 @@ Result<WorkValue> ClientWork::run(const Train& work, const std::atomic<bool>& ca
                                           .client = parts_.client,
                                           .cancelled = &cancelled,
                                           .workspace = &workspace_,
-                                          .clock = &parts_.clock}));
+                                          .clock = &parts_.clock,
+                                          .limits = parts_.limits,
+                                          .planned = [&](const TrainPlan& plan) { say(plan, work.job); }}));
   return WorkValue(std::move(trained));
+}
+
+void ClientWork::say(const TrainPlan& plan, const JobSpec& job) {
+  if (parts_.log == nullptr || plan_ == plan) return;
+  plan_ = plan;
+  parts_.log->info("training_planned", {{"job", job.name}, {"plan", to_text(plan)}});
 }
 
 Result<WorkValue> ClientWork::run(const MaskUpdate& work, const std::atomic<bool>& cancelled) {

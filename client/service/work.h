@@ -3,10 +3,12 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "client/trainer.h"
 #include "core/base/clock.h"
+#include "core/base/log.h"
 #include "core/base/worker_pool.h"
 
 namespace covey {
@@ -17,6 +19,8 @@ struct ClientWorkParts {     // everything outlives the work
   Clock& clock;
   PeerKey client;
   std::size_t threads = 1;   // that mask an update
+  TrainLimits limits{};      // of training
+  Log* log = nullptr;        // may be null: told how a job is computed, when that changes
 };
 
 // PrepareData, Train, MaskUpdate and PutBlob; anything else is our bug. Keeps the data of the latest job loaded and one
@@ -33,6 +37,7 @@ class ClientWork {
   Result<WorkValue> run(const PutBlob& work, const std::atomic<bool>& cancelled);
   template <class Other>
   Result<WorkValue> run(const Other&, const std::atomic<bool>&);
+  void say(const TrainPlan& plan, const JobSpec& job);
   Result<std::shared_ptr<const LocalData>> data_of(const JobSpec& job);
 
   ClientWorkParts parts_;
@@ -40,6 +45,7 @@ class ClientWork {
   std::string loaded_;                        // public_toml of the job whose data is loaded
   std::shared_ptr<const LocalData> local_;    // shared: with the work in progress, should the job change
   TrainWorkspace workspace_;
+  std::optional<TrainPlan> plan_;             // as it was logged last
   std::unique_ptr<WorkerPool> maskers_;       // made when it is first needed
 };
 

@@ -20,14 +20,15 @@ ConvGeometry ConvBlock::geometry() const {
   return {kernel, kernel / 2};
 }
 
-void ConvBlock::plan(Extent largest, Arena& arena, Workspace& workspace) {
-  y_ = arena.take(pooled_shape(largest.batch));
-  argmax_ = arena.take(pooled_shape(largest.batch), DType::kI32);
+void ConvBlock::plan(const Plan& plan) {
+  const std::int64_t batch = plan.largest.batch;
+  y_ = plan.activation(pooled_shape(batch));
+  argmax_ = plan.arena.take(pooled_shape(batch), DType::kI32);
   // The convolution's output is not needed after pooling, so its memory serves its gradient too.
-  workspace.want(Slot::kWork0, conv_shape(largest.batch).elements());
+  plan.workspace.want(Slot::kWork0, conv_shape(batch).elements());
   if (input_gradient_ == InputGradient::kSkip) return;
-  workspace.want(Slot::kFlow0, input_shape(largest.batch).elements());
-  workspace.want(Slot::kFlow1, input_shape(largest.batch).elements());
+  plan.workspace.want(Slot::kFlow0, input_shape(batch).elements());
+  plan.workspace.want(Slot::kFlow1, input_shape(batch).elements());
 }
 
 Tensor ConvBlock::forward(const Pass& pass, Tensor x) {
@@ -47,7 +48,7 @@ Tensor ConvBlock::backward(const Pass& pass, Tensor dy) {
   pass.ops.relu_grad(cut(y_, dy.shape), dy, dy);
   const Tensor dconv = pass.workspace.get(Slot::kWork0, conv_shape(batch));
   pass.ops.maxpool2_grad(dy, cut(argmax_, dy.shape), dconv);
-  pass.ops.conv2d_grad_weight(dconv, x_, weight_.gradient, bias_.gradient, geometry());
+  if (trained()) pass.ops.conv2d_grad_weight(dconv, x_, weight_.gradient, bias_.gradient, geometry());
   if (input_gradient_ == InputGradient::kSkip) return {};
   const Tensor dx = pass.workspace.other_flow(dy, x_.shape);
   pass.ops.conv2d_grad_input(dconv, weight_.value, dx, geometry());

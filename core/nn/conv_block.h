@@ -12,9 +12,10 @@ class ConvBlock final : public Layer {
   ConvBlock(Parameter weight, Parameter bias, std::int64_t height, std::int64_t width,
             InputGradient input_gradient);
 
-  void plan(Extent largest, Arena& arena, Workspace& workspace) override;
+  void plan(const Plan& plan) override;
   Tensor forward(const Pass& pass, Tensor x) override;
   Tensor backward(const Pass& pass, Tensor dy) override;
+  bool trained() const override { return weight_.trained(); }
 
  private:
   Shape input_shape(std::int64_t batch) const;

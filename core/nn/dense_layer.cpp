@@ -6,11 +6,11 @@ DenseLayer::DenseLayer(Parameter weight, Parameter bias, Activation activation,
                        InputGradient input_gradient)
     : weight_(weight), bias_(bias), activation_(activation), input_gradient_(input_gradient) {}
 
-void DenseLayer::plan(Extent largest, Arena& arena, Workspace& workspace) {
-  y_ = arena.take({largest.batch, outputs()});
+void DenseLayer::plan(const Plan& plan) {
+  y_ = plan.activation({plan.largest.batch, outputs()});
   if (input_gradient_ == InputGradient::kSkip) return;
-  workspace.want(Slot::kFlow0, largest.batch * inputs());
-  workspace.want(Slot::kFlow1, largest.batch * inputs());
+  plan.workspace.want(Slot::kFlow0, plan.largest.batch * inputs());
+  plan.workspace.want(Slot::kFlow1, plan.largest.batch * inputs());
 }
 
 Tensor DenseLayer::forward(const Pass& pass, Tensor x) {
@@ -24,7 +24,7 @@ Tensor DenseLayer::forward(const Pass& pass, Tensor x) {
 Tensor DenseLayer::backward(const Pass& pass, Tensor dy) {
   dy = dy.reshaped({pass.extent.batch, outputs()});
   if (activation_ == Activation::kRelu) pass.ops.relu_grad(cut(y_, dy.shape), dy, dy);
-  pass.ops.linear_grad_weight(dy, x_, weight_.gradient, bias_.gradient);
+  if (trained()) pass.ops.linear_grad_weight(dy, x_, weight_.gradient, bias_.gradient);
   if (input_gradient_ == InputGradient::kSkip) return {};
   const Tensor dx = pass.workspace.other_flow(dy, x_.shape);
   pass.ops.linear_grad_input(dy, weight_.value, dx);

@@ -11,9 +11,10 @@ class DenseLayer final : public Layer {
  public:
   DenseLayer(Parameter weight, Parameter bias, Activation activation, InputGradient input_gradient);
 
-  void plan(Extent largest, Arena& arena, Workspace& workspace) override;
+  void plan(const Plan& plan) override;
   Tensor forward(const Pass& pass, Tensor x) override;  // x of any rank is flattened to [B,K]
   Tensor backward(const Pass& pass, Tensor dy) override;
+  bool trained() const override { return weight_.trained(); }
 
  private:
   std::int64_t inputs() const { return weight_.value.dim(1); }

@@ -11,16 +11,23 @@ bool ends_with(const std::string& name, std::string_view end) {
   return name.size() >= end.size() && name.compare(name.size() - end.size(), end.size(), end) == 0;
 }
 
+bool is_gain(const ParameterInfo& info) { return info.shape.size() == 1 && ends_with(info.name, ".weight"); }
+
 // GPT-2's recipe (Radford et al. 2019, section 2.3): normal with deviation 0.02, and what is added
 // to the residual stream scaled down by the number of additions.
 void fill_transformer(const ModelSpec& spec, const ParameterInfo& info, Random& random,
                       std::span<float> values) {
-  if (info.shape.size() == 1) {
-    std::fill(values.begin(), values.end(), 1.0f);
+  if (info.shape.size() == 1 || ends_with(info.name, ".lora_B.weight")) {
+    std::fill(values.begin(), values.end(), is_gain(info) ? 1.0f : 0.0f);
     return;
   }
-  const bool into_residual =
-      ends_with(info.name, "o_proj.weight") || ends_with(info.name, "down_proj.weight");
+  if (ends_with(info.name, ".lora_A.weight")) {  // as PEFT: a linear layer's own recipe
+    const double bound = 1 / std::sqrt(static_cast<double>(info.shape[1]));
+    for (float& value : values) value = static_cast<float>(bound * (2 * random.uniform() - 1));
+    return;
+  }
+  const bool into_residual = ends_with(info.name, "o_proj.weight") || ends_with(info.name, "down_proj.weight") ||
+                             ends_with(info.name, "c_proj.weight");
   const double deviation = into_residual ? 0.02 / std::sqrt(2.0 * spec.layers) : 0.02;
   for (float& value : values) value = static_cast<float>(deviation * random.normal());
 }
@@ -53,6 +60,10 @@ void InitialParameters::begin(const ParameterInfo& info) {
 
 void InitialParameters::fill(const ParameterInfo& info, std::span<float> values) {
   if (spec_.family == ModelFamily::kTransformer) return fill_transformer(spec_, info, stream_, values);
+  if (info.name.starts_with("norm")) {  // of a separable CNN
+    std::fill(values.begin(), values.end(), is_gain(info) ? 1.0f : 0.0f);
+    return;
+  }
   for (float& value : values) value = static_cast<float>(bound_ * (2 * stream_.uniform() - 1));
 }
 

@@ -6,16 +6,14 @@
 #include <new>
 #include <string>
 #include <utility>
-#include <vector>
 
-#include "core/nn/conv_block.h"
-#include "core/nn/dense_layer.h"
-#include "core/nn/transformer_layers.h"
+#include "core/nn/model_layers.h"
 
 namespace covey {
 namespace {
 
 constexpr std::int64_t kBatchMax = 65'536;
+constexpr unsigned kPartBits = 12;  // of the number of a step's parts, in the coins
 
 // Linux grants more than there is and kills whoever touches it, so the plan is held against this.
 std::size_t physical_memory_bytes() {
@@ -25,139 +23,96 @@ std::size_t physical_memory_bytes() {
   return static_cast<std::size_t>(pages) * static_cast<std::size_t>(page_bytes);
 }
 
-// Hands out a table's parameters in order, as views into the flat buffers.
-class ParameterCursor {
- public:
-  ParameterCursor(const ParameterTable& table, float* parameters, float* gradients)
-      : table_(table), parameters_(parameters), gradients_(gradients) {}
-
-  Parameter next() {
-    const ParameterInfo& info = table_.parameters.at(next_++);
-    const Shape shape = shape_of(info.shape);
-    const auto view = [&](float* base) {
-      return Tensor{base + info.offset, shape, DType::kF32, Device::kCpu};
-    };
-    return {view(parameters_), view(gradients_)};
-  }
-  bool done() const { return next_ == table_.parameters.size(); }
-
- private:
-  static Shape shape_of(const std::vector<std::uint32_t>& dims) {
-    if (dims.size() == 1) return {dims[0]};
-    if (dims.size() == 2) return {dims[0], dims[1]};
-    COVEY_CHECK(dims.size() == 4);
-    return {dims[0], dims[1], dims[2], dims[3]};
-  }
-
-  const ParameterTable& table_;
-  float* parameters_;
-  float* gradients_;
-  std::size_t next_ = 0;
-};
-
-using Layers = std::vector<std::unique_ptr<Layer>>;
-
-void add_dense(Layers& layers, ParameterCursor& next, Activation activation, bool first) {
-  const Parameter weight = next.next();
-  const Parameter bias = next.next();
-  layers.push_back(std::make_unique<DenseLayer>(
-      weight, bias, activation, first ? InputGradient::kSkip : InputGradient::kCompute));
-}
-
-Layers mlp_layers(const ModelSpec& spec, ParameterCursor& next) {
-  Layers layers;
-  const std::size_t hidden = spec.family == ModelFamily::kMlp ? spec.hidden.size() : 0;
-  for (std::size_t i = 0; i < hidden; ++i) add_dense(layers, next, Activation::kRelu, i == 0);
-  add_dense(layers, next, Activation::kNone, hidden == 0);
-  return layers;
-}
-
-Layers cnn_layers(const ModelSpec& spec, ParameterCursor& next) {
-  Layers layers;
-  std::int64_t height = spec.image_height;
-  std::int64_t width = spec.image_width;
-  for (std::size_t i = 0; i < spec.conv_channels.size(); ++i) {
-    const Parameter weight = next.next();
-    const Parameter bias = next.next();
-    layers.push_back(std::make_unique<ConvBlock>(
-        weight, bias, height, width, i == 0 ? InputGradient::kSkip : InputGradient::kCompute));
-    height /= 2;
-    width /= 2;
-  }
-  add_dense(layers, next, Activation::kRelu, false);
-  add_dense(layers, next, Activation::kNone, false);
-  return layers;
-}
-
-Layers transformer_layers(const ModelSpec& spec, ParameterCursor& next) {
-  Layers layers;
-  layers.push_back(std::make_unique<EmbeddingLayer>(next.next()));
-  for (std::uint32_t i = 0; i < spec.layers; ++i) {
-    BlockParameters p;
-    for (Parameter* parameter : {&p.attention_norm, &p.query, &p.key, &p.value, &p.out,
-                                 &p.ffn_norm, &p.gate, &p.up, &p.down})
-      *parameter = next.next();
-    layers.push_back(std::make_unique<TransformerBlock>(p, spec.heads));
-  }
-  const Parameter norm = next.next();
-  layers.push_back(std::make_unique<HeadLayer>(norm, next.next()));
-  return layers;
+Result<void> check(const ModelSpec& spec, const ModelOptions& options) {
+  COVEY_TRY_VOID(spec.validate());
+  if (options.batch < 1 || options.batch > kBatchMax)
+    return unexpected(ErrorCode::kInvalidArgument,
+                      "batch = " + std::to_string(options.batch) + ": must lie in [1, " +
+                          std::to_string(kBatchMax) + "]");
+  if (options.activations != DType::kF32 && spec.family != ModelFamily::kTransformer)
+    return unexpected(ErrorCode::kUnsupported, std::string("activations in ") + name_of(options.activations) +
+                                                   ": a \"" + name_of(spec.family) + "\" computes in f32 alone");
+  if (trained_ranges(spec, options.frozen).empty())
+    return unexpected(ErrorCode::kInvalidArgument, "train.frozen leaves nothing to train; remove an entry");
+  COVEY_CHECK(is_real(options.activations) && options.checkpointing != Checkpointing::kAuto);
+  return {};
 }
 
 class LayeredModel final : public Model {
  public:
-  LayeredModel(const ModelSpec& spec, std::int64_t batch, Ops& ops)
-      : spec_(spec), ops_(ops), table_(parameter_table(spec)) {
-    largest_ = {batch, is_transformer() ? std::int64_t{spec.context} : 1};
-    const auto size = static_cast<std::int64_t>(table_.size);
-    flat_ = Arena(measure_flat());
-    parameters_ = flat_.take({size});
-    gradients_ = flat_.take({size});
-    ParameterCursor next(table_, parameters_.f32(), gradients_.f32());
-    layers_ = is_transformer()                      ? transformer_layers(spec_, next)
-              : spec_.family == ModelFamily::kCnn ? cnn_layers(spec_, next)
-                                                  : mlp_layers(spec_, next);
-    COVEY_CHECK(next.done());
+  LayeredModel(const ModelSpec& spec, const ModelOptions& options, Ops* ops)
+      : spec_(spec), options_(options), ops_(ops), table_(parameter_table(spec)),
+        trained_(trained_ranges(spec, options.frozen)) {
+    largest_ = {options.batch, is_transformer() ? std::int64_t{spec.context} : 1};
+  }
+
+  // Bytes in all, without taking them.
+  std::size_t measure() {
+    Arena flat, activations;
+    take_flat(flat);
+    build(nullptr, nullptr);
+    plan_layers(activations);
+    activation_bytes_ = activations.used();
+    return flat.used() + activations.used();
   }
 
   // Error: kResourceExhausted if the activations do not fit into memory.
-  Result<void> plan() {
+  Result<void> make() {
+    measure();
+    if (activation_bytes_ > physical_memory_bytes()) return too_large(activation_bytes_);
     Arena measuring;
-    plan_layers(measuring);
-    if (measuring.used() > physical_memory_bytes()) return too_large(measuring.used());
+    take_flat(measuring);
+    flat_ = Arena(measuring.used());
+    take_flat(flat_);
     try {
-      arena_ = Arena(measuring.used());
+      arena_ = Arena(activation_bytes_);
     } catch (const std::bad_alloc&) {
-      return too_large(measuring.used());
+      return too_large(activation_bytes_);
     }
+    build(parameters_.f32(), gradients_.f32());
     plan_layers(arena_);
     return {};
   }
 
   const ParameterTable& table() const override { return table_; }
+  const std::vector<ParameterRange>& trained() const override { return trained_; }
   std::span<float> parameters() override { return parameters_.floats(); }
   std::span<float> gradients() override { return gradients_.floats(); }
 
-  Tensor logits(const Minibatch& batch) override { return forward(pass_of(batch), batch); }
+  Tensor logits(const Minibatch& batch) override {
+    const Pass pass = pass_of(batch);
+    return model_.head->logits(pass, forward(pass, batch));
+  }
 
   BatchStats evaluate(const Minibatch& batch) override {
     const Pass pass = pass_of(batch);
-    const Tensor targets = targets_of(batch, pass.extent);
-    BatchStats stats{0, count(targets), 0};
-    const Tensor logits = forward(pass, batch);
-    finish(stats, logits, targets, {}, 0);
+    const LossCall call = call_of(batch, pass, {0, 0});
+    BatchStats stats{0, count(call.targets), 0};
+    stats.correct = model_.head->loss(pass, forward(pass, batch), call);
+    add_losses(stats, call);
     return stats;
   }
 
   BatchStats forward_backward(const Minibatch& batch) override {
-    const Pass pass = pass_of(batch);
-    const Tensor targets = targets_of(batch, pass.extent);
-    BatchStats stats{0, count(targets), 0};
-    ops_.fill(gradients_, 0);
-    Tensor gradient = forward(pass, batch);  // softmax_cross_entropy turns logits into dlogits
-    const double targets_or_one = static_cast<double>(std::max<std::int64_t>(stats.targets, 1));
-    finish(stats, gradient, targets, gradient, static_cast<float>(1 / targets_or_one));
-    for (std::size_t i = layers_.size(); i-- > 0;) gradient = layers_[i]->backward(pass, gradient);
+    begin_step(0, next_step_++);
+    return add_gradients(batch, 1 / static_cast<double>(std::max<std::int64_t>(counted_targets(batch), 1)));
+  }
+
+  void begin_step(std::uint64_t seed, std::uint64_t step) override {
+    ops_->fill(gradients_, 0);
+    coins_ = {true, seed, step << kPartBits};
+  }
+
+  BatchStats add_gradients(const Minibatch& batch, double scale) override {
+    Pass pass = pass_of(batch);
+    pass.coins = coins_;
+    ++coins_.step;
+    const LossCall call = call_of(batch, pass, {static_cast<float>(scale), options_.label_smoothing});
+    BatchStats stats{0, count(call.targets), 0};
+    Tensor gradient = model_.head->backward(pass, forward(pass, batch), call, stats.correct);
+    add_losses(stats, call);
+    for (std::size_t i = model_.layers.size(); i-- > first_trained_;)
+      gradient = model_.layers[i]->backward(pass, gradient);
     return stats;
   }
 
@@ -165,18 +120,38 @@ class LayeredModel final : public Model {
   bool is_transformer() const { return spec_.family == ModelFamily::kTransformer; }
   std::int64_t outputs() const { return is_transformer() ? spec_.vocabulary : spec_.classes; }
 
-  std::size_t measure_flat() const {
-    Arena measuring;
-    measuring.take({static_cast<std::int64_t>(table_.size)});
-    measuring.take({static_cast<std::int64_t>(table_.size)});
-    return measuring.used();
+  void take_flat(Arena& arena) {
+    parameters_ = arena.take({static_cast<std::int64_t>(table_.size)});
+    gradients_ = arena.take({static_cast<std::int64_t>(size_of(trained_))});
+  }
+
+  void build(float* parameters, float* gradients) {
+    model_ = model_layers(spec_, options_, {table_, trained_, parameters, gradients});
+    first_trained_ = 0;
+    while (first_trained_ < model_.layers.size() && !model_.layers[first_trained_]->trained()) ++first_trained_;
   }
 
   void plan_layers(Arena& arena) {
-    workspace_ = Workspace();
-    for (const auto& layer : layers_) layer->plan(largest_, arena, workspace_);
+    workspace_ = Workspace(options_.activations);
+    const Plan plan{largest_, options_.activations, arena, workspace_};
+    for (const auto& layer : model_.layers) layer->plan(plan);
+    if (options_.checkpointing == Checkpointing::kBlock) plan_shared(plan);
+    model_.head->plan(plan);
     losses_ = arena.take({largest_.rows()});
     workspace_.take_from(arena);
+  }
+
+  // What is computed again lies in the same memory for every block.
+  void plan_shared(const Plan& plan) {
+    const std::size_t begin = plan.arena.used();
+    std::size_t end = begin;
+    for (TransformerBlock* block : model_.blocks) {
+      plan.arena.rewind(begin);
+      block->plan_inside(plan);
+      end = std::max(end, plan.arena.used());
+    }
+    plan.arena.rewind(begin);
+    plan.arena.take({static_cast<std::int64_t>(end - begin)}, DType::kU8);
   }
 
   Unexpected too_large(std::size_t bytes) const {
@@ -198,62 +173,80 @@ class LayeredModel final : public Model {
     }
     COVEY_CHECK(extent.batch > 0 && extent.batch <= largest_.batch);
     COVEY_CHECK(extent.length > 0 && extent.length <= largest_.length);
-    return {ops_, workspace_, extent};
+    return {*ops_, workspace_, extent};
   }
 
-  static Tensor targets_of(const Minibatch& batch, const Extent& extent) {
-    return batch.targets.reshaped({extent.rows()});
+  LossCall call_of(const Minibatch& batch, const Pass& pass, LossTerms terms) const {
+    const Tensor targets = batch.targets.reshaped({pass.extent.rows()});
+    return {targets, cut(losses_, targets.shape), terms};
   }
 
   std::int64_t count(Tensor targets) const {
-    std::int64_t counted = 0;
-    for (const std::int32_t target : targets.ints()) {
-      COVEY_CHECK(target >= -1 && target < outputs());
-      counted += target >= 0 ? 1 : 0;
-    }
-    return counted;
+    for (const std::int32_t target : targets.ints()) COVEY_CHECK(target >= -1 && target < outputs());
+    return counted_targets({{}, targets});
   }
 
   Tensor forward(const Pass& pass, const Minibatch& batch) {
     Tensor x = batch.inputs;
-    for (const auto& layer : layers_) x = layer->forward(pass, x);
+    for (const auto& layer : model_.layers) x = layer->forward(pass, x);
     return x;
   }
 
-  void finish(BatchStats& stats, Tensor logits, Tensor targets, Tensor dlogits, float scale) {
-    const Tensor losses = cut(losses_, targets.shape);
-    stats.correct = ops_.softmax_cross_entropy(logits, targets, losses, dlogits, scale);
-    for (const float loss : losses.floats()) stats.loss_sum += static_cast<double>(loss);
+  static void add_losses(BatchStats& stats, const LossCall& call) {
+    for (const float loss : call.losses.floats()) stats.loss_sum += static_cast<double>(loss);
   }
 
   ModelSpec spec_;
-  Ops& ops_;
+  ModelOptions options_;
+  Ops* ops_;  // null where the model is only measured
   ParameterTable table_;
+  std::vector<ParameterRange> trained_;
   Extent largest_;
-  Arena flat_;   // parameters and gradients
-  Arena arena_;  // activations and workspace
+  Arena flat_{0};   // parameters and gradients
+  Arena arena_{0};  // activations and workspace
+  std::size_t activation_bytes_ = 0;
   Tensor parameters_, gradients_, losses_;
   Workspace workspace_;
-  Layers layers_;
+  ModelLayers model_;
+  std::size_t first_trained_ = 0;
+  StepCoins coins_;
+  std::uint64_t next_step_ = 0;
 };
+
+Unexpected no_memory(const ModelSpec& spec) {
+  return unexpected(ErrorCode::kResourceExhausted,
+                    "no memory for a model of " + std::to_string(parameter_table(spec).size) +
+                        " parameters: try a smaller one");
+}
 
 }  // namespace
 
-Result<std::unique_ptr<Model>> Model::create(const ModelSpec& spec, std::int64_t batch, Ops& ops) {
-  COVEY_TRY_VOID(spec.validate());
-  if (batch < 1 || batch > kBatchMax)
-    return unexpected(ErrorCode::kInvalidArgument,
-                      "batch = " + std::to_string(batch) + ": must lie in [1, " +
-                          std::to_string(kBatchMax) + "]");
+Result<std::unique_ptr<Model>> Model::create(const ModelSpec& spec, const ModelOptions& options, Ops& ops) {
+  COVEY_TRY_VOID(check(spec, options));
   try {
-    auto model = std::make_unique<LayeredModel>(spec, batch, ops);
-    COVEY_TRY_VOID(model->plan());
+    auto model = std::make_unique<LayeredModel>(spec, options, &ops);
+    COVEY_TRY_VOID(model->make());
     return std::unique_ptr<Model>(std::move(model));
   } catch (const std::bad_alloc&) {
-    return unexpected(ErrorCode::kResourceExhausted,
-                      "no memory for a model of " + std::to_string(parameter_table(spec).size) +
-                          " parameters: try a smaller one");
+    return no_memory(spec);
   }
+}
+
+Result<std::unique_ptr<Model>> Model::create(const ModelSpec& spec, std::int64_t batch, Ops& ops) {
+  ModelOptions options;
+  options.batch = batch;
+  return create(spec, options, ops);
+}
+
+Result<std::size_t> Model::memory_bytes(const ModelSpec& spec, const ModelOptions& options) {
+  COVEY_TRY_VOID(check(spec, options));
+  return LayeredModel(spec, options, nullptr).measure();
+}
+
+std::int64_t counted_targets(const Minibatch& batch) {
+  std::int64_t counted = 0;
+  for (const std::int32_t target : batch.targets.ints()) counted += target >= 0 ? 1 : 0;
+  return counted;
 }
 
 }  // namespace covey

@@ -4,10 +4,14 @@
 #include <memory>
 #include <span>
 
+#include <string>
+#include <vector>
+
 #include "core/base/random.h"
 #include "core/base/result.h"
 #include "core/spec/model_spec.h"
 #include "core/spec/parameter_table.h"
+#include "core/spec/train_spec.h"
 #include "core/tensor/minibatch.h"
 #include "core/tensor/ops.h"
 
@@ -25,24 +29,44 @@ struct BatchStats {
   }
 };
 
+// How a replica computes. What it is, ModelSpec says.
+struct ModelOptions {
+  std::int64_t batch = 1;               // the largest minibatch, at most 65,536
+  DType activations = DType::kF32;      // kBf16 and kF16: transformers alone
+  Checkpointing checkpointing = Checkpointing::kNone;  // kBlock or kNone
+  float label_smoothing = 0;
+  std::vector<std::string> frozen;      // as in TrainSpec
+};
+
 class Model {
  public:
-  // `ops` outlives the model. `batch` is the largest minibatch. Errors: kInvalidArgument from
-  // spec.validate().
+  // `ops` outlives the model. Errors: kInvalidArgument from spec.validate() or for options that do not
+  // fit the spec, kResourceExhausted.
+  static Result<std::unique_ptr<Model>> create(const ModelSpec& spec, const ModelOptions& options, Ops& ops);
   static Result<std::unique_ptr<Model>> create(const ModelSpec& spec, std::int64_t batch, Ops& ops);
+  // Bytes of such a replica: parameters, gradients, activations, by the measuring pass. Errors as create's.
+  static Result<std::size_t> memory_bytes(const ModelSpec& spec, const ModelOptions& options);
   virtual ~Model() = default;
 
   virtual const ParameterTable& table() const = 0;
+  virtual const std::vector<ParameterRange>& trained() const = 0;
   virtual std::span<float> parameters() = 0;  // table().size elements
-  virtual std::span<float> gradients() = 0;
+  virtual std::span<float> gradients() = 0;   // of trained(), one range behind the other
 
   // Forward and backward; gradients() holds the gradient of the mean loss over counted targets.
   virtual BatchStats forward_backward(const Minibatch& batch) = 0;
+  // The same in parts: begin_step(), then add_gradients() for each, with the same `scale` for the sum of
+  // the losses. Dropout's coins are those of `seed` and `step`, below 2^32.
+  virtual void begin_step(std::uint64_t seed, std::uint64_t step) = 0;
+  virtual BatchStats add_gradients(const Minibatch& batch, double scale) = 0;
   // Forward only.
   virtual BatchStats evaluate(const Minibatch& batch) = 0;
   // Forward only, targets ignored; logits [B, classes] or [B*T, vocabulary], valid until the next call.
   virtual Tensor logits(const Minibatch& batch) = 0;
 };
+
+// Targets that count.
+std::int64_t counted_targets(const Minibatch& batch);
 
 // Fresh parameters (table().size elements) from a seed: the same on every machine.
 std::vector<float> initial_parameters(const ModelSpec& spec, Random random);

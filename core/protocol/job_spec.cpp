@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "core/protocol/limits.h"
+#include "core/spec/parameter_table.h"
 #include "core/spec/setting.h"
 
 namespace covey {
@@ -112,6 +113,27 @@ Result<void> check_csv(const JobSpec& spec) {
   return {};
 }
 
+// What of [train] does not go with the model.
+Result<void> check_training(const JobSpec& spec) {
+  const bool transformer = spec.model.family == ModelFamily::kTransformer;
+  const std::string family = std::string("model.family = \"") + name_of(spec.model.family) + "\"";
+  const Precision precision = spec.train.precision;
+  if (!transformer && precision != Precision::kF32 && precision != Precision::kAuto)
+    return bad_setting("train.precision", setting_text(name_of(precision)), family + " computes in f32 alone; use \"f32\" or \"auto\"");
+  if (!transformer && spec.train.checkpointing == Checkpointing::kBlock)
+    return bad_setting("train.checkpointing", "\"block\"", family + " has no blocks; use \"none\" or \"auto\"");
+  if (spec.train.per_example_clip > 0)
+    return unexpected(ErrorCode::kUnsupported, "train.per_example_clip = " + setting_text(spec.train.per_example_clip) +
+                                                   ": clipping of each example is not built yet; remove it");
+  const std::vector<ShardRange> shards = parameter_table(spec.model).shards;
+  for (const std::string& frozen : spec.train.frozen)
+    if (std::none_of(shards.begin(), shards.end(), [&](const ShardRange& shard) { return matches_pattern(shard.name, frozen); }))
+      return bad_setting("train.frozen", setting_text(frozen), "names no shard of this model; try " + setting_text(shards.front().name));
+  if (trained_ranges(spec.model, spec.train.frozen).empty())
+    return bad_setting("train.frozen", setting_text(spec.train.frozen.back()), "leaves nothing to train; remove an entry");
+  return {};
+}
+
 Result<void> check_fit(const JobSpec& spec) {
   switch (spec.data.format) {
     case DataFormat::kText: return check_text(spec);
@@ -196,6 +218,7 @@ Result<void> JobSpec::validate() const {
   COVEY_TRY_VOID(check_fit(*this));
   COVEY_TRY_VOID(model.validate());
   COVEY_TRY_VOID(train.validate());
+  COVEY_TRY_VOID(check_training(*this));
   COVEY_TRY_VOID(above_zero("selection.fraction", selection.fraction, 1.0));
   COVEY_TRY_VOID(setting_within("selection.min_clients", std::uint64_t{selection.min_clients}, 1, kClientsMax));
   COVEY_TRY_VOID(setting_within("selection.over_selection", selection.over_selection, 0.0, 4.0));

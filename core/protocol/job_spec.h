@@ -120,8 +120,7 @@ double secure_scale(double range, std::uint32_t bits, std::uint32_t members);
 inline constexpr double kSecureStepsMin = 256;
 
 // Unknown keys fail and suggest the nearest; known features that are not built yet
-// (privacy.epsilon, update.compress, train.precision = "bf16",
-// ...) fail with kUnsupported. The result is validated. For csv, model.inputs and model.classes
+// (privacy.epsilon, update.compress ...) fail with kUnsupported. The result is validated. For csv, model.inputs and model.classes
 // default to what the columns give. Errors name file position (line) and key.
 Result<JobSpec> parse_job(std::string_view toml);
 

@@ -31,8 +31,34 @@ const char* text_of_kind(ColumnKind kind) {
   return "ignore";
 }
 
+void read_lora(const toml::table* table, LoraSpec& lora, Failure& error) {
+  if (table == nullptr) return;
+  TomlSection section(table, "model.lora", error);
+  lora.rank = 8;
+  lora.targets = {"*"};
+  section.read("rank", lora.rank);
+  section.read("alpha", lora.alpha);
+  section.read("dropout", lora.dropout);
+  section.read("targets", lora.targets);
+  section.finish();
+}
+
+// What a style or a kind of blocks stands for where the file does not say.
+void fill_model_defaults(TomlSection& section, ModelSpec& model) {
+  if (model.style == TransformerStyle::kGpt2) model.tied_head = true;
+  if (model.blocks != CnnBlocks::kCifar) return;
+  model.image_height = model.image_width = 32;
+  model.image_channels = 3;
+  model.conv_channels = {64, 64};
+  model.dense = 384;
+  if (!section.has("classes")) model.classes = 10;
+}
+
 void read_model(const toml::table* table, ModelSpec& model, Failure& error) {
   TomlSection section(table, "model", error);
+  section.read("style", model.style, &transformer_style_from);
+  section.read("blocks", model.blocks, &cnn_blocks_from);
+  fill_model_defaults(section, model);
   section.read("family", model.family, &model_family_from);
   section.read("inputs", model.inputs);
   section.read("hidden", model.hidden);
@@ -49,6 +75,11 @@ void read_model(const toml::table* table, ModelSpec& model, Failure& error) {
   section.read("heads", model.heads);
   section.read("ffn", model.ffn);
   section.read("context", model.context);
+  section.read("kv_heads", model.kv_heads);
+  section.read("tied_head", model.tied_head);
+  section.read("rope_theta", model.rope_theta);
+  section.read("dropout", model.dropout);
+  read_lora(section.child("lora"), model.lora, error);
   section.finish();
 }
 
@@ -81,18 +112,27 @@ void read_train(const toml::table* table, TrainSpec& train, Failure& error) {
   section.read("local_epochs", train.local_epochs);
   section.read("local_steps", train.local_steps);
   section.read("batch_size", train.batch_size);
+  section.read("micro_batch", train.micro_batch);
   section.read("optimizer", train.optimizer, &local_optimizer_from);
+  if (train.optimizer == LocalOptimizer::kMuon) train.momentum = 0.95;
   section.read("learning_rate", train.learning_rate);
   section.read("momentum", train.momentum);
+  section.read("nesterov", train.nesterov);
+  section.read("muon_learning_rate", train.muon_learning_rate);
   section.read("weight_decay", train.weight_decay);
   section.read("beta1", train.beta1);
   section.read("beta2", train.beta2);
   section.read("epsilon", train.epsilon);
   section.read("clip_norm", train.clip_norm);
+  section.read("per_example_clip", train.per_example_clip);
+  section.read("label_smoothing", train.label_smoothing);
   section.read("schedule", train.schedule, &schedule_from);
   section.read("warmup", train.warmup);
+  section.read("decay", train.decay);
   section.read("final_ratio", train.final_ratio);
-  section.only("precision", "f32", "another precision than f32");
+  section.read("precision", train.precision, &precision_from);
+  section.read("checkpointing", train.checkpointing, &checkpointing_from);
+  section.read("frozen", train.frozen);
   section.finish();
 }
 
@@ -186,6 +226,8 @@ std::string quoted(std::string_view text) {
   return written;
 }
 
+std::string quoted_text(const std::string& text) { return quoted(text); }
+
 template <class T, class Format>
 std::string list_of(const std::vector<T>& values, Format format) {
   std::string out = "[";
@@ -216,6 +258,23 @@ class TomlWriter {
   std::string out_;
 };
 
+const char* truth(bool value) { return value ? "true" : "false"; }
+
+// Settings that came later are written only where they say something, so that jobs without them keep the
+// configuration, and its hash, that they had.
+void write_new_model(TomlWriter& out, const ModelSpec& model) {
+  const ModelSpec plain;
+  if (model.style != plain.style) out.text("style", name_of(model.style));
+  if (model.kv_heads != plain.kv_heads) out.whole("kv_heads", model.kv_heads);
+  if (model.tied_head != (model.style == TransformerStyle::kGpt2)) out.set("tied_head", truth(model.tied_head));
+  if (model.rope_theta != plain.rope_theta) out.number("rope_theta", model.rope_theta);
+  if (model.dropout != plain.dropout) out.number("dropout", model.dropout);
+  if (model.blocks != plain.blocks) out.text("blocks", name_of(model.blocks));
+  if (model.lora == plain.lora) return;
+  out.section("model.lora").whole("rank", model.lora.rank).number("alpha", model.lora.alpha);
+  out.number("dropout", model.lora.dropout).set("targets", list_of(model.lora.targets, quoted_text));
+}
+
 void write_model(TomlWriter& out, const ModelSpec& model) {
   const auto whole = [](std::uint32_t v) { return std::to_string(v); };
   out.section("model").text("family", name_of(model.family));
@@ -225,6 +284,7 @@ void write_model(TomlWriter& out, const ModelSpec& model) {
   out.whole("kernel", model.kernel).whole("dense", model.dense).whole("vocabulary", model.vocabulary);
   out.whole("layers", model.layers).whole("width", model.width).whole("heads", model.heads);
   out.whole("ffn", model.ffn).whole("context", model.context);
+  write_new_model(out, model);
 }
 
 void write_data(TomlWriter& out, const DataSpec& data) {
@@ -239,6 +299,19 @@ void write_data(TomlWriter& out, const DataSpec& data) {
   }
 }
 
+void write_new_train(TomlWriter& out, const TrainSpec& train) {
+  const TrainSpec plain;
+  if (train.micro_batch != plain.micro_batch) out.whole("micro_batch", train.micro_batch);
+  if (train.nesterov) out.set("nesterov", truth(train.nesterov));
+  if (train.muon_learning_rate != plain.muon_learning_rate) out.number("muon_learning_rate", train.muon_learning_rate);
+  if (train.per_example_clip != plain.per_example_clip) out.number("per_example_clip", train.per_example_clip);
+  if (train.label_smoothing != plain.label_smoothing) out.number("label_smoothing", train.label_smoothing);
+  if (train.decay != plain.decay) out.number("decay", train.decay);
+  if (train.precision != plain.precision) out.text("precision", name_of(train.precision));
+  if (train.checkpointing != plain.checkpointing) out.text("checkpointing", name_of(train.checkpointing));
+  if (!train.frozen.empty()) out.set("frozen", list_of(train.frozen, quoted_text));
+}
+
 void write_train(TomlWriter& out, const TrainSpec& train) {
   out.section("train").whole("local_epochs", train.local_epochs).whole("local_steps", train.local_steps);
   out.whole("batch_size", train.batch_size).text("optimizer", name_of(train.optimizer));
@@ -247,6 +320,7 @@ void write_train(TomlWriter& out, const TrainSpec& train) {
   out.number("epsilon", train.epsilon).number("clip_norm", train.clip_norm);
   out.text("schedule", name_of(train.schedule)).number("warmup", train.warmup);
   out.number("final_ratio", train.final_ratio);
+  write_new_train(out, train);
 }
 
 void write_rest(TomlWriter& out, const JobSpec& spec) {

@@ -10,7 +10,9 @@
 namespace covey {
 namespace {
 
-constexpr std::uint8_t kManifestFormat = 1;
+// Format 2 says more of the model. A model that needs none of it is written in format 1, and so keeps its
+// hash.
+constexpr std::uint8_t kFormatPlain = 1, kFormatMore = 2;
 
 static_assert(std::endian::native == std::endian::little, "parameters are stored little-endian");
 
@@ -55,6 +57,36 @@ ModelSpec read_spec(ByteReader& in) {
   return spec;
 }
 
+// What format 1 does not say of a model.
+void write_more(ByteWriter& out, const ModelSpec& spec) {
+  out.u8(static_cast<std::uint8_t>(spec.style)).u32(spec.kv_heads).boolean(spec.tied_head);
+  out.f64(spec.rope_theta).f64(spec.dropout).u8(static_cast<std::uint8_t>(spec.blocks));
+  out.u32(spec.lora.rank).f64(spec.lora.alpha).f64(spec.lora.dropout);
+  out.u32(static_cast<std::uint32_t>(spec.lora.targets.size()));
+  for (const std::string& target : spec.lora.targets) out.text(target);
+}
+
+void read_more(ByteReader& in, ModelSpec& spec) {
+  spec.style = static_cast<TransformerStyle>(in.u8());
+  spec.kv_heads = in.u32();
+  spec.tied_head = in.boolean();
+  spec.rope_theta = in.f64();
+  spec.dropout = in.f64();
+  spec.blocks = static_cast<CnnBlocks>(in.u8());
+  spec.lora.rank = in.u32();
+  spec.lora.alpha = in.f64();
+  spec.lora.dropout = in.f64();
+  spec.lora.targets.resize(in.count(4));
+  for (std::string& target : spec.lora.targets) target = in.text();
+}
+
+bool needs_more(const ModelSpec& spec) {
+  ByteWriter own, plain;
+  write_more(own, spec);
+  write_more(plain, ModelSpec{});
+  return own.bytes() != plain.bytes();
+}
+
 Unexpected bad_manifest(const std::string& what) {
   return unexpected(ErrorCode::kInvalidMessage, "model manifest: " + what);
 }
@@ -79,8 +111,10 @@ ByteSpan bytes_in(std::span<const float> values) {
 
 Bytes encode(const ModelManifest& manifest) {
   ByteWriter out;
-  out.u8(kManifestFormat).u32(manifest.version);
+  const bool more = needs_more(manifest.spec);
+  out.u8(more ? kFormatMore : kFormatPlain).u32(manifest.version);
   write_spec(out, manifest.spec);
+  if (more) write_more(out, manifest.spec);
   out.u32(static_cast<std::uint32_t>(manifest.shards.size()));
   for (const BlobRef& shard : manifest.shards) out.fixed(shard.id).u64(shard.size);
   return out.take();
@@ -88,17 +122,21 @@ Bytes encode(const ModelManifest& manifest) {
 
 Result<ModelManifest> decode_manifest(ByteSpan bytes) {
   ByteReader in(bytes);
-  if (const std::uint8_t format = in.u8(); format != kManifestFormat)
-    return bad_manifest("format " + std::to_string(format) + ", this version reads " + std::to_string(kManifestFormat));
+  const std::uint8_t format = in.u8();
+  if (format != kFormatPlain && format != kFormatMore)
+    return bad_manifest("format " + std::to_string(format) + ", this version reads 1 and 2");
   ModelManifest manifest;
   manifest.version = in.u32();
   manifest.spec = read_spec(in);
+  if (format == kFormatMore) read_more(in, manifest.spec);
   manifest.shards.resize(in.count(40));
   for (BlobRef& shard : manifest.shards) {
     shard.id = in.fixed<Digest>();
     shard.size = in.u64();
   }
   if (const auto whole = in.finish("model manifest"); !whole) return bad_manifest(whole.error().message);
+  if (format == kFormatMore && !needs_more(manifest.spec))
+    return bad_manifest("format 2 for a model that format 1 describes: it would have two hashes");
   if (const auto valid = manifest.spec.validate(); !valid) return bad_manifest(valid.error().message);
   COVEY_TRY_VOID(check_shards(manifest));
   return manifest;

@@ -20,7 +20,7 @@ struct ParameterInfo {
 
 // A contiguous range of the flat buffer that is sent, trained and aggregated as a unit.
 struct ShardRange {
-  std::string name;          // "embedding", "layers.0", "head", or "model" for small families
+  std::string name;          // "embedding", "layers.0", "head", "adapters.0", or "model" for small families
   std::uint64_t offset = 0;  // elements
   std::uint64_t size = 0;    // elements
   bool operator==(const ShardRange&) const = default;
@@ -35,5 +35,20 @@ struct ParameterTable {
 
 // The table of a valid spec. The layout is part of the format: same spec, same table, everywhere.
 ParameterTable parameter_table(const ModelSpec& spec);
+
+// Names of the linear layers that [model.lora] may adapt, in order; the model need not be valid but in
+// [model.lora].
+std::vector<std::string> adaptable_layers(const ModelSpec& spec);
+
+// A range of the flat buffer.
+struct ParameterRange {
+  std::uint64_t offset = 0;  // elements
+  std::uint64_t size = 0;
+  bool operator==(const ParameterRange&) const = default;
+};
+// What training changes: all, or with [model.lora] its adapters, without the shards that one of `frozen`
+// names ('*' at either end stands for anything). In order, apart from one another, not empty.
+std::vector<ParameterRange> trained_ranges(const ModelSpec& spec, const std::vector<std::string>& frozen);
+std::uint64_t size_of(const std::vector<ParameterRange>& ranges);  // elements in all
 
 }  // namespace covey

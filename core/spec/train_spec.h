@@ -1,36 +1,58 @@
 // What a job says of local training: a plain value shared by the engine and the protocol.
 #pragma once
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/base/result.h"
 
 namespace covey {
 
-enum class LocalOptimizer : std::uint8_t { kSgd, kAdamW };
-enum class Schedule : std::uint8_t { kConstant, kCosine };
-const char* name_of(LocalOptimizer optimizer);  // "sgd", "adamw"
-const char* name_of(Schedule schedule);         // "constant", "cosine"
+enum class LocalOptimizer : std::uint8_t { kSgd, kAdamW, kLion, kMuon };
+enum class Schedule : std::uint8_t { kConstant, kCosine, kLinear, kWsd };
+// What activations are stored and multiplied in; parameters and sums are f32 whatever it is. auto: bf16
+// where the client's processor multiplies it fast or f32 does not fit its memory, else f32.
+enum class Precision : std::uint8_t { kF32, kBf16, kFp16, kAuto };
+// block: what a transformer's block computes is computed again for its gradient instead of kept.
+// auto: where it would not fit the client's memory otherwise.
+enum class Checkpointing : std::uint8_t { kAuto, kNone, kBlock };
+const char* name_of(LocalOptimizer optimizer);  // "sgd", "adamw", "lion", "muon"
+const char* name_of(Schedule schedule);         // "constant", "cosine", "linear", "wsd"
+const char* name_of(Precision precision);       // "f32", "bf16", "fp16", "auto"
+const char* name_of(Checkpointing kind);        // "auto", "none", "block"
 Result<LocalOptimizer> local_optimizer_from(std::string_view name);
 Result<Schedule> schedule_from(std::string_view name);
+Result<Precision> precision_from(std::string_view name);
+Result<Checkpointing> checkpointing_from(std::string_view name);
 
 struct TrainSpec {
   // Exactly one of the two is not 0.
   std::uint32_t local_epochs = 1;
   std::uint32_t local_steps = 0;
   std::uint32_t batch_size = 32;
+  std::uint32_t micro_batch = 0;  // examples computed at once, whose gradients add up; 0: what fits the client
 
   LocalOptimizer optimizer = LocalOptimizer::kSgd;
   double learning_rate = 0.1;
-  double momentum = 0;           // sgd
-  double weight_decay = 0;       // decoupled for adamw, L2 for sgd (as in PyTorch)
-  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;  // adamw
+  double momentum = 0;           // sgd, muon
+  bool nesterov = false;         // sgd
+  double weight_decay = 0;       // L2 for sgd (as in PyTorch), decoupled for the others
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;  // adamw; lion (the first two); muon: of what is no matrix
+  double muon_learning_rate = 0.02;  // muon: of matrices; learning_rate is of all else, by adamw
   double clip_norm = 0;          // global L2 norm of the gradient; 0: no clipping
+  double per_example_clip = 0;   // L2 norm of each example's gradient (Abadi et al. 2016); 0: no clipping. No noise.
+  double label_smoothing = 0;    // share of each target that is spread evenly over all classes
 
   // The learning rate over the whole job, in local steps since round 1.
   Schedule schedule = Schedule::kConstant;
   double warmup = 0;             // share of the job, [0, 1): linear from 0
-  double final_ratio = 0.05;     // cosine: last learning rate / first
+  double decay = 0.2;            // wsd: share of the job, at its end, in which the rate falls linearly
+  double final_ratio = 0.05;     // cosine, linear, wsd: last learning rate / first
+
+  Precision precision = Precision::kF32;
+  Checkpointing checkpointing = Checkpointing::kAuto;
+  std::vector<std::string> frozen;  // names of shards that are not trained; '*' at either end for anything
 
   bool operator==(const TrainSpec&) const = default;
   Result<void> validate() const;
@@ -38,5 +60,8 @@ struct TrainSpec {
   // Factor on learning_rate at `progress` in [0, 1] of the whole job.
   double schedule_factor(double progress) const;
 };
+
+// Copies of the trained parameters that the optimizer keeps beside them.
+std::uint32_t optimizer_copies(const TrainSpec& spec);
 
 }  // namespace covey

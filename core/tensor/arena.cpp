@@ -71,6 +71,11 @@ Arena::~Arena() {
     std::free(base_);
 }
 
+void Arena::rewind(std::size_t to) {
+  COVEY_CHECK(to <= used_);
+  used_ = to;
+}
+
 Tensor Arena::take(Shape shape, DType dtype) {
   std::size_t bytes = size_of(dtype);
   for (std::size_t i = 0; i < shape.rank(); ++i) {

@@ -18,6 +18,9 @@ class Arena {
 
   Tensor take(Shape shape, DType dtype = DType::kF32);  // data is null while measuring
   std::size_t used() const { return used_; }
+  // Gives back what was taken since used() was `to`, so that tensors that are never needed at once may
+  // share memory.
+  void rewind(std::size_t to);
   std::size_t capacity() const { return capacity_; }
 
  private:

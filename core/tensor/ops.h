@@ -118,9 +118,10 @@ class Ops {
   virtual void layernorm_grad(Tensor x, Tensor g, Tensor mean, Tensor rstd, Tensor dy, Tensor dx, Tensor dg,
                               Tensor db) = 0;
 
-  // Rotary positions in place on x[B,T,H,Dh], base 10000, pairs (i, i + Dh/2) as in Hugging Face's
-  // Llama. direction +1 forward, -1 for the gradient.
-  virtual void rope(Tensor x, int direction) = 0;
+  // Rotary positions in place on x[B,T,H,Dh], pairs (i, i + Dh/2) as in Hugging Face's Llama, where base
+  // is its rope_theta. direction +1 forward, -1 for the gradient.
+  virtual void rope(Tensor x, int direction, double base) = 0;
+  void rope(Tensor x, int direction) { rope(x, direction, 10'000); }
 
   // Causal attention. q, y [B,T,H,Dh]; k, v [B,T,G,Dh] where G divides H: head h uses k and v of h*G/H
   // (grouped queries, Ainslie et al. 2023). Scale 1/sqrt(Dh); lse[B,H,T] = log-sum-exp of scores.

@@ -69,24 +69,33 @@ TEST_CASE("eligibility: only the jobs that the site names") {
   CHECK(decline->text.find("census") != std::string::npos);
 }
 
-TEST_CASE("eligibility: the memory estimate counts copies, optimizer and minibatch") {
+namespace {
+
+// What training takes, an example at a time.
+std::uint64_t least_bytes(const JobSpec& job) {
+  TrainLimits limits;
+  limits.wishes.micro_batch = 1;
+  return plan_training(job, limits).value().bytes;
+}
+
+}  // namespace
+
+TEST_CASE("eligibility: a site's precision other than the job's is its policy") {
   JobSpec job = logistic_job();
-  // 3 x 2 weights and 2 biases; 3 inputs, 2 logits and 2 gradients for each of 4 examples.
-  CHECK(training_memory_bytes(job) == 4 * (8 * 5 + 4 * 7));
-  job.train.momentum = 0.9;
-  CHECK(training_memory_bytes(job) == 4 * (8 * 6 + 4 * 7));
-  job.train.optimizer = LocalOptimizer::kAdamW;
-  CHECK(training_memory_bytes(job) == 4 * (8 * 7 + 4 * 7));
-  job.model.family = ModelFamily::kTransformer;
-  const std::uint64_t small = training_memory_bytes(job);
-  job.train.batch_size *= 2;
-  CHECK(training_memory_bytes(job) > small);
+  Policy policy = open_site();
+  policy.training.precision = Precision::kBf16;
+  const auto decline = judge(policy, kMachine, job, kNoon);
+  REQUIRE(decline);
+  CHECK(decline->reason == DeclineReason::kPolicy);
+  CHECK(decline->text.find("train.precision = \"f32\"") != std::string::npos);
+  job.train.precision = Precision::kAuto;
+  CHECK_FALSE(judge(policy, kMachine, job, kNoon));
 }
 
 TEST_CASE("eligibility: memory of the policy, else of the machine, else not asked") {
   const JobSpec job = logistic_job();
   Policy policy = open_site();
-  policy.memory_bytes_max = training_memory_bytes(job);
+  policy.memory_bytes_max = least_bytes(job);
   CHECK_FALSE(judge(policy, kMachine, job, kNoon));
   policy.memory_bytes_max -= 1;
   const auto decline = judge(policy, kMachine, job, kNoon);

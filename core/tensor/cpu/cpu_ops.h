@@ -43,7 +43,7 @@ class CpuOps final : public Ops {  // one per thread of use
   void add_layernorm(Tensor a, Tensor x, Tensor sum, Tensor g, Tensor b, Tensor y, Tensor mean, Tensor rstd) override;
   void layernorm_grad(Tensor x, Tensor g, Tensor mean, Tensor rstd, Tensor dy, Tensor dx, Tensor dg,
                       Tensor db) override;
-  void rope(Tensor x, int direction) override;
+  void rope(Tensor x, int direction, double base) override;
   void attention(Tensor q, Tensor k, Tensor v, Tensor y, Tensor lse) override;
   void attention_grad(Tensor q, Tensor k, Tensor v, Tensor y, Tensor lse, Tensor dy, Tensor dq,
                       Tensor dk, Tensor dv) override;
@@ -78,9 +78,10 @@ class CpuOps final : public Ops {  // one per thread of use
  private:
   struct RopeTable {
     std::int64_t length = 0, half = 0;
+    double base = 0;
     std::vector<float> cosines, sines;  // [length, half]
   };
-  const RopeTable& rope_table(std::int64_t length, std::int64_t half);
+  const RopeTable& rope_table(std::int64_t length, std::int64_t half, double base);
   float* scratch(std::int64_t floats);               // valid until the next call
   void prepare_member_scratch(std::int64_t floats);  // before a team runs, so that nobody allocates
   float* member_scratch(int member) { return member_data_[static_cast<std::size_t>(member)]; }

@@ -149,13 +149,13 @@ void CpuOps::layernorm_grad(Tensor x, Tensor g, Tensor mean, Tensor rstd, Tensor
   norm_grad_rows({.x = x, .gain = g, .mean = mean, .rstd = rstd, .dy = dy, .dx = dx, .dgain = dg, .dbias = db});
 }
 
-const CpuOps::RopeTable& CpuOps::rope_table(std::int64_t length, std::int64_t half) {
-  if (rope_.half == half && rope_.length >= length) return rope_;
-  rope_ = {length, half, {}, {}};
+const CpuOps::RopeTable& CpuOps::rope_table(std::int64_t length, std::int64_t half, double base) {
+  if (rope_.half == half && rope_.base == base && rope_.length >= length) return rope_;
+  rope_ = {length, half, base, {}, {}};
   for (std::int64_t t = 0; t < length; ++t) {
     for (std::int64_t i = 0; i < half; ++i) {
       const double exponent = -static_cast<double>(i) / static_cast<double>(half);
-      const double angle = static_cast<double>(t) * std::pow(10000.0, exponent);
+      const double angle = static_cast<double>(t) * std::pow(base, exponent);
       rope_.cosines.push_back(static_cast<float>(std::cos(angle)));
       rope_.sines.push_back(static_cast<float>(std::sin(angle)));
     }
@@ -163,11 +163,11 @@ const CpuOps::RopeTable& CpuOps::rope_table(std::int64_t length, std::int64_t ha
   return rope_;
 }
 
-void CpuOps::rope(Tensor x, int direction) {
+void CpuOps::rope(Tensor x, int direction, double base) {
   COVEY_CHECK(direction == 1 || direction == -1);
   const AttentionSize s = check_heads(x);
   const std::int64_t half = s.head_size / 2, width = s.heads * s.head_size;
-  const RopeTable& table = rope_table(s.length, half);
+  const RopeTable& table = rope_table(s.length, half, base);
   share(team_, s.batch * s.length, cpu::piece_rows(width), [&](std::int64_t row, std::int64_t rows, int) {
     with_type(x.dtype, [&]<class T>(T) {
       for (std::int64_t i = row; i < row + rows; ++i) {

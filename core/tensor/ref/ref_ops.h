@@ -32,7 +32,7 @@ class RefOps final : public Ops {
   void add_layernorm(Tensor a, Tensor x, Tensor sum, Tensor g, Tensor b, Tensor y, Tensor mean, Tensor rstd) override;
   void layernorm_grad(Tensor x, Tensor g, Tensor mean, Tensor rstd, Tensor dy, Tensor dx, Tensor dg,
                       Tensor db) override;
-  void rope(Tensor x, int direction) override;
+  void rope(Tensor x, int direction, double base) override;
   void attention(Tensor q, Tensor k, Tensor v, Tensor y, Tensor lse) override;
   void attention_grad(Tensor q, Tensor k, Tensor v, Tensor y, Tensor lse, Tensor dy, Tensor dq,
                       Tensor dk, Tensor dv) override;

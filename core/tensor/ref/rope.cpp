@@ -6,7 +6,7 @@
 
 namespace covey {
 
-void RefOps::rope(Tensor x, int direction) {
+void RefOps::rope(Tensor x, int direction, double base) {
   COVEY_CHECK(direction == 1 || direction == -1);
   const AttentionSize s = check_heads(x);
   const std::int64_t size = s.head_size, half = size / 2;
@@ -15,7 +15,7 @@ void RefOps::rope(Tensor x, int direction) {
     const std::int64_t head = row * size;
     for (std::int64_t i = 0; i < half; ++i) {
       const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(size);
-      const double angle = static_cast<double>(t) * std::pow(10000.0, exponent);
+      const double angle = static_cast<double>(t) * std::pow(base, exponent);
       const double c = std::cos(angle), turn = direction * std::sin(angle);
       const double a = ref::at(x, head + i), b = ref::at(x, head + i + half);
       ref::put(x, head + i, a * c - b * turn);

@@ -62,6 +62,12 @@ TEST_CASE("gradients: logistic regression agrees with finite differences") {
 }
 TEST_CASE("gradients: the MLP agrees with finite differences") { check_gradients(tiny_mlp(), 9, 1); }
 TEST_CASE("gradients: the CNN agrees with finite differences") { check_gradients(tiny_cnn(), 4, 1); }
+TEST_CASE("gradients: the separable CNN agrees with finite differences") { check_gradients(tiny_separable(), 4, 1); }
+TEST_CASE("gradients: GPT-2 agrees with finite differences") {
+  ModelSpec spec = tiny_gpt2();
+  spec.vocabulary = 11;
+  check_gradients(spec, 5, 8);
+}
 TEST_CASE("gradients: the transformer agrees with finite differences") {
   ModelSpec spec = tiny_transformer();
   spec.vocabulary = 11;  // few enough that every token occurs

@@ -13,7 +13,7 @@ using namespace covey::testing;
 namespace {
 
 std::vector<ModelSpec> all_families() {
-  return {tiny_logistic(), tiny_mlp(), tiny_cnn(), tiny_transformer()};
+  return {tiny_logistic(), tiny_mlp(), tiny_cnn(), tiny_separable(), tiny_transformer(), tiny_gpt2()};
 }
 
 std::vector<float> copy_of(std::span<const float> values) { return {values.begin(), values.end()}; }

@@ -48,6 +48,22 @@ inline ModelSpec tiny_transformer() {
   return spec;
 }
 
+inline ModelSpec tiny_gpt2() {
+  ModelSpec spec = tiny_transformer();
+  spec.style = TransformerStyle::kGpt2;
+  spec.tied_head = true;
+  return spec;
+}
+
+inline ModelSpec tiny_separable() {
+  ModelSpec spec = tiny_cnn();
+  spec.blocks = CnnBlocks::kSeparable;
+  spec.image_width = 8;
+  spec.conv_channels = {8, 16};
+  spec.dense = 8;
+  return spec;
+}
+
 struct Ready {  // ops outlives model
   std::unique_ptr<Ops> ops;
   std::unique_ptr<Model> model;

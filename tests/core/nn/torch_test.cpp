@@ -2,15 +2,11 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
-#include <fstream>
-#include <iterator>
-#include <map>
 #include <string>
 
 #include "core/nn/optimizer.h"
 #include "tests/core/nn/nn_testing.h"
+#include "tests/core/nn/traces.h"
 
 using namespace covey;
 using namespace covey::testing;
@@ -18,71 +14,6 @@ using namespace covey::testing;
 namespace {
 
 constexpr int kSteps = 10;
-using Arrays = std::map<std::string, std::vector<float>>;
-
-Arrays read_trace(const std::string& name) {
-  std::ifstream file(COVEY_SOURCE_DIR "/tests/vectors/nn/" + name + ".bin", std::ios::binary);
-  const std::string bytes{std::istreambuf_iterator<char>(file), {}};
-  std::size_t at = 0;
-  const auto read = [&](void* to, std::size_t count) {
-    REQUIRE(count <= bytes.size() - at);
-    std::memcpy(to, bytes.data() + at, count);
-    at += count;
-  };
-  const auto read_u32 = [&] {
-    std::uint32_t value = 0;
-    read(&value, sizeof value);
-    return value;
-  };
-  Arrays arrays;
-  for (std::uint32_t left = read_u32(); left > 0; --left) {
-    std::string key(read_u32(), '\0');
-    read(key.data(), key.size());
-    std::vector<float> values(read_u32());
-    read(values.data(), values.size() * sizeof(float));
-    arrays[key] = std::move(values);
-  }
-  REQUIRE(at == bytes.size());
-  return arrays;
-}
-
-double largest_difference(std::span<const float> a, std::span<const float> b) {
-  REQUIRE(a.size() == b.size());
-  double largest = 0;
-  for (std::size_t i = 0; i < a.size(); ++i)
-    largest = std::max(largest, std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
-  return largest;
-}
-
-double largest_of(std::span<const float> values) {
-  double largest = 0;
-  for (const float value : values) largest = std::max(largest, std::abs(static_cast<double>(value)));
-  return largest;
-}
-
-// One minibatch of a trace, owning its integers.
-struct TracedBatch {
-  std::vector<float> features;
-  std::vector<std::int32_t> tokens, targets;
-  Minibatch batch;
-};
-
-TracedBatch traced_batch(const Arrays& trace, const ModelSpec& spec, const std::string& index,
-                         std::int64_t count) {
-  TracedBatch b;
-  for (const float t : trace.at("targets" + index)) b.targets.push_back(static_cast<std::int32_t>(t));
-  const std::vector<float>& inputs = trace.at("inputs" + index);
-  const Shape shape{count, static_cast<std::int64_t>(inputs.size()) / count};
-  if (spec.family == ModelFamily::kTransformer) {
-    for (const float t : inputs) b.tokens.push_back(static_cast<std::int32_t>(t));
-    b.batch = {tensor_of(b.tokens, shape), tensor_of(b.targets, shape)};
-  } else {
-    b.features = inputs;
-    b.batch = {tensor_of(b.features, shape), tensor_of(b.targets, {count})};
-  }
-  return b;
-}
-
 struct Case {
   std::string name;
   ModelSpec spec;
@@ -120,7 +51,7 @@ Case mlp_case() {
 void check_against_torch(const Case& c, std::unique_ptr<Ops> ops) {
   CAPTURE(c.name);
   CAPTURE(std::string(ops->name()));
-  const Arrays trace = read_trace(c.name);
+  const Arrays trace = read_trace("nn/" + c.name + ".bin");
   const Ready r = ready(c.spec, c.counts[0], std::move(ops));
   Model& model = *r.model;
   const std::vector<float>& start = trace.at("parameters");

@@ -120,7 +120,7 @@ TEST_CASE("job: a feature that is not built is refused by name") {
   CHECK(refused.error().code == ErrorCode::kUnsupported);
   CHECK(mentions(refused.error().message, "privacy.epsilon"));
   CHECK(mentions(error_of(with("[update]\ncompress = \"int8\"")), "update.compress"));
-  CHECK(mentions(error_of(with("precision = \"bf16\"")), "train.precision"));
+  CHECK(mentions(error_of(with("precision = \"f8\"")), "train.precision"));
   CHECK(parse_job(with("precision = \"f32\"\n[privacy]\nsecure_aggregation = false\n[update]\ncompress = \"none\"")).has_value());
 }
 
@@ -271,4 +271,51 @@ TEST_CASE("job: a quota reads back, and one under which no round can commit is r
   const std::string attempt = "durability = \"attempt\"\n";
   CHECK(parse_job(attempt + plain("[quota]\nupdate_bytes_max = \"" + std::to_string(each) + " B\"")).has_value());
   CHECK(mentions(error_of(attempt + plain("[quota]\nupdate_bytes_max = \"1 B\"")), "one update has"));
+}
+
+TEST_CASE("job: what a model's style or blocks leave open has the usual values") {
+  const auto gpt2 = parse_job(std::string(kTenLines).replace(kTenLines.find("[data]"), 0, "style = \"gpt2\"\n"));
+  REQUIRE(gpt2.has_value());
+  CHECK(gpt2->model.tied_head);
+  CHECK(gpt2->model.ffn_width() == 512);
+  const auto cifar = parse_job("[model]\nfamily = \"cnn\"\nblocks = \"cifar\"\n[data]\nformat = \"idx\"\n");
+  REQUIRE(cifar.has_value());
+  CHECK(cifar->model.conv_channels == std::vector<std::uint32_t>{64, 64});
+  CHECK(cifar->model.dense == 384);
+  CHECK(cifar->model.image_channels == 3);
+  CHECK(cifar->model.classes == 10);
+}
+
+TEST_CASE("job: new settings are written only where they say something, and read back") {
+  const auto plain = parse_job(kTenLines);
+  REQUIRE(plain.has_value());
+  for (const char* key : {"style", "kv_heads", "lora", "precision", "micro_batch", "frozen", "nesterov", "blocks"})
+    CHECK_FALSE(mentions(to_toml(*plain), std::string(key) + " ="));
+  std::string toml(kTenLines);
+  toml.replace(toml.find("[data]"), 0,
+               "kv_heads = 2\ntied_head = true\nrope_theta = 5e5\ndropout = 0.1\n[model.lora]\nrank = 4\n");
+  toml +=
+      "micro_batch = 4\nlabel_smoothing = 0.1\nschedule = \"wsd\"\ndecay = 0.3\nprecision = \"bf16\"\n"
+      "checkpointing = \"block\"\nfrozen = [\"adapters.0\"]\n";
+  const auto spec = parse_job(toml);
+  REQUIRE(spec.has_value());
+  CHECK(spec->model.lora == LoraSpec{4, 16, 0, {"*"}});
+  CHECK(spec->train.precision == Precision::kBf16);
+  CHECK(spec->train.frozen == std::vector<std::string>{"adapters.0"});
+  const auto again = parse_job(to_toml(*spec));
+  REQUIRE(again.has_value());
+  CHECK(*again == *spec);
+}
+
+TEST_CASE("job: training that does not go with the model is refused") {
+  const auto mlp = [](const std::string& train) {
+    return error_of("[model]\nfamily = \"mlp\"\nhidden = [4]\n[data]\nformat = \"idx\"\n[train]\n" + train);
+  };
+  CHECK(mentions(mlp("precision = \"bf16\""), "train.precision = \"bf16\": model.family = \"mlp\" computes in f32"));
+  CHECK(mentions(mlp("checkpointing = \"block\""), "train.checkpointing = \"block\""));
+  CHECK(mentions(mlp("frozen = [\"model\"]"), "leaves nothing to train"));
+  CHECK(mentions(error_of(with("frozen = [\"layer.0\"]")), "train.frozen = \"layer.0\": names no shard"));
+  CHECK(mentions(error_of(with("momentum = 0.9")), "belongs to sgd and muon"));
+  CHECK(mentions(error_of(with("nesterov = true")), "train.nesterov = true: belongs to sgd"));
+  CHECK(mentions(error_of(with("schedule = \"wsd\"\nwarmup = 0.5\ndecay = 0.6")), "is more than the whole job; try 0.5"));
 }

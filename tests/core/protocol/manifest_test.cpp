@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "core/crypto/digest.h"
 #include "core/store/blobs.h"
 
 using namespace covey;
@@ -75,6 +76,30 @@ TEST_CASE("manifest: truncations, changed bytes and wrong shard sizes are refuse
   REQUIRE(manifest.has_value());
   manifest->shards[0].size += 4;
   CHECK_FALSE(decode_manifest(encode(*manifest)).has_value());
+}
+
+TEST_CASE("manifest: a model of old keeps its bytes, a newer one says more, and nothing has two forms") {
+  ModelManifest manifest{small_transformer(), 3, {}};
+  for (const ShardRange& shard : parameter_table(manifest.spec).shards) manifest.shards.push_back({{}, 4 * shard.size});
+  const Bytes old = encode(manifest);
+  CHECK(old[0] == 1);
+  CHECK(hex(sha256(old).span()) == "335a793464e0c691c8eb446323df47dfc7a8151a75ca09f77dbd5fdb99a322a0");
+  Bytes two_forms = old;
+  two_forms[0] = 2;
+  CHECK_FALSE(decode_manifest(two_forms).has_value());
+
+  manifest.spec.style = TransformerStyle::kGpt2;
+  manifest.spec.tied_head = true;
+  manifest.spec.dropout = 0.1;
+  manifest.spec.lora = {2, 4, 0.1, {"*c_attn", "*c_fc"}};
+  manifest.shards.clear();
+  for (const ShardRange& shard : parameter_table(manifest.spec).shards) manifest.shards.push_back({{}, 4 * shard.size});
+  const Bytes bytes = encode(manifest);
+  CHECK(bytes[0] == 2);
+  const auto read = decode_manifest(bytes);
+  REQUIRE(read.has_value());
+  CHECK(*read == manifest);
+  for (std::size_t n = 0; n < bytes.size(); ++n) CHECK_FALSE(decode_manifest(ByteSpan(bytes).first(n)).has_value());
 }
 
 TEST_CASE("manifest: blob_ref_of names what put stores") {

@@ -78,6 +78,6 @@ TEST_CASE("train spec: optimizers and schedules have names, both ways") {
   CHECK(schedule_from("cosine").value() == Schedule::kCosine);
   CHECK(schedule_from(name_of(Schedule::kConstant)).value() == Schedule::kConstant);
   CHECK(local_optimizer_from("adam").error().message ==
-        "train.optimizer = \"adam\": must be \"sgd\" or \"adamw\"");
+        "train.optimizer = \"adam\": must be \"sgd\", \"adamw\", \"lion\" or \"muon\"");
   CHECK(schedule_from(std::string(1000, 'x')).error().message.size() < 200);
 }

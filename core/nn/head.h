@@ -1,0 +1,39 @@
+// The end of a model: from the last layer's output to logits and the loss.
+#pragma once
+#include "core/nn/layer.h"
+
+namespace covey {
+
+struct LossCall {
+  Tensor targets, losses;  // i32 [M], f32 [M]
+  LossTerms terms;         // scale: of the gradient
+};
+
+class Head {
+ public:
+  virtual ~Head() = default;
+  virtual void plan(const Plan& plan) = 0;
+  virtual Tensor logits(const Pass& pass, Tensor x) = 0;  // f32 [M, outputs], valid until the next call
+  // Writes the losses; returns how many targets were their rows' largest logit.
+  virtual std::int64_t loss(const Pass& pass, Tensor x, const LossCall& call) = 0;
+  // The same, adds to the gradients of its parameters and returns dx.
+  virtual Tensor backward(const Pass& pass, Tensor x, const LossCall& call, std::int64_t& correct) = 0;
+  virtual bool trained() const = 0;
+};
+
+// The last layer's outputs are the logits.
+class ClassHead final : public Head {
+ public:
+  void plan(const Plan&) override {}
+  Tensor logits(const Pass&, Tensor x) override { return x; }
+  std::int64_t loss(const Pass& pass, Tensor x, const LossCall& call) override {
+    return pass.ops.softmax_cross_entropy(x, call.targets, call.losses, {}, call.terms);
+  }
+  Tensor backward(const Pass& pass, Tensor x, const LossCall& call, std::int64_t& correct) override {
+    correct = pass.ops.softmax_cross_entropy(x, call.targets, call.losses, x, call.terms);
+    return x;  // its memory serves its gradient
+  }
+  bool trained() const override { return false; }
+};
+
+}  // namespace covey

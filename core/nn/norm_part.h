@@ -1,0 +1,29 @@
+// RMSNorm, or LayerNorm where there is a bias, as a part of other layers.
+#pragma once
+#include "core/nn/layer.h"
+
+namespace covey {
+
+class NormPart {
+ public:
+  NormPart() = default;
+  NormPart(Parameter gain, Parameter bias) : gain_(gain), bias_(bias) {}  // [D]; bias may be absent
+
+  std::int64_t width() const { return gain_.value.dim(0); }
+  bool trained() const { return gain_.trained(); }
+  void plan(const Plan& plan, std::int64_t rows);
+  // y = norm(x); keeps what the gradient needs beside x.
+  void forward(const Pass& pass, Tensor x, Tensor y);
+  // sum = a + b, y = norm(sum); sum may be a or b.
+  void add_forward(const Pass& pass, Tensor a, Tensor b, Tensor sum, Tensor y);
+  // dx += the gradient through the norm; `x` as in forward, or its sum.
+  void backward(const Pass& pass, Tensor x, Tensor dy, Tensor dx);
+
+ private:
+  bool centred() const { return bias_.exists(); }
+  Tensor gradient_of(const Pass& pass, const Parameter& parameter, std::int64_t at) const;
+  Parameter gain_, bias_;
+  Tensor mean_, rstd_;  // [M] f32
+};
+
+}  // namespace covey

@@ -1,0 +1,74 @@
+#include "core/nn/projection.h"
+
+#include <algorithm>
+
+namespace covey {
+
+void Projection::plan(const Plan& plan, std::int64_t rows) {
+  if (!adapted()) return;
+  const std::int64_t rank = adapter_.a.value.dim(0);
+  scaled_ = plan.arena.take({outputs(), rank});
+  low_ = plan.activation({rows, rank});
+  plan.workspace.want(Slot::kWide, rows * std::max(inputs(), outputs()));
+  plan.workspace.want(Slot::kLora, rows * rank);
+  plan.workspace.want(Slot::kFloat, outputs() * rank);
+}
+
+Tensor Projection::dropped(const Pass& pass, Tensor x) const {
+  if (!drops(pass)) return x;
+  const Tensor kept = pass.workspace.get(Slot::kWide, x.shape);
+  pass.ops.dropout(x, kept, pass.coins.of(adapter_.dropout, adapter_.place));
+  return kept;
+}
+
+Tensor Projection::scaled(const Pass& pass) {
+  pass.ops.convert(adapter_.b.value, scaled_);
+  pass.ops.scale(scaled_, adapter_.scale);
+  return scaled_;
+}
+
+void Projection::forward(const Pass& pass, Tensor x, Tensor y) {
+  pass.ops.linear(x, weight_.value, bias_.value, y);
+  if (!adapted()) return;
+  const Tensor low = cut(low_, {pass.extent.rows(), adapter_.a.value.dim(0)});
+  pass.ops.linear(dropped(pass, x), adapter_.a.value, {}, low);
+  const Tensor more = pass.workspace.get(Slot::kWide, y.shape);
+  pass.ops.linear(low, scaled(pass), {}, more);
+  pass.ops.add(y, more, y);
+}
+
+void Projection::gradient(const Pass& pass, Tensor dy, Tensor x) {
+  if (weight_.trained()) {
+    pass.ops.linear_grad_weight(dy, x, weight_.gradient, bias_.gradient);
+  }
+  if (adapted() && adapter_.a.trained()) adapter_gradient(pass, dy, x);
+}
+
+// scaled_ holds scale * b since forward.
+void Projection::adapter_gradient(const Pass& pass, Tensor dy, Tensor x) {
+  Ops& ops = pass.ops;
+  const std::int64_t rank = adapter_.a.value.dim(0);
+  const Tensor low = cut(low_, {pass.extent.rows(), rank});
+  const Tensor db = pass.workspace.get(Slot::kFloat, {outputs(), rank});
+  ops.fill(db, 0);
+  ops.linear_grad_weight(dy, low, db, {});
+  ops.scale(db, adapter_.scale);
+  ops.add(adapter_.b.gradient, db, adapter_.b.gradient);
+  const Tensor dlow = pass.workspace.get(Slot::kLora, {pass.extent.rows(), rank});
+  ops.linear_grad_input(dy, scaled_, dlow);
+  ops.linear_grad_weight(dlow, dropped(pass, x), adapter_.a.gradient, {});
+}
+
+void Projection::input_gradient(const Pass& pass, Tensor dy, Tensor dx) {
+  Ops& ops = pass.ops;
+  ops.linear_grad_input(dy, weight_.value, dx);
+  if (!adapted()) return;
+  const Tensor dlow = pass.workspace.get(Slot::kLora, {pass.extent.rows(), adapter_.a.value.dim(0)});
+  ops.linear_grad_input(dy, scaled_, dlow);
+  const Tensor more = pass.workspace.get(Slot::kWide, dx.shape);
+  ops.linear_grad_input(dlow, adapter_.a.value, more);
+  if (drops(pass)) ops.dropout(more, more, pass.coins.of(adapter_.dropout, adapter_.place));
+  ops.add(dx, more, dx);
+}
+
+}  // namespace covey

@@ -1,0 +1,44 @@
+// A linear layer as a part of others: y[M,N] = x[M,K] w[N,K]^T + b[N], frozen or trained, with or
+// without an adapter.
+#pragma once
+#include "core/nn/layer.h"
+
+namespace covey {
+
+// Hu et al. 2021: y += scale * (dropped(x) a^T) b^T.
+struct Adapter {
+  Parameter a, b;  // [R,K], [N,R]
+  float scale = 0;
+  float dropout = 0;
+  std::uint64_t place = 0;  // of its coins
+};
+
+class Projection {
+ public:
+  Projection() = default;
+  Projection(Parameter weight, Parameter bias, Adapter adapter = {})
+      : weight_(weight), bias_(bias), adapter_(adapter) {}
+
+  std::int64_t inputs() const { return weight_.value.dim(1); }
+  std::int64_t outputs() const { return weight_.value.dim(0); }
+  bool trained() const { return weight_.trained() || bias_.trained() || adapter_.a.trained(); }
+
+  void plan(const Plan& plan, std::int64_t rows);
+  void forward(const Pass& pass, Tensor x, Tensor y);
+  // Adds to the gradients of what is trained. `x` as in forward.
+  void gradient(const Pass& pass, Tensor dy, Tensor x);
+  void input_gradient(const Pass& pass, Tensor dy, Tensor dx);
+
+ private:
+  bool adapted() const { return adapter_.a.exists(); }
+  bool drops(const Pass& pass) const { return pass.coins.thrown && adapter_.dropout > 0; }
+  Tensor dropped(const Pass& pass, Tensor x) const;
+  Tensor scaled(const Pass& pass);  // scale * b
+  void adapter_gradient(const Pass& pass, Tensor dy, Tensor x);
+
+  Parameter weight_, bias_;
+  Adapter adapter_;
+  Tensor scaled_, low_;  // [N,R] f32; dropped(x) a^T [M,R]
+};
+
+}  // namespace covey

@@ -1,0 +1,161 @@
+#include "core/nn/transformer_block.h"
+
+#include <algorithm>
+
+namespace covey {
+
+Tensor TransformerBlock::by_head(const Pass& pass, Tensor x, std::int64_t heads) const {
+  return cut(x, {pass.extent.batch, pass.extent.length, heads, s_.head_width});
+}
+
+void TransformerBlock::plan(const Plan& plan) {
+  y_ = plan.activation({plan.largest.rows(), width()});
+  p_.down.plan(plan, plan.largest.rows());  // its own: backward does not compute its product again
+  want_work(plan);
+  if (kept_ == Kept::kKeep) plan_inside(plan);
+}
+
+void TransformerBlock::plan_inside(const Plan& plan) {
+  const std::int64_t rows = plan.largest.rows();
+  for (Tensor* tensor : {&normed_, &q_, &attended_, &x1_, &normed1_}) *tensor = plan.activation({rows, width()});
+  for (Tensor* tensor : {&k_, &v_}) *tensor = plan.activation({rows, kv_width()});
+  for (Tensor* tensor : {&up_, &activated_}) *tensor = plan.activation({rows, s_.inner});
+  if (llama()) gate_ = plan.activation({rows, s_.inner});
+  lse_ = plan.arena.take({plan.largest.batch, s_.heads, plan.largest.length});
+  for (NormPart* norm : {&p_.attention_norm, &p_.ffn_norm}) norm->plan(plan, rows);
+  for (Projection* part : {&p_.query, &p_.key, &p_.value, &p_.out, &p_.up}) part->plan(plan, rows);
+  if (llama()) p_.gate.plan(plan, rows);
+}
+
+void TransformerBlock::want_work(const Plan& plan) const {
+  const std::int64_t rows = plan.largest.rows();
+  for (const Slot slot : {Slot::kWork0, Slot::kWork1}) plan.workspace.want(slot, rows * std::max(width(), s_.inner));
+  plan.workspace.want(Slot::kWork2, rows * (llama() ? std::max(width(), s_.inner) : width()));
+  for (const Slot slot : {Slot::kWork3, Slot::kWork4, Slot::kWork5}) plan.workspace.want(slot, rows * width());
+  if (s_.dropout > 0) plan.workspace.want(Slot::kFlow1, rows * width());
+}
+
+bool TransformerBlock::trained() const {
+  const Projection* parts[] = {&p_.query, &p_.key, &p_.value, &p_.out, &p_.up, &p_.down};
+  return p_.attention_norm.trained() || p_.ffn_norm.trained() ||
+         std::any_of(std::begin(parts), std::end(parts), [](const Projection* part) { return part->trained(); }) ||
+         (llama() && p_.gate.trained());
+}
+
+// x or, in training with dropout, what is left of it in y, which may be x.
+Tensor TransformerBlock::dropped(const Pass& pass, Tensor x, Tensor y, std::uint64_t use) const {
+  if (!pass.coins.thrown || s_.dropout <= 0) return x;
+  pass.ops.dropout(x, y, pass.coins.of(s_.dropout, s_.place + use));
+  return y;
+}
+
+// Up to the second norm.
+void TransformerBlock::forward_attention(const Pass& pass) {
+  Ops& ops = pass.ops;
+  const Tensor normed = cut(normed_, narrow(pass));
+  p_.attention_norm.forward(pass, x_, normed);
+  const Tensor q = cut(q_, narrow(pass)), k = cut(k_, kv(pass)), v = cut(v_, kv(pass));
+  p_.query.forward(pass, normed, q);
+  p_.key.forward(pass, normed, k);
+  p_.value.forward(pass, normed, v);
+  if (llama()) {
+    ops.rope(by_head(pass, q, s_.heads), +1, s_.rope_theta);
+    ops.rope(by_head(pass, k, s_.kv_heads), +1, s_.rope_theta);
+  }
+  const Tensor attended = cut(attended_, narrow(pass));
+  ops.attention(by_head(pass, q, s_.heads), by_head(pass, k, s_.kv_heads), by_head(pass, v, s_.kv_heads),
+                by_head(pass, attended, s_.heads), cut(lse_, {pass.extent.batch, s_.heads, pass.extent.length}));
+  const Tensor out = pass.workspace.get(Slot::kWork0, narrow(pass));
+  p_.out.forward(pass, attended, out);
+  p_.ffn_norm.add_forward(pass, x_, dropped(pass, out, out, 0), cut(x1_, narrow(pass)), cut(normed1_, narrow(pass)));
+}
+
+// Up to the activation.
+void TransformerBlock::forward_ffn(const Pass& pass) {
+  const Tensor normed = cut(normed1_, narrow(pass)), up = cut(up_, wide(pass)), activated = cut(activated_, wide(pass));
+  p_.up.forward(pass, normed, up);
+  if (!llama()) return pass.ops.gelu(up, activated, Gelu::kTanh);
+  const Tensor gate = cut(gate_, wide(pass));
+  p_.gate.forward(pass, normed, gate);
+  pass.ops.swiglu(gate, up, activated);
+}
+
+Tensor TransformerBlock::forward(const Pass& pass, Tensor x) {
+  x_ = x;
+  forward_attention(pass);
+  forward_ffn(pass);
+  const Tensor out = pass.workspace.get(Slot::kWork0, narrow(pass)), y = cut(y_, narrow(pass));
+  p_.down.forward(pass, cut(activated_, wide(pass)), out);
+  pass.ops.add(cut(x1_, narrow(pass)), dropped(pass, out, out, 1), y);
+  return y;
+}
+
+void TransformerBlock::backward_ffn(const Pass& pass, Tensor d) {
+  const Tensor dactivated = pass.workspace.get(Slot::kWork0, wide(pass)), dup = pass.workspace.get(Slot::kWork1, wide(pass));
+  const Tensor dnormed = pass.workspace.get(Slot::kWork3, narrow(pass));
+  const Tensor normed = cut(normed1_, narrow(pass)), up = cut(up_, wide(pass));
+  const Tensor dout = dropped(pass, d, s_.dropout > 0 ? pass.workspace.get(Slot::kFlow1, narrow(pass)) : d, 1);
+  p_.down.gradient(pass, dout, cut(activated_, wide(pass)));
+  p_.down.input_gradient(pass, dout, dactivated);
+  if (llama()) {
+    const Tensor dgate = pass.workspace.get(Slot::kWork2, wide(pass)), part = pass.workspace.get(Slot::kWork4, narrow(pass));
+    pass.ops.swiglu_grad(cut(gate_, wide(pass)), up, dactivated, dgate, dup);
+    p_.gate.gradient(pass, dgate, normed);
+    p_.up.gradient(pass, dup, normed);
+    p_.gate.input_gradient(pass, dgate, dnormed);
+    p_.up.input_gradient(pass, dup, part);
+    pass.ops.add(dnormed, part, dnormed);
+  } else {
+    pass.ops.gelu_grad(up, dactivated, dup, Gelu::kTanh);
+    p_.up.gradient(pass, dup, normed);
+    p_.up.input_gradient(pass, dup, dnormed);
+  }
+  p_.ffn_norm.backward(pass, cut(x1_, narrow(pass)), dnormed, d);
+}
+
+void TransformerBlock::backward_attention(const Pass& pass, Tensor d) {
+  const Tensor attended = cut(attended_, narrow(pass)), dattended = pass.workspace.get(Slot::kWork0, narrow(pass));
+  const Tensor dout = dropped(pass, d, s_.dropout > 0 ? pass.workspace.get(Slot::kFlow1, narrow(pass)) : d, 0);
+  p_.out.gradient(pass, dout, attended);
+  p_.out.input_gradient(pass, dout, dattended);
+  backward_queries(pass, d, dattended);
+}
+
+void TransformerBlock::backward_queries(const Pass& pass, Tensor d, Tensor dattended) {
+  Ops& ops = pass.ops;
+  const Tensor dq = pass.workspace.get(Slot::kWork1, narrow(pass));
+  const Tensor dk = pass.workspace.get(Slot::kWork2, kv(pass)), dv = pass.workspace.get(Slot::kWork3, kv(pass));
+  ops.attention_grad(by_head(pass, q_, s_.heads), by_head(pass, k_, s_.kv_heads), by_head(pass, v_, s_.kv_heads),
+                     by_head(pass, attended_, s_.heads),
+                     cut(lse_, {pass.extent.batch, s_.heads, pass.extent.length}), by_head(pass, dattended, s_.heads),
+                     by_head(pass, dq, s_.heads), by_head(pass, dk, s_.kv_heads), by_head(pass, dv, s_.kv_heads));
+  if (llama()) {
+    ops.rope(by_head(pass, dq, s_.heads), -1, s_.rope_theta);
+    ops.rope(by_head(pass, dk, s_.kv_heads), -1, s_.rope_theta);
+  }
+  const Tensor normed = cut(normed_, narrow(pass));
+  p_.query.gradient(pass, dq, normed);
+  p_.key.gradient(pass, dk, normed);
+  p_.value.gradient(pass, dv, normed);
+  const Tensor dnormed = pass.workspace.get(Slot::kWork4, narrow(pass)), part = pass.workspace.get(Slot::kWork5, narrow(pass));
+  p_.query.input_gradient(pass, dq, dnormed);
+  p_.key.input_gradient(pass, dk, part);
+  ops.add(dnormed, part, dnormed);
+  p_.value.input_gradient(pass, dv, part);
+  ops.add(dnormed, part, dnormed);
+  p_.attention_norm.backward(pass, x_, dnormed, d);
+}
+
+Tensor TransformerBlock::backward(const Pass& pass, Tensor dy) {
+  if (kept_ == Kept::kAgain) {
+    forward_attention(pass);
+    forward_ffn(pass);
+  }
+  // The residuals: d starts as dL/dy, which is also the direct part of dL/dx1 and then of dL/dx;
+  // the norms add what comes through each branch.
+  backward_ffn(pass, dy);
+  backward_attention(pass, dy);
+  return dy;
+}
+
+}  // namespace covey

@@ -1,0 +1,101 @@
+#include "client/train_plan.h"
+
+#include <doctest/doctest.h>
+
+#include "core/spec/parameter_table.h"
+
+using namespace covey;
+
+namespace {
+
+JobSpec text_job() {
+  JobSpec job;
+  job.model.family = ModelFamily::kTransformer;
+  job.train.batch_size = 64;
+  job.train.optimizer = LocalOptimizer::kAdamW;
+  return job;
+}
+
+TrainPlan planned(const JobSpec& job, std::uint64_t memory_bytes, Bf16Speed bf16 = Bf16Speed::kSlow) {
+  return plan_training(job, {memory_bytes, bf16, {}}).value();
+}
+
+}  // namespace
+
+TEST_CASE("train plan: without a limit, the whole batch at once in the job's precision") {
+  const TrainPlan plan = planned(text_job(), 0, Bf16Speed::kFast);
+  CHECK(plan.precision == Precision::kF32);
+  CHECK(plan.checkpointing == Checkpointing::kNone);
+  CHECK(plan.micro_batch == 64);
+  JobSpec job = text_job();
+  job.train.precision = Precision::kAuto;
+  CHECK(planned(job, 0).precision == Precision::kF32);
+  CHECK(planned(job, 0, Bf16Speed::kFast).precision == Precision::kBf16);
+}
+
+TEST_CASE("train plan: less memory gives smaller pieces, then blocks computed twice, then bf16, then a refusal") {
+  JobSpec job = text_job();
+  job.train.precision = Precision::kAuto;
+  TrainPlan last = planned(job, 0);
+  int steps = 0;
+  const auto seen = [&](auto have) {  // whether some plan on the way down is like that
+    TrainPlan plan = planned(job, 0);
+    for (;;) {
+      if (have(plan)) return true;
+      const auto next = plan_training(job, {plan.bytes - 1, Bf16Speed::kSlow, {}});
+      if (!next) return false;
+      plan = *next;
+    }
+  };
+  CHECK(seen([](const TrainPlan& p) { return p.micro_batch == 8 && p.checkpointing == Checkpointing::kNone; }));
+  CHECK(seen([](const TrainPlan& p) { return p.checkpointing == Checkpointing::kBlock && p.precision == Precision::kF32; }));
+  CHECK(seen([](const TrainPlan& p) { return p.precision == Precision::kBf16; }));
+  for (;; ++steps) {
+    const auto next = plan_training(job, {last.bytes - 1, Bf16Speed::kSlow, {}});
+    if (!next) {
+      CHECK(next.error().code == ErrorCode::kResourceExhausted);
+      CHECK(next.error().message.find("training takes at least") == 0);
+      break;
+    }
+    CHECK(next->bytes < last.bytes);
+    last = *next;
+  }
+  CHECK(steps >= 4);
+  // Even the least holds the parameters, their gradients, and AdamW's state.
+  CHECK(last.bytes > 7 * 4 * parameter_table(job.model).size);
+}
+
+TEST_CASE("train plan: what the job or the site says is kept to") {
+  JobSpec job = text_job();
+  job.train.micro_batch = 16;
+  job.train.checkpointing = Checkpointing::kBlock;
+  job.train.precision = Precision::kBf16;
+  TrainPlan plan = planned(job, 0);
+  CHECK(plan.micro_batch == 16);
+  CHECK(plan.checkpointing == Checkpointing::kBlock);
+  CHECK(plan.precision == Precision::kBf16);
+  TrainLimits limits;
+  limits.wishes = {{}, Checkpointing::kNone, 100};
+  plan = plan_training(job, limits).value();
+  CHECK(plan.micro_batch == 64);
+  CHECK(plan.checkpointing == Checkpointing::kNone);
+  limits.wishes.precision = Precision::kF32;
+  const auto refused = plan_training(job, limits);
+  REQUIRE(!refused);
+  CHECK(refused.error().message.find("this site trains in f32 alone") == 0);
+}
+
+TEST_CASE("train plan: checkpointing, bf16 and frozen shards each save memory") {
+  JobSpec job = text_job();
+  const std::uint64_t all = planned(job, 0).bytes;
+  JobSpec again = job, half = job, frozen = job;
+  again.train.checkpointing = Checkpointing::kBlock;
+  half.train.precision = Precision::kBf16;
+  frozen.train.frozen = {"layers.*"};
+  CHECK(planned(again, 0).bytes < all / 2);
+  CHECK(planned(half, 0).bytes < all * 6 / 10);
+  const ParameterTable table = parameter_table(job.model);
+  const std::uint64_t layers = table.shards[5].offset - table.shards[1].offset;
+  const std::uint64_t saved = all - planned(frozen, 0).bytes;
+  CHECK(saved > 3 * 4 * layers - 65'536);  // gradient and two moments, but for rounding and sums thrown away
+}
