@@ -84,7 +84,7 @@ template <class T>
 void pack_positions(HeadSize n, const T* from, std::int64_t stride, std::uint16_t* to) {
   const std::int64_t panel = panel_elements(n.head_size, kPlanes<T>);
   for (std::int64_t t = 0; t < n.length; t += kBlock, to += panel)
-    pack_right_panel(rows_of(from + t * stride, stride, true),
+    pack_right_panels(rows_of(from + t * stride, stride, true),
                      {at_most(n.length - t, kBlock), n.head_size, kPlanes<T>}, to);
 }
 // Lines are columns of the head.
@@ -92,7 +92,7 @@ template <class T>
 void pack_columns(HeadSize n, const T* from, std::int64_t stride, std::uint16_t* to) {
   const std::int64_t panel = panel_elements(n.length, kPlanes<T>);
   for (std::int64_t d = 0; d < n.head_size; d += kBlock, to += panel)
-    pack_right_panel(rows_of(from + d, stride, false), {at_most(n.head_size - d, kBlock), n.length, kPlanes<T>}, to);
+    pack_right_panels(rows_of(from + d, stride, false), {at_most(n.head_size - d, kBlock), n.length, kPlanes<T>}, to);
 }
 
 // scores[block, keys up to the block's own] = left right^T
@@ -208,8 +208,8 @@ void gradient_block(HeadSize n, const HeadGradient<T>& g, const Room& room, std:
   const Sizes s = sizes_of(n);
   const std::int64_t rows = at_most(n.length - t0, kBlock), keys = t0 + kBlock;
   const TilePart queries{rows, n.head_size, kPlanes<T>};
-  pack_left_panel(rows_of(g.q + t0 * n.stride, n.stride, true), queries, room.q);
-  pack_left_panel(rows_of(g.dy + t0 * n.stride, n.stride, true), queries, room.dy);
+  pack_left_panels(rows_of(g.q + t0 * n.stride, n.stride, true), queries, room.q);
+  pack_left_panels(rows_of(g.dy + t0 * n.stride, n.stride, true), queries, room.dy);
   score<T>(n, room.q, room.k_keys, t0, room.scores);
   score<T>(n, room.dy, room.v_keys, t0, room.dscores);
   const float scale = 1.0F / __builtin_sqrtf(static_cast<float>(n.head_size));
@@ -241,8 +241,8 @@ void gradient_keys(HeadSize n, const HeadGradient<T>& g, const Room& room, std::
   const std::int64_t right_panel = kPlanes<T> * kSuper * kBlock;
   for (std::int64_t d = 0; d < s.width; d += kBlock) {
     const TilePart part{at_most(n.head_size - d, kBlock), at_most(n.length - start, depth), kPlanes<T>};
-    pack_left_panel(rows_of(g.q + start * n.stride + d, n.stride, false), part, room.q_turned + d / kBlock * turned);
-    pack_left_panel(rows_of(g.dy + start * n.stride + d, n.stride, false), part, room.dy_turned + d / kBlock * turned);
+    pack_left_panels(rows_of(g.q + start * n.stride + d, n.stride, false), part, room.q_turned + d / kBlock * turned);
+    pack_left_panels(rows_of(g.dy + start * n.stride + d, n.stride, false), part, room.dy_turned + d / kBlock * turned);
   }
   for (std::int64_t j = 0; j < end; j += kBlock) {
     // Queries before j do not see these keys.
@@ -268,7 +268,7 @@ void attend(HeadSize n, const HeadForward<T>& h, float* scratch) {
   tiles_begin();
   for (std::int64_t t0 = 0; t0 < n.length; t0 += kBlock) {
     const std::int64_t rows = at_most(n.length - t0, kBlock), keys = t0 + kBlock;
-    pack_left_panel(rows_of(h.q + t0 * n.stride, n.stride, true), {rows, n.head_size, kPlanes<T>}, room.q);
+    pack_left_panels(rows_of(h.q + t0 * n.stride, n.stride, true), {rows, n.head_size, kPlanes<T>}, room.q);
     score<T>(n, room.q, room.k_keys, t0, room.scores);
     float inverse[kBlock];
     for (std::int64_t r = 0; r < kBlock; ++r) {

@@ -105,11 +105,13 @@ void ProductEngine::pack(const Operand& b, std::int64_t n, std::int64_t k, bool 
 }
 
 void ProductEngine::pack_right(const Operand& b, std::int64_t n, const Block& block, std::uint16_t* to) {
+  constexpr std::int64_t kColumns = 4 * kPanelLines;  // of one piece
   const std::int64_t size = panel_elements(block.depth, block.planes);
-  team_.run(ceil_of(block.columns, kPanelLines), [&](std::int64_t panel, int) {
-    const std::int64_t line = block.column + panel * kPanelLines;
-    pack_right_panel(source_of(b, false, line, block.k), {std::min(kPanelLines, n - line), block.depth, block.planes},
-                     to + panel * size);
+  team_.run(ceil_of(block.columns, kColumns), [&](std::int64_t piece, int) {
+    const std::int64_t first = piece * kColumns, line = block.column + first;
+    pack_right_panels(source_of(b, false, line, block.k),
+                      {std::min({kColumns, n - line, block.columns - first}), block.depth, block.planes},
+                      to + first / kPanelLines * size);
   });
 }
 
@@ -151,14 +153,16 @@ void ProductEngine::tile_columns(const Product& p, const Block& block) {
   const std::int64_t panel_size = panel_elements(block.depth, block.planes);
   const Cut cut = cut_of(p.m, block.columns, block.depth, block.planes);
   for (int member = 0; member < team_.size(); ++member) room(member, cut.rows / kPanelLines * panel_size);
+  packed_rows_.assign(static_cast<std::size_t>(team_.size()), -1);
   team_.run(cut.row_pieces * cut.column_pieces, [&](std::int64_t piece, int member) {
     const std::int64_t row0 = piece / cut.column_pieces * cut.rows, rows = std::min(cut.rows, p.m - row0);
     const std::int64_t first = piece % cut.column_pieces * cut.columns;
     const std::int64_t end = std::min(block.columns, first + cut.columns);
     std::uint16_t* left = starts_[static_cast<std::size_t>(member)];
-    for (std::int64_t r = 0; r < rows; r += kPanelLines)
-      pack_left_panel(source_of(p.a, true, row0 + r, block.k),
-                      {std::min(kPanelLines, rows - r), block.depth, block.planes}, left + r / kPanelLines * panel_size);
+    if (packed_rows_[static_cast<std::size_t>(member)] != row0) {  // else left by this member's last piece
+      pack_left_panels(source_of(p.a, true, row0, block.k), {rows, block.depth, block.planes}, left);
+      packed_rows_[static_cast<std::size_t>(member)] = row0;
+    }
     const TilePart part{kPanelLines, block.depth, block.planes};
     tiles_begin();
     for (std::int64_t c = first; c < end; c += kPanelLines) {

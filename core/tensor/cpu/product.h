@@ -62,6 +62,7 @@ class ProductEngine {  // one per thread of use
   bool tiles_;
   std::vector<Arena> rooms_;            // one of each member, and two that all share
   std::vector<std::uint16_t*> starts_;  // of those
+  std::vector<std::int64_t> packed_rows_;  // the first row of what each member's holds
 };
 
 }  // namespace covey::cpu
