@@ -14,7 +14,7 @@ constexpr std::int64_t kPanelTile = 2 * kTileElements;  // a panel's two tiles a
 
 using Half = __mmask16;
 
-__mmask16 low16(std::int64_t n) { return n >= 16 ? 0xFFFF : n <= 0 ? 0 : static_cast<__mmask16>((1U << n) - 1U); }
+__mmask16 low16(std::int64_t n) { return static_cast<__mmask16>(n >= 16 ? 0xFFFFU : n <= 0 ? 0U : (1U << n) - 1U); }
 __mmask32 low32(std::int64_t n) {
   return n >= 32 ? 0xFFFFFFFFU : n <= 0 ? 0U : static_cast<__mmask32>((1ULL << n) - 1ULL);
 }
