@@ -319,3 +319,30 @@ TEST_CASE("path source: the held-out part is the same each time") {
   CHECK(again->split.holdout == site.local.split.holdout);
   CHECK(prepare({site.local.data, {}}).error().code == ErrorCode::kInvalidData);
 }
+
+TEST_CASE("trainer: examples in pieces make the same update, but for rounding") {
+  Site whole(kTable), pieces(with("batch_size = 8", "batch_size = 8\nmicro_batch = 3"));
+  const auto a = train(whole.work(), whole.context());
+  const auto b = train(pieces.work(), pieces.context());
+  REQUIRE((a && b));
+  CHECK(a->train.steps == b->train.steps);
+  CHECK(a->train.targets == b->train.targets);
+  const std::vector<float> x = whole.update_of(*a), y = pieces.update_of(*b);
+  for (std::size_t i = 0; i < x.size(); ++i) CHECK(y[i] == doctest::Approx(x[i]).epsilon(1e-4));
+  TrainContext context = whole.context();  // the same by the site's own wish
+  context.limits.wishes.micro_batch = 3;
+  std::string said;
+  context.planned = [&](const TrainPlan& plan) { said = to_text(plan); };
+  CHECK(train(whole.work(), context)->update == b->update);
+  CHECK(said.find("f32, 3 examples at once") == 0);
+}
+
+TEST_CASE("trainer: memory that does not suffice is refused with the least that does") {
+  Site site(kTable);
+  TrainContext context = site.context();
+  context.limits.memory_bytes = 16;
+  const auto refused = train(site.work(), context);
+  REQUIRE(!refused);
+  CHECK(refused.error().code == ErrorCode::kResourceExhausted);
+  CHECK(refused.error().message.find("training takes at least 1 MiB (f32, ") == 0);
+}

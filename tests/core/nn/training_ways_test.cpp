@@ -1,0 +1,164 @@
+// The ways of computing one training step: in pieces, with dropout, with blocks computed twice, in 16 bits,
+// with parts frozen.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/nn/optimizer.h"
+#include "tests/core/nn/nn_testing.h"
+#include "tests/core/nn/traces.h"
+
+using namespace covey;
+using namespace covey::testing;
+
+namespace {
+
+ModelSpec dropping(ModelSpec spec) {
+  spec.vocabulary = 11;
+  spec.dropout = 0.25;
+  spec.lora = {2, 4, 0.25, {"*"}};
+  return spec;
+}
+
+std::unique_ptr<Model> made(const ModelSpec& spec, ModelOptions options, Ops& ops, std::int64_t batch = 4) {
+  options.batch = batch;
+  auto model = Model::create(spec, options, ops);
+  REQUIRE(model.has_value());
+  randomize(**model, 5);
+  return std::move(*model);
+}
+
+// Gradients of one step with the coins of `seed`.
+std::vector<float> gradients_of(Model& model, const Minibatch& batch, std::uint64_t seed = 1) {
+  model.begin_step(seed, 3);
+  model.add_gradients(batch, 1 / static_cast<double>(counted_targets(batch)));
+  return {model.gradients().begin(), model.gradients().end()};
+}
+
+}  // namespace
+
+TEST_CASE("ways: a batch in pieces has the gradient of the whole") {
+  for (const ModelSpec& spec : {tiny_mlp(), tiny_separable(), tiny_gpt2()}) {
+    const std::int64_t length = spec.family == ModelFamily::kTransformer ? 8 : 1;
+    const auto ops = make_cpu_ops();
+    const auto model = made(spec, {}, *ops);
+    const Examples examples(spec, 4, length, Random(6));
+    const std::vector<float> whole = gradients_of(*model, examples.batch());
+    const Minibatch all = examples.batch();
+    const double scale = 1 / static_cast<double>(counted_targets(all));
+    model->begin_step(1, 3);
+    for (std::int64_t i = 0; i < 2; ++i) {
+      const auto half = [&](Tensor t) {
+        t.data = static_cast<char*>(t.data) + i * t.elements() / 2 * 4;
+        t.shape = t.shape.rank() == 1 ? Shape{2} : t.shape.rank() == 2 ? Shape{2, t.dim(1)} : Shape{2, t.dim(1), t.dim(2), t.dim(3)};
+        return t;
+      };
+      model->add_gradients({half(all.inputs), half(all.targets)}, scale);
+    }
+    CHECK(largest_difference(model->gradients(), whole) < 1e-5 * largest_of(whole) + 1e-7);
+  }
+}
+
+TEST_CASE("ways: with dropout the gradient is of the loss with the same coins") {
+  for (const ModelSpec& spec : {dropping(tiny_gpt2()), dropping(tiny_transformer())}) {
+    const auto ops = make_ref_ops();
+    const auto model = made(spec, {}, *ops);
+    const Examples examples(spec, 4, 8, Random(6));
+    const std::vector<float> gradients = gradients_of(*model, examples.batch());
+    const auto loss = [&] {
+      model->begin_step(1, 3);
+      const BatchStats stats = model->add_gradients(examples.batch(), 1);
+      return stats.loss_sum / static_cast<double>(stats.targets);
+    };
+    Random random(7);
+    const ParameterRange range = model->trained().front();
+    for (int sample = 0; sample < 40; ++sample) {
+      const std::size_t i = random.below(range.size);
+      float& parameter = model->parameters()[range.offset + i];
+      const float kept = parameter, step = 1.0F / 512;
+      parameter = kept + step;
+      const double above = loss();
+      parameter = kept - step;
+      const double below = loss();
+      parameter = kept;
+      const double expected = (above - below) / (2 * static_cast<double>(step));
+      CHECK(std::abs(static_cast<double>(gradients[i]) - expected) < 2e-4 + 0.01 * std::abs(expected));
+    }
+    CHECK(gradients == gradients_of(*model, examples.batch()));
+    CHECK(gradients != gradients_of(*model, examples.batch(), 2));
+    CHECK(model->evaluate(examples.batch()).loss_sum == model->evaluate(examples.batch()).loss_sum);
+  }
+}
+
+TEST_CASE("ways: blocks computed twice have the same gradients, bit for bit, in less memory") {
+  for (const ModelSpec& spec : {dropping(tiny_gpt2()), dropping(tiny_transformer()), tiny_transformer()}) {
+    const auto ops = make_cpu_ops();
+    const Examples examples(spec, 4, 8, Random(6));
+    ModelOptions again;
+    again.checkpointing = Checkpointing::kBlock;
+    CHECK(gradients_of(*made(spec, {}, *ops), examples.batch()) == gradients_of(*made(spec, again, *ops), examples.batch()));
+    ModelSpec large = spec;
+    large.layers = 6;
+    large.context = 64;
+    CHECK(Model::memory_bytes(large, again).value() < Model::memory_bytes(large, {}).value());
+  }
+}
+
+TEST_CASE("ways: in 16 bits the gradients are near those of f32") {
+  for (const ModelSpec& spec : {tiny_gpt2(), tiny_transformer()}) {
+    for (const DType type : {DType::kBf16, DType::kF16}) {
+      CAPTURE(name_of(type));
+      const Examples examples(spec, 4, 8, Random(6));
+      for (const bool reference : {true, false}) {
+        const auto ops = reference ? make_ref_ops() : make_cpu_ops();
+        ModelOptions narrow;
+        narrow.activations = type;
+        const std::vector<float> wide = gradients_of(*made(spec, {}, *ops), examples.batch());
+        const auto model = made(spec, narrow, *ops);
+        CHECK(largest_difference(gradients_of(*model, examples.batch()), wide) < 0.06 * largest_of(wide));
+        const auto logits = model->logits(examples.batch());
+        CHECK(logits.dtype == DType::kF32);
+      }
+    }
+  }
+  const auto ops = make_cpu_ops();
+  ModelOptions narrow;
+  narrow.activations = DType::kBf16;
+  CHECK(Model::create(tiny_mlp(), narrow, *ops).error().code == ErrorCode::kUnsupported);
+}
+
+TEST_CASE("ways: what is frozen has no gradient, and the rest the gradient that it had") {
+  for (const char* frozen : {"embedding", "layers.0", "layers.1", "head", "layers.*"}) {
+    CAPTURE(std::string(frozen));
+    const ModelSpec spec = tiny_gpt2();
+    const auto ops = make_cpu_ops();
+    const Examples examples(spec, 4, 8, Random(6));
+    const auto whole = made(spec, {}, *ops);
+    const std::vector<float> all = gradients_of(*whole, examples.batch());
+    ModelOptions options;
+    options.frozen = {frozen};
+    const auto part = made(spec, options, *ops);
+    const std::vector<float> rest = gradients_of(*part, examples.batch());
+    REQUIRE(rest.size() == size_of(part->trained()));
+    CHECK(rest.size() < all.size());
+    std::vector<float> expected;
+    for (const ParameterRange& range : part->trained())
+      expected.insert(expected.end(), all.begin() + static_cast<std::ptrdiff_t>(range.offset),
+                      all.begin() + static_cast<std::ptrdiff_t>(range.offset + range.size));
+    CHECK(rest == expected);
+  }
+}
+
+TEST_CASE("ways: the loss scaler halves when a gradient overflows and recovers slowly") {
+  LossScaler scaler;
+  const double first = scaler.scale();
+  CHECK(!scaler.update(INFINITY));
+  CHECK(scaler.scale() == first / 2);
+  for (int i = 0; i < 1999; ++i) CHECK(scaler.update(1));
+  CHECK(scaler.scale() == first / 2);
+  CHECK(scaler.update(1));
+  CHECK(scaler.scale() == first);
+  for (int i = 0; i < 31; ++i) scaler.update(NAN);
+  CHECK(scaler.exhausted());
+}
