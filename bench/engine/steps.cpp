@@ -114,16 +114,17 @@ class OwnStep {
   Minibatch batch_;
 };
 
-// The faster of eager and compiled, which has been warmed up.
-std::unique_ptr<TorchPeer> best_peer(PeerCase peer, std::string& why) {
+// The fastest of eager and compiled, for images also with channels last; warmed up.
+std::unique_ptr<TorchPeer> best_peer(PeerCase peer, bool images, std::string& why) {
   std::unique_ptr<TorchPeer> best;
   double least = 0;
-  for (const bool compiled : {false, true}) {
-    peer.compiled = compiled;
+  for (int way = 0; way < (images ? 4 : 2); ++way) {
+    peer.compiled = way % 2 == 1;
+    peer.channels_last = way >= 2;
     std::unique_ptr<TorchPeer> one = TorchPeer::start(peer, why);
     if (one == nullptr) continue;
     std::vector<double> times;
-    for (int i = 0; i < 3; ++i) times.push_back(one->step().cpu_ms);
+    for (int i = 0; i < 5; ++i) times.push_back(one->step().cpu_ms);
     if (best == nullptr || median_of(times) < least) {
       least = median_of(times);
       best = std::move(one);
@@ -150,7 +151,7 @@ void measure_f32(const Case& c, std::vector<Figure>& figures) {
   for (int i = 0; i < 2; ++i) own.step();
   const double own_peak = peak_mb();
   std::string why;
-  const std::unique_ptr<TorchPeer> peer = best_peer({c.peer, "f32", c.threads}, why);
+  const std::unique_ptr<TorchPeer> peer = best_peer({.name = c.peer, .precision = "f32", .threads = c.threads}, c.model.family == ModelFamily::kCnn, why);
   if (peer == nullptr) return neither(why);
   const int turns = c.threads > 1 || c.model.family == ModelFamily::kTransformer ? 5 : 41;
   std::vector<double> ours, theirs, ratios;

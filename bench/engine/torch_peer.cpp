@@ -49,6 +49,7 @@ std::unique_ptr<TorchPeer> TorchPeer::start(const PeerCase& peer, std::string& w
   std::vector<std::string> words{python, COVEY_SOURCE_DIR "/bench/peers/torch_train.py", "--serve", "--case", peer.name,
                                  "--precision", peer.precision, "--threads", std::to_string(peer.threads)};
   if (peer.compiled) words.push_back("--compile");
+  if (peer.channels_last) words.push_back("--channels-last");
   const Pipe to, from;
   std::unique_ptr<TorchPeer> made(new TorchPeer);
   made->pid_ = ::fork();
@@ -59,7 +60,7 @@ std::unique_ptr<TorchPeer> TorchPeer::start(const PeerCase& peer, std::string& w
   made->out_ = ::fdopen(from.read, "r");
   try {
     const nlohmann::json said = nlohmann::json::parse(made->line());
-    made->says_ = "PyTorch " + said.at("torch").get<std::string>() + " " + said.at("mode").get<std::string>() + ", " +
+    made->says_ = "PyTorch " + said.at("torch").get<std::string>() + " " + said.at("mode").get<std::string>() + (peer.channels_last ? " channels last, " : ", ") +
                   said.at("blas").get<std::string>() + ", oneDNN " + said.at("onednn").get<std::string>();
   } catch (const std::exception&) {
     why = std::string(python) + " could not run torch_train.py --case " + peer.name + " --precision " + peer.precision +

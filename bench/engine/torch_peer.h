@@ -13,6 +13,7 @@ struct PeerCase {
   std::string precision;  // "f32", "bf16"
   int threads = 1;
   bool compiled = false;
+  bool channels_last = false;
 };
 
 struct StepTime {

@@ -132,7 +132,8 @@ AttentionSize check_attention(Tensor q, Tensor k, Tensor v, Tensor y, Tensor lse
 }
 
 ConvSize check_conv2d(Tensor x, Tensor w, Tensor b, Tensor y, ConvGeometry geometry) {
-  check_flat(x), check_flat(w), check_flat(y);
+  check_flat(w), check_reals(x), check_reals(y);
+  COVEY_CHECK(x.dtype == y.dtype);
   COVEY_CHECK(x.shape.rank() == 4 && w.shape.rank() == 4 && y.shape.rank() == 4);
   COVEY_CHECK(geometry.kernel > 0 && geometry.padding >= 0 && geometry.padding < geometry.kernel);
   const ConvSize size{.batch = x.dim(0), .in = x.dim(1), .out = w.dim(0),
@@ -163,7 +164,8 @@ ConvSize check_depthwise(Tensor x, Tensor w, Tensor b, Tensor y, ConvGeometry ge
 }
 
 PoolSize check_maxpool2(Tensor x, Tensor y, Tensor argmax) {
-  check_flat(x), check_flat(y);
+  check_reals(x), check_reals(y);
+  COVEY_CHECK(x.dtype == y.dtype);
   COVEY_CHECK(x.shape.rank() == 4 && argmax.shape == y.shape);
   COVEY_CHECK((y.shape == Shape{x.dim(0), x.dim(1), x.dim(2) / 2, x.dim(3) / 2}));
   check_cpu(argmax, DType::kI32);

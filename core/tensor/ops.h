@@ -157,7 +157,7 @@ class Ops {
   virtual void depthwise_conv2d_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db, ConvGeometry geometry) = 0;
 
   // 2x2, stride 2: x[B,C,H,W] -> y[B,C,H/2,W/2]; argmax i32 like y, flat index within the plane,
-  // first of equals. dx = scatter of dy.
+  // first of equals. dx = dy at its window's argmax, else 0.
   virtual void maxpool2(Tensor x, Tensor y, Tensor argmax) = 0;
   virtual void maxpool2_grad(Tensor dy, Tensor argmax, Tensor dx) = 0;
 

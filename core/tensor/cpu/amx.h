@@ -42,21 +42,23 @@ constexpr std::int64_t panel_elements(std::int64_t depth, std::int64_t planes) {
 #ifdef COVEY_X86_KERNELS
 // Needs amx_usable(). planes: 1 for bf16 operands, or f32 rounded to bf16; 3 for f32 in f32's accuracy.
 struct TilePart {
-  std::int64_t lines;  // of at most 32: the rest of the panel is zero
+  std::int64_t lines;  // in panels of 32 one after the other: the rest of the last is zero
   std::int64_t depth;  // along k: the rest of the last tile is zero
   std::int64_t planes;
 };
-void pack_left_panel(TileSource from, TilePart part, std::uint16_t* to);
-void pack_right_panel(TileSource from, TilePart part, std::uint16_t* to);
+void pack_left_panels(TileSource from, TilePart part, std::uint16_t* to);
+void pack_right_panels(TileSource from, TilePart part, std::uint16_t* to);
 
 void tiles_begin();  // on each thread before multiply_panels, and
 void tiles_end();    // after
 // `out` by reference: copying what was just written would wait for the tiles before it.
 void multiply_panels(const std::uint16_t* left, const std::uint16_t* right, const TilePart& part, const TileOutput& out);
 
-// Attention as Kernels' for bf16 (kernels.h), by tiles; scratch of that many floats, 64-byte aligned.
-std::int64_t tile_attention_scratch(HeadSize size);
+// Attention as TypedKernels' (kernels.h), by tiles; scratch of that many floats, 64-byte aligned.
+std::int64_t tile_attention_scratch(HeadSize size, std::int64_t planes);
+void tile_attention(HeadSize size, const HeadForward<float>& tensors, float* scratch);
 void tile_attention(HeadSize size, const HeadForward<Bf16>& tensors, float* scratch);
+void tile_attention_grad(HeadSize size, const HeadGradient<float>& tensors, float* scratch);
 void tile_attention_grad(HeadSize size, const HeadGradient<Bf16>& tensors, float* scratch);
 #endif
 

@@ -14,7 +14,7 @@ constexpr std::int64_t kPanelTile = 2 * kTileElements;  // a panel's two tiles a
 
 using Half = __mmask16;
 
-__mmask16 low16(std::int64_t n) { return n >= 16 ? 0xFFFF : n <= 0 ? 0 : static_cast<__mmask16>((1U << n) - 1U); }
+__mmask16 low16(std::int64_t n) { return static_cast<__mmask16>(n >= 16 ? 0xFFFFU : n <= 0 ? 0U : (1U << n) - 1U); }
 __mmask32 low32(std::int64_t n) {
   return n >= 32 ? 0xFFFFFFFFU : n <= 0 ? 0U : static_cast<__mmask32>((1ULL << n) - 1ULL);
 }
@@ -125,38 +125,54 @@ inline const void* moved(TileSource from, std::int64_t elements) {
 }
 
 // The stored rows jump too far for the processor to foresee, so the tile after the next is asked for.
-inline void ask_for(TileSource from, std::int64_t line, std::int64_t k, const TilePart& part) {
-  const std::int64_t ahead = k + 2 * kTileDepth;
-  if (ahead >= part.depth) return;
-  const std::int64_t rows = from.along_k ? part.lines - line : part.depth - ahead, rows_max = from.along_k ? 16 : 32;
-  const char* at = static_cast<const char*>(moved(from, from.along_k ? line * from.stride + ahead : ahead * from.stride + line));
+inline void ask_for(TileSource from, std::int64_t lines, std::int64_t depth) {
+  const std::int64_t ahead = 2 * kTileDepth;
+  if (ahead >= depth) return;
+  const std::int64_t rows = from.along_k ? lines : depth - ahead, rows_max = from.along_k ? 16 : 32;
+  const char* at = static_cast<const char*>(moved(from, from.along_k ? ahead : ahead * from.stride));
   const std::int64_t step = from.stride * (from.bf16 ? 2 : 4);
   for (std::int64_t i = 0; i < rows_max && i < rows; ++i) {
-    _mm_prefetch(at + i * step, _MM_HINT_T0);
-    if (from.along_k && !from.bf16) _mm_prefetch(at + i * step + 64, _MM_HINT_T0);
+    _mm_prefetch(at + i * step, _MM_HINT_T1);
+    if (from.along_k && !from.bf16) _mm_prefetch(at + i * step + 64, _MM_HINT_T1);
   }
 }
 
-// turned: what was loaded must be transposed to be a tile of this operand.
+// A panel's tiles at one depth. turned: what was loaded must be transposed to be a tile of this operand.
+template <int kPlanes>
+inline void pack_tiles(TileSource from, std::int64_t lines, std::int64_t depth, bool turned, std::uint16_t* to) {
+  __m512i rows[kPlanes][16];
+  for (std::int64_t half = 0; half < 2; ++half) {
+    TileSource at = from;
+    at.data = moved(from, from.along_k ? 16 * half * from.stride : 16 * half);
+    ask_for(at, lines - 16 * half, depth);
+    if (from.along_k)
+      load_lines<kPlanes>(at, lines - 16 * half, depth, rows);
+    else
+      load_depths<kPlanes>(at, lines - 16 * half, depth, rows);
+    for (int plane = 0; plane < kPlanes; ++plane) {
+      if (turned) transpose(rows[plane]);
+      std::uint16_t* tile = to + plane * kPanelTile + half * kTileElements;
+      for (int i = 0; i < 16; ++i) _mm512_store_si512(tile + i * 32, rows[plane][i]);
+    }
+  }
+}
+
+// Stored rows are read whole before the next ones, as far as the panels reach.
 template <int kPlanes>
 void pack(TileSource from, TilePart part, bool turned, std::uint16_t* to) {
-  __m512i rows[kPlanes][16];
-  for (std::int64_t k = 0; k < part.depth; k += kTileDepth, to += kPlanes * kPanelTile) {
-    for (std::int64_t half = 0; half < 2; ++half) {
-      const std::int64_t line = 16 * half, lines = part.lines - line, depth = part.depth - k;
-      ask_for(from, line, k, part);
-      TileSource at = from;
-      at.data = moved(from, from.along_k ? line * from.stride + k : k * from.stride + line);
-      if (from.along_k)
-        load_lines<kPlanes>(at, lines, depth, rows);
-      else
-        load_depths<kPlanes>(at, lines, depth, rows);
-      for (int plane = 0; plane < kPlanes; ++plane) {
-        if (turned) transpose(rows[plane]);
-        std::uint16_t* tile = to + plane * kPanelTile + half * kTileElements;
-        for (int i = 0; i < 16; ++i) _mm512_store_si512(tile + i * 32, rows[plane][i]);
-      }
-    }
+  const std::int64_t panel = panel_elements(part.depth, kPlanes);
+  const auto tiles = [&](std::int64_t line, std::int64_t k) {
+    TileSource at = from;
+    at.data = moved(from, from.along_k ? line * from.stride + k : k * from.stride + line);
+    pack_tiles<kPlanes>(at, part.lines - line, part.depth - k, turned,
+                        to + line / kPanelLines * panel + k / kTileDepth * kPlanes * kPanelTile);
+  };
+  if (from.along_k) {
+    for (std::int64_t line = 0; line < part.lines; line += kPanelLines)
+      for (std::int64_t k = 0; k < part.depth; k += kTileDepth) tiles(line, k);
+  } else {
+    for (std::int64_t k = 0; k < part.depth; k += kTileDepth)
+      for (std::int64_t line = 0; line < part.lines; line += kPanelLines) tiles(line, k);
   }
 }
 
@@ -242,14 +258,14 @@ inline void finish(const float* sums, const TileOutput& out) {
 
 }  // namespace
 
-void pack_left_panel(TileSource from, TilePart part, std::uint16_t* to) {
+void pack_left_panels(TileSource from, TilePart part, std::uint16_t* to) {
   if (part.planes == 1)
     pack<1>(from, part, !from.along_k, to);
   else
     pack<3>(from, part, !from.along_k, to);
 }
 
-void pack_right_panel(TileSource from, TilePart part, std::uint16_t* to) {
+void pack_right_panels(TileSource from, TilePart part, std::uint16_t* to) {
   if (part.planes == 1)
     pack<1>(from, part, from.along_k, to);
   else

@@ -21,12 +21,12 @@ cpu::HeadSize size_of(const AttentionSize& s) {
 
 // By tiles where they are, and the head is wide enough to fill them.
 bool CpuOps::attends_by_tiles(Tensor q) const {
-  return products_.has_tiles() && q.dtype == DType::kBf16 && q.dim(1) >= 16 && q.dim(3) >= 16;
+  return products_.has_tiles() && q.dtype != DType::kF16 && q.dim(1) >= 16 && q.dim(3) >= 16;
 }
 
 std::int64_t CpuOps::attention_floats(Tensor q, const cpu::HeadSize& size) const {
 #ifdef COVEY_X86_KERNELS
-  if (attends_by_tiles(q)) return cpu::tile_attention_scratch(size);
+  if (attends_by_tiles(q)) return cpu::tile_attention_scratch(size, q.dtype == DType::kBf16 ? 1 : 3);
 #endif
   return kernels_.attention_scratch(size);
 }
@@ -34,7 +34,7 @@ std::int64_t CpuOps::attention_floats(Tensor q, const cpu::HeadSize& size) const
 template <class T>
 cpu::AttentionKernels<T> CpuOps::attention_kernels(Tensor q) const {
 #ifdef COVEY_X86_KERNELS
-  if constexpr (std::is_same_v<T, Bf16>)
+  if constexpr (!std::is_same_v<T, F16>)
     if (attends_by_tiles(q)) return {cpu::tile_attention, cpu::tile_attention_grad};
 #endif
   return {cpu::typed<T>(kernels_).attention, cpu::typed<T>(kernels_).attention_grad};

@@ -1,25 +1,60 @@
+#include "core/tensor/cpu/amx.h"
 #include "core/tensor/cpu/cpu_ops.h"
 #include "core/tensor/op_shapes.h"
 
 namespace covey {
+namespace {
+
+// Where oneDNN has no quick convolution of the type, it is done in f32.
+bool widens(Tensor x) { return x.dtype == DType::kF16 || (x.dtype == DType::kBf16 && !cpu::amx_usable()); }
+
+}  // namespace
+
+// The weight as products of bf16 activations see it, where they are computed in f32.
+Tensor CpuOps::conv_weight(Tensor w, DType activations, float* room) {
+  if (activations != DType::kBf16) return w;
+  const std::int64_t n = w.elements();
+  auto* rounded = reinterpret_cast<Bf16*>(room + n);
+  kernels_.bf16.from_f32(w.f32(), rounded, n);
+  kernels_.bf16.to_f32(rounded, room, n);
+  return {room, w.shape, DType::kF32, Device::kCpu};
+}
 
 void CpuOps::conv2d(Tensor x, Tensor w, Tensor b, Tensor y, ConvGeometry geometry) {
   const ConvSize size = check_conv2d(x, w, b, y, geometry);
   if (size.batch == 0) return;
-  conv_.forward(size, x.f32(), w.f32(), b.empty() ? nullptr : b.f32(), y.f32());
+  if (widens(x)) {
+    float* room = scratch(x.elements() + y.elements() + 2 * w.elements());
+    const Tensor wide{room + x.elements(), y.shape, DType::kF32, Device::kCpu};
+    conv2d(widened(x, room), conv_weight(w, x.dtype, room + x.elements() + y.elements()), b, wide, geometry);
+    return convert(wide, y);
+  }
+  conv_.forward(size, x.dtype, x.data, w.f32(), b.empty() ? nullptr : b.f32(), y.data);
 }
 
 void CpuOps::conv2d_grad_input(Tensor dy, Tensor w, Tensor dx, ConvGeometry geometry) {
   const ConvSize size = check_conv2d(dx, w, {}, dy, geometry);
   if (size.batch == 0) return;
-  conv_.grad_input(size, dy.f32(), w.f32(), dx.f32());
+  if (widens(dy)) {
+    float* room = scratch(dx.elements() + dy.elements() + 2 * w.elements());
+    const Tensor wide{room + dy.elements(), dx.shape, DType::kF32, Device::kCpu};
+    conv2d_grad_input(widened(dy, room), conv_weight(w, dy.dtype, room + dx.elements() + dy.elements()), wide, geometry);
+    return convert(wide, dx);
+  }
+  conv_.grad_input(size, dy.dtype, dy.data, w.f32(), dx.data);
 }
 
 void CpuOps::conv2d_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db, ConvGeometry geometry) {
   const ConvSize size = check_conv2d(x, dw, db, dy, geometry);
   if (size.batch == 0) return;
-  float* fresh = scratch(dw.elements() + size.out);
-  conv_.grad_weight(size, dy.f32(), x.f32(), fresh, fresh + dw.elements());
+  const bool wide = widens(x);
+  float* fresh = scratch(dw.elements() + size.out + (wide ? x.elements() + dy.elements() : 0));
+  if (wide) {
+    float* room = fresh + dw.elements() + size.out;
+    x = widened(x, room);
+    dy = widened(dy, room + x.elements());
+  }
+  conv_.grad_weight(size, x.dtype, dy.data, x.data, fresh, fresh + dw.elements());
   kernels_.f32.add(dw.f32(), fresh, dw.f32(), dw.elements());
   if (!db.empty()) kernels_.f32.add(db.f32(), fresh + dw.elements(), db.f32(), size.out);
 }

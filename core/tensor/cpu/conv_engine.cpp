@@ -20,15 +20,17 @@ using GradWeight = dnnl::convolution_backward_weights;
 
 constexpr std::size_t kPlansMax = 32;  // a model has a few shapes; last minibatches add a few more
 
-memory::desc plain(const memory::dims& dims, Tag tag) {
-  return {dims, memory::data_type::f32, tag};
-}
-memory::desc any(const memory::dims& dims) { return plain(dims, Tag::any); }
+using Type = memory::data_type;
+
+memory::desc plain(const memory::dims& dims, Tag tag, Type type) { return {dims, type, tag}; }
+memory::desc any(const memory::dims& dims, Type type) { return plain(dims, Tag::any, type); }
 
 struct Descriptions {
+  Type type;  // of activations, and of the weights as they are multiplied
   memory::dims x, w, b, y, strides{1, 1}, padding;
-  explicit Descriptions(const ConvSize& s)
-      : x{s.batch, s.in, s.height, s.width},
+  Descriptions(const ConvSize& s, DType of)
+      : type(of == DType::kBf16 ? Type::bf16 : Type::f32),
+        x{s.batch, s.in, s.height, s.width},
         w{s.out, s.in, s.kernel, s.kernel},
         b{s.out},
         y{s.batch, s.out, s.out_height, s.out_width},
@@ -51,6 +53,7 @@ struct Step {
 
 struct Plan {
   ConvSize size;
+  DType type;
   std::optional<Step> forward, grad_input, grad_weight;
 };
 
@@ -70,26 +73,26 @@ void guarded(Work work) {
 struct ConvEngine::State {
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream{engine};
-  Convolution::primitive_desc hint(const ConvSize& size);
+  Convolution::primitive_desc hint(const ConvSize& size, DType type);
   std::vector<Plan> plans;
   std::array<memory, kSlots> scratch;  // grown to the largest operand of each kind
   std::vector<float> zeros;
 
-  Plan& plan(const ConvSize& size);
+  Plan& plan(const ConvSize& size, DType type);
   Operand operand(const memory::desc& outside, const memory::desc& inside, bool is_output);
-  Step make_forward(const ConvSize& size);
-  Step make_grad_input(const ConvSize& size);
-  Step make_grad_weight(const ConvSize& size);
+  Step make_forward(const ConvSize& size, DType type);
+  Step make_grad_input(const ConvSize& size, DType type);
+  Step make_grad_weight(const ConvSize& size, DType type);
   void* scratch_of(Slot slot, std::size_t bytes);
-  void attach(Step& step, Slot slot, const float* data);
+  void attach(Step& step, Slot slot, const void* data);
   void convert(Step& step, Slot slot, bool inwards);
 };
 
-Plan& ConvEngine::State::plan(const ConvSize& size) {
+Plan& ConvEngine::State::plan(const ConvSize& size, DType type) {
   for (Plan& known : plans)
-    if (known.size == size) return known;
+    if (known.size == size && known.type == type) return known;
   if (plans.size() == kPlansMax) plans.clear();
-  return plans.emplace_back(Plan{size, {}, {}, {}});
+  return plans.emplace_back(Plan{size, type, {}, {}, {}});
 }
 
 Operand ConvEngine::State::operand(const memory::desc& outside, const memory::desc& inside,
@@ -102,46 +105,46 @@ Operand ConvEngine::State::operand(const memory::desc& outside, const memory::de
   return made;
 }
 
-Convolution::primitive_desc ConvEngine::State::hint(const ConvSize& size) {
-  const Descriptions d(size);
-  return {{dnnl::prop_kind::forward_training, dnnl::algorithm::convolution_direct, any(d.x),
-           any(d.w), any(d.b), any(d.y), d.strides, d.padding, d.padding},
+Convolution::primitive_desc ConvEngine::State::hint(const ConvSize& size, DType type) {
+  const Descriptions d(size, type);
+  return {{dnnl::prop_kind::forward_training, dnnl::algorithm::convolution_direct, any(d.x, d.type),
+           any(d.w, d.type), any(d.b, Type::f32), any(d.y, d.type), d.strides, d.padding, d.padding},
           engine};
 }
 
-Step ConvEngine::State::make_forward(const ConvSize& size) {
-  const Descriptions d(size);
-  const Convolution::primitive_desc made = hint(size);
+Step ConvEngine::State::make_forward(const ConvSize& size, DType type) {
+  const Descriptions d(size, type);
+  const Convolution::primitive_desc made = hint(size, type);
   return {Convolution(made),
-          {operand(plain(d.x, Tag::nchw), made.src_desc(), false),
-           operand(plain(d.w, Tag::oihw), made.weights_desc(), false),
-           operand(plain(d.y, Tag::nchw), made.dst_desc(), true)},
+          {operand(plain(d.x, Tag::nchw, d.type), made.src_desc(), false),
+           operand(plain(d.w, Tag::oihw, Type::f32), made.weights_desc(), false),
+           operand(plain(d.y, Tag::nchw, d.type), made.dst_desc(), true)},
           memory(made.bias_desc(), engine, DNNL_MEMORY_NONE)};
 }
 
-Step ConvEngine::State::make_grad_input(const ConvSize& size) {
-  const Descriptions d(size);
+Step ConvEngine::State::make_grad_input(const ConvSize& size, DType type) {
+  const Descriptions d(size, type);
   const GradInput::primitive_desc made(
-      {dnnl::algorithm::convolution_direct, any(d.x), any(d.w), any(d.y), d.strides, d.padding,
-       d.padding},
-      engine, hint(size));
+      {dnnl::algorithm::convolution_direct, any(d.x, d.type), any(d.w, d.type), any(d.y, d.type), d.strides,
+       d.padding, d.padding},
+      engine, hint(size, type));
   return {GradInput(made),
-          {operand(plain(d.x, Tag::nchw), made.diff_src_desc(), true),
-           operand(plain(d.w, Tag::oihw), made.weights_desc(), false),
-           operand(plain(d.y, Tag::nchw), made.diff_dst_desc(), false)},
+          {operand(plain(d.x, Tag::nchw, d.type), made.diff_src_desc(), true),
+           operand(plain(d.w, Tag::oihw, Type::f32), made.weights_desc(), false),
+           operand(plain(d.y, Tag::nchw, d.type), made.diff_dst_desc(), false)},
           {}};
 }
 
-Step ConvEngine::State::make_grad_weight(const ConvSize& size) {
-  const Descriptions d(size);
+Step ConvEngine::State::make_grad_weight(const ConvSize& size, DType type) {
+  const Descriptions d(size, type);
   const GradWeight::primitive_desc made(
-      {dnnl::algorithm::convolution_direct, any(d.x), any(d.w), any(d.b), any(d.y), d.strides,
-       d.padding, d.padding},
-      engine, hint(size));
+      {dnnl::algorithm::convolution_direct, any(d.x, d.type), any(d.w, Type::f32), any(d.b, Type::f32),
+       any(d.y, d.type), d.strides, d.padding, d.padding},
+      engine, hint(size, type));
   return {GradWeight(made),
-          {operand(plain(d.x, Tag::nchw), made.src_desc(), false),
-           operand(plain(d.w, Tag::oihw), made.diff_weights_desc(), true),
-           operand(plain(d.y, Tag::nchw), made.diff_dst_desc(), false)},
+          {operand(plain(d.x, Tag::nchw, d.type), made.src_desc(), false),
+           operand(plain(d.w, Tag::oihw, Type::f32), made.diff_weights_desc(), true),
+           operand(plain(d.y, Tag::nchw, d.type), made.diff_dst_desc(), false)},
           memory(made.diff_bias_desc(), engine, DNNL_MEMORY_NONE)};
 }
 
@@ -152,9 +155,9 @@ void* ConvEngine::State::scratch_of(Slot slot, std::size_t bytes) {
   return block.get_data_handle();
 }
 
-void ConvEngine::State::attach(Step& step, Slot slot, const float* data) {
+void ConvEngine::State::attach(Step& step, Slot slot, const void* data) {
   Operand& operand = step.operands[slot];
-  void* address = const_cast<float*>(data);  // inputs are only read
+  void* address = const_cast<void*>(data);  // inputs are only read
   operand.outer.set_data_handle(address);
   operand.inner.set_data_handle(
       operand.conversion ? scratch_of(slot, operand.inner.get_desc().get_size()) : address);
@@ -172,12 +175,12 @@ void ConvEngine::State::convert(Step& step, Slot slot, bool inwards) {
 ConvEngine::ConvEngine() : state_(std::make_unique<State>()) {}
 ConvEngine::~ConvEngine() = default;
 
-void ConvEngine::forward(const ConvSize& size, const float* x, const float* w, const float* b,
-                         float* y) {
+void ConvEngine::forward(const ConvSize& size, DType type, const void* x, const float* w, const float* b,
+                         void* y) {
   guarded([&] {
     State& s = *state_;
-    std::optional<Step>& step = s.plan(size).forward;
-    if (!step) step = s.make_forward(size);
+    std::optional<Step>& step = s.plan(size, type).forward;
+    if (!step) step = s.make_forward(size, type);
     s.attach(*step, kX, x);
     s.attach(*step, kW, w);
     s.attach(*step, kY, y);
@@ -194,11 +197,11 @@ void ConvEngine::forward(const ConvSize& size, const float* x, const float* w, c
   });
 }
 
-void ConvEngine::grad_input(const ConvSize& size, const float* dy, const float* w, float* dx) {
+void ConvEngine::grad_input(const ConvSize& size, DType type, const void* dy, const float* w, void* dx) {
   guarded([&] {
     State& s = *state_;
-    std::optional<Step>& step = s.plan(size).grad_input;
-    if (!step) step = s.make_grad_input(size);
+    std::optional<Step>& step = s.plan(size, type).grad_input;
+    if (!step) step = s.make_grad_input(size, type);
     s.attach(*step, kX, dx);
     s.attach(*step, kW, w);
     s.attach(*step, kY, dy);
@@ -212,12 +215,12 @@ void ConvEngine::grad_input(const ConvSize& size, const float* dy, const float* 
   });
 }
 
-void ConvEngine::grad_weight(const ConvSize& size, const float* dy, const float* x, float* dw,
+void ConvEngine::grad_weight(const ConvSize& size, DType type, const void* dy, const void* x, float* dw,
                              float* db) {
   guarded([&] {
     State& s = *state_;
-    std::optional<Step>& step = s.plan(size).grad_weight;
-    if (!step) step = s.make_grad_weight(size);
+    std::optional<Step>& step = s.plan(size, type).grad_weight;
+    if (!step) step = s.make_grad_weight(size, type);
     s.attach(*step, kX, x);
     s.attach(*step, kW, dw);
     s.attach(*step, kY, dy);

@@ -1,5 +1,5 @@
 // Convolutions through oneDNN, in the memory layouts that it prefers. Tensors outside are plain
-// (NCHW, OIHW); primitives and conversions are kept per shape, working memory is shared by all.
+// (NCHW, OIHW), activations f32 or bf16, weights f32; primitives and conversions are kept per shape, working memory is shared by all.
 #pragma once
 #include <memory>
 
@@ -12,11 +12,12 @@ class ConvEngine {  // one per thread of use
   ConvEngine();
   ~ConvEngine();
 
+  // x, y and their gradients are of `type`, kF32 or kBf16.
   // y = conv(x, w) + b; b may be null.
-  void forward(const ConvSize& size, const float* x, const float* w, const float* b, float* y);
-  void grad_input(const ConvSize& size, const float* dy, const float* w, float* dx);
+  void forward(const ConvSize& size, DType type, const void* x, const float* w, const float* b, void* y);
+  void grad_input(const ConvSize& size, DType type, const void* dy, const float* w, void* dx);
   // Writes dw and db, does not accumulate; both must be given.
-  void grad_weight(const ConvSize& size, const float* dy, const float* x, float* dw, float* db);
+  void grad_weight(const ConvSize& size, DType type, const void* dy, const void* x, float* dw, float* db);
 
  private:
   struct State;

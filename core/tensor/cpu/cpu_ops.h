@@ -94,6 +94,7 @@ class CpuOps final : public Ops {  // one per thread of use
     Tensor x, gain, mean{}, rstd, dy, dx, dgain, dbias{};
   };
   void norm_grad_rows(const NormGrad& grad);
+  Tensor conv_weight(Tensor w, DType activations, float* room);
   Tensor widened(Tensor x, float* room);  // f16 as f32, in `room`
   void add_column_sums(Tensor x, std::int64_t m, std::int64_t n, float* sums);
   bool attends_by_tiles(Tensor q) const;

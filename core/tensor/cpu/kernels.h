@@ -112,6 +112,8 @@ struct TypedKernels {
   void (*rope)(T* x, const float* cosines, const float* sines, float direction, std::int64_t heads,
                std::int64_t half);
 
+  void (*maxpool2)(const T* x, T* y, std::int32_t* argmax, std::int64_t height, std::int64_t width);
+
   // One (batch, head) of causal attention; scratch of attention_scratch() floats, 64-byte aligned.
   void (*attention)(HeadSize size, const HeadForward<T>& tensors, float* scratch);
   void (*attention_grad)(HeadSize size, const HeadGradient<T>& tensors, float* scratch);
@@ -136,9 +138,6 @@ struct Kernels {
   void (*sgd_momentum)(float* p, const float* g, float* velocity, const SgdCoefficients& c, std::int64_t n);
   void (*adamw)(const AdamWState& state, const AdamWCoefficients& c, std::int64_t n);
   void (*lion)(float* p, const float* g, float* m, const LionCoefficients& c, std::int64_t n);
-
-  void (*maxpool2)(const float* x, float* y, std::int32_t* argmax, std::int64_t height,
-                   std::int64_t width);
 
   std::int64_t (*attention_scratch)(HeadSize size);
 };

@@ -8,15 +8,36 @@
 namespace covey::cpu {
 namespace {
 
-// A block of the left operand is packed by who multiplies it, and stays in the second-level cache
-// beside one panel of the right. The right operand is packed before, for everyone.
-constexpr std::int64_t kBlockRows = 128;
+// The right operand is packed first, for everyone: it is too large for a core's own cache, so each of its
+// panels should serve many rows when it comes. A block of the left operand is packed by who multiplies
+// it, as large as leaves room in the second-level cache for a panel of the right.
+constexpr std::int64_t kBlockBytes = 800 * 1024;
+constexpr std::int64_t kBlockRowsMax = 512;
 constexpr std::int64_t kBlockColumns = 4096;  // of the right operand, packed at a time
+constexpr std::int64_t kPieces = 4;           // at least as many, where columns allow it
+constexpr std::int64_t kPieceColumns = 256;   // and no fewer in one
 constexpr std::int64_t kVectorRows = 256;     // rows of one piece where there are no tiles
 
-std::int64_t depth_of(std::int64_t planes) { return planes == 1 ? 2048 : 512; }
-
 std::int64_t ceil_of(std::int64_t n, std::int64_t by) { return (n + by - 1) / by; }
+
+// k is cut into equal blocks.
+std::int64_t depth_of(std::int64_t planes, std::int64_t k) {
+  const std::int64_t blocks = ceil_of(k, planes == 1 ? 2048 : 512);
+  return ceil_of(ceil_of(k, blocks), kTileDepth) * kTileDepth;
+}
+
+// Rows and columns of one piece of a block, by sizes alone.
+struct Cut {
+  std::int64_t rows, row_pieces, columns, column_pieces;
+};
+Cut cut_of(std::int64_t m, std::int64_t n, std::int64_t depth, std::int64_t planes) {
+  const std::int64_t fitting = std::clamp<std::int64_t>(kBlockBytes / (2 * planes * depth), kPanelLines, kBlockRowsMax);
+  const std::int64_t blocks = ceil_of(m, fitting / kPanelLines * kPanelLines);
+  const std::int64_t rows = ceil_of(ceil_of(m, blocks), kPanelLines) * kPanelLines, row_pieces = ceil_of(m, rows);
+  const std::int64_t wanted = std::min(ceil_of(kPieces, row_pieces), std::max<std::int64_t>(1, n / kPieceColumns));
+  const std::int64_t columns = ceil_of(ceil_of(n, wanted), kPanelLines) * kPanelLines;
+  return {rows, row_pieces, columns, ceil_of(n, columns)};
+}
 
 TileSource source_of(const Operand& operand, bool lines_are_rows, std::int64_t line, std::int64_t k) {
   const bool along_k = lines_are_rows != operand.transposed;
@@ -24,9 +45,11 @@ TileSource source_of(const Operand& operand, bool lines_are_rows, std::int64_t l
   return {static_cast<const char*>(operand.data) + at * (operand.bf16 ? 2 : 4), operand.stride, along_k, operand.bf16};
 }
 
-// Below this, packing costs more than tiles save.
+// Whether tiles save more than packing costs. In f32 a product of m n k saves about as many nanoseconds
+// as packing k (m + n) elements costs when m n = 60 (m + n); bf16 has no other quick way.
 bool worth_tiles(const Product& p) {
-  return p.m >= 16 && p.n >= 16 && p.k >= 16 && p.m * p.n * p.k >= (p.a.bf16 ? 1 << 15 : 1 << 18);
+  if (p.m < 16 || p.n < 16 || p.k < 16) return false;
+  return p.a.bf16 ? p.m * p.n * p.k >= 1 << 15 : p.m * p.n >= 60 * (p.m + p.n);
 }
 
 }  // namespace
@@ -39,7 +62,7 @@ struct ProductEngine::Block {  // columns [column, column + columns), k in [k, k
 
 ProductEngine::ProductEngine(Team& team, const Kernels& kernels, bool tiles)
     : team_(team), kernels_(kernels), tiles_(tiles && amx_usable()) {
-  for (int i = 0; i < team.size() + 1; ++i) rooms_.emplace_back(0);
+  for (int i = 0; i < team.size() + 2; ++i) rooms_.emplace_back(0);
   starts_.assign(rooms_.size(), nullptr);
 }
 
@@ -73,80 +96,87 @@ void ProductEngine::multiply(const Product& product) {
 // Packed for all k: blocks of depth one after the other, in each the panels.
 void ProductEngine::pack(const Operand& b, std::int64_t n, std::int64_t k, bool bf16, std::uint16_t* to) {
   COVEY_CHECK(tiles_);
-  const std::int64_t planes = bf16 ? 1 : 3, panels = ceil_of(n, kPanelLines);
-  for (std::int64_t k0 = 0; k0 < k; k0 += depth_of(planes)) {
-    const std::int64_t depth = std::min(depth_of(planes), k - k0), size = panel_elements(depth, planes);
-    team_.run(panels, [&](std::int64_t panel, int) {
-      const std::int64_t column = panel * kPanelLines;
-      pack_right_panel(source_of(b, false, column, k0), {std::min(kPanelLines, n - column), depth, planes},
-                       to + panel * size);
-    });
-    to += panels * size;
+  const std::int64_t planes = bf16 ? 1 : 3, deep = depth_of(planes, k);
+  for (std::int64_t k0 = 0; k0 < k; k0 += deep) {
+    const Block block{planes, 0, n, k0, std::min(deep, k - k0), nullptr, false};
+    pack_right(b, n, block, to);
+    to += ceil_of(n, kPanelLines) * panel_elements(block.depth, planes);
   }
+}
+
+void ProductEngine::pack_right(const Operand& b, std::int64_t n, const Block& block, std::uint16_t* to) {
+  constexpr std::int64_t kColumns = 4 * kPanelLines;  // of one piece
+  const std::int64_t size = panel_elements(block.depth, block.planes);
+  team_.run(ceil_of(block.columns, kColumns), [&](std::int64_t piece, int) {
+    const std::int64_t first = piece * kColumns, line = block.column + first;
+    pack_right_panels(source_of(b, false, line, block.k),
+                      {std::min({kColumns, n - line, block.columns - first}), block.depth, block.planes},
+                      to + first / kPanelLines * size);
+  });
 }
 
 void ProductEngine::by_tiles(const Product& product, std::int64_t planes) {
   Product p = product;
-  Arena sums;  // where c cannot hold what the blocks along k add up
-  if (p.c_bf16 && p.k > depth_of(planes)) {
-    sums = Arena(static_cast<std::size_t>(p.m * p.n) * sizeof(float));
-    p.c = sums.take({p.m, p.n}).data;
+  const std::int64_t deep = depth_of(planes, p.k), panels_all = ceil_of(p.n, kPanelLines);
+  const bool apart = p.c_bf16 && p.k > deep;  // c cannot hold what the blocks along k add up
+  if (apart) {
+    p.c = wide(team_.size() + 1, p.m * p.n);
     p.c_bf16 = false;
     p.c_stride = p.n;
   }
-  const std::int64_t panels_all = ceil_of(p.n, kPanelLines);
   for (std::int64_t column = 0; column < p.n; column += kBlockColumns) {
-    const std::int64_t columns = std::min(kBlockColumns, p.n - column), panels = ceil_of(columns, kPanelLines);
+    const std::int64_t columns = std::min(kBlockColumns, p.n - column);
     const std::uint16_t* packed = p.packed_b;
-    for (std::int64_t k = 0; k < p.k; k += depth_of(planes)) {
-      const std::int64_t depth = std::min(depth_of(planes), p.k - k), size = panel_elements(depth, planes);
-      Block block{planes, column, columns, k, depth, nullptr, k == 0};
+    for (std::int64_t k = 0; k < p.k; k += deep) {
+      Block block{planes, column, columns, k, std::min(deep, p.k - k), nullptr, k == 0};
+      const std::int64_t size = panel_elements(block.depth, planes);
       if (packed != nullptr) {
         block.right = packed + column / kPanelLines * size;
         packed += panels_all * size;
       } else {
-        std::uint16_t* right = room(team_.size(), panels * size);
-        team_.run(panels, [&](std::int64_t panel, int) {
-          const std::int64_t line = column + panel * kPanelLines;
-          pack_right_panel(source_of(p.b, false, line, k), {std::min(kPanelLines, p.n - line), depth, planes},
-                           right + panel * size);
-        });
+        std::uint16_t* right = room(team_.size(), ceil_of(columns, kPanelLines) * size);
+        pack_right(p.b, p.n, block, right);
         block.right = right;
       }
       tile_columns(p, block);
     }
   }
-  if (product.c_bf16 && !p.c_bf16)
-    for (std::int64_t i = 0; i < p.m; ++i)
+  if (!apart) return;
+  team_.run(ceil_of(p.m, kPanelLines), [&](std::int64_t piece, int) {
+    for (std::int64_t i = piece * kPanelLines; i < std::min(p.m, (piece + 1) * kPanelLines); ++i)
       kernels_.bf16.from_f32(static_cast<const float*>(p.c) + i * p.n,
                              static_cast<Bf16*>(product.c) + i * product.c_stride, p.n);
+  });
 }
 
 void ProductEngine::tile_columns(const Product& p, const Block& block) {
   const std::int64_t panel_size = panel_elements(block.depth, block.planes);
-  const std::int64_t left_size = kBlockRows / kPanelLines * panel_size;
-  for (int member = 0; member < team_.size(); ++member) room(member, left_size);
-  team_.run(ceil_of(p.m, kBlockRows), [&](std::int64_t piece, int member) {
-    const std::int64_t row0 = piece * kBlockRows, rows = std::min(kBlockRows, p.m - row0);
+  const Cut cut = cut_of(p.m, block.columns, block.depth, block.planes);
+  for (int member = 0; member < team_.size(); ++member) room(member, cut.rows / kPanelLines * panel_size);
+  packed_rows_.assign(static_cast<std::size_t>(team_.size()), -1);
+  team_.run(cut.row_pieces * cut.column_pieces, [&](std::int64_t piece, int member) {
+    const std::int64_t row0 = piece / cut.column_pieces * cut.rows, rows = std::min(cut.rows, p.m - row0);
+    const std::int64_t first = piece % cut.column_pieces * cut.columns;
+    const std::int64_t end = std::min(block.columns, first + cut.columns);
     std::uint16_t* left = starts_[static_cast<std::size_t>(member)];
-    for (std::int64_t r = 0; r < rows; r += kPanelLines)
-      pack_left_panel(source_of(p.a, true, row0 + r, block.k),
-                      {std::min(kPanelLines, rows - r), block.depth, block.planes}, left + r / kPanelLines * panel_size);
+    if (packed_rows_[static_cast<std::size_t>(member)] != row0) {  // else left by this member's last piece
+      pack_left_panels(source_of(p.a, true, row0, block.k), {rows, block.depth, block.planes}, left);
+      packed_rows_[static_cast<std::size_t>(member)] = row0;
+    }
     const TilePart part{kPanelLines, block.depth, block.planes};
     tiles_begin();
-    for (std::int64_t c = 0; c < block.columns; c += kPanelLines) {
+    for (std::int64_t c = first; c < end; c += kPanelLines) {
       const std::int64_t column = block.column + c;
       for (std::int64_t r = 0; r < rows; r += kPanelLines) {
         const std::int64_t at = (row0 + r) * p.c_stride + column;
         const TileOutput out{static_cast<char*>(p.c) + at * (p.c_bf16 ? 2 : 4),
-                       p.c_stride,
-                       p.bias != nullptr && block.first ? p.bias + column : nullptr,
-                       std::min(kPanelLines, rows - r),
-                       std::min(kPanelLines, p.n - column),
-                       p.c_bf16,
-                       p.accumulate || !block.first};
-        multiply_panels(left + r / kPanelLines * panel_size, block.right + c / kPanelLines * panel_size,
-                        part, out);
+                             p.c_stride,
+                             p.bias != nullptr && block.first ? p.bias + column : nullptr,
+                             std::min(kPanelLines, rows - r),
+                             std::min(kPanelLines, p.n - column),
+                             p.c_bf16,
+                             p.accumulate || !block.first};
+        multiply_panels(left + r / kPanelLines * panel_size, block.right + c / kPanelLines * panel_size, part, out);
       }
     }
     tiles_end();

@@ -49,6 +49,7 @@ class ProductEngine {  // one per thread of use
  private:
   struct Block;
   void by_tiles(const Product& product, std::int64_t planes);
+  void pack_right(const Operand& b, std::int64_t n, const Block& block, std::uint16_t* to);
   void tile_columns(const Product& product, const Block& block);
   void by_vectors(const Product& product);
   GemmMatrix round(const Operand& operand, std::int64_t rows, std::int64_t columns, float* room) const;
@@ -59,8 +60,9 @@ class ProductEngine {  // one per thread of use
   Team& team_;
   const Kernels& kernels_;
   bool tiles_;
-  std::vector<Arena> rooms_;            // one of each member, and one that all share
+  std::vector<Arena> rooms_;            // one of each member, and two that all share
   std::vector<std::uint16_t*> starts_;  // of those
+  std::vector<std::int64_t> packed_rows_;  // the first row of what each member's holds
 };
 
 }  // namespace covey::cpu

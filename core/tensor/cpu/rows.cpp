@@ -183,8 +183,11 @@ void CpuOps::maxpool2(Tensor x, Tensor y, Tensor argmax) {
   const auto [planes, height, width] = check_maxpool2(x, y, argmax);
   const std::int64_t pooled = (height / 2) * (width / 2);
   share(team_, planes, cpu::piece_rows(height * width), [&](std::int64_t first, std::int64_t count, int) {
-    for (std::int64_t p = first; p < first + count; ++p)
-      kernels_.maxpool2(x.f32() + p * height * width, y.f32() + p * pooled, argmax.i32() + p * pooled, height, width);
+    with_type(x.dtype, [&]<class T>(T) {
+      for (std::int64_t p = first; p < first + count; ++p)
+        typed<T>(kernels_).maxpool2(x.as<T>() + p * height * width, y.as<T>() + p * pooled, argmax.i32() + p * pooled,
+                                    height, width);
+    });
   });
 }
 
@@ -192,11 +195,13 @@ void CpuOps::maxpool2_grad(Tensor dy, Tensor argmax, Tensor dx) {
   const auto [planes, height, width] = check_maxpool2_grad(dy, argmax, dx);
   const std::int64_t pooled = (height / 2) * (width / 2);
   share(team_, planes, cpu::piece_rows(height * width), [&](std::int64_t first, std::int64_t count, int) {
-    for (std::int64_t p = first; p < first + count; ++p) {
-      float* plane = dx.f32() + p * height * width;
-      std::fill_n(plane, height * width, 0.0F);  // plane by plane, so that it stays in the cache
-      for (std::int64_t i = p * pooled; i < (p + 1) * pooled; ++i) plane[argmax.i32()[i]] += dy.f32()[i];
-    }
+    with_type(dy.dtype, [&]<class T>(T) {
+      for (std::int64_t p = first; p < first + count; ++p) {
+        T* plane = dx.as<T>() + p * height * width;
+        std::fill_n(plane, height * width, T{});  // plane by plane, so that it stays in the cache
+        for (std::int64_t i = p * pooled; i < (p + 1) * pooled; ++i) plane[argmax.i32()[i]] = dy.as<T>()[i];
+      }
+    });
   });
 }
 

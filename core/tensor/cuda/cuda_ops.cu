@@ -39,24 +39,27 @@ __global__ void relu_grad_kernel(const float* y, const float* dy, float* dx, std
 __global__ void sgd_kernel(float* p, const float* g, float* velocity, SgdStep step, std::size_t n) {
   const std::size_t i = std::size_t{blockIdx.x} * kThreads + threadIdx.x;
   if (i >= n) return;
-  float move = g[i] + step.weight_decay * p[i];
+  const float gradient = g[i] * step.gradient_scale + step.weight_decay * p[i];
+  float move = gradient;
   if (velocity != nullptr) {
     if (!step.first) move += step.momentum * velocity[i];
     velocity[i] = move;
+    if (step.nesterov) move = gradient + step.momentum * move;
   }
   p[i] -= step.learning_rate * move;
 }
 
 struct AdamWFactors {
-  float keep, beta1, beta2, step_size, root_correction, epsilon;
+  float keep, beta1, beta2, step_size, root_correction, epsilon, scale;
 };
 
 __global__ void adamw_kernel(float* p, const float* g, float* m, float* v, AdamWFactors f,
                              std::size_t n) {
   const std::size_t i = std::size_t{blockIdx.x} * kThreads + threadIdx.x;
   if (i >= n) return;
-  const float m1 = f.beta1 * m[i] + (1.0F - f.beta1) * g[i];
-  const float v1 = f.beta2 * v[i] + (1.0F - f.beta2) * g[i] * g[i];
+  const float gradient = g[i] * f.scale;
+  const float m1 = f.beta1 * m[i] + (1.0F - f.beta1) * gradient;
+  const float v1 = f.beta2 * v[i] + (1.0F - f.beta2) * gradient * gradient;
   m[i] = m1;
   v[i] = v1;
   p[i] = p[i] * f.keep - f.step_size * m1 / (sqrtf(v1) * f.root_correction + f.epsilon);
@@ -197,7 +200,8 @@ Result<void> adamw(std::span<float> p, std::span<const float> g, std::span<float
       step.beta2,
       static_cast<float>(rate / (1.0 - std::pow(double{step.beta1}, steps))),
       static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(double{step.beta2}, steps))),
-      step.epsilon};
+      step.epsilon,
+      step.gradient_scale};
   Call call(p.size());
   float *dp = call.in(p), *dg = call.in(g), *dm = call.in(m), *dv = call.in(v);
   call.launch([&](unsigned blocks) {

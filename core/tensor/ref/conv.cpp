@@ -1,6 +1,7 @@
 #include <vector>
 
 #include "core/tensor/op_shapes.h"
+#include "core/tensor/ref/element.h"
 #include "core/tensor/ref/ref_ops.h"
 
 namespace covey {
@@ -26,7 +27,17 @@ void for_each_product(const ConvSize& s, Visit visit) {
 }
 
 void store(const std::vector<double>& from, Tensor to) {
-  for (std::size_t i = 0; i < from.size(); ++i) to.f32()[i] = static_cast<float>(from[i]);
+  for (std::size_t i = 0; i < from.size(); ++i) ref::put(to, static_cast<std::int64_t>(i), from[i]);
+}
+
+// Every element as products see it: with activations in bf16 a weight is rounded to bf16 too.
+std::vector<double> values(Tensor t, DType activations = DType::kF32) {
+  std::vector<double> out;
+  for (std::int64_t i = 0; i < t.elements(); ++i) {
+    const double value = ref::at(t, i);
+    out.push_back(activations == DType::kBf16 ? double{to_float(from_float<Bf16>(static_cast<float>(value)))} : value);
+  }
+  return out;
 }
 
 }  // namespace
@@ -38,9 +49,9 @@ void RefOps::conv2d(Tensor x, Tensor w, Tensor b, Tensor y, ConvGeometry geometr
   const std::size_t channels = static_cast<std::size_t>(s.out);
   if (!b.empty())
     for (std::size_t i = 0; i < sums.size(); ++i) sums[i] = b.f32()[i / plane % channels];
-  const float *xs = x.f32(), *ws = w.f32();
+  const std::vector<double> xs = values(x), ws = values(w, x.dtype);
   for_each_product(s, [&](std::size_t xi, std::size_t wi, std::size_t yi) {
-    sums[yi] += double{xs[xi]} * ws[wi];
+    sums[yi] += xs[xi] * ws[wi];
   });
   store(sums, y);
 }
@@ -48,9 +59,9 @@ void RefOps::conv2d(Tensor x, Tensor w, Tensor b, Tensor y, ConvGeometry geometr
 void RefOps::conv2d_grad_input(Tensor dy, Tensor w, Tensor dx, ConvGeometry geometry) {
   const ConvSize s = check_conv2d(dx, w, {}, dy, geometry);
   std::vector<double> sums(static_cast<std::size_t>(dx.elements()));
-  const float *dys = dy.f32(), *ws = w.f32();
+  const std::vector<double> dys = values(dy), ws = values(w, dy.dtype);
   for_each_product(s, [&](std::size_t xi, std::size_t wi, std::size_t yi) {
-    sums[xi] += double{dys[yi]} * ws[wi];
+    sums[xi] += dys[yi] * ws[wi];
   });
   store(sums, dx);
 }
@@ -58,16 +69,16 @@ void RefOps::conv2d_grad_input(Tensor dy, Tensor w, Tensor dx, ConvGeometry geom
 void RefOps::conv2d_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db, ConvGeometry geometry) {
   const ConvSize s = check_conv2d(x, dw, db, dy, geometry);
   std::vector<double> sums(dw.f32(), dw.f32() + dw.elements());
-  const float *dys = dy.f32(), *xs = x.f32();
+  const std::vector<double> dys = values(dy), xs = values(x);
   for_each_product(s, [&](std::size_t xi, std::size_t wi, std::size_t yi) {
-    sums[wi] += double{dys[yi]} * xs[xi];
+    sums[wi] += dys[yi] * xs[xi];
   });
   store(sums, dw);
   if (db.empty()) return;
   const std::int64_t plane = s.out_height * s.out_width;
   std::vector<double> biases(db.f32(), db.f32() + s.out);
   for (std::int64_t i = 0; i < dy.elements(); ++i)
-    biases[static_cast<std::size_t>(i / plane % s.out)] += dys[i];
+    biases[static_cast<std::size_t>(i / plane % s.out)] += dys[static_cast<std::size_t>(i)];
   store(biases, db);
 }
 

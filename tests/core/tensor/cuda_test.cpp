@@ -66,7 +66,7 @@ TEST_CASE("cuda: the optimizers agree with ref") {
     Array p = normal(random, {n}), g = normal(random, {n}), m = zeros({n}), v = zeros({n});
     Array p2 = p, m2 = m, v2 = v;
     for (std::int64_t step = 1; step <= 3; ++step) {
-      const AdamWStep adamw{1e-2F, 0.9F, 0.95F, 1e-8F, 0.1F, step};
+      const AdamWStep adamw{1e-2F, 0.9F, 0.95F, 1e-8F, 0.1F, step, 0.5F};
       REQUIRE(cuda::adamw(floats_of(p), floats_of(g), floats_of(m), floats_of(v), adamw)
                   .has_value());
       ref->adamw(p2.view(), g.view(), m2.view(), v2.view(), adamw);
@@ -76,7 +76,7 @@ TEST_CASE("cuda: the optimizers agree with ref") {
     check_close(v, v2);
     for (const float momentum : {0.0F, 0.9F}) {
       for (const bool first : {true, false}) {
-        const SgdStep sgd{0.1F, momentum, 0.01F, first};
+        const SgdStep sgd{0.1F, momentum, 0.01F, first, !first, 0.5F};
         REQUIRE(cuda::sgd(floats_of(p), floats_of(g), floats_of(m), sgd).has_value());
         ref->sgd(p2.view(), g.view(), m2.view(), sgd);
       }

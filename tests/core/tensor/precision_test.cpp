@@ -16,7 +16,8 @@ TEST_CASE("precision: linear and its gradients") {
   for (const DType type : kTypes) {
     CAPTURE(int(type));
     for (const auto [m, n, k] : {Size{1, 1, 1}, {3, 5, 2}, {16, 16, 16}, {33, 31, 65}, {64, 96, 128}, {17, 200, 40},
-                                 {130, 40, 70}}) {
+                                 {130, 40, 70},
+                                 {130, 150, 70}, {200, 128, 33}}) {
       const Array x = as(type, normal(random, {m, k})), y = as(type, normal(random, {m, n}));
       const Array w = normal(random, {n, k}), b = normal(random, {n}), dw = normal(random, {n, k});
       const double tolerance = tolerance_of(type);
@@ -39,11 +40,11 @@ TEST_CASE("precision: a product deeper than one block, and of more columns than 
   for (const DType type : {DType::kF32, DType::kBf16}) {
     CAPTURE(int(type));
     const double tolerance = tolerance_of(type);
-    const Array x = as(type, normal(random, {20, 2100})), w = normal(random, {40, 2100}, 0.05);
-    check_against_ref("deep", {x, w, normal(random, {40}), as(type, zeros({20, 40}))},
+    const Array x = as(type, normal(random, {130, 2100})), w = normal(random, {125, 2100}, 0.05);
+    check_against_ref("deep", {x, w, normal(random, {125}), as(type, zeros({130, 125}))},
                       [](Ops& o, const Tensors& t) { o.linear(t[0], t[1], t[2], t[3]); }, tolerance);
-    const Array v = normal(random, {4200, 24}), u = as(type, normal(random, {18, 24}));
-    check_against_ref("wide", {u, v, as(type, zeros({18, 4200}))},
+    const Array v = normal(random, {4200, 24}), u = as(type, normal(random, {70, 24}));
+    check_against_ref("wide", {u, v, as(type, zeros({70, 4200}))},
                       [](Ops& o, const Tensors& t) { o.linear(t[0], t[1], {}, t[2]); }, tolerance);
   }
 }
@@ -51,7 +52,7 @@ TEST_CASE("precision: a product deeper than one block, and of more columns than 
 TEST_CASE("precision: f32 by tiles is as exact as f32") {
   if (!cpu::amx_usable()) return;
   Random random(43);
-  const std::int64_t m = 96, n = 80, k = 700;
+  const std::int64_t m = 160, n = 150, k = 700;
   Array x = normal(random, {m, k}), w = normal(random, {n, k}), exact = zeros({m, n}), tiles = exact, vectors = exact;
   for (std::size_t i = 0; i < x.size(); ++i) x.floats[i] *= std::exp2(static_cast<float>(i % 21) - 10.0F);
   make_ref_ops()->linear(x.view(), w.view(), {}, exact.view());
@@ -63,12 +64,12 @@ TEST_CASE("precision: f32 by tiles is as exact as f32") {
   CHECK(by_tiles <= 4 * by_vectors);
 }
 
-TEST_CASE("precision: a packed weight gives the bits of one that is not") {
+TEST_CASE("precision: a packed weight gives the bits of one that is not, where both use tiles") {
   Random random(44);
   const std::unique_ptr<Ops> ops = make_cpu_ops();
   for (const DType type : kTypes) {
-    Array x = as(type, normal(random, {40, 130})), w = normal(random, {70, 130}), y = as(type, zeros({40, 70}));
-    Array dx = as(type, zeros({40, 130})), again = y, dx_again = dx;
+    Array x = as(type, normal(random, {170, 130})), w = normal(random, {140, 130}), y = as(type, zeros({170, 140}));
+    Array dx = as(type, zeros({170, 130})), again = y, dx_again = dx;
     const std::int64_t bytes = ops->packed_bytes(w.shape, type);
     Arena arena(static_cast<std::size_t>(bytes));
     const Tensor packed = bytes == 0 ? Tensor{} : arena.take({bytes}, DType::kU8);
@@ -166,6 +167,34 @@ TEST_CASE("precision: attention, also of grouped queries") {
         o.attention(t[0], t[1], t[2], t[3], t[4]);
         o.attention_grad(t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7], t[8]);
       }, type == DType::kF32 ? 2e-5 : 2 * tolerance_of(type));
+    }
+  }
+}
+
+TEST_CASE("precision: convolution and pooling") {
+  Random random(48);
+  struct Shapes {
+    std::int64_t batch, in, out, height, width, kernel, padding;
+  };
+  for (const DType type : kTypes) {
+    CAPTURE(int(type));
+    for (const auto s : {Shapes{2, 1, 8, 12, 12, 5, 2}, {3, 3, 5, 7, 9, 3, 1}, {1, 16, 32, 14, 14, 5, 2}}) {
+      const ConvGeometry g{s.kernel, s.padding};
+      const Array x = as(type, normal(random, {s.batch, s.in, s.height, s.width}));
+      const Array w = normal(random, {s.out, s.in, s.kernel, s.kernel}), b = normal(random, {s.out});
+      const Array y = as(type, normal(random, {s.batch, s.out, s.height, s.width}));
+      check_against_ref("conv2d", {x, w, b, y}, [&](Ops& o, const Tensors& t) { o.conv2d(t[0], t[1], t[2], t[3], g); },
+                        tolerance_of(type));
+      check_against_ref("conv2d gradients", {y, x, w, x, w, b}, [&](Ops& o, const Tensors& t) {
+        o.conv2d_grad_input(t[0], t[2], t[3], g);
+        o.conv2d_grad_weight(t[0], t[1], t[4], t[5], g);
+      }, tolerance_of(type));
+      const Shape half{s.batch, s.in, s.height / 2, s.width / 2};
+      check_against_ref("maxpool2", {x, as(type, zeros(half)), integers(random, half, 0, 1), as(type, normal(random, half)), x},
+                        [](Ops& o, const Tensors& t) {
+                          o.maxpool2(t[0], t[1], t[2]);
+                          o.maxpool2_grad(t[3], t[2], t[4]);
+                        }, 0);
     }
   }
 }
