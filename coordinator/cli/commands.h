@@ -90,9 +90,18 @@ struct GenerateOptions {
   std::string prompt;
   std::uint32_t bytes = 400;
   double temperature = 0.8;
+  std::uint32_t top_k = 0;     // 0: all
+  double top_p = 1;
   std::uint64_t seed = 1;
 };
 Result<int> generate_command(const GenerateOptions& options, Console& console);
+
+// ---- evaluate_command.cpp
+struct EvaluateOptions {
+  std::string model;           // as GenerateOptions'
+  std::string data;            // file or folder in the form that the model's job says
+};
+Result<int> evaluate_command(const EvaluateOptions& options, Console& console);
 
 // ---- node_commands.cpp
 Result<int> nodes_command(const std::string& home, Console& console);

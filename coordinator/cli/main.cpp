@@ -29,6 +29,7 @@ struct Chosen {
   PullOptions pull;
   ReportOptions report;
   GenerateOptions generate;
+  EvaluateOptions evaluate;
   RevokeOptions revoke;
   RenewOptions renew;
   RotateOptions rotate;
@@ -227,10 +228,26 @@ void add_models(CLI::App& app, Chosen& chosen) {
                    "0: the likeliest byte each time; 1: as the model believes")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 100.0));
+  generate->add_option("--top-k", chosen.generate.top_k, "Of so many of the likeliest bytes (0: all)")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 256));
+  generate->add_option("--top-p", chosen.generate.top_p, "Of the fewest bytes that together are so likely")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1.0));
   generate->add_option("--seed", chosen.generate.seed, "The same seed gives the same text")
       ->capture_default_str();
   generate->callback([&chosen] {
     chosen.run = [&chosen](Console& console) { return generate_command(chosen.generate, console); };
+  });
+
+  CLI::App* evaluate = add(app, chosen, "evaluate", "Loss, accuracy and calibration of a model that was pulled",
+                           "covey evaluate --model job-3 --data held-out/");
+  evaluate
+      ->add_option("--model", chosen.evaluate.model, "Folder that `covey pull` made, or its safetensors file")
+      ->required();
+  evaluate->add_option("--data", chosen.evaluate.data, "File or folder in the form that the job says")->required();
+  evaluate->callback([&chosen] {
+    chosen.run = [&chosen](Console& console) { return evaluate_command(chosen.evaluate, console); };
   });
 }
 

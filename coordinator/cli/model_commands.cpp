@@ -3,12 +3,13 @@
 
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/job_view.h"
+#include "coordinator/cli/model_file.h"
 #include "coordinator/cli/pull.h"
 #include "coordinator/cli/report.h"
 #include "coordinator/service/home.h"
 #include "core/base/clock.h"
 #include "core/data/safetensors.h"
-#include "core/nn/generate.h"
+#include "core/nn/token_decoder.h"
 #include "core/service/exit_code.h"
 #include "core/service/text_file.h"
 #include "core/store/blobs.h"
@@ -18,45 +19,12 @@
 namespace covey::cli {
 namespace {
 
-constexpr std::size_t kModelFileBytesMax = std::size_t{1} << 34U;
-
 std::string job_text(JobId job) { return std::to_string(job); }
 
 void say_choice(const ChosenJob& chosen, Console& console) {
   if (!chosen.why.empty())
     console.note("job " + job_text(chosen.summary.job) + " (" + one_line(chosen.summary.name) + "), " +
                  chosen.why);
-}
-
-struct LoadedModel {
-  JobSpec spec;
-  std::vector<float> parameters;
-};
-
-// A model's job: in the file's metadata, else in job.toml beside it.
-Result<JobSpec> spec_of_file(const SafetensorsFile& file, const std::string& path) {
-  const auto own = file.metadata.find("covey.job_toml");
-  if (own != file.metadata.end()) return parse_job(own->second);
-  const std::string beside = (std::filesystem::path(path).parent_path() / "job.toml").string();
-  auto toml = read_file(beside, 64 * 1024);
-  if (!toml)
-    return unexpected(in_context(path + " does not say which model it holds, and there is no job file beside "
-                                        "it; use a folder that `covey pull` made",
-                                 toml.error()));
-  return parse_job(text_of(*toml));
-}
-
-Result<LoadedModel> load_model(const std::string& where) {
-  std::error_code code;
-  const std::string path = std::filesystem::is_directory(where, code) ? where + "/model.safetensors" : where;
-  COVEY_TRY(const Bytes bytes, read_file(path, kModelFileBytesMax));
-  auto file = from_safetensors(bytes);
-  if (!file) return unexpected(in_context(path, file.error()));
-  auto spec = spec_of_file(*file, path);
-  if (!spec) return unexpected(in_context(path, spec.error()));
-  auto parameters = parameters_from(*file, parameter_table(spec->model));
-  if (!parameters) return unexpected(in_context(path, parameters.error()));
-  return LoadedModel{std::move(*spec), std::move(*parameters)};
 }
 
 }  // namespace
@@ -111,22 +79,32 @@ Result<int> report_command(const ReportOptions& options, Console& console) {
 }
 
 Result<int> generate_command(const GenerateOptions& options, Console& console) {
-  COVEY_TRY(const LoadedModel loaded, load_model(options.model));
+  COVEY_TRY(LoadedModel loaded, load_model(options.model));
   const ModelSpec& spec = loaded.spec.model;
   if (spec.family != ModelFamily::kTransformer)
     return unexpected(ErrorCode::kInvalidArgument, options.model + " holds a model of family \"" +
                                                        name_of(spec.family) +
                                                        "\"; only a \"transformer\" can generate text");
+  if (spec.vocabulary != 256)
+    return unexpected(ErrorCode::kUnsupported, options.model + " has a vocabulary of " + std::to_string(spec.vocabulary) +
+                                                   "; text is generated of bytes alone, 256");
   const auto ops = make_cpu_ops();
-  COVEY_TRY(const auto model, Model::create(spec, 1, *ops));
-  std::copy(loaded.parameters.begin(), loaded.parameters.end(), model->parameters().begin());
-  const std::string text = generate(*model, spec, options.prompt, options.bytes, options.temperature,
-                                    Random(options.seed).split("generate"));
+  TokenDecoder decoder(spec, loaded.parameters, *ops);
+  const std::string_view begin = options.prompt.empty() ? std::string_view("\n") : options.prompt;
+  std::vector<std::int32_t> prompt;
+  for (const char c : begin) prompt.push_back(static_cast<unsigned char>(c));
+  const Sampling sampling{options.temperature, options.top_k, options.top_p};
+  std::string text;
+  for (const std::int32_t token :
+       continue_tokens(decoder, prompt, options.bytes, sampling, Random(options.seed).split("generate")))
+    text += static_cast<char>(token);
   console.object(JsonObject()
                      .add("prompt", options.prompt)
                      .add("text", text)
                      .add("bytes", text.size())
                      .add("temperature", options.temperature)
+                     .add("top_k", options.top_k)
+                     .add("top_p", options.top_p)
                      .add("seed", options.seed));
   // A model's bytes must not drive a terminal; a pipe gets them as they are.
   if (!console.json())
