@@ -382,7 +382,10 @@ void JobRunner::close_to_cohort(const std::string& text) {
 // ---- nodes come and go
 
 void JobRunner::node_joined(const PeerKey& peer, Instant now) {
-  if (const auto at = not_before_.find(peer); at != not_before_.end() && !at->second.caught) not_before_.erase(at);
+  // Another process may be set otherwise, have its work behind it, or what failed mended: what it said is asked again.
+  // What it did to an attempt stands.
+  if (const auto at = not_before_.find(peer); at != not_before_.end() && !at->second.caught && !at->second.held_up)
+    not_before_.erase(at);
   show_again(peer, now);
   if (keys_lost(now)) return;
   if (!round_) return open_round(now);

@@ -402,6 +402,7 @@ bool JobRunner::timer_fired(const std::string& name, Instant now) {
   if (round_->frozen) return true;
   const RoundTally tally = round_->tally();
   if (tally.delivered >= needed() && (!secure_ || secure_->can_freeze())) {
+    rest_late(now);
     freeze(now);
     return true;
   }

@@ -209,7 +209,8 @@ class JobRunner {
   void record_secure_metrics(RoundMetrics& metrics) const;
   void blame(const PeerKey& peer, const std::string& what, Instant now);
   void rest(const PeerKey& peer, bool caught, Instant now);
-  void rest_silent(Instant now);                    // those that an attempt was given up for
+  void rest_late(Instant now);                      // the same at a freeze, where the others are enough
+  void rest_silent(Instant now);                    // those that an attempt waited for in vain
   void blame_all(const SecureAttempt& attempt, Instant now);
   void show_again(const PeerKey& peer, Instant now);
   void tell_again(Instant now);                     // whoever is awaited
@@ -268,6 +269,7 @@ class JobRunner {
     std::string text;
     bool caught = false;                 // our word and not its own: it stands until a round is committed
     bool barred = false;                 // or until the job ends, with a row of its own
+    bool held_up = false;                // it was awaited in vain: coming back as another process mends nothing
   };
   std::map<PeerKey, Refusal> not_before_;
   std::unique_ptr<SecureAttempt> secure_;

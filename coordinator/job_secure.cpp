@@ -402,14 +402,42 @@ void JobRunner::rest(const PeerKey& peer, bool caught, Instant now) {
   if (const auto known = not_before_.find(peer); known != not_before_.end() && known->second.barred) return;
   not_before_[peer] = Refusal{caught ? Instant::max() : now + job_.spec.round.deadline,
                               caught ? DeclineReason::kPolicy : DeclineReason::kBusy,
-                              caught ? "it was caught in an aggregation" : "it held up an aggregation", caught, false};
+                              caught ? "it was caught in an aggregation" : "it held up an aggregation", caught, false, false};
 }
 
+// A new process does mend what a lost connection broke; it mends nothing of one that was there and said nothing.
 void JobRunner::rest_silent(Instant now) {
   if (!secure_ || round_->frozen || secure_->phase() != Phase::kMasking) return;
   for (const auto& [peer, member] : round_->members) {
-    const bool caught = member.state == MemberState::kRefused;
-    if (secure_->masks(peer) && member.state != MemberState::kDelivered) rest(peer, caught, now);
+    if (!secure_->masks(peer) || member.state == MemberState::kDelivered) continue;
+    rest(peer, member.state == MemberState::kRefused, now);
+    not_before_.at(peer).held_up = member.state == MemberState::kOffered || member.state == MemberState::kWorking;
+  }
+}
+
+// Who confirmed and then sent nothing cost this round its whole deadline, also where it went away shortly before. It costs
+// the next one nothing where the others are enough for that; where they are not, that would only wait for it.
+void JobRunner::rest_late(Instant now) {
+  if (!secure_ || secure_->phase() != Phase::kMasking) return;
+  std::vector<PeerKey> late;
+  for (const auto& [peer, member] : round_->members) {
+    const MemberState state = member.state;
+    const bool awaited = state == MemberState::kOffered || state == MemberState::kWorking || state == MemberState::kFetching ||
+                         state == MemberState::kLost || state == MemberState::kLeft;
+    if (awaited && secure_->masks(peer)) late.push_back(peer);
+  }
+  std::size_t others = 0;
+  for (const auto& [key, node] : services_.registry.nodes()) {
+    const auto declined = not_before_.find(key);
+    const bool refused = declined != not_before_.end() && now < declined->second.until;
+    const bool there = node.link && !node.summary.revoked && node.summary.role == Role::kClient;
+    if (there && !refused && services_.registry.vouched(node) && !sits_out(key) && std::find(late.begin(), late.end(), key) == late.end())
+      ++others;
+  }
+  if (others < job_.spec.selection.min_clients) return;
+  for (const PeerKey& peer : late) {
+    rest(peer, false, now);
+    not_before_.at(peer).held_up = true;
   }
 }
 

@@ -18,6 +18,15 @@ Outgoing to_all(const MemberSet& set, const SecAggMessage& message) {
     if (set.contains(i)) out.to.push_back(i);
   return out;
 }
+bool same_key(const RistrettoPoint& sealing, const AgreementPublicKey& masking) {
+  return std::equal(sealing.bytes.begin(), sealing.bytes.end(), masking.bytes.begin(), masking.bytes.end());
+}
+// In any role: members refuse a roster with a fresh key twice, whichever role it has.
+bool shares_a_key(const RosterEntry& one, const RosterEntry& other) {
+  return one.credential.key == other.credential.key || one.sealing_key == other.sealing_key ||
+         one.masking_key == other.masking_key || same_key(one.sealing_key, other.masking_key) ||
+         same_key(other.sealing_key, one.masking_key);
+}
 
 }  // namespace
 
@@ -84,9 +93,9 @@ SecAggServer::Sent SecAggServer::on(const JoinMessage& m) {
     return refused("the join is not signed for these terms");
   if (!point_probe_.shared_point(m.entry.sealing_key) || !probe_.shared_secret(m.entry.masking_key))
     return refused("a key of the join is no key");
+  if (same_key(m.entry.sealing_key, m.entry.masking_key)) return refused("the join has one key in both roles");
   for (const auto& [subject, other] : joins_)
-    if (other.credential.key == c.key || other.sealing_key == m.entry.sealing_key || other.masking_key == m.entry.masking_key)
-      return refused("a key of the join is another member's");
+    if (shares_a_key(other, m.entry)) return refused("a key of the join is another member's");
   joins_.emplace(c.subject, m.entry);
   return std::vector<Outgoing>{};
 }
@@ -97,6 +106,10 @@ Result<std::vector<Outgoing>> SecAggServer::close_joins() {
     return too_few("joined", static_cast<std::uint32_t>(joins_.size()), config_.members_min);
   RosterMessage roster{sid_, {}};
   for (const auto& [subject, entry] : joins_) roster.entries.push_back(entry);
+  // Not every number between the bounds has a graph, and who joins decides the number: the rest sits out.
+  while (roster.entries.size() > config_.members_min &&
+         !graph_of(config_, static_cast<std::uint32_t>(roster.entries.size())))
+    roster.entries.pop_back();
   COVEY_TRY(cohort_, work_.cohort(config_, authority_, roster));
   members_.resize(cohort_->members());
   for (std::uint32_t i = 0; i < cohort_->members(); ++i) members_[i].neighbours = cohort_->neighbours(i);

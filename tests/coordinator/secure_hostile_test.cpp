@@ -138,4 +138,37 @@ TEST_CASE("secure hostile: an update that is offered and withdrawn without end f
   CHECK(d.logged("update_not_fetched") == 1);
 }
 
+TEST_CASE("secure hostile: who confirms and then sends nothing costs one round its deadline, and comes back to no next one") {
+  bool returns = false;
+  SUBCASE("it stays") {}
+  SUBCASE("it comes back as another process") { returns = true; }
+  SecurePlay play(6);
+  play.begin(secure_job("deadline_s = 60\n", 3));
+  const Identity& idle = play.d.client(0);
+  play.hold = [&](std::uint8_t n, const Message& message) {
+    if (n == 1 && of_later_round(message) && std::exchange(returns, false)) play.d.join(idle, 2, 2);
+    return n == 0 && is_note<MaskOrderMessage>(message);
+  };
+  const Instant start = play.d.now;
+  beat(play, 40, [&] { return play.d.job().round == 3; });
+  REQUIRE(play.d.job().round == 3);
+  CHECK_FALSE(returns);
+  CHECK(play.d.now - start >= 56s);
+  CHECK(play.d.now - start < 100s);
+  for (const RoundOffer& offer : play.d.all<RoundOffer>(idle.key())) CHECK(offer.key.round == 1);
+}
+
+TEST_CASE("secure hostile: a late member that a next round needs is asked for it") {
+  SecurePlay play(5);
+  play.begin(secure_job("deadline_s = 60\n[selection]\nmin_clients = 5\n", 2));
+  play.hold = [](std::uint8_t n, const Message& message) {
+    const auto* note = std::get_if<SecAggNote>(&message);
+    return n == 0 && note != nullptr && note->key.round == 1 && is_note<MaskOrderMessage>(message);
+  };
+  const Instant start = play.d.now;
+  beat(play, 40, [&] { return play.d.job().round == 2; });
+  REQUIRE(play.d.job().round == 2);
+  CHECK(play.d.now - start < 100s);
+}
+
 }  // namespace covey
