@@ -2,6 +2,8 @@
 // bound to it, for a second sum of the same round could be subtracted from the first. Its release counts as spent, its
 // ledger record stays, and the round ends with the model that it began with. That model's manifest names the round, so
 // that its hash is another: the next round is another release, and is charged as one.
+#include <algorithm>
+
 #include "coordinator/job_runner.h"
 #include "core/protocol/limits.h"
 #include "core/protocol/manifest.h"
@@ -9,6 +11,7 @@
 namespace covey {
 namespace {
 
+constexpr std::size_t kNamed = 5;
 constexpr Duration kStoreAgain = std::chrono::seconds(5);
 
 // Rounds at the end of these that were consumed: of every other, somebody's update counted.
@@ -116,14 +119,70 @@ void JobRunner::bar(const PeerKey& peer, const std::string& what, Instant now) {
                      {"node", services_.registry.name_of(peer)}, {"what", what}});
 }
 
-// It, or who held its shares: not asked before a round has committed without it.
-void JobRunner::suspect(const PeerKey& peer, Instant now) {
-  rest(peer, true, now);
+std::string JobRunner::named(const std::vector<std::uint32_t>& places) const {
+  std::string names;
+  for (std::size_t i = 0; i < std::min(places.size(), kNamed); ++i)
+    if (const auto peer = secure_->peer_at(places[i])) names += (names.empty() ? "" : ", ") + services_.registry.name_of(*peer);
+  return names + (places.size() > kNamed ? " and " + std::to_string(places.size() - kNamed) + " more" : "");
+}
+
+// A wrong share that could be done without: in the journal, and nobody rests for it.
+void JobRunner::dispute(const Unmasked& value, Instant now) {
+  if (value.disputed.empty()) return;
+  std::string pairs;
+  for (std::size_t i = 0; i < std::min(value.disputed.size(), kNamed); ++i)
+    pairs += (i == 0 ? "" : "; ") + named({value.disputed[i].first}) + " dealt it or " + named({value.disputed[i].second}) + " revealed it";
   Batch batch;
   services_.journal.write(batch, now, job_.id,
-                          "round " + std::to_string(round_->key.round) + ": the shares of " + services_.registry.name_of(peer) +
-                              "'s secret do not open what it committed to: it lied, or members that held them; it sits the next round out");
+                          "round " + std::to_string(round_->key.round) + ": " + std::to_string(value.disputed.size()) +
+                              " wrong shares were corrected, and which of two members lied is not proven: " + pairs +
+                              (value.disputed.size() > kNamed ? "; ..." : ""));
   services_.out.persist(std::move(batch));
+}
+
+// Of those whose secrets did not open no more than A can have lied as dealers. Where there are more, holders of their
+// shares lied, and who of them the shares do not tell: then nobody rests, for whoever lied would be the one that stays.
+// Else they sit one round out if enough others are there.
+std::string JobRunner::suspect(const Unmasked& value, Instant now) {
+  if (value.suspects.empty()) return {};
+  std::string seen = "the shares of the secrets of " + named(value.suspects) + " do not open what they committed to: ";
+  if (value.suspects.size() > secure_->corrupt_max()) {
+    seen += "that is more members than may lie (" + std::to_string(secure_->corrupt_max()) +
+            "), so one that held their shares lied, with too few shares here to tell which";
+  } else {
+    seen += "they lied, or members that held them";
+    std::set<PeerKey> resting;
+    for (const std::uint32_t place : value.suspects)
+      if (const auto peer = secure_->peer_at(place)) resting.insert(*peer);
+    free_suspects();
+    if (willing_without(resting) >= selection().min_clients) {
+      for (const PeerKey& peer : resting)
+        if (!not_before_[peer].barred)
+          not_before_[peer] = Refusal{Instant::max(), DeclineReason::kPolicy,
+                                      "the shares of its secret did not open, which is its lie or another member's", true, false,
+                                      false, round_->key.round};
+      seen += "; they sit the next round out";
+    }
+  }
+  Batch batch;
+  services_.journal.write(batch, now, job_.id, shortened("round " + std::to_string(round_->key.round) + ": " + seen, kErrorTextBytesMax));
+  services_.out.persist(std::move(batch));
+  return "; " + seen;
+}
+
+std::size_t JobRunner::willing_without(const std::set<PeerKey>& resting) const {
+  const auto& nodes = services_.registry.nodes();
+  return static_cast<std::size_t>(std::count_if(nodes.begin(), nodes.end(), [&](const auto& entry) {
+    const auto& [key, node] = entry;
+    const auto declined = not_before_.find(key);
+    const bool willing = declined == not_before_.end() || declined->second.until != Instant::max();
+    return !node.summary.revoked && node.link && node.summary.role == Role::kClient && services_.registry.vouched(node) && willing &&
+           !resting.contains(key);
+  }));
+}
+
+bool JobRunner::free_suspects() {
+  return std::erase_if(not_before_, [](const auto& entry) { return entry.second.suspected != 0; }) > 0;
 }
 
 Result<void> JobRunner::load_liar(const PeerKey& peer, ByteSpan value) {

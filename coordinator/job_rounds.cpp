@@ -95,6 +95,7 @@ void JobRunner::wait_for_clients(std::size_t there, std::size_t wanted, Instant 
       shortened("waiting for clients: " + std::to_string(there) + " of " + std::to_string(wanted) +
                     (declined.empty() ? " there" : " that can take part; " + declined),
                 kErrorTextBytesMax);
+  if (free_suspects()) return open_round(now);  // the job does not wait for others because of what is not proven
   if (fails_for_declines(wanted, text, now)) return;
   if (unvouched > 0 && std::exchange(unvouched_named_, job_.next_round()) != job_.next_round()) {
     Batch batch;
@@ -300,7 +301,8 @@ void JobRunner::commit(Instant now, std::optional<ModelRow> next) {
   informed_.clear();
   if (secure())  // who sat this round out may take part in the next; who was caught, once a round has come to something
     std::erase_if(not_before_, [&](const auto& entry) {
-      return entry.second.reason == DeclineReason::kPolicy && !entry.second.barred && !(consumed && entry.second.caught);
+      return entry.second.reason == DeclineReason::kPolicy && !entry.second.barred &&
+             !(consumed && entry.second.caught && (entry.second.suspected == 0 || entry.second.suspected == round_->key.round));
     });
   if (!next) {  // the final evaluation: figures, no model
     released.text = "figures of the final evaluation";

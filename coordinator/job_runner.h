@@ -233,7 +233,11 @@ class JobRunner {
   void same_model_failed(const Error& error, Instant now);
   bool same_model_fetched(const BlobFetched& event, Instant now);
   void bar(const PeerKey& peer, const std::string& what, Instant now);  // for the rest of the job
-  void suspect(const PeerKey& peer, Instant now);
+  std::string named(const std::vector<std::uint32_t>& places) const;
+  void dispute(const Unmasked& value, Instant now);
+  std::string suspect(const Unmasked& value, Instant now);  // what is to be said of it; "": nothing
+  std::size_t willing_without(const std::set<PeerKey>& resting) const;
+  bool free_suspects();                  // true: there was one
 
   // job_updates.cpp: one member
   bool sums() const;                     // its updates are summed as they come, and not kept
@@ -270,6 +274,7 @@ class JobRunner {
     bool caught = false;                 // our word and not its own: it stands until a round is committed
     bool barred = false;                 // or until the job ends, with a row of its own
     bool held_up = false;                // it was awaited in vain: coming back as another process mends nothing
+    std::uint32_t suspected = 0;         // nothing is proven: it sits out the round after this one, and no other
   };
   std::map<PeerKey, Refusal> not_before_;
   std::unique_ptr<SecureAttempt> secure_;

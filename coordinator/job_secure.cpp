@@ -314,8 +314,7 @@ void JobRunner::opened(const Unmasked& value, Instant now) {
   for (const auto& [place, what] : value.liars)
     if (const auto peer = secure_->peer_at(place)) bar(*peer, what, now);
   if (!value.closed.empty()) return sum_closed(value, now);
-  for (const auto& [place, what] : value.blame)
-    if (const auto peer = secure_->peer_at(place)) blame(*peer, what, now);
+  dispute(value, now);
   if (value.clamped > 0)
     services_.out.log(LogLevel::kWarning, "secagg_clamped",
                       {{"job", job_.id}, {"round", round_->key.round}, {"attempt", round_->key.attempt},
@@ -336,9 +335,7 @@ void JobRunner::sum_closed(const Unmasked& value, Instant now) {
     services_.out.now(SetTimer{timer("phase"), kOpenAgain});
     return;
   }
-  for (const std::uint32_t place : value.suspects)
-    if (const auto peer = secure_->peer_at(place)) suspect(*peer, now);
-  give_up(now, "the sum cannot be opened: " + value.closed, kOpenAgain);
+  give_up(now, "the sum cannot be opened: " + value.closed + suspect(value, now), kOpenAgain);
 }
 
 // What the neighbours of members that dropped out masked with them does as well as those members' keys.

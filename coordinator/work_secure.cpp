@@ -139,7 +139,7 @@ Result<Unmasked> unmask(const Unmask& work, const UnmaskParts& parts) {
   Recovered recovered = recover(*work.recovery, parts.pool);
   fault_point("unmask.recovered");
   Unmasked opened;
-  for (Blame& blame : recovered.blame) opened.blame.emplace_back(blame.member, std::move(blame.what));
+  for (const auto& [dealer, holder] : recovered.disputed) opened.disputed.emplace_back(dealer, holder);
   for (Blame& liar : recovered.liars) opened.liars.emplace_back(liar.member, std::move(liar.what));
   opened.closed = std::move(recovered.closed);
   if (!opened.closed.empty()) {
@@ -159,6 +159,7 @@ Result<Unmasked> unmask(const Unmask& work, const UnmaskParts& parts) {
     return opened;
   }
   // Noise would not have passed for figures: the masks that were taken off are those that had been put on.
+  for (Blame& holder : recovered.blame) opened.liars.emplace_back(holder.member, std::move(holder.what));
   for (const std::uint32_t dealer : unproven(recovered)) opened.liars.emplace_back(dealer, "committed to another mask than it used");
   opened.examples = figures->examples;
   opened.train = figures->train;

@@ -39,6 +39,12 @@ bool next_choice(std::vector<std::size_t>& places, std::size_t count) {
   return false;
 }
 
+// Several liars could make shares that agree with each other and leave an honest holder's out. But where so many agree
+// that t - 1 of them are honest, these and the committed secret are t points, and the polynomial is the dealer's.
+bool tells_wrong(const SumRecovery& r, std::size_t agreeing) {
+  return agreeing + 1 >= std::size_t{r.cohort->graph().threshold} + r.corrupt_max;
+}
+
 struct Search {
   std::optional<Opened> opened;  // what the dealer committed to
   bool whole = true;             // every choice of shares to leave out was tried
@@ -61,8 +67,7 @@ Search open_leaving_out(const SumRecovery& r, const SumRecovery::Item& item) {
         if (!std::binary_search(out.begin(), out.end(), i)) rest.push_back(item.shares[i].clone());
       auto opened = open_exactly(rest, static_cast<std::uint32_t>(threshold));
       if (!opened || !is_the_secret(r, item, opened->secret)) continue;
-      // Several liars could make shares that agree with each other: an honest member is not named for theirs.
-      if (r.corrupt_max == 1 || count - left >= threshold + r.corrupt_max)
+      if (tells_wrong(r, count - left))
         for (const std::size_t i : out) opened->wrong.push_back(item.shares[i].x);
       return {std::move(*opened), true};
     } while (next_choice(out, count));
@@ -78,7 +83,10 @@ Search open_item(const SumRecovery& r, const SumRecovery::Item& item) {
     if (opened && is_the_secret(r, item, opened->secret)) return {std::move(*opened), true};
   }
   auto corrected = open_correcting(item.shares, threshold);
-  if (corrected && is_the_secret(r, item, corrected->secret)) return {std::move(*corrected), true};
+  if (corrected && is_the_secret(r, item, corrected->secret)) {
+    if (!tells_wrong(r, item.shares.size() - corrected->wrong.size())) corrected->wrong.clear();
+    return {std::move(*corrected), true};
+  }
   return open_leaving_out(r, item);
 }
 
@@ -160,6 +168,21 @@ OpenedItem seeds_of(const SumRecovery& r, const SumRecovery::Item& item) {
   return result;
 }
 
+// One wrong share is its dealer's lie or its holder's. But of the dealers no more than A lie: who revealed wrong shares of
+// more than A secrets lied about an honest dealer's.
+void judge_holders(const SumRecovery& r, const std::map<std::uint32_t, std::vector<std::uint32_t>>& wrong, Recovered& result) {
+  std::vector<Blame> proven;
+  for (const auto& [holder, dealers] : wrong)
+    if (dealers.size() > r.corrupt_max)
+      proven.push_back({holder, "revealed wrong shares of " + std::to_string(dealers.size()) + " members' secrets, of whom no more than " +
+                                    std::to_string(r.corrupt_max) + " may have dealt it wrong ones"});
+  const bool sound = proven.size() <= r.corrupt_max;  // else more lie than the terms say, and nothing is proven
+  if (sound) result.blame = std::move(proven);
+  for (const auto& [holder, dealers] : wrong)
+    if (!sound || dealers.size() <= r.corrupt_max)
+      for (const std::uint32_t dealer : dealers) result.disputed.push_back({dealer, holder});
+}
+
 }  // namespace
 
 Recovered recover(const SumRecovery& r, WorkerPool& pool) {
@@ -175,6 +198,7 @@ Recovered recover(const SumRecovery& r, WorkerPool& pool) {
   Recovered result;
   result.plan = {r.cohort->id().sid, r.cohort->cipher(), r.vectors, {}};
   std::string closed;
+  std::map<std::uint32_t, std::vector<std::uint32_t>> wrong;  // dealers, by holder
   for (std::size_t i = 0; i < opened.size(); ++i) {
     const std::uint32_t dealer = r.items[i].dealer;
     if (!opened[i].opened) closed += (closed.empty() ? "" : ", ") + std::to_string(dealer);
@@ -183,9 +207,11 @@ Recovered recover(const SumRecovery& r, WorkerPool& pool) {
     if (!dropped && !opened[i].committed) result.doubted.push_back(dealer);
     if (!opened[i].lie.empty()) result.liars.push_back({dealer, opened[i].lie});
     for (MaskSeed& seed : opened[i].seeds) result.plan.seeds.push_back(std::move(seed));
-    for (const std::uint32_t holder : opened[i].wrong_holders)
-      result.blame.push_back({holder, "the share of member " + std::to_string(dealer) + " was wrong"});
+    for (const std::uint32_t holder : opened[i].wrong_holders) wrong[holder].push_back(dealer);
   }
+  judge_holders(r, wrong, result);
+  // More of them than may lie: then it was holders, more than may lie, and no dealer's lie is proven.
+  if (result.liars.size() > r.corrupt_max) result.liars.clear();
   if (closed.empty()) return result;
   result.plan.seeds.clear();
   result.closed = "the secrets of members " + closed + " cannot be opened: their dealers or too many holders lied. Nothing is released";

@@ -47,7 +47,12 @@ struct SumRecovery {
 };
 struct Recovered {
   MaskPlan plan;             // subtracts every mask that is left in the sum of the survivors
-  std::vector<Blame> blame;  // of wrong shares that were corrected
+  std::vector<Blame> blame;  // holders that revealed wrong shares, proven: of more secrets than dealers may lie
+  struct Disputed {          // the share of this dealer's secret that this holder revealed was wrong: one of the two lied
+    std::uint32_t dealer = 0, holder = 0;
+    bool operator==(const Disputed&) const = default;
+  };
+  std::vector<Disputed> disputed;
   // Of dealers: with as many shares as here are, an honest one's secret is found whoever of A holders lies.
   std::vector<Blame> liars;
   // Whose shares did not open what it committed to. The mask of a survivor among them is then what its shares say:

@@ -99,8 +99,8 @@ struct Unmasked {
   TrainStats train;                          // without steps and seconds
   EvalStats evaluation;
   std::uint64_t clamped = 0;                 // elements beyond privacy.value_range
-  std::vector<std::pair<std::uint32_t, std::string>> blame;  // by place in the roster: who revealed wrong shares
-  std::vector<std::pair<std::uint32_t, std::string>> liars;  // likewise: who dealt or committed to wrong secrets, proven
+  std::vector<std::pair<std::uint32_t, std::string>> liars;  // by place in the roster: who lied, proven
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> disputed;  // likewise: a dealer and a holder of its share, one of whom lied
   std::vector<std::uint32_t> suspects;       // likewise: whose secret does not open, if it was not a holder that lied
   std::vector<std::uint32_t> unopened;       // likewise: dropped members; what their neighbours masked with them would open it
   std::string closed;                        // why the sum stays closed; "": it is open, and the rest of this counts

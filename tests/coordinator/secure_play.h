@@ -179,6 +179,8 @@ class SecurePlay {
   std::vector<std::unique_ptr<Person>> people;
   std::set<std::uint8_t> silent;
   std::map<std::uint8_t, DealerLies> dealers;  // who lies in what it deals, in every attempt
+  // Who changes the shares it reveals: of all others' secrets, or of this member's alone.
+  std::map<std::uint8_t, std::optional<std::uint8_t>> holders;
   std::set<std::uint8_t> noise;                // who sends figures that nobody measured
   std::set<std::uint8_t> writers;    // say what fits a note in letters too, where a letter can be sent
   int letter_times = 1;              // that each letter is said
@@ -239,9 +241,25 @@ class SecurePlay {
     if (dealers.contains(person.number) && std::holds_alternative<RosterMessage>(*message))
       step->messages[0] =
           LyingDealer{kDealerSeed, dealers.at(person.number), person.key}.instead_of(step->messages[0], *part.client->cohort());
+    if (holders.contains(person.number)) spoil(person, step->messages);
     part.answers[asked] = step->messages;
     for (const Bytes& answer : step->messages) tell(person, key, answer);
     if (step->mask) mask(person, part, *step->mask);
+  }
+  void spoil(Person& person, std::vector<Bytes>& messages) {
+    const std::optional<std::uint8_t> only = holders.at(person.number);
+    for (Bytes& content : messages) {
+      auto message = decode_secagg_message(content);
+      auto* const unmask = message ? std::get_if<UnmaskMessage>(&*message) : nullptr;
+      if (unmask == nullptr) continue;
+      const auto& entries = person.part->client->cohort()->entries();
+      for (RevealedShare& share : unmask->shares) {
+        const bool wanted = only ? entries[share.dealer].credential.subject == people[*only]->credential.subject : share.dealer != unmask->member;
+        if (wanted) share.value.bytes[0] ^= 1;
+      }
+      unmask->signature = person.key.sign(kUnmaskDomain, unmask_statement(*unmask));
+      content = encode(*message);
+    }
   }
   // Of an attempt that it is in no more: it may vote for its ABORT, and a quorum's still frees it.
   void late(Person& person, const RoundKey& key, const SecAggMessage& message) {

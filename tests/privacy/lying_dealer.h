@@ -22,6 +22,7 @@ struct DealerLies {
   bool commitment = false;       // to another b than it shares and masks with
   bool self_mask = false;        // shares another b than it committed to and masks with
   bool self_polynomial = false;  // shares of b on no polynomial
+  bool self_one = false;         // one neighbour's share of b, the first one's, is wrong
   bool masking_key = false;      // shares another skM than it masks with
   bool key_polynomial = false;   // shares of skM on no polynomial
 };
@@ -36,6 +37,7 @@ struct LyingDealer {
     auto message = std::get<SharesMessage>(*decode_secagg_message(honest));
     const bool deals_anew = lies.self_mask || lies.self_polynomial || lies.masking_key || lies.key_polynomial;
     if (deals_anew) return encode(SecAggMessage(shares(cohort, message.member)));
+    if (lies.self_one) message.sealed[0] = shares(cohort, message.member).sealed[0];  // on its own polynomial, another
     if (lies.commitment) message.commitment.bytes[0] ^= 1;
     message.signature = key.sign(kSharesDomain, shares_statement(message.id, message.member, message.commitment, merkle_root(message.sealed)));
     return encode(SecAggMessage(message));

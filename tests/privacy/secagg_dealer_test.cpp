@@ -104,6 +104,18 @@ TEST_CASE("shares of another mask than it used: noise, and the dealer is named")
   }
 }
 
+TEST_CASE("a wrong share of its mask for one neighbour: the sum is exact, and it is the dealer or the holder, proven is neither") {
+  for (const std::uint32_t members : {5U, 7U, 12U}) {
+    Play play(of(members), 3, {.self_one = true});
+    CHECK(play.exact().value_or(false));
+    CHECK(play.world.blame_.empty());
+    CHECK(play.world.liars_.empty());
+    CHECK(play.world.doubted_.empty());
+    for (const auto& one : play.world.disputed_) CHECK(one == Recovered::Disputed{3, 0});
+    if (members > 5) CHECK(play.world.disputed_.size() == 1);
+  }
+}
+
 TEST_CASE("shares of its mask on no polynomial: closed or noise, never exact, and the dealer is named") {
   for (const bool commitment : {false, true})
     for (const auto& options : {of(5), of(7), of(12), ring()}) {

@@ -186,6 +186,7 @@ class SecAggWorld {
     COVEY_TRY(const SumRecovery recovery, server_->close_unmasking());
     const Recovered recovered = recover(recovery, pool);
     blame_ = recovered.blame;
+    disputed_ = recovered.disputed;
     liars_ = recovered.liars;
     doubted_ = recovered.doubted;
     if (!recovered.closed.empty()) return unexpected(ErrorCode::kInvalidMessage, recovered.closed);
@@ -229,6 +230,7 @@ class SecAggWorld {
   std::vector<Error> refusals_;
   std::vector<Error> server_refusals_;
   std::vector<Blame> blame_;
+  std::vector<Recovered::Disputed> disputed_;
   std::vector<Blame> liars_;
   std::vector<std::uint32_t> doubted_;
 };
