@@ -35,6 +35,8 @@ struct SecurePart::Attempt {
   std::optional<Bytes> held_order;         // came before the update was made: the latest
   std::map<Digest, std::vector<Bytes>> answers;  // by the hash of what was accepted
   std::map<Digest, Digest> letters_read;   // by blob: the content's hash
+  std::optional<Digest> seeds_asked;       // the newest of the requests for seeds, which have no bound: all that is kept of them
+  std::size_t letters_before_seeds = 0;
   std::vector<Message> said;               // last; again and again where the coordinator is to speak
   bool repeats = false;
   Duration again = kAgain;
@@ -215,11 +217,33 @@ void SecurePart::obey(const Bytes& content, const SecAggMessage& message, Instan
   }
   const RoundKey key = attempt_->key;
   auto step = attempt_->machine->handle(content, now);
-  if (step) return take(std::move(*step), sha256(content));
+  if (step) {
+    const Digest asked = sha256(content);
+    if (std::holds_alternative<SeedsRequestMessage>(message)) forget_seeds(asked);
+    return take(std::move(*step), asked);
+  }
   refused(key, step.error());
   if (invite != nullptr && attempt_->machine->phase() == SecAggClient::Phase::kInvited)
     refusal_ = Decline{DeclineReason::kPolicy, with_remedy(step.error().message, attempt_->seed)};
   of_another(key, message);  // of an attempt before, perhaps
+}
+
+// A coordinator may ask for the seeds of any set of members, and for one after the other. The answer before is worth no
+// memory: the machine gives it again to whoever asks again.
+void SecurePart::forget_seeds(const Digest& newest) {
+  const auto before = std::exchange(attempt_->seeds_asked, newest);
+  std::vector<Digest>& letters = attempt_->letters;
+  if (!before) {
+    attempt_->letters_before_seeds = letters.size();
+    return;
+  }
+  attempt_->answers.erase(*before);
+  std::erase_if(attempt_->letters_read, [&](const auto& read) { return read.second == *before; });
+  for (std::size_t at = attempt_->letters_before_seeds; at < letters.size(); ++at) {
+    out_.add(WithdrawBlob{letters[at]});
+    out_.add(EraseBlob{letters[at]});
+  }
+  letters.resize(std::min(letters.size(), attempt_->letters_before_seeds));
 }
 
 // Of an attempt that this client is no longer in: it may still help to abort it, and learn that it was.

@@ -77,6 +77,7 @@ class SecurePart {
   bool goes_on_without_keys(const SecAggMessage& message) const;
   void answer_again(const Digest& asked, Instant now);
   void obey(const Bytes& content, const SecAggMessage& message, Instant now);
+  void forget_seeds(const Digest& newest);
   void take(ClientStep step, const Digest& asked);
   void release();
   void say(const std::vector<Bytes>& messages);

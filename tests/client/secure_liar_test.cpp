@@ -388,3 +388,26 @@ TEST_CASE("secure liar: what only members send, and what is no message, is refus
   for (const Bytes& noise : {Bytes{}, Bytes{1}, Bytes(1000, 7), wire(VoteMessage{}), wire(UnmaskMessage{}), wire(JoinMessage{})})
     all_refuse(cohort, [&](std::uint32_t) { return noise; });
 }
+
+TEST_CASE("secure liar: of seeds that are asked for again and again, of other members each time, one answer is kept") {
+  SecureCohort cohort({8, [](SecAggConfig& c) { c.dropout_millionths = 300'000; }});
+  cohort.offer_all(), cohort.share(), cohort.confirm();
+  cohort.silent = {6, 7};
+  cohort.mask(), cohort.agree();
+  REQUIRE(cohort.server->phase() == SecAggServer::Phase::kUnmasking);
+  SecureSite& site = cohort.at(0);
+  const auto request = [&](std::uint32_t dealer) {
+    MemberSet dealers(8);
+    dealers.insert(cohort.place_of(dealer));
+    return SecAggNote{cohort.offer.key, wire(SeedsRequestMessage{cohort.server->cohort()->id(), dealers})};
+  };
+  site.said.clear();
+  site.now += 10s;
+  // What is kept is said again now and then; what is not, is answered anew.
+  for (int time = 0; time < 3; ++time)
+    for (const std::uint32_t dealer : {6U, 7U}) site.hear(request(dealer));
+  CHECK(site.all_noted<PairSeedsMessage>().size() == 6);
+  site.said.clear();
+  for (int time = 0; time < 5; ++time) site.hear(request(7));
+  CHECK(site.all_noted<PairSeedsMessage>().size() == 1);
+}
