@@ -201,6 +201,22 @@ TEST_CASE("more wrong shares than members may lie stay unopened, whatever could 
   CHECK(world.doubted_ == std::vector<std::uint32_t>{4});
 }
 
+TEST_CASE("more liars than the terms say prove nothing against the others: no dealer and no holder is named") {
+  WorkerPool pool(1);
+  WorldOptions options;
+  options.members = 5;
+  SecAggWorld world(options);
+  reveal(world, [](UnmaskMessage& m) {
+    if (m.member > 1) return;
+    for (RevealedShare& share : m.shares)
+      if (share.dealer != m.member) share.value.bytes[m.member] ^= 1;
+  });
+  CHECK_FALSE(world.sum_is_exact(pool).value_or(false));
+  CHECK(world.doubted_ == std::vector<std::uint32_t>{2, 3, 4});
+  CHECK(world.liars_.empty());
+  CHECK(world.blame_.empty());
+}
+
 TEST_CASE("unmasking messages with other shares than are due are refused and their sender blamed") {
   const std::function<void(UnmaskMessage&)> changes[] = {
       [](UnmaskMessage& m) { m.shares.pop_back(); },
