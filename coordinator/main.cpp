@@ -87,6 +87,7 @@ ListenConfig listen_config(ListenConfig listen, const CoordinatorHome& home, con
 
 Result<int> serve(const Options& options) {
   share_one_heap();
+  const HeapKeeper heap;
   const std::string folder = coordinator_folder(options.home);
   COVEY_TRY(CoordinatorHome home, load_coordinator_home(folder));
   const auto log = make_log({options.json ? LogFormat::kJson : LogFormat::kText,
