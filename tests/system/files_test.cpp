@@ -1,8 +1,10 @@
 // Models and data of other tools, through the programs alone.
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <filesystem>
 
+#include "core/base/random.h"
 #include "core/crypto/digest.h"
 #include "core/data/hf/hf_folder.h"
 #include "core/data/hf/peft_adapter.h"
