@@ -30,6 +30,7 @@ struct Options {
   std::string token;
   std::string name;
   std::string data;
+  std::string tokenizer;
   std::string hours;
   std::string key_change;
   std::vector<std::string> jobs;
@@ -150,7 +151,7 @@ Result<int> serve(const Options& options) {
   random.fill({reinterpret_cast<std::uint8_t*>(&config.instance), sizeof config.instance});
   COVEY_TRY(const auto client, Client::create(config, rows));
 
-  const auto source = make_path_source(options.data);
+  const auto source = make_path_source(options.data, options.tokenizer);
   ClientWork work({*source, *blobs, clock, keys.curve.public_key(), config.capability.cores,
                    {config.capability.memory_bytes, Bf16Speed::kSlow, policy.training}, log.get()});
   PooledExecutor executor(*store, 2, [&work](const Work& w, const std::atomic<bool>& cancelled) { return work(w, cancelled); });
@@ -188,6 +189,8 @@ int run(int argc, char** argv) {
   app.add_option("--token", options.token, "Join token, or @FILE; needed once. @FILE is safer: other users see a token in the list of processes until it is read");
   app.add_option("--name", options.name, "This node's name; needed once");
   app.add_option("--data", options.data, "Local data: a file or a folder")->required();
+  app.add_option("--tokenizer", options.tokenizer,
+                 "The tokenizer.json that jobs pin, or its folder; left out: the one in the data's folder");
   app.add_option("--key-change", options.key_change, "File with the newest change of the coordinator's key, as its operator saved it; after a long absence");
   app.add_option("--threads", options.threads, "Cores to lend (0: all)")->capture_default_str()->check(CLI::Range(0, 1024));
   app.add_option("--memory", options.memory_gib, "Memory to lend, GiB (0: all)")->capture_default_str()->check(CLI::Range(0.0, 65536.0));

@@ -45,11 +45,13 @@ Participation::Participation(const ClientConfig& config, ClientOutbox& out, cons
       presence_(presence),
       shelf_(out),
       cache_(out),
+      places_(out),
       secure_(config, out, presence, vouched, [this](const Digest& blob) { return keeps(blob); }) {}
 
 Result<void> Participation::load(const Row& row) {
   if (UpdateShelf::holds(row)) return shelf_.load(row);
   if (row.key == ModelCache::kRow) return cache_.load(row);
+  if (DataPlaces::holds(row)) return places_.load(row);
   if (row.key.starts_with(SecurePart::kTable)) return secure_.load(row);
   return {};
 }
@@ -232,7 +234,7 @@ void Participation::train() {
   round_->work = out_.ticket();
   shelf_.training_began();
   out_.log(LogLevel::kInfo, "training_started", fields_of(round_->offer.key));
-  out_.add(StartWork{round_->work, Train{job_->spec, round_->offer}});
+  out_.add(StartWork{round_->work, Train{job_->spec, round_->offer, places_.begin_of(round_->offer.key)}});
 }
 
 void Participation::on(const WorkDone& event, Instant now) {
@@ -289,6 +291,7 @@ void Participation::trained(const Trained& result) {
                                  {"seconds", result.train.seconds},
                                  {"evaluation_loss", mean(result.evaluation.loss_sum, result.evaluation.targets)},
                                  {"evaluation_targets", result.evaluation.targets}}));
+  if (!result.cursor.empty()) places_.trained(offer.key, result.cursor);
   if (job_->spec.privacy.secure_aggregation) {
     round_->phase = Phase::kMasking;
     round_->made = result;

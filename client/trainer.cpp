@@ -11,6 +11,8 @@
 #include "client/local_steps.h"
 #include "client/update_pipeline.h"
 #include "core/base/wire.h"
+#include "core/data/augment.h"
+#include "core/data/tokens/streamed_windows.h"
 #include "core/nn/model.h"
 #include "core/nn/optimizer.h"
 #include "core/protocol/manifest.h"
@@ -81,18 +83,23 @@ Result<void> take_replica(TrainWorkspace::State& state, const JobSpec& job, cons
   return {};
 }
 
-void take_buffer(TrainWorkspace::State& state, const LocalData& local, std::uint32_t batch_size) {
-  if (state.buffer && state.buffer->data == local.data && state.buffer->batch_size == batch_size) return;
+void take_buffer(TrainWorkspace::State& state, const std::shared_ptr<const Dataset>& data, std::uint32_t batch_size) {
+  if (state.buffer && state.buffer->data == data && state.buffer->batch_size == batch_size) return;
   state.buffer.reset();
-  state.buffer.emplace(
-      TrainWorkspace::State::Buffer{local.data, batch_size, BatchBuffer(*local.data, batch_size)});
+  state.buffer.emplace(TrainWorkspace::State::Buffer{data, batch_size, BatchBuffer(*data, batch_size)});
 }
 
 // One client's stream, told apart by its whole key.
-Random order_of(const Train& work, const PeerKey& client) {
+Random own_stream(const Random& random, const PeerKey& client) {
   ByteReader key(client.span());
   const std::uint64_t a = key.u64(), b = key.u64(), c = key.u64(), d = key.u64();
-  return Random(work.job.seed).split("local steps", work.offer.key.round).split("client", a, b).split("client", c, d);
+  return random.split("client", a, b).split("client", c, d);
+}
+Random order_of(const Train& work, const PeerKey& client) {
+  return own_stream(Random(work.job.seed).split("local steps", work.offer.key.round), client);
+}
+std::uint64_t stream_order(const Train& work, const PeerKey& client) {
+  return own_stream(Random(work.job.seed).split("streamed data"), client).next();
 }
 
 Result<void> check_running(const TrainContext& context) {
@@ -126,6 +133,39 @@ Result<EvalStats> evaluate(TrainWorkspace::State& state, const Train& work, cons
   return stats;
 }
 
+// The examples of one step after the other: the data's in an order of this round's own, or the stream's as they come.
+class StepExamples {
+ public:
+  StepExamples(const LocalData& local, std::uint32_t batch_size, const Random& random) : batch_size_(batch_size) {
+    if (!local.stream) order_.emplace(local.split.train, batch_size, random);
+  }
+  // `seed` is of the stream's order. Errors: of the token files, and of a cursor that is not of them.
+  Result<void> open(const StreamedFiles& files, std::uint64_t seed, ByteSpan cursor) {
+    COVEY_TRY(TokenStream stream, TokenStream::open(files.path, files.packing, seed));
+    if (!cursor.empty()) {
+      COVEY_TRY(const TokenCursor place, token_cursor_from(cursor));
+      COVEY_TRY_VOID(stream.seek(place));
+    }
+    windows_ = std::make_shared<StreamedWindows>(std::move(stream), files.packing.context, batch_size_);
+    places_.resize(batch_size_);
+    for (std::uint32_t i = 0; i < batch_size_; ++i) places_[i] = i;
+    return {};
+  }
+  Result<std::span<const std::uint32_t>> next() {
+    if (order_) return order_->next();
+    COVEY_TRY_VOID(windows_->read(batch_size_));
+    return std::span<const std::uint32_t>(places_);
+  }
+  std::shared_ptr<const Dataset> streamed() const { return windows_; }  // null where nothing is
+  Bytes cursor() const { return windows_ ? encode(windows_->cursor()) : Bytes(); }
+
+ private:
+  std::uint32_t batch_size_;
+  std::optional<BatchOrder> order_;
+  std::shared_ptr<StreamedWindows> windows_;  // shared: with the workspace's buffer
+  Indices places_;
+};
+
 // Forward and backward of one step's examples, in pieces where they do not fit at once; gradients are
 // times `loss_scale`.
 BatchStats add_up(TrainWorkspace::State& state, std::span<const std::uint32_t> examples, double loss_scale) {
@@ -147,17 +187,34 @@ BatchStats add_up(TrainWorkspace::State& state, std::span<const std::uint32_t> e
   return stats;
 }
 
-Result<TrainStats> take_steps(TrainWorkspace::State& state, const Train& work, const TrainContext& context) {
+// In training alone: the same change for the same round, client, step and example.
+Result<void> augment(TrainWorkspace::State& state, const DataSpec& data, const Random& random, std::uint64_t step) {
+  if (!data.augments()) return {};
+  const AugmentSpec spec{data.augment_flip, data.augment_crop};
+  if (step == 0) COVEY_TRY_VOID(check_augment(spec, *state.buffer->data));
+  state.buffer->batch.on_fill([spec, own = random.split("augment", step)](std::span<const std::uint32_t> indices,
+                                                                         const Minibatch& batch) {
+    augment_images(spec, own, indices, batch.inputs);
+  });
+  return {};
+}
+
+Result<TrainStats> take_steps(TrainWorkspace::State& state, const Train& work, const TrainContext& context, Bytes& cursor) {
   const TrainSpec& spec = work.job.train;
-  const Indices& examples = context.local.split.train;
-  const std::uint64_t steps = local_step_count(spec, examples.size());
+  const std::uint64_t steps = local_step_count(spec, context.local.train_examples());
   if (steps > std::numeric_limits<std::uint32_t>::max())
     return unexpected(ErrorCode::kInvalidArgument,
                       std::to_string(steps) + " local steps: at most 4294967295; lower train.local_epochs");
   Model& model = *state.replica->model;
   state.replica->optimizer->reset();
   const Random random = order_of(work, context.client);
-  BatchOrder order(examples, spec.batch_size, random);
+  StepExamples examples(context.local, spec.batch_size, random);
+  if (context.local.stream) {
+    // Of the job and the client alone: rounds follow one another in one order.
+    const std::uint64_t order = stream_order(work, context.client);
+    COVEY_TRY_VOID(examples.open(*context.local.stream, order, work.cursor));
+    take_buffer(state, examples.streamed(), state.replica->plan.micro_batch);
+  }
   const std::uint64_t coins = random.split("dropout").next();
   const bool fp16 = state.replica->plan.precision == Precision::kFp16;
   LossScaler scaler;
@@ -165,8 +222,10 @@ Result<TrainStats> take_steps(TrainWorkspace::State& state, const Train& work, c
   for (std::uint64_t step = 0; step < steps; ++step) {
     COVEY_TRY_VOID(check_running(context));
     const double loss_scale = fp16 ? scaler.scale() : 1;
+    COVEY_TRY(const auto indices, examples.next());
+    COVEY_TRY_VOID(augment(state, work.job.data, random, step));
     model.begin_step(coins, step);
-    const BatchStats batch = add_up(state, order.next(), loss_scale);
+    const BatchStats batch = add_up(state, indices, loss_scale);
     // The middle of the step, so that a warm-up from 0 wastes none.
     const double share = (static_cast<double>(step) + 0.5) / static_cast<double>(steps);
     const double progress =
@@ -182,6 +241,7 @@ Result<TrainStats> take_steps(TrainWorkspace::State& state, const Train& work, c
     if (!std::isfinite(batch.loss_sum)) return diverged(where, "loss", batch.loss_sum, spec);
     return diverged(where, "norm of the gradient", norm, spec);
   }
+  cursor = examples.cursor();
   return stats;
 }
 
@@ -204,7 +264,8 @@ Result<Trained> run(TrainWorkspace::State& state, const Train& work, const Train
   limits.bf16 = bf16_speed(*state.ops);
   COVEY_TRY(const TrainPlan plan, plan_training(work.job, limits));
   COVEY_TRY_VOID(take_replica(state, work.job, plan));
-  take_buffer(state, context.local, plan.micro_batch);
+  take_buffer(state, context.local.data, plan.micro_batch);
+  state.buffer->batch.on_fill({});
 
   const std::vector<float>& global = state.offered->model.parameters;
   const std::span<float> local = state.replica->model->parameters();
@@ -213,10 +274,10 @@ Result<Trained> run(TrainWorkspace::State& state, const Train& work, const Train
   if (context.planned) context.planned(plan);
 
   Trained trained;
-  trained.examples = context.local.split.train.size();
+  trained.examples = context.local.train_examples();
   COVEY_TRY(trained.evaluation, evaluate(state, work, context));
   if (work.offer.kind == RoundKind::kEvaluate) return trained;
-  COVEY_TRY(trained.train, take_steps(state, work, context));
+  COVEY_TRY(trained.train, take_steps(state, work, context, trained.cursor));
   COVEY_TRY(trained.update, put_update(state, work, context.blobs));
   return trained;
 }

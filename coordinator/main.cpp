@@ -12,6 +12,7 @@
 #include "coordinator/service/durable_state.h"
 #include "coordinator/service/home.h"
 #include "coordinator/service/key_folder.h"
+#include "coordinator/service/start_models.h"
 #include "coordinator/work.h"
 #include "core/service/disk_guard.h"
 #include "core/service/exit_code.h"
@@ -114,7 +115,8 @@ Result<int> serve(const Options& options) {
   SystemRandom random;
   CoordinatorWork work({options.threads, config.memory_bytes_max,
                         [&state](std::string_view key) { return state.store->get(key); },
-                        [&folder, &random](const RotateKey& rotate) { return rotate_key(folder, rotate, random); }});
+                        [&folder, &random](const RotateKey& rotate) { return rotate_key(folder, rotate, random); },
+                        [&folder](const JobSpec& job) { return open_start(folder + "/" + kStartModelsFolder, job); }});
   PooledExecutor executor(*state.store, options.threads, [&](const Work& one, const std::atomic<bool>&) {
     return work.compute(one, *state.blobs);
   });

@@ -76,6 +76,7 @@ class InitialParameters {
  public:
   InitialParameters(const ModelSpec& spec, Random random);
   void next(std::span<float> out);  // at most as many in all as the table has
+  void skip();                      // the whole parameter that comes next; at its beginning, of a transformer
 
  private:
   void begin(const ParameterInfo& info);

@@ -11,17 +11,17 @@ void NormPart::plan(const Plan& plan, std::int64_t rows) {
 void NormPart::forward(const Pass& pass, Tensor x, Tensor y) {
   const Shape rows{pass.extent.rows()};
   if (centred())
-    pass.ops.layernorm(x, gain_.value, bias_.value, y, cut(mean_, rows), cut(rstd_, rows));
+    pass.ops.layernorm(x, gain_.value, bias_.value, y, cut(mean_, rows), cut(rstd_, rows), epsilon_);
   else
-    pass.ops.rmsnorm(x, gain_.value, y, cut(rstd_, rows));
+    pass.ops.rmsnorm(x, gain_.value, y, cut(rstd_, rows), epsilon_);
 }
 
 void NormPart::add_forward(const Pass& pass, Tensor a, Tensor b, Tensor sum, Tensor y) {
   const Shape rows{pass.extent.rows()};
   if (centred())
-    pass.ops.add_layernorm(a, b, sum, gain_.value, bias_.value, y, cut(mean_, rows), cut(rstd_, rows));
+    pass.ops.add_layernorm(a, b, sum, gain_.value, bias_.value, y, cut(mean_, rows), cut(rstd_, rows), epsilon_);
   else
-    pass.ops.add_rmsnorm(a, b, sum, gain_.value, y, cut(rstd_, rows));
+    pass.ops.add_rmsnorm(a, b, sum, gain_.value, y, cut(rstd_, rows), epsilon_);
 }
 
 // What is frozen has its sums thrown away: the operation makes them on its way to dx.

@@ -65,6 +65,8 @@ struct Weight {
   Tensor packed;  // u8 [packed_bytes()], may be empty
 };
 
+inline constexpr double kNormEpsilon = 1e-5;  // of norms, where nothing else is said
+
 class Ops {
  public:
   virtual ~Ops() = default;
@@ -102,18 +104,20 @@ class Ops {
   // dpositions[T',D] += sums of dy[B,T,D] over B; dtable is embedding_grad's.
   virtual void positions_grad(Tensor dy, Tensor dpositions) = 0;
 
-  // y[M,D] = x * rstd * g[D], rstd[M] = 1/sqrt(mean(x^2) + 1e-5)  (Zhang and Sennrich 2019)
-  virtual void rmsnorm(Tensor x, Tensor g, Tensor y, Tensor rstd) = 0;
+  // y[M,D] = x * rstd * g[D], rstd[M] = 1/sqrt(mean(x^2) + epsilon)  (Zhang and Sennrich 2019)
+  virtual void rmsnorm(Tensor x, Tensor g, Tensor y, Tensor rstd, double epsilon = kNormEpsilon) = 0;
   // dx[M,D] += ...; dg[D] += ...
   virtual void rmsnorm_grad(Tensor x, Tensor g, Tensor rstd, Tensor dy, Tensor dx, Tensor dg) = 0;
 
   // sum = a + b, y = norm of sum, in one pass; sum may be a or b.
-  virtual void add_rmsnorm(Tensor a, Tensor b, Tensor sum, Tensor g, Tensor y, Tensor rstd) = 0;
+  virtual void add_rmsnorm(Tensor a, Tensor b, Tensor sum, Tensor g, Tensor y, Tensor rstd,
+                           double epsilon = kNormEpsilon) = 0;
 
-  // y[M,D] = (x - mean) * rstd * g[D] + b[D], mean[M], rstd[M] = 1/sqrt(variance + 1e-5)  (Ba et al. 2016)
-  virtual void layernorm(Tensor x, Tensor g, Tensor b, Tensor y, Tensor mean, Tensor rstd) = 0;
+  // y[M,D] = (x - mean) * rstd * g[D] + b[D], mean[M], rstd[M] = 1/sqrt(variance + epsilon)  (Ba et al. 2016)
+  virtual void layernorm(Tensor x, Tensor g, Tensor b, Tensor y, Tensor mean, Tensor rstd,
+                         double epsilon = kNormEpsilon) = 0;
   virtual void add_layernorm(Tensor a, Tensor x, Tensor sum, Tensor g, Tensor b, Tensor y, Tensor mean,
-                             Tensor rstd) = 0;
+                             Tensor rstd, double epsilon = kNormEpsilon) = 0;
   // dx[M,D] += ...; dg[D] += ...; db[D] += ...
   virtual void layernorm_grad(Tensor x, Tensor g, Tensor mean, Tensor rstd, Tensor dy, Tensor dx, Tensor dg,
                               Tensor db) = 0;

@@ -68,6 +68,7 @@ struct NormRows {
   const float *gain, *bias;
   T* y;
   float *mean, *rstd;  // bias and mean: layer norm only
+  float epsilon;
 };
 template <class T>
 struct NormGradRows {

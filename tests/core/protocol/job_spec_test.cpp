@@ -289,22 +289,54 @@ TEST_CASE("job: what a model's style or blocks leave open has the usual values")
 TEST_CASE("job: new settings are written only where they say something, and read back") {
   const auto plain = parse_job(kTenLines);
   REQUIRE(plain.has_value());
-  for (const char* key : {"style", "kv_heads", "lora", "precision", "micro_batch", "frozen", "nesterov", "blocks"})
+  for (const char* key : {"style", "kv_heads", "lora", "norm_epsilon", "start", "separator", "augment_flip", "precision", "micro_batch", "frozen", "nesterov", "blocks"})
     CHECK_FALSE(mentions(to_toml(*plain), std::string(key) + " ="));
   std::string toml(kTenLines);
   toml.replace(toml.find("[data]"), 0,
-               "kv_heads = 2\ntied_head = true\nrope_theta = 5e5\ndropout = 0.1\n[model.lora]\nrank = 4\n");
+               "kv_heads = 2\ntied_head = true\nrope_theta = 5e5\ndropout = 0.1\nnorm_epsilon = 1e-6\nstart = \"gpt2\"\n[model.lora]\nrank = 4\n");
   toml +=
       "micro_batch = 4\nlabel_smoothing = 0.1\nschedule = \"wsd\"\ndecay = 0.3\nprecision = \"bf16\"\n"
       "checkpointing = \"block\"\nfrozen = [\"adapters.0\"]\n";
   const auto spec = parse_job(toml);
   REQUIRE(spec.has_value());
   CHECK(spec->model.lora == LoraSpec{4, 16, 0, {"*"}});
+  CHECK(spec->model.norm_epsilon == 1e-6);
+  CHECK(spec->start == "gpt2");
   CHECK(spec->train.precision == Precision::kBf16);
   CHECK(spec->train.frozen == std::vector<std::string>{"adapters.0"});
   const auto again = parse_job(to_toml(*spec));
   REQUIRE(again.has_value());
   CHECK(*again == *spec);
+}
+
+TEST_CASE("job: data of documents are read back, and what does not fit is refused") {
+  const std::string pin(64, 'b');
+  const auto language = [](const std::string& model, const std::string& data) {
+    return "[model]\nfamily = \"transformer\"\n" + model + "[data]\n" + data + "[train]\nlocal_steps = 1\n";
+  };
+  const auto tokens = parse_job(language("vocabulary = 500\n", "format = \"tokens\"\nseparator = 499\ndamaged_max = 3\n"));
+  REQUIRE(tokens.has_value());
+  CHECK(tokens->data.separator == 499U);
+  CHECK(tokens->data.damaged_max == 3);
+  CHECK(*parse_job(to_toml(*tokens)) == *tokens);
+  const auto lines = parse_job(
+      language("vocabulary = 500\n", "format = \"jsonl\"\nfield = \"body\"\ntokenizer_sha256 = \"" + pin + "\"\nseparator = 0\n"));
+  REQUIRE(lines.has_value());
+  CHECK(lines->data.field == "body");
+  CHECK(lines->data.separator == 0U);
+  CHECK(*parse_job(to_toml(*lines)) == *lines);
+  CHECK(mentions(error_of(language("vocabulary = 500\n", "format = \"jsonl\"\n")), "data.tokenizer_sha256"));
+  CHECK(mentions(error_of(language("vocabulary = 500\n", "format = \"tokens\"\nseparator = 500\n")), "data.separator = 500"));
+  CHECK(mentions(error_of(language("start = \"../x\"\n", "format = \"text\"\n")), "model.start = \"../x\""));
+  CHECK(mentions(error_of(language("start = \".x\"\n", "format = \"text\"\n")), "model.start"));
+  const auto images = [](const std::string& family, const std::string& data) {
+    return "[model]\nfamily = \"" + family + "\"\n[data]\nformat = \"idx\"\n" + data;
+  };
+  const auto changed = parse_job(images("cnn", "augment_flip = 0.5\naugment_crop = 4\n"));
+  REQUIRE(changed.has_value());
+  CHECK(*parse_job(to_toml(*changed)) == *changed);
+  CHECK(mentions(error_of(images("cnn", "augment_crop = 28\n")), "data.augment_crop = 28"));
+  CHECK(mentions(error_of(images("logistic", "augment_flip = 0.5\n")), "model.family = \"logistic\""));
 }
 
 TEST_CASE("job: training that does not go with the model is refused") {
