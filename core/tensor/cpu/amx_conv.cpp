@@ -104,7 +104,70 @@ void pack_each(const float* const* rows, const ConvLines& size, std::uint16_t* t
   }
 }
 
+// Thirty-two values of a row, and where the windows' corners take theirs.
+struct Row {
+  __m512 even, odd;
+};
+template <bool kRounds>
+inline Row pooled_row(const float* from, std::int64_t left, __m512 bias) {
+  const auto value = [&](std::int64_t at) {
+    const __m512 sum = _mm512_add_ps(_mm512_maskz_loadu_ps(low16(left - at), from + at), bias);
+    return kRounds ? widened(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(sum))) : sum;
+  };
+  const __m512 low = value(0), high = value(16);
+  const __m512i evens = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+  return {_mm512_permutex2var_ps(low, evens, high),
+          _mm512_permutex2var_ps(low, _mm512_add_epi32(evens, _mm512_set1_epi32(1)), high)};
+}
+
+inline void take_larger(__m512 value, __m512i at, __m512& best, __m512i& place) {
+  const __mmask16 larger = _mm512_cmp_ps_mask(value, best, _CMP_GT_OQ);
+  best = _mm512_mask_mov_ps(best, larger, value);
+  place = _mm512_mask_mov_epi32(place, larger, at);
+}
+
+template <bool kBf16>
+void pool_images(const float* from, const PaddedImages& size, const float* bias, const PooledOutput& out) {
+  const std::int64_t columns = size.width / 2;
+  const __m512i twos = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+  std::int64_t row = 0;  // of the output
+  for (std::int64_t image = 0; image < size.count; ++image, from += size.length) {
+    const __m512 more = _mm512_set1_ps(bias == nullptr ? 0.0F : bias[image]);
+    for (std::int64_t y = 0; y + 1 < size.height; y += 2, ++row) {
+      for (std::int64_t j = 0; j < columns; j += 16) {
+        const float* at = from + y * size.pitch + 2 * j;
+        const Row top = pooled_row<kBf16>(at, size.width - 2 * j, more);
+        const Row bottom = pooled_row<kBf16>(at + size.pitch, size.width - 2 * j, more);
+        const auto place_of = [&](std::int64_t corner) {
+          return _mm512_add_epi32(twos, _mm512_set1_epi32(static_cast<std::int32_t>(y * size.width + 2 * j + corner)));
+        };
+        __m512 best = top.even;
+        __m512i place = place_of(0);
+        take_larger(top.odd, place_of(1), best, place);
+        take_larger(bottom.even, place_of(size.width), best, place);
+        take_larger(bottom.odd, place_of(size.width + 1), best, place);
+        best = _mm512_mask_mov_ps(best, _mm512_cmp_ps_mask(best, _mm512_setzero_ps(), _CMP_LT_OQ), _mm512_setzero_ps());
+        const __mmask16 some = low16(columns - j);
+        const std::int64_t to = row * columns + j;
+        _mm512_mask_storeu_epi32(out.argmax + to, some, place);
+        if constexpr (kBf16)
+          _mm256_mask_storeu_epi16(static_cast<std::uint16_t*>(out.y) + to, some,
+                                   reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(best)));
+        else
+          _mm512_mask_storeu_ps(static_cast<float*>(out.y) + to, some, best);
+      }
+    }
+  }
+}
+
 }  // namespace
+
+void gather_pooled(const float* from, const PaddedImages& size, const float* bias, const PooledOutput& out) {
+  if (out.bf16)
+    pool_images<true>(from, size, bias, out);
+  else
+    pool_images<false>(from, size, bias, out);
+}
 
 void spread_images(const void* from, bool bf16, const PaddedImages& size, float* to) {
   const auto* floats = static_cast<const float*>(from);

@@ -23,6 +23,14 @@ void spread_images(const void* from, bool bf16, const PaddedImages& size, float*
 // The rows of padded images + bias, as f32 or bf16; bias [count] may be null.
 void gather_images(const float* from, const PaddedImages& size, const float* bias, void* to, bool bf16);
 
+// The same after 2x2 pooling, negative ones as 0; argmax as Ops::maxpool2's.
+struct PooledOutput {
+  void* y;
+  std::int32_t* argmax;
+  bool bf16;
+};
+void gather_pooled(const float* from, const PaddedImages& size, const float* bias, const PooledOutput& out);
+
 struct ConvLines {
   std::int64_t lines;   // a multiple of 32
   std::int64_t length;  // elements of each, a multiple of 32

@@ -33,6 +33,14 @@ void CpuOps::conv2d(Tensor x, Tensor w, Tensor b, Tensor y, ConvGeometry geometr
   conv_.forward(size, x.dtype, x.data, w.f32(), b.empty() ? nullptr : b.f32(), y.data);
 }
 
+void CpuOps::conv2d_pool(Tensor x, Tensor w, Tensor b, Tensor conv, Tensor y, Tensor argmax, ConvGeometry geometry) {
+  const ConvSize size = check_conv2d(x, w, b, conv, geometry);
+  check_maxpool2(conv, y, argmax);
+  if (size.batch == 0) return;
+  if (widens(x) || !conv_tiles_.serve(size)) return Ops::conv2d_pool(x, w, b, conv, y, argmax, geometry);
+  conv_tiles_.forward_pooled(size, x, w.f32(), b.empty() ? nullptr : b.f32(), {y, argmax});
+}
+
 void CpuOps::conv2d_grad_input(Tensor dy, Tensor w, Tensor dx, ConvGeometry geometry) {
   const ConvSize size = check_conv2d(dx, w, {}, dy, geometry);
   if (size.batch == 0) return;

@@ -152,14 +152,14 @@ void ConvTiles::lines_of(const Layout& l, Tensor x, std::int64_t image, int memb
   }
 }
 
-void ConvTiles::images(const Layout& l, Tensor x, const std::uint16_t* weights, const float* bias, Tensor y) {
+// finish(image, sums of its outputs [output][columns])
+template <class Finish>
+void ConvTiles::images(const Layout& l, Tensor x, const std::uint16_t* weights, Finish finish) {
   // An unfolded line of the last tap reads past the end of its plane by what rounding added to its length.
   const std::int64_t image = rounded_up(l.image_floats() + 64, 16);
   prepare(image + l.lines_floats() + l.output_floats());
-  const ConvSize& s = l.size;
   const std::int64_t panel = panel_elements(l.depth(), l.planes);
-  const bool bf16 = y.dtype == DType::kBf16;
-  team_.run(s.batch, [&](std::int64_t piece, int member) {
+  team_.run(l.size.batch, [&](std::int64_t piece, int member) {
     const auto i = static_cast<std::size_t>(member);
     lines_of(l, x, piece, member);
     auto* pairs = reinterpret_cast<std::uint16_t*>(starts_[i] + image);
@@ -171,19 +171,39 @@ void ConvTiles::images(const Layout& l, Tensor x, const std::uint16_t* weights, 
         multiply_line_pairs(weights + o / kPanelLines * panel, pairs, l.lines, l.shifts, column,
                             sums + o * l.columns + column, l.columns);
     tiles_end();
-    char* to = static_cast<char*>(y.data) + piece * s.out * s.out_height * s.out_width * (bf16 ? 2 : 4);
-    gather_images(sums, {s.out, s.out_height, s.out_width, l.pitch, l.columns}, bias, to, bf16);
+    finish(piece, sums);
+  });
+}
+
+void ConvTiles::outputs(const Layout& l, Tensor x, const std::uint16_t* weights, const float* bias, Tensor y) {
+  const ConvSize& s = l.size;
+  const bool bf16 = y.dtype == DType::kBf16;
+  const std::int64_t image_bytes = s.out * s.out_height * s.out_width * (bf16 ? 2 : 4);
+  images(l, x, weights, [&](std::int64_t image, const float* sums) {
+    gather_images(sums, {s.out, s.out_height, s.out_width, l.pitch, l.columns}, bias,
+                  static_cast<char*>(y.data) + image * image_bytes, bf16);
   });
 }
 
 void ConvTiles::forward(const ConvSize& size, Tensor x, const float* w, const float* bias, Tensor y) {
   const Layout l = layout_of(size, x.dtype);
-  images(l, x, pack_weights(l, w, {size.in * l.taps, l.taps, 0, 1}), bias, y);
+  outputs(l, x, pack_weights(l, w, {size.in * l.taps, l.taps, 0, 1}), bias, y);
+}
+
+void ConvTiles::forward_pooled(const ConvSize& s, Tensor x, const float* w, const float* bias, Pooled out) {
+  const Layout l = layout_of(s, x.dtype);
+  const bool bf16 = out.y.dtype == DType::kBf16;
+  const std::int64_t image_elements = s.out * (s.out_height / 2) * (s.out_width / 2);
+  images(l, x, pack_weights(l, w, {s.in * l.taps, l.taps, 0, 1}), [&](std::int64_t image, const float* sums) {
+    gather_pooled(sums, {s.out, s.out_height, s.out_width, l.pitch, l.columns}, bias,
+                  {static_cast<char*>(out.y.data) + image * image_elements * (bf16 ? 2 : 4),
+                   out.argmax.i32() + image * image_elements, bf16});
+  });
 }
 
 void ConvTiles::grad_input(const ConvSize& size, Tensor dy, const float* w, Tensor dx) {
   const Layout l = layout_of(turned(size), dy.dtype);
-  images(l, dy, pack_weights(l, w, {l.taps, size.in * l.taps, l.taps - 1, -1}), nullptr, dx);
+  outputs(l, dy, pack_weights(l, w, {l.taps, size.in * l.taps, l.taps - 1, -1}), nullptr, dx);
 }
 
 void ConvTiles::grad_weight(const ConvSize& size, Tensor dy, Tensor x, float* dw, float* db) {
@@ -249,6 +269,7 @@ void ConvTiles::add_strips(const Layout& l, const float* sums, std::int64_t stri
 #else
 struct ConvTiles::Layout {};
 void ConvTiles::forward(const ConvSize&, Tensor, const float*, const float*, Tensor) { COVEY_CHECK(tiles_); }
+void ConvTiles::forward_pooled(const ConvSize&, Tensor, const float*, const float*, Pooled) { COVEY_CHECK(tiles_); }
 void ConvTiles::grad_input(const ConvSize&, Tensor, const float*, Tensor) { COVEY_CHECK(tiles_); }
 void ConvTiles::grad_weight(const ConvSize&, Tensor, Tensor, float*, float*) { COVEY_CHECK(tiles_); }
 #endif

@@ -22,6 +22,11 @@ class ConvTiles {  // one per thread of use
   bool serve_grad_input(const ConvSize& size) const;
 
   void forward(const ConvSize& size, Tensor x, const float* w, const float* bias, Tensor y);
+  // y = max(the largest of each 2x2 of the convolution, 0), argmax as Ops::maxpool2's.
+  struct Pooled {
+    Tensor y, argmax;
+  };
+  void forward_pooled(const ConvSize& size, Tensor x, const float* w, const float* bias, Pooled out);
   void grad_input(const ConvSize& size, Tensor dy, const float* w, Tensor dx);
   // dw += ..., db += ...; db may be null.
   void grad_weight(const ConvSize& size, Tensor dy, Tensor x, float* dw, float* db);
@@ -32,7 +37,9 @@ class ConvTiles {  // one per thread of use
   struct Strip;
   Layout layout_of(const ConvSize& size, DType type);
   const std::uint16_t* pack_weights(const Layout& layout, const float* w, const WeightPlaces& places);
-  void images(const Layout& layout, Tensor x, const std::uint16_t* weights, const float* bias, Tensor y);
+  template <class Finish>
+  void images(const Layout& layout, Tensor x, const std::uint16_t* weights, Finish finish);
+  void outputs(const Layout& layout, Tensor x, const std::uint16_t* weights, const float* bias, Tensor y);
   void lines_of(const Layout& layout, Tensor x, std::int64_t image, int member);
   void strip(const Layout& layout, const Strip& strip, Tensor dy, Tensor x, int member);
   void add_strips(const Layout& layout, const float* sums, std::int64_t strips, float* dw, float* db);

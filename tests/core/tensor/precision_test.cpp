@@ -195,6 +195,19 @@ TEST_CASE("precision: convolution and pooling") {
         o.conv2d_grad_input(t[0], t[2], t[3], g);
         o.conv2d_grad_weight(t[0], t[1], t[4], t[5], g);
       }, tolerance_of(type));
+      const Shape less{s.batch, s.out, y.shape[2] / 2, y.shape[3] / 2};
+      for (const std::unique_ptr<Ops>& ops : {make_ref_ops(), make_cpu_ops()}) {  // bit for bit its parts
+        Array in = x, conv = y, apart = as(type, zeros(less)), fused = apart, weight = w, bias = b;
+        Array place = integers(random, less, 0, 1), fused_place = place;
+        const Tensor xt = in.view(), convt = conv.view(), at = apart.view(), ft = fused.view();
+        ops->conv2d(xt, weight.view(), bias.view(), convt, g);
+        ops->maxpool2(convt, at, place.view());
+        ops->relu(at, at);
+        ops->conv2d_pool(xt, weight.view(), bias.view(), convt, ft, fused_place.view(), g);
+        for (Array* array : {&apart, &fused}) array->read_back();
+        CHECK(apart.floats == fused.floats);
+        CHECK(place.ints == fused_place.ints);
+      }
       const Shape half{s.batch, s.in, s.height / 2, s.width / 2};
       check_against_ref("maxpool2", {x, as(type, zeros(half)), integers(random, half, 0, 1), as(type, normal(random, half)), x},
                         [](Ops& o, const Tensors& t) {
