@@ -43,8 +43,9 @@ TEST_CASE("train plan: clipping of each example takes memory, and fits into less
   job.train.checkpointing = clipping.train.checkpointing = Checkpointing::kBlock;
   CHECK(planned(clipping, 0).bytes - planned(job, 0).bytes < (clipped - plain) / 2);
   clipping.train.precision = Precision::kAuto;
-  CHECK(plan_training(clipping, {0, Bf16Speed::kSlow, {.precision = Precision::kFp16}}).error().code ==
-        ErrorCode::kUnsupported);
+  TrainLimits fp16;
+  fp16.wishes.precision = Precision::kFp16;
+  CHECK(plan_training(clipping, fp16).error().code == ErrorCode::kUnsupported);
 }
 
 TEST_CASE("train plan: less memory gives smaller pieces, then blocks computed twice, then bf16, then a refusal") {
