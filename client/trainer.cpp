@@ -167,12 +167,14 @@ class StepExamples {
 };
 
 // Forward and backward of one step's examples, in pieces where they do not fit at once; gradients are
-// times `loss_scale`.
+// times `loss_scale`. Their mean is over targets, or over examples where each one's gradient is clipped.
 BatchStats add_up(TrainWorkspace::State& state, std::span<const std::uint32_t> examples, double loss_scale) {
   const std::size_t piece = state.replica->plan.micro_batch;
+  const bool clips = state.replica->train.per_example_clip > 0;
   BatchBuffer& buffer = state.buffer->batch;
   const auto scale_of = [&](std::int64_t targets) {
-    return loss_scale / static_cast<double>(std::max<std::int64_t>(targets, 1));
+    const auto parts = clips ? static_cast<std::int64_t>(examples.size()) : targets;
+    return loss_scale / static_cast<double>(std::max<std::int64_t>(parts, 1));
   };
   if (examples.size() <= piece) {
     const Minibatch batch = buffer.fill(examples);
@@ -180,7 +182,7 @@ BatchStats add_up(TrainWorkspace::State& state, std::span<const std::uint32_t> e
   }
   const auto at = [&](std::size_t begin) { return examples.subspan(begin, std::min(piece, examples.size() - begin)); };
   std::int64_t targets = 0;
-  for (std::size_t begin = 0; begin < examples.size(); begin += piece) targets += counted_targets(buffer.fill(at(begin)));
+  for (std::size_t begin = 0; begin < examples.size() && !clips; begin += piece) targets += counted_targets(buffer.fill(at(begin)));
   BatchStats stats;
   for (std::size_t begin = 0; begin < examples.size(); begin += piece)
     stats += state.replica->model->add_gradients(buffer.fill(at(begin)), scale_of(targets));

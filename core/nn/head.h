@@ -18,6 +18,9 @@ class Head {
   virtual std::int64_t loss(const Pass& pass, Tensor x, const LossCall& call) = 0;
   // The same, adds to the gradients of its parameters and returns dx.
   virtual Tensor backward(const Pass& pass, Tensor x, const LossCall& call, std::int64_t& correct) = 0;
+  // After backward with a book that keeps nothing: once more, each example's gradient times its factor
+  // f32 [B]. `x` as there.
+  virtual Tensor backward_again(const Pass& pass, Tensor x, Tensor factors) = 0;
   virtual bool trained() const = 0;
 };
 
@@ -40,6 +43,10 @@ class ClassHead final : public Head {
   Tensor backward(const Pass& pass, Tensor x, const LossCall& call, std::int64_t& correct) override {
     correct = pass.ops.softmax_cross_entropy(x, call.targets, call.losses, x, call.terms);
     return x;  // its memory serves its gradient
+  }
+  Tensor backward_again(const Pass& pass, Tensor x, Tensor factors) override {
+    pass.ops.scale_examples(x, factors);
+    return x;
   }
   bool trained() const override { return false; }
 

@@ -22,7 +22,7 @@ class NormPart {
 
  private:
   bool centred() const { return bias_.exists(); }
-  Tensor gradient_of(const Pass& pass, const Parameter& parameter, std::int64_t at) const;
+  Tensor thrown_away(const Pass& pass, std::int64_t at) const;
   Parameter gain_, bias_;
   double epsilon_ = kNormEpsilon;
   Tensor mean_, rstd_;  // [M] f32

@@ -161,9 +161,9 @@ Result<void> check_training(const JobSpec& spec) {
                                               : " computes in f32 alone; use \"f32\" or \"auto\""));
   if (!transformer && spec.train.checkpointing == Checkpointing::kBlock)
     return bad_setting("train.checkpointing", "\"block\"", family + " has no blocks; use \"none\" or \"auto\"");
-  if (spec.train.per_example_clip > 0)
-    return unexpected(ErrorCode::kUnsupported, "train.per_example_clip = " + setting_text(spec.train.per_example_clip) +
-                                                   ": clipping of each example is not built yet; remove it");
+  if (spec.train.per_example_clip > 0 && precision == Precision::kFp16)
+    return bad_setting("train.per_example_clip", setting_text(spec.train.per_example_clip),
+                       "does not go with train.precision = \"fp16\", whose scaled gradients may overflow; use \"bf16\", \"f32\" or \"auto\"");
   const std::vector<ShardRange> shards = parameter_table(spec.model).shards;
   for (const std::string& frozen : spec.train.frozen)
     if (std::none_of(shards.begin(), shards.end(), [&](const ShardRange& shard) { return matches_pattern(shard.name, frozen); }))

@@ -175,6 +175,13 @@ PoolSize check_maxpool2_grad(Tensor dy, Tensor argmax, Tensor dx) {
   return size;
 }
 
+ExampleSize check_examples(Tensor x, Tensor numbers) {
+  const MatrixSize size = folded(x);
+  const std::int64_t examples = check_flat(numbers);
+  COVEY_CHECK(examples > 0 && size.rows % examples == 0);
+  return {examples, size.rows / examples, size.columns};
+}
+
 MatrixSize check_loss(Tensor logits, Tensor targets, Tensor losses, Tensor dlogits, LossTerms terms) {
   COVEY_CHECK(terms.smoothing >= 0 && terms.smoothing < 1);
   const MatrixSize size = folded(logits);

@@ -59,6 +59,8 @@ struct LossTerms {
   float smoothing = 0;  // in [0, 1): this much of the target is spread evenly over all classes
 };
 
+enum class Bias : std::uint8_t { kNone, kCounts };  // whether a norm is of the bias's gradient too
+
 // A weight [N,K] and, where pack_weight() made it, its packed form; for every linear of a step.
 struct Weight {
   Tensor value;   // f32, or bf16 where it is frozen
@@ -189,6 +191,20 @@ class Ops {
     LossTerms terms;
   };
   virtual std::int64_t head_loss(const HeadLoss& head) = 0;
+
+  // What clipping each example's gradient asks for (Bu et al. 2023). The rows of x[M,...] are those of B
+  // examples, M/B of each, one behind the other. squares f32[B] += are of L2 norms.
+  // Of each example's part of x.
+  virtual void example_squares(Tensor x, Tensor squares) = 0;
+  // Of what linear_grad_weight adds for each example to dw and, kCounts, to db.
+  virtual void linear_grad_squares(Tensor dy, Tensor x, Bias bias, Tensor squares) = 0;
+  // Of what embedding_grad adds for each example. tokens i32[M]
+  virtual void embedding_grad_squares(Tensor tokens, Tensor dy, Tensor squares) = 0;
+  // What both together have beyond the two apart where a head's weight is the embedding: twice the inner
+  // product of each example's dlogits[M,V]^T x[M,D] and embedding_grad of dy[M,D]. May be negative.
+  virtual void tied_grad_squares(Tensor dlogits, Tensor x, Tensor tokens, Tensor dy, Tensor squares) = 0;
+  // x[M,N] *= factors f32[B], each of its example.
+  virtual void scale_examples(Tensor x, Tensor factors) = 0;
 
   virtual void add(Tensor a, Tensor b, Tensor y) = 0;          // y = a + b, may alias
   virtual void fill(Tensor y, float value) = 0;

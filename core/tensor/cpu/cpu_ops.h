@@ -69,6 +69,11 @@ class CpuOps final : public Ops {  // one per thread of use
   std::int64_t softmax_cross_entropy(Tensor logits, Tensor targets, Tensor losses, Tensor dlogits,
                                      LossTerms terms) override;
   std::int64_t head_loss(const HeadLoss& head) override;
+  void example_squares(Tensor x, Tensor squares) override;
+  void linear_grad_squares(Tensor dy, Tensor x, Bias bias, Tensor squares) override;
+  void embedding_grad_squares(Tensor tokens, Tensor dy, Tensor squares) override;
+  void tied_grad_squares(Tensor dlogits, Tensor x, Tensor tokens, Tensor dy, Tensor squares) override;
+  void scale_examples(Tensor x, Tensor factors) override;
   void add(Tensor a, Tensor b, Tensor y) override;
   void fill(Tensor y, float value) override;
   double squared_norm(Tensor x) override;
@@ -111,6 +116,10 @@ class CpuOps final : public Ops {  // one per thread of use
   std::int64_t head_losses(const HeadLoss& head, const HeadRows& rows);
   void head_gradients(const HeadLoss& head, const HeadRows& rows);
 
+  float* example_room(std::int64_t floats);  // valid until the next call
+  double ghost_square(Tensor dy, Tensor x, Bias bias, float* room);
+  double gradient_square(Tensor dy, Tensor x, Bias bias, float* room);
+
   const cpu::Kernels& kernels_;
   std::unique_ptr<Team> own_team_;  // where none was given
   Team& team_;
@@ -122,6 +131,8 @@ class CpuOps final : public Ops {  // one per thread of use
   float* scratch_data_ = nullptr;
   Arena dequantized_{0};
   float* dequantized_data_ = nullptr;
+  Arena example_room_{0};
+  float* example_data_ = nullptr;
   std::vector<Arena> member_scratch_;
   std::vector<float*> member_data_;
 };

@@ -56,6 +56,11 @@ class RefOps final : public Ops {
   std::int64_t softmax_cross_entropy(Tensor logits, Tensor targets, Tensor losses, Tensor dlogits,
                                      LossTerms terms) override;
   std::int64_t head_loss(const HeadLoss& head) override;
+  void example_squares(Tensor x, Tensor squares) override;
+  void linear_grad_squares(Tensor dy, Tensor x, Bias bias, Tensor squares) override;
+  void embedding_grad_squares(Tensor tokens, Tensor dy, Tensor squares) override;
+  void tied_grad_squares(Tensor dlogits, Tensor x, Tensor tokens, Tensor dy, Tensor squares) override;
+  void scale_examples(Tensor x, Tensor factors) override;
   void add(Tensor a, Tensor b, Tensor y) override;
   void fill(Tensor y, float value) override;
   double squared_norm(Tensor x) override;

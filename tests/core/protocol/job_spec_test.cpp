@@ -353,6 +353,8 @@ TEST_CASE("job: training that does not go with the model is refused") {
   CHECK(mentions(mlp("frozen = [\"model\"]"), "leaves nothing to train"));
   CHECK(mentions(error_of(with("frozen = [\"layer.0\"]")), "train.frozen = \"layer.0\": names no shard"));
   CHECK(mentions(error_of(with("momentum = 0.9")), "belongs to sgd and muon"));
+  CHECK(mentions(error_of(with("per_example_clip = 1\nprecision = \"fp16\"")), "train.per_example_clip = 1: does not go with"));
+  CHECK(parse_job(with("per_example_clip = 0.5\nprecision = \"bf16\"")).value().train.per_example_clip == 0.5);
   CHECK(mentions(error_of(with("nesterov = true")), "train.nesterov = true: belongs to sgd"));
   CHECK(mentions(error_of(with("schedule = \"wsd\"\nwarmup = 0.5\ndecay = 0.6")), "is more than the whole job; try 0.5"));
 }
