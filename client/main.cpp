@@ -17,10 +17,12 @@
 #include "core/service/orphans.h"
 #include "core/service/pooled_executor.h"
 #include "core/service/signals.h"
+#include "core/service/spare_threads.h"
 #include "core/service/supervisor.h"
 #include "core/service/text_file.h"
 #include "core/store/blobs.h"
 #include "net/reactor.h"
+#include "privacy/secagg_cohort.h"
 
 namespace covey {
 namespace {
@@ -148,6 +150,9 @@ Result<int> serve(const Options& options) {
   config.signing = std::make_shared<const SigningKey>(std::move(keys.signing));
   config.secure = std::move(secure);
   config.has_aes = has_aes_instructions();
+  SpareThreads spare(config.capability.cores);
+  config.public_work = std::make_shared<PublicWork>(
+      PublicWork::Memory::kForget, [&spare](std::size_t count, const std::function<void(std::size_t)>& part) { spare.share(count, part); });
   random.fill({reinterpret_cast<std::uint8_t*>(&config.instance), sizeof config.instance});
   COVEY_TRY(const auto client, Client::create(config, rows));
 

@@ -21,9 +21,11 @@
 #include "core/service/heap.h"
 #include "core/service/pooled_executor.h"
 #include "core/service/signals.h"
+#include "core/service/spare_threads.h"
 #include "core/service/supervisor.h"
 #include "core/service/text_file.h"
 #include "net/reactor.h"
+#include "privacy/secagg_cohort.h"
 
 namespace covey {
 namespace {
@@ -110,6 +112,9 @@ Result<int> serve(const Options& options) {
   config.operators = home.operators;
   config.renewals = home.renewals;
   config.keys = TransportKeys{home.curve.public_key(), home.changes.empty() ? std::nullopt : std::optional(home.changes.back())};
+  SpareThreads spare(options.threads);
+  config.public_work = std::make_shared<PublicWork>(
+      PublicWork::Memory::kForget, [&spare](std::size_t count, const std::function<void(std::size_t)>& part) { spare.share(count, part); });
   COVEY_TRY(const auto coordinator, Coordinator::create(config, state.rows));
   DiskGuard guard(*coordinator, "where a job needs more than there is, start with --paused and stop it with `covey stop JOB`");
   SystemRandom random;
