@@ -38,14 +38,17 @@ struct TrainWorkspace::State {
     BatchBuffer batch;
   };
 
-  std::unique_ptr<Ops> ops = make_cpu_ops();
+  explicit State(int threads) : team(threads), ops(make_cpu_ops(team)) {}
+
+  Team team;
+  std::unique_ptr<Ops> ops;
   std::optional<Offered> offered;
   std::optional<Replica> replica;
   std::optional<Buffer> buffer;
   std::vector<float> delta;
 };
 
-TrainWorkspace::TrainWorkspace() : state_(std::make_unique<State>()) {}
+TrainWorkspace::TrainWorkspace(int threads) : state_(std::make_unique<State>(threads)) {}
 TrainWorkspace::~TrainWorkspace() = default;
 
 namespace {
@@ -75,7 +78,7 @@ Result<void> take_replica(TrainWorkspace::State& state, const JobSpec& job, cons
     return {};
   state.replica.reset();
   COVEY_TRY(std::unique_ptr<Model> model, Model::create(job.model, options_of(plan, job), *state.ops));
-  auto optimizer = make_optimizer(job.train, model->table(), model->trained(), *state.ops);
+  auto optimizer = make_optimizer(job.train, model->table(), model->held(), model->trained(), *state.ops);
   state.replica.emplace(
       TrainWorkspace::State::Replica{job.model, job.train, plan, std::move(model), std::move(optimizer)});
   return {};
@@ -126,10 +129,18 @@ Result<EvalStats> evaluate(TrainWorkspace::State& state, const Train& work, cons
   return stats;
 }
 
-// Forward and backward of one step's examples, in pieces where they do not fit at once; gradients are
-// times `loss_scale`.
-BatchStats add_up(TrainWorkspace::State& state, std::span<const std::uint32_t> examples, double loss_scale) {
-  const std::size_t piece = state.replica->plan.micro_batch;
+// The gradient as it was after the first of a step's pieces; nothing of a batch of one.
+struct FirstPiece {
+  std::size_t examples = 0;
+  double squared_norm = 0;  // of the mean over them, times loss_scale squared
+};
+
+// Forward and backward of one step's examples, in pieces where they do not fit at once, or where the first
+// of them is asked for; gradients are times `loss_scale`.
+BatchStats add_up(TrainWorkspace::State& state, std::span<const std::uint32_t> examples, double loss_scale,
+                  FirstPiece* first) {
+  std::size_t piece = state.replica->plan.micro_batch;
+  if (first != nullptr) piece = std::min(piece, std::max<std::size_t>(1, examples.size() / 2));
   BatchBuffer& buffer = state.buffer->batch;
   const auto scale_of = [&](std::int64_t targets) {
     return loss_scale / static_cast<double>(std::max<std::int64_t>(targets, 1));
@@ -142,55 +153,79 @@ BatchStats add_up(TrainWorkspace::State& state, std::span<const std::uint32_t> e
   std::int64_t targets = 0;
   for (std::size_t begin = 0; begin < examples.size(); begin += piece) targets += counted_targets(buffer.fill(at(begin)));
   BatchStats stats;
-  for (std::size_t begin = 0; begin < examples.size(); begin += piece)
+  for (std::size_t begin = 0; begin < examples.size(); begin += piece) {
     stats += state.replica->model->add_gradients(buffer.fill(at(begin)), scale_of(targets));
+    if (first == nullptr || begin != 0 || stats.targets == 0) continue;
+    const std::span<float> gradients = state.replica->model->gradients();
+    const double share = static_cast<double>(stats.targets) / static_cast<double>(targets);
+    *first = {piece, state.ops->squared_norm(tensor_of(gradients, {static_cast<std::int64_t>(gradients.size())})) / (share * share)};
+  }
   return stats;
+}
+
+// After a step whose gradient's norm was `norm`.
+void adapt(AdaptiveBatch& batch, FirstPiece first, std::size_t examples, double norm, double loss_scale) {
+  if (first.examples == 0 || first.examples >= examples) return;
+  batch.measured({first.squared_norm / (loss_scale * loss_scale), static_cast<double>(first.examples)},
+                 {norm * norm, static_cast<double>(examples)});
+}
+
+std::string place_of(const LocalSteps& steps) {
+  return "local step " + std::to_string(steps.step() + 1) + " of " + std::to_string(steps.steps_max());
 }
 
 Result<TrainStats> take_steps(TrainWorkspace::State& state, const Train& work, const TrainContext& context) {
   const TrainSpec& spec = work.job.train;
-  const Indices& examples = context.local.split.train;
-  const std::uint64_t steps = local_step_count(spec, examples.size());
-  if (steps > std::numeric_limits<std::uint32_t>::max())
+  const Random random = order_of(work, context.client);
+  LocalSteps steps(spec, context.local.split.train, random);
+  if (steps.steps_max() > std::numeric_limits<std::uint32_t>::max())
     return unexpected(ErrorCode::kInvalidArgument,
-                      std::to_string(steps) + " local steps: at most 4294967295; lower train.local_epochs");
+                      std::to_string(steps.steps_max()) + " local steps: at most 4294967295; lower train.local_epochs");
   Model& model = *state.replica->model;
   state.replica->optimizer->reset();
-  const Random random = order_of(work, context.client);
-  BatchOrder order(examples, spec.batch_size, random);
   const std::uint64_t coins = random.split("dropout").next();
   const bool fp16 = state.replica->plan.precision == Precision::kFp16;
   LossScaler scaler;
   TrainStats stats;
-  for (std::uint64_t step = 0; step < steps; ++step) {
+  for (; !steps.done(); steps.taken()) {
     COVEY_TRY_VOID(check_running(context));
     const double loss_scale = fp16 ? scaler.scale() : 1;
-    model.begin_step(coins, step);
-    const BatchStats batch = add_up(state, order.next(), loss_scale);
-    // The middle of the step, so that a warm-up from 0 wastes none.
-    const double share = (static_cast<double>(step) + 0.5) / static_cast<double>(steps);
+    model.begin_step(coins, steps.step());
+    const std::span<const std::uint32_t> examples = steps.next();
+    FirstPiece first;
+    const BatchStats batch = add_up(state, examples, loss_scale, steps.adaptive() != nullptr ? &first : nullptr);
     const double progress =
-        work.offer.progress_begin + share * (work.offer.progress_end - work.offer.progress_begin);
+        work.offer.progress_begin + steps.middle() * (work.offer.progress_end - work.offer.progress_begin);
     const double norm = state.replica->optimizer->step(model.parameters(), model.gradients(), progress, 1 / loss_scale);
     stats.loss_sum += batch.loss_sum;
     stats.targets += static_cast<std::uint64_t>(batch.targets);
-    stats.steps = static_cast<std::uint32_t>(step + 1);
+    stats.steps = static_cast<std::uint32_t>(steps.step() + 1);
     // In fp16 a gradient that overflowed costs its step; the next one is scaled less.
     const bool taken = fp16 ? scaler.update(norm) || !scaler.exhausted() : std::isfinite(norm);
-    if (std::isfinite(batch.loss_sum) && taken) continue;
-    const std::string where = "local step " + std::to_string(step + 1) + " of " + std::to_string(steps);
-    if (!std::isfinite(batch.loss_sum)) return diverged(where, "loss", batch.loss_sum, spec);
-    return diverged(where, "norm of the gradient", norm, spec);
+    if (!std::isfinite(batch.loss_sum)) return diverged(place_of(steps), "loss", batch.loss_sum, spec);
+    if (!taken) return diverged(place_of(steps), "norm of the gradient", norm, spec);
+    if (steps.adaptive() != nullptr) adapt(*steps.adaptive(), first, examples.size(), norm, loss_scale);
+    if (!context.stepped) continue;
+    StepReport report{stats.steps, examples.size(), static_cast<std::uint64_t>(batch.targets), batch.loss_sum};
+    if (const AdaptiveBatch* adaptive = steps.adaptive()) {
+      report.batch = adaptive->size();
+      report.noise_scale = adaptive->noise_scale();
+    }
+    context.stepped(report);
   }
   return stats;
 }
 
 Result<BlobRef> put_update(TrainWorkspace::State& state, const Train& work, BlobStore& blobs) {
   const std::vector<float>& global = state.offered->model.parameters;
-  const std::span<const float> trained = state.replica->model->parameters();
-  state.delta.resize(global.size());
-  std::transform(global.begin(), global.end(), trained.begin(), state.delta.begin(),
-                 [](float before, float after) { return before - after; });
+  const std::span<const float> local = state.replica->model->parameters();
+  state.delta.assign(global.size(), 0.0F);  // what is held in fewer bits is frozen
+  std::size_t begin = 0;
+  for (const ParameterRange& range : state.replica->model->held()) {
+    for (std::size_t i = 0; i < range.size; ++i)
+      state.delta[range.offset + i] = global[range.offset + i] - local[begin + i];
+    begin += range.size;
+  }
   auto prepared = prepare_update(work.job.update, state.delta);
   if (!prepared) return unexpected(in_context("the update after the last local step", prepared.error()));
   return blobs.put(prepared->bytes);
@@ -206,10 +241,7 @@ Result<Trained> run(TrainWorkspace::State& state, const Train& work, const Train
   COVEY_TRY_VOID(take_replica(state, work.job, plan));
   take_buffer(state, context.local, plan.micro_batch);
 
-  const std::vector<float>& global = state.offered->model.parameters;
-  const std::span<float> local = state.replica->model->parameters();
-  COVEY_CHECK(global.size() == local.size());
-  std::copy(global.begin(), global.end(), local.begin());
+  state.replica->model->load(state.offered->model.parameters);
   if (context.planned) context.planned(plan);
 
   Trained trained;
