@@ -39,17 +39,24 @@ std::vector<Precision> precisions(const JobSpec& job, const TrainLimits& limits)
   return {Precision::kF32, Precision::kBf16};
 }
 
+std::vector<FrozenStorage> storages(const JobSpec& job) {
+  if (frozen_weights(job.model, job.train.frozen).empty()) return {FrozenStorage::kF32};
+  if (job.train.frozen_storage != FrozenStorage::kAuto) return {job.train.frozen_storage};
+  return {FrozenStorage::kF32, FrozenStorage::kBf16, FrozenStorage::kInt8};
+}
+
 // All that are allowed, the best first.
 std::vector<TrainPlan> candidates(const JobSpec& job, const TrainLimits& limits) {
   std::vector<TrainPlan> plans;
   const std::uint32_t rows = has_blocks(job) ? job.model.context : 1;
   const std::vector<std::uint32_t> sizes = pieces(job, limits.wishes);
   const auto busy = [&](std::uint32_t size) { return size == sizes.front() || std::uint64_t{size} * rows >= kRowsBusy; };
-  for (const Precision precision : precisions(job, limits))
-    for (const bool idle : {false, true})
-      for (const Checkpointing keeping : keepings(job, limits.wishes))
-        for (const std::uint32_t size : sizes)
-          if (busy(size) != idle) plans.push_back({precision, keeping, size, 0});
+  for (const FrozenStorage storage : storages(job))
+    for (const Precision precision : precisions(job, limits))
+      for (const bool idle : {false, true})
+        for (const Checkpointing keeping : keepings(job, limits.wishes))
+          for (const std::uint32_t size : sizes)
+            if (busy(size) != idle) plans.push_back({precision, keeping, size, storage, 0, {}});
   return plans;
 }
 
@@ -59,6 +66,24 @@ Result<std::uint64_t> bytes_of(const TrainPlan& plan, const JobSpec& job) {
   const std::uint64_t trained = size_of(trained_ranges(job.model, job.train.frozen));
   const std::uint64_t others = 3 * parameters;  // the offered model, the difference, the update's bytes
   return replica + sizeof(float) * (others + optimizer_copies(job.train) * trained);
+}
+
+std::string why_precision(const TrainPlan& plan, const JobSpec& job, const TrainLimits& limits) {
+  const std::string name = name_of(plan.precision);
+  if (job.train.precision != Precision::kAuto) return name + " as the job says";
+  if (!has_blocks(job)) return name + " as this family computes";
+  if (limits.wishes.precision) return name + " as this site says";
+  if (limits.bf16 == Bf16Speed::kFast) return name + " because this processor multiplies it fast";
+  return plan.precision == Precision::kF32 ? name + " because bf16 is no faster here" : name + " because f32 does not fit";
+}
+
+// `wanted`: what the best of the allowed plans takes.
+std::string why(const TrainPlan& plan, const JobSpec& job, const TrainLimits& limits, std::uint64_t wanted) {
+  const std::string precision = why_precision(plan, job, limits);
+  if (limits.memory_bytes == 0) return precision + "; no limit of memory";
+  const std::string allowed = mebibytes(limits.memory_bytes);
+  if (plan.bytes == wanted) return precision + "; fits the " + allowed + " allowed";
+  return precision + "; more at once would take " + mebibytes(wanted) + " of the " + allowed + " allowed";
 }
 
 }  // namespace
@@ -76,6 +101,7 @@ ModelOptions options_of(const TrainPlan& plan, const JobSpec& job) {
   options.label_smoothing = static_cast<float>(job.train.label_smoothing);
   options.per_example_clip = job.train.per_example_clip;
   options.frozen = job.train.frozen;
+  options.frozen_storage = plan.frozen_storage;
   return options;
 }
 
@@ -87,9 +113,14 @@ Result<TrainPlan> plan_training(const JobSpec& job, const TrainLimits& limits) {
                           "\" asks for train.precision = \"" + name_of(job.train.precision) +
                           "\"; set \"auto\" in the job, or leave the site's choice out");
   TrainPlan least;
-  for (TrainPlan plan : candidates(job, limits)) {
+  std::uint64_t wanted = 0;
+  for (TrainPlan& plan : candidates(job, limits)) {
     COVEY_TRY(plan.bytes, bytes_of(plan, job));
-    if (limits.memory_bytes == 0 || plan.bytes <= limits.memory_bytes) return plan;
+    if (wanted == 0) wanted = plan.bytes;
+    if (limits.memory_bytes == 0 || plan.bytes <= limits.memory_bytes) {
+      plan.why = why(plan, job, limits, wanted);
+      return std::move(plan);
+    }
     if (least.bytes == 0 || plan.bytes < least.bytes) least = plan;
   }
   return unexpected(ErrorCode::kResourceExhausted,
@@ -99,7 +130,9 @@ Result<TrainPlan> plan_training(const JobSpec& job, const TrainLimits& limits) {
 
 std::string to_text(const TrainPlan& plan) {
   return std::string(name_of(plan.precision)) + ", " + std::to_string(plan.micro_batch) + " examples at once, " +
-         (plan.checkpointing == Checkpointing::kBlock ? "blocks computed twice, " : "") + mebibytes(plan.bytes);
+         (plan.checkpointing == Checkpointing::kBlock ? "blocks computed twice, " : "") +
+         (plan.frozen_storage == FrozenStorage::kF32 ? "" : std::string("frozen weights in ") + name_of(plan.frozen_storage) + ", ") +
+         mebibytes(plan.bytes);
 }
 
 }  // namespace covey

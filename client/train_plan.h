@@ -31,15 +31,18 @@ struct TrainPlan {
   Precision precision = Precision::kF32;                // not kAuto
   Checkpointing checkpointing = Checkpointing::kNone;   // not kAuto
   std::uint32_t micro_batch = 1;                        // examples at once, at most the job's batch_size
+  FrozenStorage frozen_storage = FrozenStorage::kF32;   // not kAuto
   std::uint64_t bytes = 0;  // every copy of the parameters that training holds at once, the optimizer's state,
                             // and activations as the replica's own measuring pass counts them
+  std::string why = {};     // it was chosen, for people
   bool operator==(const TrainPlan&) const = default;
 };
 ModelOptions options_of(const TrainPlan& plan, const JobSpec& job);
 
 // The first plan that fits: the whole batch at once and nothing computed twice; then smaller pieces while
-// they keep the processor busy; then blocks computed twice; then ever smaller pieces; and last, where the
-// job leaves the precision open, the same in bf16.
+// they keep the processor busy; then blocks computed twice; then ever smaller pieces; then, where the job
+// leaves the precision open, the same in bf16; and last, where it leaves the storage of frozen weights open,
+// all of that with them in bf16, and in int8.
 // Errors: kInvalidArgument (a wish for another precision than the job's), kResourceExhausted with the
 // least that it takes and the limit; those of Model::memory_bytes.
 Result<TrainPlan> plan_training(const JobSpec& job, const TrainLimits& limits);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <new>
+#include <numeric>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -40,14 +41,17 @@ struct TrainWorkspace::State {
     BatchBuffer batch;
   };
 
-  std::unique_ptr<Ops> ops = make_cpu_ops();
+  explicit State(int threads) : team(threads), ops(make_cpu_ops(team)) {}
+
+  Team team;
+  std::unique_ptr<Ops> ops;
   std::optional<Offered> offered;
   std::optional<Replica> replica;
   std::optional<Buffer> buffer;
   std::vector<float> delta;
 };
 
-TrainWorkspace::TrainWorkspace() : state_(std::make_unique<State>()) {}
+TrainWorkspace::TrainWorkspace(int threads) : state_(std::make_unique<State>(threads)) {}
 TrainWorkspace::~TrainWorkspace() = default;
 
 namespace {
@@ -77,7 +81,7 @@ Result<void> take_replica(TrainWorkspace::State& state, const JobSpec& job, cons
     return {};
   state.replica.reset();
   COVEY_TRY(std::unique_ptr<Model> model, Model::create(job.model, options_of(plan, job), *state.ops));
-  auto optimizer = make_optimizer(job.train, model->table(), model->trained(), *state.ops);
+  auto optimizer = make_optimizer(job.train, model->table(), model->held(), model->trained(), *state.ops);
   state.replica.emplace(
       TrainWorkspace::State::Replica{job.model, job.train, plan, std::move(model), std::move(optimizer)});
   return {};
@@ -133,43 +137,59 @@ Result<EvalStats> evaluate(TrainWorkspace::State& state, const Train& work, cons
   return stats;
 }
 
-// The examples of one step after the other: the data's in an order of this round's own, or the stream's as they come.
-class StepExamples {
+// The windows of a client's stream, as its steps ask for them.
+class StepWindows {
  public:
-  StepExamples(const LocalData& local, std::uint32_t batch_size, const Random& random) : batch_size_(batch_size) {
-    if (!local.stream) order_.emplace(local.split.train, batch_size, random);
-  }
   // `seed` is of the stream's order. Errors: of the token files, and of a cursor that is not of them.
-  Result<void> open(const StreamedFiles& files, std::uint64_t seed, ByteSpan cursor) {
+  Result<void> open(const StreamedFiles& files, std::uint64_t seed, ByteSpan cursor, std::uint32_t count_max) {
     COVEY_TRY(TokenStream stream, TokenStream::open(files.path, files.packing, seed));
     if (!cursor.empty()) {
       COVEY_TRY(const TokenCursor place, token_cursor_from(cursor));
       COVEY_TRY_VOID(stream.seek(place));
     }
-    windows_ = std::make_shared<StreamedWindows>(std::move(stream), files.packing.context, batch_size_);
-    places_.resize(batch_size_);
-    for (std::uint32_t i = 0; i < batch_size_; ++i) places_[i] = i;
+    windows_ = std::make_shared<StreamedWindows>(std::move(stream), files.packing.context, count_max);
+    places_.resize(count_max);
+    std::iota(places_.begin(), places_.end(), 0U);
     return {};
   }
-  Result<std::span<const std::uint32_t>> next() {
-    if (order_) return order_->next();
-    COVEY_TRY_VOID(windows_->read(batch_size_));
-    return std::span<const std::uint32_t>(places_);
+  Result<std::span<const std::uint32_t>> next(std::size_t count) {
+    COVEY_TRY_VOID(windows_->read(static_cast<std::uint32_t>(count)));
+    return std::span<const std::uint32_t>(places_).first(count);
   }
-  std::shared_ptr<const Dataset> streamed() const { return windows_; }  // null where nothing is
+  std::shared_ptr<const Dataset> data() const { return windows_; }
   Bytes cursor() const { return windows_ ? encode(windows_->cursor()) : Bytes(); }
 
  private:
-  std::uint32_t batch_size_;
-  std::optional<BatchOrder> order_;
-  std::shared_ptr<StreamedWindows> windows_;  // shared: with the workspace's buffer
+  std::shared_ptr<StreamedWindows> windows_;  // shared: with the workspace's buffer; none: nothing is streamed
   Indices places_;
 };
 
-// Forward and backward of one step's examples, in pieces where they do not fit at once; gradients are
-// times `loss_scale`. Their mean is over targets, or over examples where each one's gradient is clipped.
-BatchStats add_up(TrainWorkspace::State& state, std::span<const std::uint32_t> examples, double loss_scale) {
-  const std::size_t piece = state.replica->plan.micro_batch;
+// What a round's local steps are made of: the client's examples, or its stream.
+struct StepSource {
+  LocalSteps steps;
+  StepWindows windows;
+
+  Result<std::span<const std::uint32_t>> next() {
+    if (!windows.data()) return steps.next();
+    COVEY_TRY(const auto examples, windows.next(steps.wanted()));
+    steps.sees(examples.size());
+    return examples;
+  }
+};
+
+// The gradient as it was after the first of a step's pieces; nothing of a batch of one.
+struct FirstPiece {
+  std::size_t examples = 0;
+  double squared_norm = 0;  // of the mean over them, times loss_scale squared
+};
+
+// Forward and backward of one step's examples, in pieces where they do not fit at once, or where the first
+// of them is asked for; gradients are times `loss_scale`. Their mean is over targets, or over examples where
+// each one's gradient is clipped.
+BatchStats add_up(TrainWorkspace::State& state, std::span<const std::uint32_t> examples, double loss_scale,
+                  FirstPiece* first) {
+  std::size_t piece = state.replica->plan.micro_batch;
+  if (first != nullptr) piece = std::min(piece, std::max<std::size_t>(1, examples.size() / 2));
   const bool clips = state.replica->train.per_example_clip > 0;
   BatchBuffer& buffer = state.buffer->batch;
   const auto scale_of = [&](std::int64_t targets) {
@@ -184,8 +204,13 @@ BatchStats add_up(TrainWorkspace::State& state, std::span<const std::uint32_t> e
   std::int64_t targets = 0;
   for (std::size_t begin = 0; begin < examples.size() && !clips; begin += piece) targets += counted_targets(buffer.fill(at(begin)));
   BatchStats stats;
-  for (std::size_t begin = 0; begin < examples.size(); begin += piece)
+  for (std::size_t begin = 0; begin < examples.size(); begin += piece) {
     stats += state.replica->model->add_gradients(buffer.fill(at(begin)), scale_of(targets));
+    if (first == nullptr || begin != 0 || stats.targets == 0) continue;
+    const std::span<float> gradients = state.replica->model->gradients();
+    const double share = static_cast<double>(stats.targets) / static_cast<double>(targets);
+    *first = {piece, state.ops->squared_norm(tensor_of(gradients, {static_cast<std::int64_t>(gradients.size())})) / (share * share)};
+  }
   return stats;
 }
 
@@ -201,58 +226,83 @@ Result<void> augment(TrainWorkspace::State& state, const DataSpec& data, const R
   return {};
 }
 
+// After a step whose gradient's norm was `norm`.
+void adapt(AdaptiveBatch& batch, FirstPiece first, std::size_t examples, double norm, double loss_scale) {
+  if (first.examples == 0 || first.examples >= examples) return;
+  batch.measured({first.squared_norm / (loss_scale * loss_scale), static_cast<double>(first.examples)},
+                 {norm * norm, static_cast<double>(examples)});
+}
+
+std::string place_of(const LocalSteps& steps) {
+  return "local step " + std::to_string(steps.step() + 1) + " of " + std::to_string(steps.steps_max());
+}
+
+// Of the job and the client alone is a stream's order: rounds follow one another in one.
+Result<StepSource> open_source(TrainWorkspace::State& state, const Train& work, const TrainContext& context) {
+  const TrainSpec& spec = work.job.train;
+  if (!context.local.stream) return StepSource{LocalSteps(spec, context.local.split.train, order_of(work, context.client)), {}};
+  StepSource source{LocalSteps(spec, context.local.train_examples()), {}};
+  COVEY_TRY_VOID(source.windows.open(*context.local.stream, stream_order(work, context.client), work.cursor,
+                                     std::max(spec.batch_size, spec.batch_max)));
+  take_buffer(state, source.windows.data(), state.replica->plan.micro_batch);
+  return source;
+}
+
 Result<TrainStats> take_steps(TrainWorkspace::State& state, const Train& work, const TrainContext& context, Bytes& cursor) {
   const TrainSpec& spec = work.job.train;
-  const std::uint64_t steps = local_step_count(spec, context.local.train_examples());
-  if (steps > std::numeric_limits<std::uint32_t>::max())
+  const Random random = order_of(work, context.client);
+  COVEY_TRY(StepSource source, open_source(state, work, context));
+  LocalSteps& steps = source.steps;
+  if (steps.steps_max() > std::numeric_limits<std::uint32_t>::max())
     return unexpected(ErrorCode::kInvalidArgument,
-                      std::to_string(steps) + " local steps: at most 4294967295; lower train.local_epochs");
+                      std::to_string(steps.steps_max()) + " local steps: at most 4294967295; lower train.local_epochs");
   Model& model = *state.replica->model;
   state.replica->optimizer->reset();
-  const Random random = order_of(work, context.client);
-  StepExamples examples(context.local, spec.batch_size, random);
-  if (context.local.stream) {
-    // Of the job and the client alone: rounds follow one another in one order.
-    const std::uint64_t order = stream_order(work, context.client);
-    COVEY_TRY_VOID(examples.open(*context.local.stream, order, work.cursor));
-    take_buffer(state, examples.streamed(), state.replica->plan.micro_batch);
-  }
   const std::uint64_t coins = random.split("dropout").next();
   const bool fp16 = state.replica->plan.precision == Precision::kFp16;
   LossScaler scaler;
   TrainStats stats;
-  for (std::uint64_t step = 0; step < steps; ++step) {
+  for (; !steps.done(); steps.taken()) {
     COVEY_TRY_VOID(check_running(context));
     const double loss_scale = fp16 ? scaler.scale() : 1;
-    COVEY_TRY(const auto indices, examples.next());
-    COVEY_TRY_VOID(augment(state, work.job.data, random, step));
-    model.begin_step(coins, step);
-    const BatchStats batch = add_up(state, indices, loss_scale);
-    // The middle of the step, so that a warm-up from 0 wastes none.
-    const double share = (static_cast<double>(step) + 0.5) / static_cast<double>(steps);
+    COVEY_TRY(const auto examples, source.next());
+    COVEY_TRY_VOID(augment(state, work.job.data, random, steps.step()));
+    model.begin_step(coins, steps.step());
+    FirstPiece first;
+    const BatchStats batch = add_up(state, examples, loss_scale, steps.adaptive() != nullptr ? &first : nullptr);
     const double progress =
-        work.offer.progress_begin + share * (work.offer.progress_end - work.offer.progress_begin);
+        work.offer.progress_begin + steps.middle() * (work.offer.progress_end - work.offer.progress_begin);
     const double norm = state.replica->optimizer->step(model.parameters(), model.gradients(), progress, 1 / loss_scale);
     stats.loss_sum += batch.loss_sum;
     stats.targets += static_cast<std::uint64_t>(batch.targets);
-    stats.steps = static_cast<std::uint32_t>(step + 1);
+    stats.steps = static_cast<std::uint32_t>(steps.step() + 1);
     // In fp16 a gradient that overflowed costs its step; the next one is scaled less.
     const bool taken = fp16 ? scaler.update(norm) || !scaler.exhausted() : std::isfinite(norm);
-    if (std::isfinite(batch.loss_sum) && taken) continue;
-    const std::string where = "local step " + std::to_string(step + 1) + " of " + std::to_string(steps);
-    if (!std::isfinite(batch.loss_sum)) return diverged(where, "loss", batch.loss_sum, spec);
-    return diverged(where, "norm of the gradient", norm, spec);
+    if (!std::isfinite(batch.loss_sum)) return diverged(place_of(steps), "loss", batch.loss_sum, spec);
+    if (!taken) return diverged(place_of(steps), "norm of the gradient", norm, spec);
+    if (steps.adaptive() != nullptr) adapt(*steps.adaptive(), first, examples.size(), norm, loss_scale);
+    if (!context.stepped) continue;
+    StepReport report{stats.steps, examples.size(), static_cast<std::uint64_t>(batch.targets), batch.loss_sum};
+    if (const AdaptiveBatch* adaptive = steps.adaptive()) {
+      report.batch = adaptive->size();
+      report.noise_scale = adaptive->noise_scale();
+    }
+    context.stepped(report);
   }
-  cursor = examples.cursor();
+  cursor = source.windows.cursor();
   return stats;
 }
 
 Result<BlobRef> put_update(TrainWorkspace::State& state, const Train& work, BlobStore& blobs) {
   const std::vector<float>& global = state.offered->model.parameters;
-  const std::span<const float> trained = state.replica->model->parameters();
-  state.delta.resize(global.size());
-  std::transform(global.begin(), global.end(), trained.begin(), state.delta.begin(),
-                 [](float before, float after) { return before - after; });
+  const std::span<const float> local = state.replica->model->parameters();
+  state.delta.assign(global.size(), 0.0F);  // what is held in fewer bits is frozen
+  std::size_t begin = 0;
+  for (const ParameterRange& range : state.replica->model->held()) {
+    for (std::size_t i = 0; i < range.size; ++i)
+      state.delta[range.offset + i] = global[range.offset + i] - local[begin + i];
+    begin += range.size;
+  }
   auto prepared = prepare_update(work.job.update, state.delta);
   if (!prepared) return unexpected(in_context("the update after the last local step", prepared.error()));
   return blobs.put(prepared->bytes);
@@ -269,10 +319,7 @@ Result<Trained> run(TrainWorkspace::State& state, const Train& work, const Train
   take_buffer(state, context.local.data, plan.micro_batch);
   state.buffer->batch.on_fill({});
 
-  const std::vector<float>& global = state.offered->model.parameters;
-  const std::span<float> local = state.replica->model->parameters();
-  COVEY_CHECK(global.size() == local.size());
-  std::copy(global.begin(), global.end(), local.begin());
+  state.replica->model->load(state.offered->model.parameters);
   if (context.planned) context.planned(plan);
 
   Trained trained;

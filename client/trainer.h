@@ -46,7 +46,7 @@ std::unique_ptr<DataSource> make_path_source(std::string path, std::string token
 // client they serve, allocate almost nothing. One call at a time; what it holds never changes a result.
 class TrainWorkspace {
  public:
-  TrainWorkspace();
+  explicit TrainWorkspace(int threads = 1);  // that compute a step; their number changes no bit
   ~TrainWorkspace();
   TrainWorkspace(const TrainWorkspace&) = delete;
   TrainWorkspace& operator=(const TrainWorkspace&) = delete;
@@ -58,7 +58,18 @@ class TrainWorkspace {
   std::unique_ptr<State> state_;
 };
 
-// Both run synchronously on the calling thread and are deterministic: the order of examples comes
+// A local step that was taken. Of this site's data, so for its own eyes: nothing here may be sent.
+struct StepReport {
+  std::uint64_t step = 0;      // from 1
+  std::uint64_t examples = 0;
+  std::uint64_t targets = 0;
+  double loss_sum = 0;         // nats
+  // Where the batch adapts (client/adaptive_batch.h), in examples:
+  std::uint32_t batch = 0;     // of the next step
+  std::optional<double> noise_scale = {};
+};
+
+// Both run synchronously and are deterministic: the order of examples comes
 // from (job.seed, round, client), so that a repeated attempt makes the same update, bit for bit.
 struct TrainContext {
   BlobStore& blobs;                    // holds the model; receives the update
@@ -69,6 +80,7 @@ struct TrainContext {
   Clock* clock = nullptr;              // for TrainStats::seconds, which is 0 where it is null
   TrainLimits limits{};                // the processor's own speed is asked for here
   std::function<void(const TrainPlan&)> planned{};  // told what was chosen, before the work; may be empty
+  std::function<void(const StepReport&)> stepped{};  // told of each local step; may be empty
 };
 Result<DataPrepared> prepare(const LocalData& local);
 // Measures the offered model on the whole held-out part; in a training round then takes the job's

@@ -30,6 +30,7 @@ Result<WorkValue> ClientWork::run(const PrepareData& work, const std::atomic<boo
 
 Result<WorkValue> ClientWork::run(const Train& work, const std::atomic<bool>& cancelled) {
   COVEY_TRY(const auto local, data_of(work.job));
+  StepReport last;
   COVEY_TRY(Trained trained, train(work, {.blobs = parts_.blobs,
                                           .local = *local,
                                           .client = parts_.client,
@@ -37,8 +38,10 @@ Result<WorkValue> ClientWork::run(const Train& work, const std::atomic<bool>& ca
                                           .workspace = &workspace_,
                                           .clock = &parts_.clock,
                                           .limits = parts_.limits,
-                                          .planned = [&](const TrainPlan& plan) { say(plan, work.job); }}));
+                                          .planned = [&](const TrainPlan& plan) { say(plan, work.job); },
+                                          .stepped = [&](const StepReport& report) { last = report; }}));
   say_damage(trained.cursor, work.job);
+  say(last, work);
   return WorkValue(std::move(trained));
 }
 
@@ -52,7 +55,14 @@ void ClientWork::say_damage(ByteSpan cursor, const JobSpec& job) {
 void ClientWork::say(const TrainPlan& plan, const JobSpec& job) {
   if (parts_.log == nullptr || plan_ == plan) return;
   plan_ = plan;
-  parts_.log->info("training_planned", {{"job", job.name}, {"plan", to_text(plan)}});
+  parts_.log->info("training_planned", {{"job", job.name}, {"plan", to_text(plan)}, {"why", plan.why}});
+}
+
+// Of this site's data, so it is said here alone.
+void ClientWork::say(const StepReport& last, const Train& work) {
+  if (parts_.log == nullptr || !last.noise_scale) return;
+  parts_.log->info("batch_adapted", {{"job", work.job.name}, {"round", work.offer.key.round}, {"steps", last.step},
+                                     {"batch", last.batch}, {"noise_scale", *last.noise_scale}});
 }
 
 Result<WorkValue> ClientWork::run(const MaskUpdate& work, const std::atomic<bool>& cancelled) {

@@ -18,7 +18,7 @@ struct ClientWorkParts {     // everything outlives the work
   BlobStore& blobs;
   Clock& clock;
   PeerKey client;
-  std::size_t threads = 1;   // that mask an update
+  std::size_t threads = 1;   // that train and mask an update
   TrainLimits limits{};      // of training
   Log* log = nullptr;        // may be null: told how a job is computed, when that changes
 };
@@ -27,7 +27,7 @@ struct ClientWorkParts {     // everything outlives the work
 // workspace, so one piece of work runs at a time; PutBlob alone goes beside it.
 class ClientWork {
  public:
-  explicit ClientWork(ClientWorkParts parts) : parts_(parts) {}
+  explicit ClientWork(ClientWorkParts parts) : parts_(parts), workspace_(static_cast<int>(parts.threads)) {}
   Result<WorkValue> operator()(const Work& work, const std::atomic<bool>& cancelled);
 
  private:
@@ -39,6 +39,7 @@ class ClientWork {
   Result<WorkValue> run(const Other&, const std::atomic<bool>&);
   void say(const TrainPlan& plan, const JobSpec& job);
   void say_damage(ByteSpan cursor, const JobSpec& job);  // passed over in this epoch of a stream
+  void say(const StepReport& last, const Train& work);
   Result<std::shared_ptr<const LocalData>> data_of(const JobSpec& job);
 
   ClientWorkParts parts_;

@@ -139,6 +139,18 @@ struct TokenizeOptions {
 };
 Result<int> tokenize_command(const TokenizeOptions& options, Console& console);
 
+// ---- bench_command.cpp
+struct BenchTrainOptions {
+  std::string job_file, preset;     // one of the two
+  std::string data;                 // file or folder in the form that the job says; empty: noise
+  std::string precision, checkpointing;  // in place of the job's; empty: as it says
+  std::uint32_t batch = 0, micro_batch = 0;  // the same; 0: as it says
+  double seconds = 10;
+  std::uint32_t threads = 0;        // 0: all cores
+  double memory_gib = 0;            // 0: the machine's
+};
+Result<int> bench_train_command(const BenchTrainOptions& options, Console& console);
+
 // ---- node_commands.cpp
 Result<int> nodes_command(const std::string& home, Console& console);
 struct RevokeOptions {

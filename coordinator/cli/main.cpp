@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "coordinator/cli/bench_presets.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/service/home.h"
 #include "core/service/exit_code.h"
@@ -33,6 +34,7 @@ struct Chosen {
   ExportOptions exporting;
   ImportOptions import;
   TokenizeOptions tokenize;
+  BenchTrainOptions bench;
   RevokeOptions revoke;
   RenewOptions renew;
   RotateOptions rotate;
@@ -421,6 +423,31 @@ void add_audit(CLI::App& app, Chosen& chosen) {
   });
 }
 
+void add_bench(CLI::App& app, Chosen& chosen) {
+  CLI::App* bench = app.add_subcommand("bench", "Measure this machine; `covey bench train --help`");
+  bench->require_subcommand(1);
+  CLI::App* train = add(*bench, chosen, "train", "How fast this machine trains a model, as a client would",
+                        "covey bench train --preset gpt-6x256 --precision bf16");
+  BenchTrainOptions& options = chosen.bench;
+  CLI::Option* job = train->add_option("--job", options.job_file, "The job file whose model is trained");
+  train->add_option("--preset", options.preset, std::string("In place of a job: ") + preset_names())->excludes(job);
+  train->add_option("--data", options.data, "File or folder in the form that the job says; left out: noise");
+  train->add_option("--precision", options.precision, "In place of the job's")
+      ->check(CLI::IsMember({"f32", "bf16", "fp16", "auto"}));
+  train->add_option("--checkpointing", options.checkpointing, "In place of the job's")
+      ->check(CLI::IsMember({"none", "block", "auto"}));
+  train->add_option("--batch", options.batch, "Examples a step, in place of the job's")->check(CLI::Range(1, 65'536));
+  train->add_option("--micro-batch", options.micro_batch, "Examples computed at once, in place of the job's")
+      ->check(CLI::Range(1, 65'536));
+  train->add_option("--seconds", options.seconds, "Of training steps, at least")->capture_default_str()->check(CLI::Range(0.1, 3600.0));
+  train->add_option("--threads", options.threads, "Cores to compute on (0: all)")->capture_default_str()->check(CLI::Range(0, 1024));
+  train->add_option("--memory", options.memory_gib, "Memory that training may take, GiB (0: the machine's)")
+      ->capture_default_str()->check(CLI::Range(0.0, 65536.0));
+  train->callback([&chosen] {
+    chosen.run = [&chosen](Console& console) { return bench_train_command(chosen.bench, console); };
+  });
+}
+
 int report_error(const Error& error, bool json) {
   std::fprintf(stderr, "covey: %s\n", printable(error.message).c_str());
   const int code = exit_code_of(error.code);
@@ -450,6 +477,7 @@ int run(int argc, char** argv) {
   add_jobs(app, chosen);
   add_models(app, chosen);
   add_files(app, chosen);
+  add_bench(app, chosen);
   add_nodes(app, chosen);
   add_keys(app, chosen);
   add_audit(app, chosen);

@@ -10,7 +10,7 @@ Tensor rows_of(Tensor whole, std::int64_t first, std::int64_t count) {
   const bool matrix = whole.shape.rank() == 2;
   const std::int64_t width = matrix ? whole.dim(1) : 1;
   COVEY_CHECK(whole.shape.rank() <= 2 && first + count <= whole.dim(0));
-  float* data = whole.empty() ? nullptr : whole.f32() + first * width;
+  void* data = whole.empty() ? nullptr : static_cast<std::byte*>(whole.data) + static_cast<std::size_t>(first * width) * size_of(whole.dtype);
   return {data, matrix ? Shape{count, width} : Shape{count}, whole.dtype, whole.device};
 }
 
@@ -24,7 +24,8 @@ Tensor cut(Tensor buffer, Shape shape) {
 
 Parameter Parameter::rows(std::int64_t first, std::int64_t count) const {
   if (!exists()) return {};
-  return {rows_of(value, first, count), trained() ? rows_of(gradient, first, count) : Tensor{}};
+  return {rows_of(value, first, count), trained() ? rows_of(gradient, first, count) : Tensor{},
+          scales.shape.rank() > 0 ? rows_of(scales, first, count) : Tensor{}};
 }
 
 void Workspace::want(Slot slot, std::int64_t elements) {

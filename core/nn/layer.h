@@ -69,8 +69,9 @@ struct Pass {  // one call of forward or backward
 // A parameter and its gradient: views into the model's flat buffers. No gradient where it is frozen;
 // neither where there is no such parameter.
 struct Parameter {
-  Tensor value;
+  Tensor value;     // f32; bf16 or i8 where it is a frozen weight that is held so
   Tensor gradient;
+  Tensor scales{};  // [N] f32, of a value [N,K] in i8
   bool exists() const { return value.shape.rank() > 0; }  // true while measuring too, when data is null
   bool trained() const { return gradient.shape.rank() > 0; }
   // Rows [first, first + count) of a matrix, elements of a vector.

@@ -48,6 +48,10 @@ Result<void> check(const ModelSpec& spec, const ModelOptions& options) {
                       "overflow; use \"bf16\" or \"f32\"");
   COVEY_CHECK(options.per_example_clip >= 0 && std::isfinite(options.per_example_clip));
   COVEY_CHECK(is_real(options.activations) && options.checkpointing != Checkpointing::kAuto);
+  COVEY_CHECK(options.frozen_storage != FrozenStorage::kAuto);
+  if (options.frozen_storage != FrozenStorage::kF32 && frozen_weights(spec, options.frozen).empty())
+    return unexpected(ErrorCode::kInvalidArgument, std::string("train.frozen_storage = \"") + name_of(options.frozen_storage) +
+                                                       "\": no weight of a block is frozen; use \"f32\" or \"auto\"");
   return {};
 }
 
@@ -55,7 +59,7 @@ class LayeredModel final : public Model {
  public:
   LayeredModel(const ModelSpec& spec, const ModelOptions& options, Ops* ops)
       : spec_(spec), options_(options), ops_(ops), table_(parameter_table(spec)),
-        trained_(trained_ranges(spec, options.frozen)) {
+        held_(held_ranges(spec, options, table_)), trained_(trained_ranges(spec, options.frozen)) {
     largest_ = {options.batch, is_transformer() ? std::int64_t{spec.context} : 1};
   }
 
@@ -66,7 +70,7 @@ class LayeredModel final : public Model {
     build(nullptr, nullptr);
     plan_layers(activations);
     activation_bytes_ = activations.used();
-    return flat.used() + activations.used();
+    return flat.used() + activations.used() + widened_bytes();
   }
 
   // Error: kResourceExhausted if the activations do not fit into memory.
@@ -88,7 +92,28 @@ class LayeredModel final : public Model {
   }
 
   const ParameterTable& table() const override { return table_; }
+  const std::vector<ParameterRange>& held() const override { return held_; }
   const std::vector<ParameterRange>& trained() const override { return trained_; }
+
+  void load(std::span<const float> all) override {
+    COVEY_CHECK(all.size() == table_.size);
+    const std::span<float> flat = parameters();
+    std::size_t at = 0;
+    for (const ParameterRange& range : held_) {
+      std::copy_n(all.begin() + static_cast<std::ptrdiff_t>(range.offset), range.size, flat.begin() + static_cast<std::ptrdiff_t>(at));
+      at += range.size;
+    }
+    for (const StoredWeight& stored : stored_) {
+      const ParameterInfo& info = table_.parameters[stored.index];
+      // The operations read it alone, but Tensor has no constant form.
+      const Tensor whole = tensor_of(std::span(const_cast<float*>(all.data()) + info.offset, info.size), stored.value.shape);
+      if (stored.value.dtype == DType::kI8)
+        ops_->quantize_rows(whole, stored.value, stored.scales);
+      else
+        ops_->convert(whole, stored.value);
+    }
+  }
+
   std::span<float> parameters() override { return parameters_.floats(); }
   std::span<float> gradients() override { return gradients_.floats(); }
 
@@ -164,13 +189,44 @@ class LayeredModel final : public Model {
   std::int64_t features() const { return std::int64_t{spec_.image_channels} * spec_.image_height * spec_.image_width; }
   std::int64_t outputs() const { return is_transformer() ? spec_.vocabulary : spec_.classes; }
 
+  static std::vector<ParameterRange> held_ranges(const ModelSpec& spec, const ModelOptions& options, const ParameterTable& table) {
+    std::vector<ParameterRange> ranges{{0, 0}};
+    if (options.frozen_storage != FrozenStorage::kF32) {
+      for (const std::size_t index : frozen_weights(spec, options.frozen)) {
+        const ParameterInfo& info = table.parameters[index];
+        ranges.back().size = info.offset - ranges.back().offset;
+        if (ranges.back().size == 0) ranges.pop_back();
+        ranges.push_back({info.offset + info.size, 0});
+      }
+    }
+    ranges.back().size = table.size - ranges.back().offset;
+    if (ranges.back().size == 0) ranges.pop_back();
+    return ranges;
+  }
+
   void take_flat(Arena& arena) {
-    parameters_ = arena.take({static_cast<std::int64_t>(table_.size)});
+    parameters_ = arena.take({static_cast<std::int64_t>(size_of(held_))});
     gradients_ = arena.take({static_cast<std::int64_t>(size_of(trained_))});
+    stored_.clear();
+    if (options_.frozen_storage == FrozenStorage::kF32) return;
+    const bool bytes = options_.frozen_storage == FrozenStorage::kInt8;
+    for (const std::size_t index : frozen_weights(spec_, options_.frozen)) {
+      const std::vector<std::uint32_t>& shape = table_.parameters[index].shape;
+      const Tensor value = arena.take({shape[0], shape[1]}, bytes ? DType::kI8 : DType::kBf16);
+      stored_.push_back({index, value, bytes ? arena.take({shape[0]}) : Tensor{}});
+    }
+  }
+
+  // An operation on bytes makes one weight at a time f32.
+  std::size_t widened_bytes() const {
+    std::size_t most = 0;
+    for (const StoredWeight& stored : stored_)
+      if (stored.value.dtype == DType::kI8) most = std::max(most, static_cast<std::size_t>(stored.value.elements()) * sizeof(float));
+    return most;
   }
 
   void build(float* parameters, float* gradients) {
-    model_ = model_layers(spec_, options_, {table_, trained_, parameters, gradients});
+    model_ = model_layers(spec_, options_, {table_, held_, trained_, stored_, parameters, gradients});
     first_trained_ = 0;
     while (first_trained_ < model_.layers.size() && !model_.layers[first_trained_]->trained()) ++first_trained_;
   }
@@ -251,9 +307,10 @@ class LayeredModel final : public Model {
   ModelOptions options_;
   Ops* ops_;  // null where the model is only measured
   ParameterTable table_;
-  std::vector<ParameterRange> trained_;
+  std::vector<ParameterRange> held_, trained_;
+  std::vector<StoredWeight> stored_;
   Extent largest_;
-  Arena flat_{0};   // parameters and gradients
+  Arena flat_{0};   // parameters, gradients and stored weights
   Arena arena_{0};  // activations and workspace
   std::size_t activation_bytes_ = 0;
   Tensor parameters_, gradients_, inputs_, losses_;

@@ -37,6 +37,8 @@ struct ModelOptions {
   float label_smoothing = 0;
   double per_example_clip = 0;          // L2 norm of each example's gradient; 0: no clipping. Not with kF16
   std::vector<std::string> frozen;      // as in TrainSpec
+  // kBf16 and kInt8: frozen weights of a transformer's blocks are held so, and are not among parameters().
+  FrozenStorage frozen_storage = FrozenStorage::kF32;  // not kAuto
 };
 
 class Model {
@@ -51,7 +53,11 @@ class Model {
 
   virtual const ParameterTable& table() const = 0;
   virtual const std::vector<ParameterRange>& trained() const = 0;
-  virtual std::span<float> parameters() = 0;  // table().size elements
+  // What parameters() has: all of the table, but for weights that are held in fewer bits.
+  virtual const std::vector<ParameterRange>& held() const = 0;
+  virtual std::span<float> parameters() = 0;  // of held(), one range behind the other
+  // Sets every parameter; `all` has table().size elements, and what is held in fewer bits is rounded.
+  virtual void load(std::span<const float> all) = 0;
   virtual std::span<float> gradients() = 0;   // of trained(), one range behind the other
 
   // Forward and backward; gradients() holds the gradient of the mean loss over counted targets.

@@ -49,13 +49,13 @@ class ParameterCursor {
     const auto at = [&](float* base, std::uint64_t offset) {
       return Tensor{base == nullptr ? nullptr : base + offset, shape_of(info.shape), DType::kF32, Device::kCpu};
     };
-    Parameter parameter{at(flat_.parameters, info.offset), {}};
-    std::uint64_t before = 0;  // gradients of the ranges in front
-    for (const ParameterRange& range : flat_.trained) {
+    const auto index = static_cast<std::size_t>(&info - flat_.table.parameters.data());
+    for (const StoredWeight& stored : flat_.stored)
+      if (stored.index == index) return {stored.value, {}, stored.scales};
+    Parameter parameter{at(flat_.parameters, position_in(flat_.held, info.offset)), {}};
+    for (const ParameterRange& range : flat_.trained)
       if (info.offset >= range.offset && info.offset < range.offset + range.size)
-        parameter.gradient = at(flat_.gradients, before + info.offset - range.offset);
-      before += range.size;
-    }
+        parameter.gradient = at(flat_.gradients, position_in(flat_.trained, info.offset));
     return parameter;
   }
 

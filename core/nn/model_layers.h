@@ -15,10 +15,18 @@ struct ModelLayers {
   std::vector<TransformerBlock*> blocks;  // of `layers`
 };
 
-// `parameters` and `gradients` are the flat buffers, or null to measure; the latter of `trained` alone.
+// A frozen weight that is not among the flat parameters: [N,K] in bf16, or in i8 with scales [N]. Null to measure.
+struct StoredWeight {
+  std::size_t index;  // into the table
+  Tensor value, scales;
+};
+
+// `parameters` and `gradients` are the flat buffers of `held` and `trained`, or null to measure.
 struct FlatBuffers {
   const ParameterTable& table;
+  const std::vector<ParameterRange>& held;
   const std::vector<ParameterRange>& trained;
+  const std::vector<StoredWeight>& stored;
   float* parameters;
   float* gradients;
 };

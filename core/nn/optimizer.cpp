@@ -195,6 +195,14 @@ std::unique_ptr<Optimizer> make_optimizer(const TrainSpec& spec, const Parameter
   return make(spec, pieces_of(spec, table, trained), ops);
 }
 
+std::unique_ptr<Optimizer> make_optimizer(const TrainSpec& spec, const ParameterTable& table,
+                                          const std::vector<ParameterRange>& held,
+                                          const std::vector<ParameterRange>& trained, Ops& ops) {
+  std::vector<Piece> pieces = pieces_of(spec, table, trained);
+  for (Piece& piece : pieces) piece.parameter = position_in(held, piece.parameter);
+  return make(spec, std::move(pieces), ops);
+}
+
 std::unique_ptr<Optimizer> make_optimizer(const TrainSpec& spec, std::size_t size, Ops& ops) {
   COVEY_CHECK(spec.optimizer != LocalOptimizer::kMuon);
   return make(spec, {{0, 0, size, {}}}, ops);

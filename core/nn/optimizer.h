@@ -28,6 +28,10 @@ class Optimizer {
 // nor a classifier's last layer, and AdamW all else.
 std::unique_ptr<Optimizer> make_optimizer(const TrainSpec& spec, const ParameterTable& table,
                                           const std::vector<ParameterRange>& trained, Ops& ops);
+// The same where `parameters` has the ranges `held` alone, one behind the other; `trained` lies within them.
+std::unique_ptr<Optimizer> make_optimizer(const TrainSpec& spec, const ParameterTable& table,
+                                          const std::vector<ParameterRange>& held,
+                                          const std::vector<ParameterRange>& trained, Ops& ops);
 // Of `size` parameters, all trained and of no shape: any optimizer but Muon.
 std::unique_ptr<Optimizer> make_optimizer(const TrainSpec& spec, std::size_t size, Ops& ops);
 

@@ -40,8 +40,18 @@ Tensor Projection::scaled(const Pass& pass) {
   return scaled_;
 }
 
-void Projection::forward(const Pass& pass, Tensor x, Tensor y) {
+void Projection::product(const Pass& pass, Tensor x, Tensor y) const {
+  if (weight_.value.dtype == DType::kI8) return pass.ops.linear_i8(x, weight_.value, weight_.scales, bias_.value, y);
   pass.ops.linear(x, weight_.value, bias_.value, y);
+}
+
+void Projection::product_input_gradient(const Pass& pass, Tensor dy, Tensor dx) const {
+  if (weight_.value.dtype == DType::kI8) return pass.ops.linear_i8_grad_input(dy, weight_.value, weight_.scales, dx);
+  pass.ops.linear_grad_input(dy, weight_.value, dx);
+}
+
+void Projection::forward(const Pass& pass, Tensor x, Tensor y) {
+  product(pass, x, y);
   if (!adapted()) return;
   const Tensor low = cut(low_, {pass.extent.rows(), adapter_.a.value.dim(0)});
   pass.ops.linear(dropped(pass, x), adapter_.a.value, {}, low);
@@ -74,7 +84,7 @@ void Projection::adapter_gradient(const Pass& pass, Tensor dy, Tensor x) {
 
 void Projection::input_gradient(const Pass& pass, Tensor dy, Tensor dx) {
   Ops& ops = pass.ops;
-  ops.linear_grad_input(dy, weight_.value, dx);
+  product_input_gradient(pass, dy, dx);
   if (!adapted()) return;
   const Tensor dlow = pass.workspace.get(Slot::kLora, {pass.extent.rows(), adapter_.a.value.dim(0)});
   ops.linear_grad_input(dy, scaled_, dlow);

@@ -34,6 +34,9 @@ class Projection {
  private:
   bool adapted() const { return adapter_.a.exists(); }
   bool drops(const Pass& pass) const { return pass.coins.thrown && adapter_.dropout > 0; }
+  // With the weight as it is held; `y` without the adapter's part, `dx` too.
+  void product(const Pass& pass, Tensor x, Tensor y) const;
+  void product_input_gradient(const Pass& pass, Tensor dy, Tensor dx) const;
   Tensor dropped(const Pass& pass, Tensor x) const;
   Tensor scaled(const Pass& pass);  // scale * b
   void adapter_gradient(const Pass& pass, Tensor dy, Tensor x);

@@ -170,6 +170,12 @@ Result<void> check_training(const JobSpec& spec) {
       return bad_setting("train.frozen", setting_text(frozen), "names no shard of this model; try " + setting_text(shards.front().name));
   if (trained_ranges(spec.model, spec.train.frozen).empty())
     return bad_setting("train.frozen", setting_text(spec.train.frozen.back()), "leaves nothing to train; remove an entry");
+  const FrozenStorage storage = spec.train.frozen_storage;
+  const bool narrow = storage == FrozenStorage::kBf16 || storage == FrozenStorage::kInt8;
+  if (narrow && frozen_weights(spec.model, spec.train.frozen).empty())
+    return bad_setting("train.frozen_storage", setting_text(name_of(storage)),
+                       (transformer ? std::string("no weight of a block is frozen; set train.frozen or [model.lora]") : family + " has no frozen weights") +
+                           ", or use \"auto\"");
   return {};
 }
 

@@ -123,6 +123,8 @@ void read_train(const toml::table* table, TrainSpec& train, Failure& error) {
   section.read("local_steps", train.local_steps);
   section.read("batch_size", train.batch_size);
   section.read("micro_batch", train.micro_batch);
+  section.read("batch_max", train.batch_max);
+  section.read("batch_min", train.batch_min);
   section.read("optimizer", train.optimizer, &local_optimizer_from);
   if (train.optimizer == LocalOptimizer::kMuon) train.momentum = 0.95;
   section.read("learning_rate", train.learning_rate);
@@ -142,6 +144,7 @@ void read_train(const toml::table* table, TrainSpec& train, Failure& error) {
   section.read("final_ratio", train.final_ratio);
   section.read("precision", train.precision, &precision_from);
   section.read("checkpointing", train.checkpointing, &checkpointing_from);
+  section.read("frozen_storage", train.frozen_storage, &frozen_storage_from);
   section.read("frozen", train.frozen);
   section.finish();
 }
@@ -326,6 +329,8 @@ void write_data(TomlWriter& out, const DataSpec& data) {
 void write_new_train(TomlWriter& out, const TrainSpec& train) {
   const TrainSpec plain;
   if (train.micro_batch != plain.micro_batch) out.whole("micro_batch", train.micro_batch);
+  if (train.batch_max != plain.batch_max) out.whole("batch_max", train.batch_max);
+  if (train.batch_min != plain.batch_min) out.whole("batch_min", train.batch_min);
   if (train.nesterov) out.set("nesterov", truth(train.nesterov));
   if (train.muon_learning_rate != plain.muon_learning_rate) out.number("muon_learning_rate", train.muon_learning_rate);
   if (train.per_example_clip != plain.per_example_clip) out.number("per_example_clip", train.per_example_clip);
@@ -333,6 +338,7 @@ void write_new_train(TomlWriter& out, const TrainSpec& train) {
   if (train.decay != plain.decay) out.number("decay", train.decay);
   if (train.precision != plain.precision) out.text("precision", name_of(train.precision));
   if (train.checkpointing != plain.checkpointing) out.text("checkpointing", name_of(train.checkpointing));
+  if (train.frozen_storage != plain.frozen_storage) out.text("frozen_storage", name_of(train.frozen_storage));
   if (!train.frozen.empty()) out.set("frozen", list_of(train.frozen, quoted_text));
 }
 

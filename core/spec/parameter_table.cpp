@@ -204,6 +204,30 @@ std::vector<ParameterRange> trained_ranges(const ModelSpec& spec, const std::vec
   return ranges;
 }
 
+std::vector<std::size_t> frozen_weights(const ModelSpec& spec, const std::vector<std::string>& frozen) {
+  std::vector<std::size_t> found;
+  const ParameterTable table = parameter_table(spec);
+  const std::vector<ParameterRange> trained = trained_ranges(spec, frozen);
+  for (std::size_t i = 0; i < table.parameters.size(); ++i) {
+    const ParameterInfo& info = table.parameters[i];
+    const bool moves = std::any_of(trained.begin(), trained.end(), [&](const ParameterRange& range) {
+      return info.offset >= range.offset && info.offset < range.offset + range.size;
+    });
+    if (!moves && info.shape.size() == 2 && table.shards[info.shard].name.starts_with("layers.")) found.push_back(i);
+  }
+  return found;
+}
+
+std::uint64_t position_in(const std::vector<ParameterRange>& ranges, std::uint64_t offset) {
+  std::uint64_t before = 0;
+  for (const ParameterRange& range : ranges) {
+    if (offset >= range.offset && offset < range.offset + range.size) return before + offset - range.offset;
+    before += range.size;
+  }
+  COVEY_CHECK(!"an offset outside all ranges");
+  return 0;
+}
+
 std::uint64_t size_of(const std::vector<ParameterRange>& ranges) {
   std::uint64_t size = 0;
   for (const ParameterRange& range : ranges) size += range.size;

@@ -50,5 +50,11 @@ struct ParameterRange {
 // names ('*' at either end stands for anything). In order, apart from one another, not empty.
 std::vector<ParameterRange> trained_ranges(const ModelSpec& spec, const std::vector<std::string>& frozen);
 std::uint64_t size_of(const std::vector<ParameterRange>& ranges);  // elements in all
+// Elements of `ranges` in front of the one at `offset`, which is in one of them.
+std::uint64_t position_in(const std::vector<ParameterRange>& ranges, std::uint64_t offset);
+
+// Weights of linear layers in a transformer's blocks that training leaves as they are, as indices into the
+// table: what may be held in fewer bits (TrainSpec::frozen_storage).
+std::vector<std::size_t> frozen_weights(const ModelSpec& spec, const std::vector<std::string>& frozen);
 
 }  // namespace covey

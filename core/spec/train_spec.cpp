@@ -19,6 +19,8 @@ constexpr std::array kSchedules{Schedule::kConstant, Schedule::kCosine, Schedule
 constexpr std::array kPrecisions{Precision::kF32, Precision::kBf16, Precision::kFp16, Precision::kAuto};
 constexpr std::array kCheckpointings{Checkpointing::kAuto, Checkpointing::kNone, Checkpointing::kBlock};
 
+constexpr std::array kFrozenStorages{FrozenStorage::kAuto, FrozenStorage::kF32, FrozenStorage::kBf16, FrozenStorage::kInt8};
+
 template <class Enum, std::size_t N>
 Result<Enum> named(const std::array<Enum, N>& all, std::string_view setting, std::string_view name) {
   std::string known;
@@ -48,6 +50,22 @@ Result<void> check_length(const TrainSpec& spec) {
   COVEY_TRY_VOID(setting_within("train.local_steps", std::uint64_t{spec.local_steps}, 0, 10'000'000));
   COVEY_TRY_VOID(setting_within("train.batch_size", std::uint64_t{spec.batch_size}, 1, 65'536));
   return setting_within("train.micro_batch", std::uint64_t{spec.micro_batch}, 0, spec.batch_size);
+}
+
+// Noise is told from two sizes of one batch, so that no batch may have fewer than two examples.
+Result<void> check_batches(const TrainSpec& spec) {
+  if (!spec.adapts_batch()) {
+    if (spec.batch_min == 0) return {};
+    return bad_setting("train.batch_min", std::to_string(spec.batch_min), "belongs to train.batch_max; remove it or set that");
+  }
+  COVEY_TRY_VOID(setting_within("train.batch_max", std::uint64_t{spec.batch_max}, spec.batch_size, 65'536));
+  if (spec.smallest_batch() < 2 || spec.smallest_batch() > spec.batch_size)
+    return bad_setting(spec.batch_min != 0 ? "train.batch_min" : "train.batch_size", std::to_string(spec.smallest_batch()),
+                       "with train.batch_max must lie in [2, train.batch_size]; try 2");
+  if (spec.per_example_clip > 0)
+    return bad_setting("train.batch_max", std::to_string(spec.batch_max),
+                       "moves the batch by the data, and train.per_example_clip promises that one example shows little; remove one of the two");
+  return {};
 }
 
 Result<void> check_optimizer(const TrainSpec& spec) {
@@ -129,6 +147,16 @@ const char* name_of(Checkpointing kind) {
   return "unknown";
 }
 
+const char* name_of(FrozenStorage storage) {
+  switch (storage) {
+    case FrozenStorage::kAuto: return "auto";
+    case FrozenStorage::kF32: return "f32";
+    case FrozenStorage::kBf16: return "bf16";
+    case FrozenStorage::kInt8: return "int8";
+  }
+  return "unknown";
+}
+
 Result<LocalOptimizer> local_optimizer_from(std::string_view name) {
   return named(kOptimizers, "train.optimizer", name);
 }
@@ -138,8 +166,13 @@ Result<Checkpointing> checkpointing_from(std::string_view name) {
   return named(kCheckpointings, "train.checkpointing", name);
 }
 
+Result<FrozenStorage> frozen_storage_from(std::string_view name) {
+  return named(kFrozenStorages, "train.frozen_storage", name);
+}
+
 Result<void> TrainSpec::validate() const {
   COVEY_TRY_VOID(check_length(*this));
+  COVEY_TRY_VOID(check_batches(*this));
   COVEY_TRY_VOID(check_optimizer(*this));
   COVEY_TRY_VOID(setting_within("train.clip_norm", clip_norm, 0.0, 1e9));
   COVEY_TRY_VOID(setting_within("train.per_example_clip", per_example_clip, 0.0, 1e9));
@@ -147,6 +180,7 @@ Result<void> TrainSpec::validate() const {
   COVEY_TRY_VOID(check_schedule(*this));
   COVEY_TRY_VOID(known(kPrecisions, "train.precision", precision));
   COVEY_TRY_VOID(known(kCheckpointings, "train.checkpointing", checkpointing));
+  COVEY_TRY_VOID(known(kFrozenStorages, "train.frozen_storage", frozen_storage));
   return check_frozen(frozen);
 }
 

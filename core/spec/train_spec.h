@@ -17,14 +17,19 @@ enum class Precision : std::uint8_t { kF32, kBf16, kFp16, kAuto };
 // block: what a transformer's block computes is computed again for its gradient instead of kept.
 // auto: where it would not fit the client's memory otherwise.
 enum class Checkpointing : std::uint8_t { kAuto, kNone, kBlock };
+// How weights of linear layers that are not trained are held. int8: with a scale for each row. auto: f32, and in
+// fewer bits where it would not fit the client's memory otherwise.
+enum class FrozenStorage : std::uint8_t { kAuto, kF32, kBf16, kInt8 };
 const char* name_of(LocalOptimizer optimizer);  // "sgd", "adamw", "lion", "muon"
 const char* name_of(Schedule schedule);         // "constant", "cosine", "linear", "wsd"
 const char* name_of(Precision precision);       // "f32", "bf16", "fp16", "auto"
 const char* name_of(Checkpointing kind);        // "auto", "none", "block"
+const char* name_of(FrozenStorage storage);     // "auto", "f32", "bf16", "int8"
 Result<LocalOptimizer> local_optimizer_from(std::string_view name);
 Result<Schedule> schedule_from(std::string_view name);
 Result<Precision> precision_from(std::string_view name);
 Result<Checkpointing> checkpointing_from(std::string_view name);
+Result<FrozenStorage> frozen_storage_from(std::string_view name);
 
 struct TrainSpec {
   // Exactly one of the two is not 0.
@@ -32,6 +37,10 @@ struct TrainSpec {
   std::uint32_t local_steps = 0;
   std::uint32_t batch_size = 32;
   std::uint32_t micro_batch = 0;  // examples computed at once, whose gradients add up; 0: what fits the client
+  // Not 0: batch_size is where a round begins, and gradient noise moves it between the two. A round then
+  // has as many examples as with batch_size, and what steps they make.
+  std::uint32_t batch_max = 0;
+  std::uint32_t batch_min = 0;  // 0: batch_size
 
   LocalOptimizer optimizer = LocalOptimizer::kSgd;
   double learning_rate = 0.1;
@@ -52,9 +61,12 @@ struct TrainSpec {
 
   Precision precision = Precision::kF32;
   Checkpointing checkpointing = Checkpointing::kAuto;
+  FrozenStorage frozen_storage = FrozenStorage::kAuto;  // of a transformer's blocks
   std::vector<std::string> frozen;  // names of shards that are not trained; '*' at either end for anything
 
   bool operator==(const TrainSpec&) const = default;
+  bool adapts_batch() const { return batch_max != 0; }
+  std::uint32_t smallest_batch() const { return batch_min != 0 ? batch_min : batch_size; }
   Result<void> validate() const;
 
   // Factor on learning_rate at `progress` in [0, 1] of the whole job.

@@ -53,3 +53,37 @@ TEST_CASE("local steps: the same seed gives the same order, another seed another
   CHECK(seen == take(b, 8));
   CHECK(seen != take(c, 8));
 }
+
+TEST_CASE("local steps: an adapting batch takes the same examples in fewer steps") {
+  TrainSpec spec;
+  spec.local_epochs = 3;
+  spec.batch_size = 4;
+  Indices examples;
+  for (std::uint32_t i = 0; i < 50; ++i) examples.push_back(i);
+  const auto count = [&](bool noisy) {
+    LocalSteps steps(spec, examples, Random(3));
+    std::uint64_t seen = 0;
+    double last = 0;
+    for (; !steps.done(); steps.taken()) {
+      const auto batch = steps.next();
+      REQUIRE(!batch.empty());
+      seen += batch.size();
+      CHECK(steps.middle() > last);
+      CHECK(steps.middle() < 1);
+      last = steps.middle();
+      if (noisy && batch.size() > 1) steps.adaptive()->measured({10, 1}, {1, static_cast<double>(batch.size())});
+    }
+    CHECK(steps.step() <= steps.steps_max());
+    return std::pair(steps.step(), seen);
+  };
+  const auto fixed = count(false);
+  CHECK(fixed == std::pair<std::uint64_t, std::uint64_t>(3 * 13, 150));
+  spec.batch_max = 16;
+  CHECK(count(false) == fixed);  // nothing measured, nothing changes
+  const auto grown = count(true);
+  CHECK(grown.second == 150);
+  CHECK(grown.first < 30);
+  spec.local_epochs = 0;
+  spec.local_steps = 20;
+  CHECK(count(true).second == 80);
+}

@@ -114,3 +114,45 @@ TEST_CASE("train plan: checkpointing, bf16 and frozen shards each save memory") 
   const std::uint64_t saved = all - planned(frozen, 0).bytes;
   CHECK(saved > 3 * 4 * layers - 65'536);  // gradient and two moments, but for rounding and sums thrown away
 }
+
+TEST_CASE("train plan: frozen weights are held in fewer bits last, and only where the job leaves it open") {
+  JobSpec job = text_job();
+  job.model.lora = {4, 8, 0, {"*"}};
+  TrainPlan last = planned(job, 0);
+  CHECK(last.frozen_storage == FrozenStorage::kF32);
+  std::vector<FrozenStorage> seen;
+  for (;;) {
+    const auto next = plan_training(job, {last.bytes - 1, Bf16Speed::kSlow, {}});
+    if (!next) break;
+    if (seen.empty() || seen.back() != next->frozen_storage) seen.push_back(next->frozen_storage);
+    last = *next;
+  }
+  CHECK(seen == std::vector{FrozenStorage::kF32, FrozenStorage::kBf16, FrozenStorage::kInt8});
+  CHECK(to_text(last).find("frozen weights in int8") != std::string::npos);
+  CHECK(last.checkpointing == Checkpointing::kBlock);
+  job.train.frozen_storage = FrozenStorage::kF32;
+  CHECK(plan_training(job, {last.bytes, Bf16Speed::kSlow, {}}).error().code == ErrorCode::kResourceExhausted);
+  // Nothing is frozen: nothing to hold otherwise.
+  job = text_job();
+  job.train.frozen_storage = FrozenStorage::kInt8;
+  CHECK(planned(job, 0).frozen_storage == FrozenStorage::kF32);
+}
+
+TEST_CASE("train plan: what frozen weights take is what they are held in") {
+  JobSpec job = text_job();
+  job.model.lora = {4, 8, 0, {"*"}};
+  std::uint64_t weights = 0;
+  const ParameterTable table = parameter_table(job.model);
+  for (const std::size_t index : frozen_weights(job.model, {})) weights += table.parameters[index].size;
+  const auto bytes = [&](FrozenStorage storage) {
+    job.train.frozen_storage = storage;
+    return planned(job, 0).bytes;
+  };
+  const std::uint64_t whole = bytes(FrozenStorage::kF32), half = bytes(FrozenStorage::kBf16), quarter = bytes(FrozenStorage::kInt8);
+  CHECK(whole - half > 2 * weights - 65'536);
+  CHECK(whole - half < 2 * weights + 65'536);
+  // Scales, and the largest weight while it is f32.
+  const std::uint64_t widened = 4 * std::uint64_t{job.model.width} * job.model.ffn_width();
+  CHECK(whole - quarter > 3 * weights - widened - 65'536);
+  CHECK(whole - quarter < 3 * weights);
+}

@@ -2,7 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <memory>
 #include <span>
 
 #include "core/nn/model.h"
@@ -380,4 +382,98 @@ TEST_CASE("trainer: memory that does not suffice is refused with the least that 
   REQUIRE(!refused);
   CHECK(refused.error().code == ErrorCode::kResourceExhausted);
   CHECK(refused.error().message.find("training takes at least 1 MiB (f32, ") == 0);
+}
+
+namespace {
+
+// Two letters in an order that tells nothing: once their frequency is learned, noise is all that a step sees.
+struct CoinSite {
+  explicit CoinSite(std::string_view train) {
+    std::string text;
+    Random random(5);
+    for (int i = 0; i < 6000; ++i) text += random.below(2) == 0 ? 'a' : 'b';
+    folder.write("coins.txt", text);
+    job = *parse_job("[model]\nfamily = \"transformer\"\nlayers = 1\nwidth = 16\nheads = 2\ncontext = 16\n[data]\nformat = \"text\"\n[train]\n"
+                     "optimizer = \"adamw\"\nlearning_rate = 1e-2\nlocal_steps = 400\n" + std::string(train));
+    local = *make_path_source(folder.path())->load(job);
+    offer.key = {1, 1, 1};
+    offer.progress_end = 1;
+    offer.model = *write_model(blobs, job.model, 0, initial_parameters(job.model, Random(1)));
+  }
+  Trained trained(std::vector<StepReport>* reports = nullptr, int threads = 1) {
+    TrainWorkspace workspace(threads);
+    auto result = train({job, offer}, {.blobs = blobs, .local = local, .client = {}, .workspace = &workspace,
+                                       .stepped = [&](const StepReport& report) { if (reports != nullptr) reports->push_back(report); }});
+    REQUIRE(result.has_value());
+    return std::move(*result);
+  }
+  TemporaryFolder folder;
+  JobSpec job;
+  MemoryBlobs blobs;
+  LocalData local;
+  RoundOffer offer;
+};
+
+}  // namespace
+
+TEST_CASE("trainer: the batch grows where noise is all that is left to see") {
+  CoinSite fixed("batch_size = 4\n"), grows("batch_size = 4\nbatch_max = 64\n");
+  std::vector<StepReport> plain, reports;
+  CHECK(fixed.trained(&plain).train.steps == 400);
+  const Trained after = grows.trained(&reports);
+  REQUIRE(!reports.empty());
+  CHECK(plain.size() == 400);
+  CHECK_FALSE(plain.back().noise_scale);
+  CHECK(reports.front().examples == 4);
+  std::uint64_t largest = 0, seen = 0;
+  for (const StepReport& report : reports) largest = std::max(largest, report.examples), seen += report.examples;
+  CHECK(largest >= 32);
+  CHECK(largest <= 64);
+  CHECK(seen == 1600);  // as many examples as 400 steps of 4
+  CHECK(after.train.steps == reports.size());
+  CHECK(after.train.steps < 250);
+  REQUIRE(reports.back().noise_scale);
+  CHECK(*reports.back().noise_scale > 32);
+}
+
+TEST_CASE("trainer: an adapting batch is the same bits on any number of threads and again") {
+  CoinSite site("batch_size = 4\nbatch_max = 64\n");
+  const Trained once = site.trained(), again = site.trained(), shared = site.trained(nullptr, 3);
+  CHECK(once.update == again.update);
+  CHECK(once.update == shared.update);
+  CHECK(once.train.steps == shared.train.steps);
+}
+
+TEST_CASE("trainer: a batch shrinks where examples agree") {
+  // Every window is the same, so that nothing is gained by more of them.
+  CoinSite site("batch_size = 32\nbatch_min = 4\nbatch_max = 64\n");
+  site.folder.write("coins.txt", std::string(6000, 'a'));
+  site.local = *make_path_source(site.folder.path())->load(site.job);
+  std::vector<StepReport> reports;
+  site.trained(&reports);
+  CHECK(reports.back().examples <= 8);
+}
+
+TEST_CASE("trainer: frozen weights held in fewer bits move nothing of theirs, and train the rest nearly as well") {
+  const std::string lora = "[model.lora]\nrank = 4\n";
+  const auto site = [&](const char* storage) {
+    auto made = std::make_unique<CoinSite>("batch_size = 8\n" + std::string(storage) + lora);
+    std::vector<float> parameters = initial_parameters(made->job.model, Random(1));
+    made->offer.model = *write_model(made->blobs, made->job.model, 0, parameters);
+    return made;
+  };
+  const auto whole = site("frozen_storage = \"f32\"\n");
+  const Trained exact = whole->trained();
+  const auto base = static_cast<std::size_t>(trained_ranges(whole->job.model, {}).front().offset);
+  for (const char* storage : {"frozen_storage = \"bf16\"\n", "frozen_storage = \"int8\"\n"}) {
+    CAPTURE(std::string(storage));
+    const auto narrow = site(storage);
+    const Trained trained = narrow->trained();
+    const auto delta = floats_of_bytes(*narrow->blobs.get(trained.update->id));
+    REQUIRE(delta.has_value());
+    CHECK(std::all_of(delta->begin(), delta->begin() + static_cast<std::ptrdiff_t>(base), [](float x) { return x == 0; }));
+    CHECK(std::any_of(delta->begin() + static_cast<std::ptrdiff_t>(base), delta->end(), [](float x) { return x != 0; }));
+    CHECK(trained.train.loss_sum == doctest::Approx(exact.train.loss_sum).epsilon(0.01));
+    CHECK(trained.update != exact.update);  // the setting acts
+  }
 }

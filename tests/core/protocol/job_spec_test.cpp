@@ -289,14 +289,15 @@ TEST_CASE("job: what a model's style or blocks leave open has the usual values")
 TEST_CASE("job: new settings are written only where they say something, and read back") {
   const auto plain = parse_job(kTenLines);
   REQUIRE(plain.has_value());
-  for (const char* key : {"style", "kv_heads", "lora", "norm_epsilon", "start", "separator", "augment_flip", "precision", "micro_batch", "frozen", "nesterov", "blocks"})
+  for (const char* key : {"style", "kv_heads", "lora", "norm_epsilon", "start", "separator", "augment_flip", "precision", "micro_batch",
+                          "frozen", "nesterov", "blocks", "batch_max", "batch_min", "frozen_storage"})
     CHECK_FALSE(mentions(to_toml(*plain), std::string(key) + " ="));
   std::string toml(kTenLines);
   toml.replace(toml.find("[data]"), 0,
                "kv_heads = 2\ntied_head = true\nrope_theta = 5e5\ndropout = 0.1\nnorm_epsilon = 1e-6\nstart = \"gpt2\"\n[model.lora]\nrank = 4\n");
   toml +=
       "micro_batch = 4\nlabel_smoothing = 0.1\nschedule = \"wsd\"\ndecay = 0.3\nprecision = \"bf16\"\n"
-      "checkpointing = \"block\"\nfrozen = [\"adapters.0\"]\n";
+      "checkpointing = \"block\"\nfrozen = [\"adapters.0\"]\nfrozen_storage = \"int8\"\nbatch_max = 512\nbatch_min = 4\n";
   const auto spec = parse_job(toml);
   REQUIRE(spec.has_value());
   CHECK(spec->model.lora == LoraSpec{4, 16, 0, {"*"}});
@@ -304,6 +305,9 @@ TEST_CASE("job: new settings are written only where they say something, and read
   CHECK(spec->start == "gpt2");
   CHECK(spec->train.precision == Precision::kBf16);
   CHECK(spec->train.frozen == std::vector<std::string>{"adapters.0"});
+  CHECK(spec->train.frozen_storage == FrozenStorage::kInt8);
+  CHECK(spec->train.batch_max == 512);
+  CHECK(spec->train.batch_min == 4);
   const auto again = parse_job(to_toml(*spec));
   REQUIRE(again.has_value());
   CHECK(*again == *spec);
@@ -351,6 +355,9 @@ TEST_CASE("job: training that does not go with the model is refused") {
   CHECK(mentions(cnn("separable", "bf16"), "with separable blocks computes in f32 alone"));
   CHECK(mentions(mlp("checkpointing = \"block\""), "train.checkpointing = \"block\""));
   CHECK(mentions(mlp("frozen = [\"model\"]"), "leaves nothing to train"));
+  CHECK(mentions(mlp("frozen_storage = \"int8\""), "train.frozen_storage = \"int8\": model.family = \"mlp\" has no frozen weights"));
+  CHECK(mentions(error_of(with("frozen_storage = \"bf16\"\nfrozen = [\"embedding\"]")), "train.frozen_storage = \"bf16\": no weight of a block is frozen"));
+  CHECK(mentions(error_of(with("frozen_storage = \"int4\"")), "train.frozen_storage = \"int4\": must be \"auto\", \"f32\", \"bf16\" or \"int8\""));
   CHECK(mentions(error_of(with("frozen = [\"layer.0\"]")), "train.frozen = \"layer.0\": names no shard"));
   CHECK(mentions(error_of(with("momentum = 0.9")), "belongs to sgd and muon"));
   CHECK(mentions(error_of(with("per_example_clip = 1\nprecision = \"fp16\"")), "train.per_example_clip = 1: does not go with"));

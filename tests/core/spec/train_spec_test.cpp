@@ -56,6 +56,24 @@ TEST_CASE("train spec: numbers out of bounds are refused by name") {
   CHECK(fault(spec).find("train.momentum = 0.9: belongs to sgd") == 0);
 }
 
+TEST_CASE("train spec: an adapting batch has bounds around its beginning") {
+  TrainSpec spec;
+  spec.batch_min = 8;
+  CHECK(fault(spec).find("train.batch_min = 8: belongs to train.batch_max") == 0);
+  spec.batch_max = 16;
+  CHECK(fault(spec).find("train.batch_max = 16: must lie in [32, 65536]") == 0);
+  spec.batch_max = 64;
+  CHECK(fault(spec) == "");
+  spec.batch_min = 33;
+  CHECK(fault(spec).find("train.batch_min = 33: with train.batch_max must lie in [2, train.batch_size]") == 0);
+  spec.batch_min = 0;
+  spec.batch_size = 1;
+  CHECK(fault(spec).find("train.batch_size = 1: with train.batch_max") == 0);
+  spec.batch_size = 32;
+  spec.per_example_clip = 1;
+  CHECK(fault(spec).find("train.batch_max = 64: moves the batch by the data, and train.per_example_clip") == 0);
+}
+
 TEST_CASE("train spec: the schedule warms up linearly, then follows a half cosine") {
   TrainSpec spec;
   CHECK(spec.schedule_factor(0) == 1);
