@@ -111,6 +111,11 @@ TEST_CASE("files: text becomes token files, once, with the tokenizer beside them
   CHECK(shard->tokens(0) + shard->tokens(1) == made.at("tokens").get<std::uint32_t>());
   CHECK(mentions(desk.refused(command), "is there already"));
 
+  // A tokenizer that is larger than the model's vocabulary is refused.
+  std::filesystem::copy(vector_of("hf_gpt2"), desk.folder / "model");
+  write_text(desk.folder / "model/tokenizer.json", to_tokenizer_json(byte_tokenizer()));
+  CHECK(mentions(desk.refused({"evaluate", "--model", desk.folder / "model", "--data", out, "--format", "tokens"}), "256"));
+
   std::vector<std::string> strict = command;
   strict[3] = desk.folder / "strict";
   strict.insert(strict.end(), {"--damaged-max", "0"});
@@ -146,7 +151,7 @@ TEST_CASE("files: adapters are trained on a published model, from token files, o
     REQUIRE(run.code() == 0);
     return nlohmann::json::parse(run.out()).at("job").get<JobId>();
   };
-  const JobId first = job("adapters", lines, "", 12);
+  const JobId first = job("adapters", lines, "", 6);
   federation.until([&] { return federation.client(0).count("training_done") >= 2; });
   federation.nursery().kill(federation.client(0));
   federation.start_client(0);
@@ -174,6 +179,17 @@ TEST_CASE("files: adapters are trained on a published model, from token files, o
   REQUIRE(embedding.has_value());
   for (const NamedTensor& tensor : file->tensors)
     if (tensor.name == "model.embed_tokens.weight") CHECK(tensor.values == *embedding);
+
+  // The restart changed nothing: without one the same job makes the same bits, from the same windows.
+  const JobId second = job("adapters", lines, "", 6);
+  CHECK(federation.await_end(second) == "job_finished");
+  const std::string undisturbed = federation.folder() + "/undisturbed";
+  REQUIRE(federation.covey({"pull", std::to_string(second), "-o", undisturbed}).code() == 0);
+  const std::string other_bytes = read_text(undisturbed + "/model.safetensors");
+  const auto other = from_safetensors(bytes_of(other_bytes));
+  REQUIRE(other.has_value());
+  REQUIRE(other->tensors.size() == file->tensors.size());
+  for (std::size_t i = 0; i < file->tensors.size(); ++i) CHECK(other->tensors[i].values == file->tensors[i].values);
 
   const JobId pinned = job("pinned", lines, "tokenizer_sha256 = \"" + std::string(64, 'a') + "\"\n", 1);
   federation.until([&] { return federation.client(1).says("data.tokenizer_sha256"); });
