@@ -1,8 +1,5 @@
 // What every update passes before it counts: size, finiteness, bounds.
 #pragma once
-#include <functional>
-#include <span>
-
 #include "aggregation/fixed_sum.h"
 #include "core/base/blob_store.h"
 #include "core/protocol/machine.h"
@@ -10,12 +7,14 @@
 namespace covey {
 
 // Size, finiteness, the bound on every element, the norm. Errors: kInvalidUpdate with the size
-// expected, or the first bad element, or the norm; kNotFound and others from the blobs.
+// expected, or the first bad element, or the norm; kNotFound and others from the blobs. An update with
+// `work.sum` may still be unfinished, its chunks all written.
 Result<UpdateChecked> check_update(const CheckUpdate& work, BlobStore& blobs);
 
-// The same in pieces of 65,536 elements, each given to `visit` once it is in memory, which says what
-// it found. For what checks and sums in one pass.
-using VisitRange = std::function<Added(std::size_t first, std::span<const float> values)>;
-Result<UpdateChecked> check_ranges(const CheckUpdate& work, BlobStore& blobs, const VisitRange& visit);
+// Its parts, for what reads the elements itself: before the first one, and after the last. `squares` is the
+// sum of those of all ranges of kRangeElements, in order.
+inline constexpr std::size_t kRangeElements = kChunkBytes / sizeof(float);
+Result<void> check_size(const CheckUpdate& work);
+Result<UpdateChecked> check_norm(const CheckUpdate& work, double squares);
 
 }  // namespace covey

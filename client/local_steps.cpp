@@ -26,13 +26,17 @@ std::span<const std::uint32_t> BatchOrder::next(std::size_t batch_size) {
   return batch;
 }
 
-LocalSteps::LocalSteps(const TrainSpec& spec, const Indices& examples, Random random)
-    : order_(examples, spec.batch_size, random), steps_(local_step_count(spec, examples.size())) {
+LocalSteps::LocalSteps(const TrainSpec& spec, const Indices& examples, Random random) : LocalSteps(spec, examples.size()) {
+  order_.emplace(examples, spec.batch_size, random);
+}
+
+LocalSteps::LocalSteps(const TrainSpec& spec, std::uint64_t examples)
+    : batch_size_(spec.batch_size), steps_(local_step_count(spec, examples)) {
   if (!spec.adapts_batch()) return;
   adaptive_.emplace(spec);
-  budget_ = spec.local_steps != 0 ? std::uint64_t{spec.local_steps} * spec.batch_size : spec.local_epochs * examples.size();
+  budget_ = spec.local_steps != 0 ? std::uint64_t{spec.local_steps} * spec.batch_size : spec.local_epochs * examples;
   // Each pass may end with a step of its own.
-  steps_ = budget_ / spec.smallest_batch() + budget_ / examples.size() + 2;
+  steps_ = budget_ / spec.smallest_batch() + budget_ / examples + 2;
 }
 
 double LocalSteps::middle() const {
@@ -40,11 +44,18 @@ double LocalSteps::middle() const {
   return (static_cast<double>(seen_) - 0.5 * static_cast<double>(of_step_)) / static_cast<double>(budget_);
 }
 
+std::size_t LocalSteps::wanted() const {
+  return adaptive_ ? std::min<std::uint64_t>(adaptive_->size(), budget_ - seen_) : batch_size_;
+}
+
+void LocalSteps::sees(std::size_t examples) {
+  of_step_ = examples;
+  seen_ += examples;
+}
+
 std::span<const std::uint32_t> LocalSteps::next() {
-  if (!adaptive_) return order_.next();
-  const auto examples = order_.next(std::min<std::uint64_t>(adaptive_->size(), budget_ - seen_));
-  of_step_ = examples.size();
-  seen_ += of_step_;
+  const auto examples = order_->next(wanted());
+  sees(examples.size());
   return examples;
 }
 

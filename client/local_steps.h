@@ -36,19 +36,24 @@ class BatchOrder {
 class LocalSteps {
  public:
   LocalSteps(const TrainSpec& spec, const Indices& examples, Random random);  // examples not empty
+  // Of a stream that has so many an epoch: the caller reads wanted() of them for each step and says so by sees().
+  LocalSteps(const TrainSpec& spec, std::uint64_t examples);
   bool done() const { return adaptive_ ? seen_ >= budget_ : step_ >= steps_; }
   std::uint64_t step() const { return step_; }       // from 0, of what next() gives
   std::uint64_t steps_max() const { return steps_; }  // an upper bound where the batch adapts
   // The share of the round at the middle of that step, so that a warm-up from 0 wastes none.
   double middle() const;
-  std::span<const std::uint32_t> next();  // valid until the next call
+  std::span<const std::uint32_t> next();  // valid until the next call; of examples, not of a stream
+  std::size_t wanted() const;             // at most; the end of a pass may give fewer
+  void sees(std::size_t examples);
   void taken() { ++step_; }
   // Nothing where the batch does not adapt.
   AdaptiveBatch* adaptive() { return adaptive_ ? &*adaptive_ : nullptr; }
 
  private:
-  BatchOrder order_;
+  std::optional<BatchOrder> order_;
   std::optional<AdaptiveBatch> adaptive_;
+  std::uint32_t batch_size_;
   std::uint64_t steps_ = 0, step_ = 0;
   std::uint64_t budget_ = 0, seen_ = 0, of_step_ = 0;  // examples
 };

@@ -17,10 +17,12 @@
 #include "core/service/orphans.h"
 #include "core/service/pooled_executor.h"
 #include "core/service/signals.h"
+#include "core/service/spare_threads.h"
 #include "core/service/supervisor.h"
 #include "core/service/text_file.h"
 #include "core/store/blobs.h"
 #include "net/reactor.h"
+#include "privacy/secagg_cohort.h"
 
 namespace covey {
 namespace {
@@ -30,6 +32,7 @@ struct Options {
   std::string token;
   std::string name;
   std::string data;
+  std::string tokenizer;
   std::string hours;
   std::string key_change;
   std::vector<std::string> jobs;
@@ -147,10 +150,13 @@ Result<int> serve(const Options& options) {
   config.signing = std::make_shared<const SigningKey>(std::move(keys.signing));
   config.secure = std::move(secure);
   config.has_aes = has_aes_instructions();
+  SpareThreads spare(config.capability.cores);
+  config.public_work = std::make_shared<PublicWork>(
+      PublicWork::Memory::kForget, [&spare](std::size_t count, const std::function<void(std::size_t)>& part) { spare.share(count, part); });
   random.fill({reinterpret_cast<std::uint8_t*>(&config.instance), sizeof config.instance});
   COVEY_TRY(const auto client, Client::create(config, rows));
 
-  const auto source = make_path_source(options.data);
+  const auto source = make_path_source(options.data, options.tokenizer);
   ClientWork work({*source, *blobs, clock, keys.curve.public_key(), config.capability.cores,
                    {config.capability.memory_bytes, Bf16Speed::kSlow, policy.training}, log.get()});
   PooledExecutor executor(*store, 2, [&work](const Work& w, const std::atomic<bool>& cancelled) { return work(w, cancelled); });
@@ -188,6 +194,8 @@ int run(int argc, char** argv) {
   app.add_option("--token", options.token, "Join token, or @FILE; needed once. @FILE is safer: other users see a token in the list of processes until it is read");
   app.add_option("--name", options.name, "This node's name; needed once");
   app.add_option("--data", options.data, "Local data: a file or a folder")->required();
+  app.add_option("--tokenizer", options.tokenizer,
+                 "The tokenizer.json that jobs pin, or its folder; left out: the one in the data's folder");
   app.add_option("--key-change", options.key_change, "File with the newest change of the coordinator's key, as its operator saved it; after a long absence");
   app.add_option("--threads", options.threads, "Cores to lend (0: all)")->capture_default_str()->check(CLI::Range(0, 1024));
   app.add_option("--memory", options.memory_gib, "Memory to lend, GiB (0: all)")->capture_default_str()->check(CLI::Range(0.0, 65536.0));

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "client/client.h"
+#include "client/data_place.h"
 #include "client/model_cache.h"
 #include "client/outbox.h"
 #include "client/presence.h"
@@ -106,6 +107,7 @@ class Participation {
   const Presence& presence_;
   UpdateShelf shelf_;
   ModelCache cache_;
+  DataPlaces places_;
   SecurePart secure_;
   std::optional<Round> round_;
   std::optional<KnownJob> job_;                // the latest

@@ -33,16 +33,25 @@ struct SecurePart::Attempt {
   std::unique_ptr<SecAggClient> machine;
   bool update_made = false;
   std::optional<Bytes> held_order;         // came before the update was made: the latest
-  std::map<Digest, std::vector<Bytes>> answers;  // by the hash of what was accepted
-  std::map<Digest, Digest> letters_read;   // by blob: the content's hash
-  std::optional<Digest> seeds_asked;       // the newest of the requests for seeds, which have no bound: all that is kept of them
-  std::size_t letters_before_seeds = 0;
+  struct Answer {
+    Digest asked;                          // the hash of what was accepted
+    std::optional<Digest> asked_by;        // the blob, where that came as a letter
+    std::vector<Bytes> messages;
+    std::vector<Digest> letters;           // own blobs, erased with this
+  };
+  // By the kind of message that was accepted: whatever a coordinator asks, no more than the newest of each kind is kept.
+  std::map<std::size_t, Answer> answers;
   std::vector<Message> said;               // last; again and again where the coordinator is to speak
   bool repeats = false;
   Duration again = kAgain;
   int times = 0;
   Instant answered_again;
-  std::vector<Digest> letters;             // own blobs, erased at the end
+
+  // Which kind's answer is to this. None: it was not asked, or something else was since.
+  std::optional<std::size_t> answered(const Digest& asked) const {
+    const auto found = std::find_if(answers.begin(), answers.end(), [&](const auto& one) { return one.second.asked == asked; });
+    return found == answers.end() ? std::nullopt : std::optional(found->first);
+  }
 };
 
 SecurePart::SecurePart(const ClientConfig& config, ClientOutbox& out, const Presence& presence,
@@ -98,10 +107,7 @@ void SecurePart::standing_changed() {
 
 void SecurePart::end() {
   if (!attempt_) return;
-  for (const Digest& letter : attempt_->letters) {
-    out_.add(WithdrawBlob{letter});
-    out_.add(EraseBlob{letter});
-  }
+  while (!attempt_->answers.empty()) forget_answer(attempt_->answers.begin()->first);
   for (const auto& [ticket, letter] : letters_in_) out_.add(CancelFetch{ticket});
   letters_in_.clear();
   waiting_.clear();  // what was never said stays unsaid; the records stand
@@ -141,8 +147,8 @@ void SecurePart::on(const SecAggLetter& letter, Instant now) {
                                                                 std::to_string(kLettersMax) + " at once"});
   if (kept_(letter.content.id))  // it would be erased once read
     return refused(letter.key, {ErrorCode::kInvalidMessage, "a letter that is a blob which this client keeps"});
-  if (const auto read = attempt_->letters_read.find(letter.content.id); read != attempt_->letters_read.end())
-    return answer_again(read->second, now);
+  for (const auto& [kind, answer] : attempt_->answers)
+    if (answer.asked_by == letter.content.id) return answer_again(now, kind);
   for (const auto& [coming, one] : letters_in_)
     if (one.blob == letter.content.id) return;
   const Ticket ticket = out_.ticket();
@@ -157,8 +163,8 @@ bool SecurePart::on(const BlobFetched& event, Instant now) {
   letters_in_.erase(found);
   out_.add(EraseBlob{event.blob.id});  // of this moment only
   receive(key, event.content, now);
-  const Digest content = sha256(event.content);
-  if (engaged_in(key) && attempt_->answers.contains(content)) attempt_->letters_read.emplace(event.blob.id, content);
+  if (engaged_in(key))
+    if (const auto kind = attempt_->answered(sha256(event.content))) attempt_->answers.at(*kind).asked_by = event.blob.id;
   return true;
 }
 
@@ -174,7 +180,7 @@ void SecurePart::receive(const RoundKey& key, const Bytes& content, Instant now)
   const auto message = decode_secagg_message(content);
   if (!message) return refused(key, message.error());
   if (!engaged_in(key)) return of_another(key, *message);
-  if (const Digest asked = sha256(content); attempt_->answers.contains(asked)) return answer_again(asked, now);
+  if (const auto kind = attempt_->answered(sha256(content))) return answer_again(now, *kind);
   if (goes_on_without_keys(*message)) {
     refusal_ = Decline{DeclineReason::kBusy, "this client was restarted, and its keys for this attempt were in memory only"};
     return;
@@ -195,10 +201,11 @@ bool SecurePart::goes_on_without_keys(const SecAggMessage& message) const {
 }
 
 // Unless the answer is on its way: its write, its letter, or itself.
-void SecurePart::answer_again(const Digest& asked, Instant now) {
+void SecurePart::answer_again(Instant now, std::size_t kind) {
   if (!waiting_.empty() || !letters_out_.empty() || now - attempt_->answered_again < kAgain / 2) return;
   attempt_->answered_again = now;
-  say(attempt_->answers.at(asked));
+  const Attempt::Answer& answer = attempt_->answers.at(kind);
+  say({kind, answer.asked}, answer.messages);
 }
 
 void SecurePart::obey(const Bytes& content, const SecAggMessage& message, Instant now) {
@@ -217,33 +224,22 @@ void SecurePart::obey(const Bytes& content, const SecAggMessage& message, Instan
   }
   const RoundKey key = attempt_->key;
   auto step = attempt_->machine->handle(content, now);
-  if (step) {
-    const Digest asked = sha256(content);
-    if (std::holds_alternative<SeedsRequestMessage>(message)) forget_seeds(asked);
-    return take(std::move(*step), asked);
-  }
+  if (step) return take(std::move(*step), {message.index(), sha256(content)});
   refused(key, step.error());
   if (invite != nullptr && attempt_->machine->phase() == SecAggClient::Phase::kInvited)
     refusal_ = Decline{DeclineReason::kPolicy, with_remedy(step.error().message, attempt_->seed)};
   of_another(key, message);  // of an attempt before, perhaps
 }
 
-// A coordinator may ask for the seeds of any set of members, and for one after the other. The answer before is worth no
-// memory: the machine gives it again to whoever asks again.
-void SecurePart::forget_seeds(const Digest& newest) {
-  const auto before = std::exchange(attempt_->seeds_asked, newest);
-  std::vector<Digest>& letters = attempt_->letters;
-  if (!before) {
-    attempt_->letters_before_seeds = letters.size();
-    return;
+// The machine takes most messages once in an attempt; seeds it tells of any set of members, and of one after the other.
+void SecurePart::forget_answer(std::size_t kind) {
+  const auto known = attempt_->answers.find(kind);
+  if (known == attempt_->answers.end()) return;
+  for (const Digest& letter : known->second.letters) {
+    out_.add(WithdrawBlob{letter});
+    out_.add(EraseBlob{letter});
   }
-  attempt_->answers.erase(*before);
-  std::erase_if(attempt_->letters_read, [&](const auto& read) { return read.second == *before; });
-  for (std::size_t at = attempt_->letters_before_seeds; at < letters.size(); ++at) {
-    out_.add(WithdrawBlob{letters[at]});
-    out_.add(EraseBlob{letters[at]});
-  }
-  letters.resize(std::min(letters.size(), attempt_->letters_before_seeds));
+  attempt_->answers.erase(known);
 }
 
 // Of an attempt that this client is no longer in: it may still help to abort it, and learn that it was.
@@ -287,7 +283,7 @@ void SecurePart::refused(const RoundKey& key, const Error& error) {
 
 // ---- what this member says
 
-void SecurePart::take(ClientStep step, const Digest& asked) {
+void SecurePart::take(ClientStep step, const Question& to) {
   Waiting waiting;
   if (!step.persist.empty()) {
     waiting.write = out_.ticket();
@@ -295,9 +291,11 @@ void SecurePart::take(ClientStep step, const Digest& asked) {
     out_.add(Persist{waiting.write, std::move(step.persist)});
   }
   waiting.durable = waiting.write == 0;
+  waiting.to = to;
   waiting.messages = step.messages;
   if (step.mask) waiting.plan = std::make_shared<const MaskPlan>(std::move(*step.mask));
-  attempt_->answers.insert_or_assign(asked, std::move(step.messages));
+  forget_answer(to.kind);
+  attempt_->answers.emplace(to.kind, Attempt::Answer{to.asked, std::nullopt, std::move(step.messages), {}});
   attempt_->repeats = false;
   waiting_.push_back(std::move(waiting));
   release();
@@ -317,7 +315,7 @@ void SecurePart::release() {
     const Waiting ready = std::move(waiting_.front());
     waiting_.pop_front();
     if (ready.plan) plan_ = ready.plan;
-    say(ready.messages);
+    say(ready.to, ready.messages);
     // Also where it agreed without a vote: what comes next may be lost on its way here.
     if (!ready.plan) repeat();
   }
@@ -335,13 +333,13 @@ void SecurePart::delivered() {
   if (attempt_) repeat();
 }
 
-void SecurePart::say(const std::vector<Bytes>& messages) {
+void SecurePart::say(const Question& to, const std::vector<Bytes>& messages) {
   if (messages.empty()) return;
   attempt_->said.clear();
   for (const Bytes& content : messages) {
     if (content.size() > kSecAggNoteBytesMax) {
       const Ticket ticket = out_.ticket();
-      letters_out_.emplace(ticket, attempt_->key);
+      letters_out_.emplace(ticket, LetterOut{attempt_->key, to});
       out_.add(StartWork{ticket, PutBlob{content}});
     } else {
       attempt_->said.push_back(SecAggNote{attempt_->key, content});
@@ -358,15 +356,16 @@ void SecurePart::say_again() {
 bool SecurePart::on(const WorkDone& event) {
   const auto found = letters_out_.find(event.ticket);
   if (found == letters_out_.end()) return false;
-  const RoundKey key = found->second;
+  const LetterOut letter = found->second;
+  const RoundKey key = letter.key;
   letters_out_.erase(found);
   const BlobRef blob = std::get<BlobPut>(event.value).blob;
-  if (!engaged_in(key)) {
-    out_.add(EraseBlob{blob.id});
+  if (!engaged_in(key) || attempt_->answered(letter.to.asked) != letter.to.kind) {
+    out_.add(EraseBlob{blob.id});  // nobody waits for it any more
     return true;
   }
-  if (std::find(attempt_->letters.begin(), attempt_->letters.end(), blob.id) == attempt_->letters.end())
-    attempt_->letters.push_back(blob.id);
+  std::vector<Digest>& letters = attempt_->answers.at(letter.to.kind).letters;
+  if (std::find(letters.begin(), letters.end(), blob.id) == letters.end()) letters.push_back(blob.id);
   out_.add(PublishBlob{blob.id, out_.coordinator().peer});
   attempt_->said.push_back(SecAggLetter{key, blob});
   say_again();
@@ -377,7 +376,7 @@ bool SecurePart::on(const WorkDone& event) {
 bool SecurePart::on(const WorkFailed& event) {
   const auto found = letters_out_.find(event.ticket);
   if (found == letters_out_.end()) return false;
-  refused(found->second, in_context("a letter could not be kept", event.error));
+  refused(found->second.key, in_context("a letter could not be kept", event.error));
   letters_out_.erase(found);
   return true;
 }

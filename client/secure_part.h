@@ -67,20 +67,25 @@ class SecurePart {
 
  private:
   struct Attempt;
+  struct Question {                 // that is answered
+    std::size_t kind = 0;           // of message
+    Digest asked;                   // its hash
+  };
   struct Waiting {                  // for its write
     Ticket write = 0;               // 0: none
     bool durable = false;
+    Question to;
     std::vector<Bytes> messages;
     std::shared_ptr<const MaskPlan> plan;  // shared: with the work that masks
   };
   void receive(const RoundKey& key, const Bytes& content, Instant now);
   bool goes_on_without_keys(const SecAggMessage& message) const;
-  void answer_again(const Digest& asked, Instant now);
+  void answer_again(Instant now, std::size_t kind);
   void obey(const Bytes& content, const SecAggMessage& message, Instant now);
-  void forget_seeds(const Digest& newest);
-  void take(ClientStep step, const Digest& asked);
+  void forget_answer(std::size_t kind);
+  void take(ClientStep step, const Question& to);
   void release();
-  void say(const std::vector<Bytes>& messages);
+  void say(const Question& to, const std::vector<Bytes>& messages);
   void say_again();
   void repeat();
   void of_another(const RoundKey& key, const SecAggMessage& message);
@@ -105,7 +110,11 @@ class SecurePart {
     Digest blob;
   };
   std::map<Ticket, LetterIn> letters_in_;
-  std::map<Ticket, RoundKey> letters_out_;
+  struct LetterOut {
+    RoundKey key;
+    Question to;
+  };
+  std::map<Ticket, LetterOut> letters_out_;
   std::optional<Decline> refusal_;
   std::shared_ptr<const MaskPlan> plan_;
 };

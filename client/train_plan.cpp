@@ -99,6 +99,7 @@ ModelOptions options_of(const TrainPlan& plan, const JobSpec& job) {
   if (plan.precision == Precision::kFp16) options.activations = DType::kF16;
   options.checkpointing = plan.checkpointing;
   options.label_smoothing = static_cast<float>(job.train.label_smoothing);
+  options.per_example_clip = job.train.per_example_clip;
   options.frozen = job.train.frozen;
   options.frozen_storage = plan.frozen_storage;
   return options;

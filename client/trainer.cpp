@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <new>
+#include <numeric>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -11,6 +12,8 @@
 #include "client/local_steps.h"
 #include "client/update_pipeline.h"
 #include "core/base/wire.h"
+#include "core/data/augment.h"
+#include "core/data/tokens/streamed_windows.h"
 #include "core/nn/model.h"
 #include "core/nn/optimizer.h"
 #include "core/protocol/manifest.h"
@@ -84,18 +87,23 @@ Result<void> take_replica(TrainWorkspace::State& state, const JobSpec& job, cons
   return {};
 }
 
-void take_buffer(TrainWorkspace::State& state, const LocalData& local, std::uint32_t batch_size) {
-  if (state.buffer && state.buffer->data == local.data && state.buffer->batch_size == batch_size) return;
+void take_buffer(TrainWorkspace::State& state, const std::shared_ptr<const Dataset>& data, std::uint32_t batch_size) {
+  if (state.buffer && state.buffer->data == data && state.buffer->batch_size == batch_size) return;
   state.buffer.reset();
-  state.buffer.emplace(
-      TrainWorkspace::State::Buffer{local.data, batch_size, BatchBuffer(*local.data, batch_size)});
+  state.buffer.emplace(TrainWorkspace::State::Buffer{data, batch_size, BatchBuffer(*data, batch_size)});
 }
 
 // One client's stream, told apart by its whole key.
-Random order_of(const Train& work, const PeerKey& client) {
+Random own_stream(const Random& random, const PeerKey& client) {
   ByteReader key(client.span());
   const std::uint64_t a = key.u64(), b = key.u64(), c = key.u64(), d = key.u64();
-  return Random(work.job.seed).split("local steps", work.offer.key.round).split("client", a, b).split("client", c, d);
+  return random.split("client", a, b).split("client", c, d);
+}
+Random order_of(const Train& work, const PeerKey& client) {
+  return own_stream(Random(work.job.seed).split("local steps", work.offer.key.round), client);
+}
+std::uint64_t stream_order(const Train& work, const PeerKey& client) {
+  return own_stream(Random(work.job.seed).split("streamed data"), client).next();
 }
 
 Result<void> check_running(const TrainContext& context) {
@@ -129,6 +137,46 @@ Result<EvalStats> evaluate(TrainWorkspace::State& state, const Train& work, cons
   return stats;
 }
 
+// The windows of a client's stream, as its steps ask for them.
+class StepWindows {
+ public:
+  // `seed` is of the stream's order. Errors: of the token files, and of a cursor that is not of them.
+  Result<void> open(const StreamedFiles& files, std::uint64_t seed, ByteSpan cursor, std::uint32_t count_max) {
+    COVEY_TRY(TokenStream stream, TokenStream::open(files.path, files.packing, seed));
+    if (!cursor.empty()) {
+      COVEY_TRY(const TokenCursor place, token_cursor_from(cursor));
+      COVEY_TRY_VOID(stream.seek(place));
+    }
+    windows_ = std::make_shared<StreamedWindows>(std::move(stream), files.packing.context, count_max);
+    places_.resize(count_max);
+    std::iota(places_.begin(), places_.end(), 0U);
+    return {};
+  }
+  Result<std::span<const std::uint32_t>> next(std::size_t count) {
+    COVEY_TRY_VOID(windows_->read(static_cast<std::uint32_t>(count)));
+    return std::span<const std::uint32_t>(places_).first(count);
+  }
+  std::shared_ptr<const Dataset> data() const { return windows_; }
+  Bytes cursor() const { return windows_ ? encode(windows_->cursor()) : Bytes(); }
+
+ private:
+  std::shared_ptr<StreamedWindows> windows_;  // shared: with the workspace's buffer; none: nothing is streamed
+  Indices places_;
+};
+
+// What a round's local steps are made of: the client's examples, or its stream.
+struct StepSource {
+  LocalSteps steps;
+  StepWindows windows;
+
+  Result<std::span<const std::uint32_t>> next() {
+    if (!windows.data()) return steps.next();
+    COVEY_TRY(const auto examples, windows.next(steps.wanted()));
+    steps.sees(examples.size());
+    return examples;
+  }
+};
+
 // The gradient as it was after the first of a step's pieces; nothing of a batch of one.
 struct FirstPiece {
   std::size_t examples = 0;
@@ -136,14 +184,17 @@ struct FirstPiece {
 };
 
 // Forward and backward of one step's examples, in pieces where they do not fit at once, or where the first
-// of them is asked for; gradients are times `loss_scale`.
+// of them is asked for; gradients are times `loss_scale`. Their mean is over targets, or over examples where
+// each one's gradient is clipped.
 BatchStats add_up(TrainWorkspace::State& state, std::span<const std::uint32_t> examples, double loss_scale,
                   FirstPiece* first) {
   std::size_t piece = state.replica->plan.micro_batch;
   if (first != nullptr) piece = std::min(piece, std::max<std::size_t>(1, examples.size() / 2));
+  const bool clips = state.replica->train.per_example_clip > 0;
   BatchBuffer& buffer = state.buffer->batch;
   const auto scale_of = [&](std::int64_t targets) {
-    return loss_scale / static_cast<double>(std::max<std::int64_t>(targets, 1));
+    const auto parts = clips ? static_cast<std::int64_t>(examples.size()) : targets;
+    return loss_scale / static_cast<double>(std::max<std::int64_t>(parts, 1));
   };
   if (examples.size() <= piece) {
     const Minibatch batch = buffer.fill(examples);
@@ -151,7 +202,7 @@ BatchStats add_up(TrainWorkspace::State& state, std::span<const std::uint32_t> e
   }
   const auto at = [&](std::size_t begin) { return examples.subspan(begin, std::min(piece, examples.size() - begin)); };
   std::int64_t targets = 0;
-  for (std::size_t begin = 0; begin < examples.size(); begin += piece) targets += counted_targets(buffer.fill(at(begin)));
+  for (std::size_t begin = 0; begin < examples.size() && !clips; begin += piece) targets += counted_targets(buffer.fill(at(begin)));
   BatchStats stats;
   for (std::size_t begin = 0; begin < examples.size(); begin += piece) {
     stats += state.replica->model->add_gradients(buffer.fill(at(begin)), scale_of(targets));
@@ -161,6 +212,18 @@ BatchStats add_up(TrainWorkspace::State& state, std::span<const std::uint32_t> e
     *first = {piece, state.ops->squared_norm(tensor_of(gradients, {static_cast<std::int64_t>(gradients.size())})) / (share * share)};
   }
   return stats;
+}
+
+// In training alone: the same change for the same round, client, step and example.
+Result<void> augment(TrainWorkspace::State& state, const DataSpec& data, const Random& random, std::uint64_t step) {
+  if (!data.augments()) return {};
+  const AugmentSpec spec{data.augment_flip, data.augment_crop};
+  if (step == 0) COVEY_TRY_VOID(check_augment(spec, *state.buffer->data));
+  state.buffer->batch.on_fill([spec, own = random.split("augment", step)](std::span<const std::uint32_t> indices,
+                                                                         const Minibatch& batch) {
+    augment_images(spec, own, indices, batch.inputs);
+  });
+  return {};
 }
 
 // After a step whose gradient's norm was `norm`.
@@ -174,10 +237,22 @@ std::string place_of(const LocalSteps& steps) {
   return "local step " + std::to_string(steps.step() + 1) + " of " + std::to_string(steps.steps_max());
 }
 
-Result<TrainStats> take_steps(TrainWorkspace::State& state, const Train& work, const TrainContext& context) {
+// Of the job and the client alone is a stream's order: rounds follow one another in one.
+Result<StepSource> open_source(TrainWorkspace::State& state, const Train& work, const TrainContext& context) {
+  const TrainSpec& spec = work.job.train;
+  if (!context.local.stream) return StepSource{LocalSteps(spec, context.local.split.train, order_of(work, context.client)), {}};
+  StepSource source{LocalSteps(spec, context.local.train_examples()), {}};
+  COVEY_TRY_VOID(source.windows.open(*context.local.stream, stream_order(work, context.client), work.cursor,
+                                     std::max(spec.batch_size, spec.batch_max)));
+  take_buffer(state, source.windows.data(), state.replica->plan.micro_batch);
+  return source;
+}
+
+Result<TrainStats> take_steps(TrainWorkspace::State& state, const Train& work, const TrainContext& context, Bytes& cursor) {
   const TrainSpec& spec = work.job.train;
   const Random random = order_of(work, context.client);
-  LocalSteps steps(spec, context.local.split.train, random);
+  COVEY_TRY(StepSource source, open_source(state, work, context));
+  LocalSteps& steps = source.steps;
   if (steps.steps_max() > std::numeric_limits<std::uint32_t>::max())
     return unexpected(ErrorCode::kInvalidArgument,
                       std::to_string(steps.steps_max()) + " local steps: at most 4294967295; lower train.local_epochs");
@@ -189,7 +264,8 @@ Result<TrainStats> take_steps(TrainWorkspace::State& state, const Train& work, c
   TrainStats stats;
   for (; !steps.done(); steps.taken()) {
     COVEY_TRY_VOID(check_running(context));
-    const std::span<const std::uint32_t> examples = steps.next();
+    COVEY_TRY(const auto examples, source.next());
+    COVEY_TRY_VOID(augment(state, work.job.data, random, steps.step()));
     const double progress =
         work.offer.progress_begin + steps.middle() * (work.offer.progress_end - work.offer.progress_begin);
     FirstPiece first;
@@ -216,6 +292,7 @@ Result<TrainStats> take_steps(TrainWorkspace::State& state, const Train& work, c
     }
     context.stepped(report);
   }
+  cursor = source.windows.cursor();
   return stats;
 }
 
@@ -242,16 +319,17 @@ Result<Trained> run(TrainWorkspace::State& state, const Train& work, const Train
   limits.bf16 = bf16_speed(*state.ops);
   COVEY_TRY(const TrainPlan plan, plan_training(work.job, limits));
   COVEY_TRY_VOID(take_replica(state, work.job, plan));
-  take_buffer(state, context.local, plan.micro_batch);
+  take_buffer(state, context.local.data, plan.micro_batch);
+  state.buffer->batch.on_fill({});
 
   state.replica->model->load(state.offered->model.parameters);
   if (context.planned) context.planned(plan);
 
   Trained trained;
-  trained.examples = context.local.split.train.size();
+  trained.examples = context.local.train_examples();
   COVEY_TRY(trained.evaluation, evaluate(state, work, context));
   if (work.offer.kind == RoundKind::kEvaluate) return trained;
-  COVEY_TRY(trained.train, take_steps(state, work, context));
+  COVEY_TRY(trained.train, take_steps(state, work, context, trained.cursor));
   COVEY_TRY(trained.update, put_update(state, work, context.blobs));
   return trained;
 }

@@ -10,14 +10,24 @@
 #include "core/base/blob_store.h"
 #include "core/base/clock.h"
 #include "core/data/dataset.h"
+#include "core/data/tokens/token_stream.h"
 #include "core/protocol/machine.h"
 
 namespace covey {
+
+// Token files that are read as they are trained on, from where the rounds before ended.
+struct StreamedFiles {
+  std::string path;
+  PackingSpec packing;        // of the part that is trained on
+  std::uint64_t windows = 0;  // of an epoch
+};
 
 // Data that is local to one client: a data set and which of its examples are this client's.
 struct LocalData {
   std::shared_ptr<const Dataset> data;  // shared: in the simulator many clients read one data set
   Split split;
+  std::optional<StreamedFiles> stream = {};  // trained on instead of split.train
+  std::uint64_t train_examples() const { return stream ? stream->windows : split.train.size(); }
 };
 
 // Where a client's data comes from: a folder in production, a partition in the simulator.
@@ -27,8 +37,9 @@ class DataSource {
   // Errors: those of load_dataset, and kInvalidData when there is no training example.
   virtual Result<LocalData> load(const JobSpec& job) = 0;
 };
-// A file or folder of this client's own; `path` is checked when a job asks for it.
-std::unique_ptr<DataSource> make_path_source(std::string path);
+// A file or folder of this client's own; `path` is checked when a job asks for it. `tokenizer`: the tokenizer.json
+// that jobs may pin, or empty: the one in the data's folder.
+std::unique_ptr<DataSource> make_path_source(std::string path, std::string tokenizer = {});
 
 // Memory that outlives one call of train(): the model's replica and its arenas, the optimizer, the
 // batch buffers, and the offered model as it was last read. Calls for the same model, whoever's

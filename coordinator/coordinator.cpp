@@ -171,10 +171,14 @@ Result<void> Coordinator::State::load(const Row& row) {
   }
   const bool of_attempt = is("round", 4) || is("mask", 4) || is("outcome", 4) || is("phase", 4);
   if (of_attempt || is("update", 5) || is("unmask", 5) || is("vote", 5)) return load_attempt(parts, row.value);
-  if (is("liar", 3)) {
+  if (is("liar", 3) || is("rest", 3)) {
     COVEY_TRY(JobRunner * runner, runner_of(parts[1]));
     COVEY_TRY(const PeerKey peer, fixed_from_hex<PeerKey>(parts[2]));
-    return runner->load_liar(peer, row.value);
+    return parts[0] == "liar" ? runner->load_liar(peer, row.value) : runner->load_rest(peer, row.value);
+  }
+  if (is("suspicion", 2)) {
+    COVEY_TRY(JobRunner * runner, runner_of(parts[1]));
+    return runner->load_suspicion(row.value);
   }
   if (is("model", 3)) {
     COVEY_TRY(JobRunner * runner, runner_of(parts[1]));

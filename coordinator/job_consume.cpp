@@ -11,7 +11,6 @@
 namespace covey {
 namespace {
 
-constexpr std::size_t kNamed = 5;
 constexpr Duration kStoreAgain = std::chrono::seconds(5);
 
 // Rounds at the end of these that were consumed: of every other, somebody's update counted.
@@ -97,98 +96,6 @@ void JobRunner::same_model_failed(const Error& error, Instant now) {
   if (++open_failures_ > job_.spec.round.attempts_max)
     return end(JobState::kFailed, now, to_text(round_->key) + " was consumed, and its model's manifest cannot be stored: " + error.message);
   services_.out.now(SetTimer{timer("phase"), kStoreAgain});
-}
-
-// ---- who lied
-
-void JobRunner::bar(const PeerKey& peer, const std::string& what, Instant now) {
-  Refusal& refusal = not_before_[peer];
-  if (refusal.barred) return;
-  refusal = Refusal{Instant::max(), DeclineReason::kPolicy, "it " + what, true, true};
-  AuditEntry blamed = act(AuditKind::kBlamed, now);
-  blamed.who = peer;
-  blamed.text = what;
-  Batch batch;
-  batch.put(liar_key(job_.id, peer), liar_value(what));
-  services_.journal.write(batch, now, job_.id,
-                          "round " + std::to_string(round_->key.round) + ": " + services_.registry.name_of(peer) + " " + what +
-                              "; it is not asked again in this job");
-  services_.records.persist(std::move(batch), {std::move(blamed)});
-  services_.out.log(LogLevel::kWarning, "secagg_barred",
-                    {{"job", job_.id}, {"round", round_->key.round}, {"attempt", round_->key.attempt},
-                     {"node", services_.registry.name_of(peer)}, {"what", what}});
-}
-
-std::string JobRunner::named(const std::vector<std::uint32_t>& places) const {
-  std::string names;
-  for (std::size_t i = 0; i < std::min(places.size(), kNamed); ++i)
-    if (const auto peer = secure_->peer_at(places[i])) names += (names.empty() ? "" : ", ") + services_.registry.name_of(*peer);
-  return names + (places.size() > kNamed ? " and " + std::to_string(places.size() - kNamed) + " more" : "");
-}
-
-// A wrong share that could be done without: in the journal, and nobody rests for it.
-void JobRunner::dispute(const Unmasked& value, Instant now) {
-  if (value.disputed.empty()) return;
-  std::string pairs;
-  for (std::size_t i = 0; i < std::min(value.disputed.size(), kNamed); ++i)
-    pairs += (i == 0 ? "" : "; ") + named({value.disputed[i].first}) + " dealt it or " + named({value.disputed[i].second}) + " revealed it";
-  Batch batch;
-  services_.journal.write(batch, now, job_.id,
-                          "round " + std::to_string(round_->key.round) + ": " + std::to_string(value.disputed.size()) +
-                              " wrong shares were corrected, and which of two members lied is not proven: " + pairs +
-                              (value.disputed.size() > kNamed ? "; ..." : ""));
-  services_.out.persist(std::move(batch));
-}
-
-// Of those whose secrets did not open no more than A can have lied as dealers. Where there are more, holders of their
-// shares lied, and who of them the shares do not tell: then nobody rests, for whoever lied would be the one that stays.
-// Else they sit one round out if enough others are there.
-std::string JobRunner::suspect(const Unmasked& value, Instant now) {
-  if (value.suspects.empty()) return {};
-  std::string seen = "the shares of the secrets of " + named(value.suspects) + " do not open what they committed to: ";
-  if (value.suspects.size() > secure_->corrupt_max()) {
-    seen += "that is more members than may lie (" + std::to_string(secure_->corrupt_max()) +
-            "), so one that held their shares lied, with too few shares here to tell which";
-  } else {
-    seen += "they lied, or members that held them";
-    std::set<PeerKey> resting;
-    for (const std::uint32_t place : value.suspects)
-      if (const auto peer = secure_->peer_at(place)) resting.insert(*peer);
-    free_suspects();
-    if (willing_without(resting) >= selection().min_clients) {
-      for (const PeerKey& peer : resting)
-        if (!not_before_[peer].barred)
-          not_before_[peer] = Refusal{Instant::max(), DeclineReason::kPolicy,
-                                      "the shares of its secret did not open, which is its lie or another member's", true, false,
-                                      false, round_->key.round};
-      seen += "; they sit the next round out";
-    }
-  }
-  Batch batch;
-  services_.journal.write(batch, now, job_.id, shortened("round " + std::to_string(round_->key.round) + ": " + seen, kErrorTextBytesMax));
-  services_.out.persist(std::move(batch));
-  return "; " + seen;
-}
-
-std::size_t JobRunner::willing_without(const std::set<PeerKey>& resting) const {
-  const auto& nodes = services_.registry.nodes();
-  return static_cast<std::size_t>(std::count_if(nodes.begin(), nodes.end(), [&](const auto& entry) {
-    const auto& [key, node] = entry;
-    const auto declined = not_before_.find(key);
-    const bool willing = declined == not_before_.end() || declined->second.until != Instant::max();
-    return !node.summary.revoked && node.link && node.summary.role == Role::kClient && services_.registry.vouched(node) && willing &&
-           !resting.contains(key);
-  }));
-}
-
-bool JobRunner::free_suspects() {
-  return std::erase_if(not_before_, [](const auto& entry) { return entry.second.suspected != 0; }) > 0;
-}
-
-Result<void> JobRunner::load_liar(const PeerKey& peer, ByteSpan value) {
-  COVEY_TRY(const std::string what, liar_of_value(value));
-  not_before_[peer] = Refusal{Instant::max(), DeclineReason::kPolicy, "it " + what, true, true};
-  return {};
 }
 
 }  // namespace covey

@@ -24,6 +24,7 @@
 #include "coordinator/secure_attempt.h"
 #include "coordinator/selector.h"
 #include "coordinator/shard_planner.h"
+#include "coordinator/suspicion.h"
 
 namespace covey {
 
@@ -74,6 +75,8 @@ class JobRunner {
   Result<void> load_phase(const RoundKey& key, ByteSpan value);
   Result<void> load_spared(ByteSpan value);
   Result<void> load_liar(const PeerKey& peer, ByteSpan value);
+  Result<void> load_rest(const PeerKey& peer, ByteSpan value);
+  Result<void> load_suspicion(ByteSpan value);
   Result<void> assemble();               // after the last row, before check_loaded
   Result<void> check_loaded() const;
   // ---- after Started
@@ -207,11 +210,6 @@ class JobRunner {
   void sum_closed(const Unmasked& value, Instant now);
   bool awaits_seeds(const Unmasked& value, Instant now);
   void record_secure_metrics(RoundMetrics& metrics) const;
-  void blame(const PeerKey& peer, const std::string& what, Instant now);
-  void rest(const PeerKey& peer, bool caught, Instant now);
-  void rest_late(Instant now);                      // the same at a freeze, where the others are enough
-  void rest_silent(Instant now);                    // those that an attempt waited for in vain
-  void blame_all(const SecureAttempt& attempt, Instant now);
   void show_again(const PeerKey& peer, Instant now);
   void tell_again(Instant now);                     // whoever is awaited
 
@@ -232,14 +230,45 @@ class JobRunner {
   void same_model_made(const BlobPut& made, Instant now);
   void same_model_failed(const Error& error, Instant now);
   bool same_model_fetched(const BlobFetched& event, Instant now);
+
+  // job_blame.cpp: whom a job does not ask, and for how long
+  enum class Rest : std::uint8_t {
+    kLost,     // for one deadline, or until it joins anew
+    kHeldUp,   // for one deadline
+    kCaught,   // until a round comes to something
+  };
+  void blame(const PeerKey& peer, const std::string& what, Instant now);
+  void blame_all(const SecureAttempt& attempt, Instant now);
+  void leave_unfit(Instant now);         // whose join is none
+  void rest(const PeerKey& peer, Rest why, Instant now);
+  void keep_rest(const PeerKey& peer);   // its row
+  void rest_unneeded(const std::vector<PeerKey>& late, Instant now);  // where the others are enough
+  void rest_late(Instant now);           // at a freeze
+  void rest_unheard(Instant now);        // whose votes or shares an attempt waited for in vain
+  void rest_silent(Instant now);         // whose masked vectors it waited for in vain
+  void free_after_commit(bool consumed, Batch& batch);
+  void erase_rests(Batch& batch) const;
   void bar(const PeerKey& peer, const std::string& what, Instant now);  // for the rest of the job
   std::string named(const std::vector<std::uint32_t>& places) const;
   void dispute(const Unmasked& value, Instant now);
   std::string suspect(const Unmasked& value, Instant now);  // what is to be said of it; "": nothing
+  std::string spoiled(const Unmasked& value, Instant now);  // the same
+  bool is_willing(const PeerKey& peer, const Node& node) const;  // to take part in the next round, as far as is known
   std::size_t willing_without(const std::set<PeerKey>& resting) const;
   bool free_suspects();                  // true: there was one
 
+  struct Refusal {
+    Instant until;                       // when it may be asked again; Instant::max(): when it rejoins, or see caught
+    DeclineReason reason = DeclineReason::kInternal;
+    std::string text;
+    bool caught = false;                 // our word and not its own: it stands until a round is committed
+    bool barred = false;                 // or until the job ends, with a row of its own
+    bool held_up = false;                // it was awaited in vain: coming back as another process mends nothing
+    std::uint32_t suspected = 0;         // nothing is proven: it sits out the round after this one, and no other
+    bool kept = false;                   // it has a row, rest/
+  };
   // job_updates.cpp: one member
+  void declined(const PeerKey& peer, Refusal refusal);
   bool sums() const;                     // its updates are summed as they come, and not kept
   std::uint64_t weight(const Member& member) const;  // of its update in the sum
   Member* member_of(const RoundKey& key, const PeerKey& peer);
@@ -267,16 +296,8 @@ class JobRunner {
   bool paused_ = false;
   bool waiting_ = false;
   std::optional<Waiting> wants_;         // a round
-  struct Refusal {
-    Instant until;                       // when it may be asked again; Instant::max(): when it rejoins, or see caught
-    DeclineReason reason = DeclineReason::kInternal;
-    std::string text;
-    bool caught = false;                 // our word and not its own: it stands until a round is committed
-    bool barred = false;                 // or until the job ends, with a row of its own
-    bool held_up = false;                // it was awaited in vain: coming back as another process mends nothing
-    std::uint32_t suspected = 0;         // nothing is proven: it sits out the round after this one, and no other
-  };
   std::map<PeerKey, Refusal> not_before_;
+  Suspicion suspicion_;                  // of a lie that spoils the sums, and nothing proves whose
   std::unique_ptr<SecureAttempt> secure_;
   std::map<RoundKey, std::unique_ptr<SecureAttempt>> aborted_;  // of the round in progress, or the last one
   std::set<PeerKey> informed_;           // were shown once more in this round how their attempt ended

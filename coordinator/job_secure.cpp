@@ -99,6 +99,7 @@ void JobRunner::leave_out(const PeerKey& peer, Member& member) {
 void JobRunner::secure_moved(Instant now) {
   while (round_ && secure_ && secure_->phase() < Phase::kMasking) {
     const auto ended = secure_->advance(round_->members, false, now);
+    leave_unfit(now);
     if (!ended) return abandon(now, ended.error().message, kOpenAgain);
     if (!*ended) return;
     blame_all(*secure_, now);
@@ -115,6 +116,7 @@ void JobRunner::phase_late(Instant now) {
   if (!round_ || !secure_) return;
   if (secure_->phase() < Phase::kMasking) {
     const auto ended = secure_->advance(round_->members, true, now);
+    leave_unfit(now);
     if (!ended) return abandon(now, ended.error().message, kOpenAgain);
     blame_all(*secure_, now);
     phase_begun(now);
@@ -125,8 +127,10 @@ void JobRunner::phase_late(Instant now) {
     services_.out.now(SetTimer{timer("phase"), kVotesLeast});
     return;
   }
-  if (secure_->phase() == Phase::kAgreeing)
+  if (secure_->phase() == Phase::kAgreeing) {
+    rest_unheard(now);
     return give_up(now, "too few of the committee agreed on the survivors in time", Duration{});
+  }
   if (secure_->phase() != Phase::kUnmasking || round_->work != 0 || round_->manifest != 0) return;
   if (secure_->can_open()) return open_sum();
   // Some are out already, and too many for an ABORT: only the others' can end it.
@@ -134,6 +138,7 @@ void JobRunner::phase_late(Instant now) {
     services_.out.now(SetTimer{timer("phase"), kVotesLeast});
     return;
   }
+  rest_unheard(now);
   give_up(now, "too few members revealed their shares in time: the sum stays closed, and its release is spent", kOpenAgain);
 }
 
@@ -164,6 +169,7 @@ void JobRunner::secagg_said(SecureAttempt& attempt, const PeerKey& peer, const B
   else if (heard)
     services_.out.persist(std::move(heard->rows));
   if (heard) attempt.answer(peer, *heard, now);
+  if (&attempt == secure_.get()) leave_unfit(now);
   if (outcome) return outcome_heard(attempt, now);
   if (&attempt != secure_.get()) return;
   if (secure_->phase() < Phase::kMasking) return secure_moved(now);
@@ -335,7 +341,8 @@ void JobRunner::sum_closed(const Unmasked& value, Instant now) {
     services_.out.now(SetTimer{timer("phase"), kOpenAgain});
     return;
   }
-  give_up(now, "the sum cannot be opened: " + value.closed + suspect(value, now), kOpenAgain);
+  const std::string seen = suspect(value, now) + spoiled(value, now);
+  give_up(now, "the sum cannot be opened: " + value.closed + seen, kOpenAgain);
 }
 
 // What the neighbours of members that dropped out masked with them does as well as those members' keys.
@@ -367,74 +374,6 @@ void JobRunner::record_secure_metrics(RoundMetrics& metrics) const {
     const UpdateReady& vectors = round_->members.at(peer).update;
     metrics.update_bytes += vectors.update->size;
     metrics.train.seconds = std::max(metrics.train.seconds, sane(vectors.train).seconds);
-  }
-}
-
-void JobRunner::blame(const PeerKey& peer, const std::string& what, Instant now) {
-  rest(peer, true, now);
-  AuditEntry blamed = act(AuditKind::kBlamed, now);
-  blamed.who = peer;
-  blamed.text = what;
-  Batch batch;
-  services_.journal.write(batch, now, job_.id,
-                          "round " + std::to_string(round_->key.round) + ": " + services_.registry.name_of(peer) + " " + what);
-  services_.records.persist(std::move(batch), {std::move(blamed)});
-  services_.out.log(LogLevel::kWarning, "secagg_blamed",
-                    {{"job", job_.id}, {"round", round_->key.round}, {"attempt", round_->key.attempt},
-                     {"node", services_.registry.name_of(peer)}, {"what", what}});
-}
-
-// Those of the phase that just ended: complaints are judged while one is open.
-void JobRunner::blame_all(const SecureAttempt& attempt, Instant now) {
-  if (attempt.phase() != Phase::kMasking) return;
-  for (const Blame& one : attempt.blame())
-    if (const auto peer = attempt.peer_at(one.member)) blame(*peer, one.what, now);
-}
-
-// ---- aborts
-
-// Each attempt needs nearly all who are asked: whoever stopped one is not asked at once for the next. Who was
-// caught is not asked again in this round.
-void JobRunner::rest(const PeerKey& peer, bool caught, Instant now) {
-  if (const auto known = not_before_.find(peer); known != not_before_.end() && known->second.barred) return;
-  not_before_[peer] = Refusal{caught ? Instant::max() : now + job_.spec.round.deadline,
-                              caught ? DeclineReason::kPolicy : DeclineReason::kBusy,
-                              caught ? "it was caught in an aggregation" : "it held up an aggregation", caught, false, false};
-}
-
-// A new process does mend what a lost connection broke; it mends nothing of one that was there and said nothing.
-void JobRunner::rest_silent(Instant now) {
-  if (!secure_ || round_->frozen || secure_->phase() != Phase::kMasking) return;
-  for (const auto& [peer, member] : round_->members) {
-    if (!secure_->masks(peer) || member.state == MemberState::kDelivered) continue;
-    rest(peer, member.state == MemberState::kRefused, now);
-    not_before_.at(peer).held_up = member.state == MemberState::kOffered || member.state == MemberState::kWorking;
-  }
-}
-
-// Who confirmed and then sent nothing cost this round its whole deadline, also where it went away shortly before. It costs
-// the next one nothing where the others are enough for that; where they are not, that would only wait for it.
-void JobRunner::rest_late(Instant now) {
-  if (!secure_ || secure_->phase() != Phase::kMasking) return;
-  std::vector<PeerKey> late;
-  for (const auto& [peer, member] : round_->members) {
-    const MemberState state = member.state;
-    const bool awaited = state == MemberState::kOffered || state == MemberState::kWorking || state == MemberState::kFetching ||
-                         state == MemberState::kLost || state == MemberState::kLeft;
-    if (awaited && secure_->masks(peer)) late.push_back(peer);
-  }
-  std::size_t others = 0;
-  for (const auto& [key, node] : services_.registry.nodes()) {
-    const auto declined = not_before_.find(key);
-    const bool refused = declined != not_before_.end() && now < declined->second.until;
-    const bool there = node.link && !node.summary.revoked && node.summary.role == Role::kClient;
-    if (there && !refused && services_.registry.vouched(node) && !sits_out(key) && std::find(late.begin(), late.end(), key) == late.end())
-      ++others;
-  }
-  if (others < job_.spec.selection.min_clients) return;
-  for (const PeerKey& peer : late) {
-    rest(peer, false, now);
-    not_before_.at(peer).held_up = true;
   }
 }
 

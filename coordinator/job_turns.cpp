@@ -8,6 +8,7 @@ namespace covey {
 
 JobRunner::Reach JobRunner::reach(Instant now) const {
   Reach reach;
+  std::set<PeerKey> there;
   for (const auto& [key, node] : services_.registry.nodes()) {
     if (node.summary.revoked || !node.link || node.summary.role != Role::kClient) continue;
     const auto declined = not_before_.find(key);
@@ -16,9 +17,16 @@ JobRunner::Reach JobRunner::reach(Instant now) const {
     if (refused && declined->second.reason != DeclineReason::kBusy) continue;
     if (secure() && (!services_.registry.vouched(node) || sits_out(key))) continue;
     if (!planner_.plan(node.summary.capability)) continue;
-    ++reach.there;
+    there.insert(key);
     if (node.engaged != 0) ++reach.engaged;
     if (node.engaged == 0 && !refused) reach.free.push_back(key);
+  }
+  reach.there = there.size();
+  if (suspicion_.resting().empty()) return reach;
+  for (const PeerKey& peer : suspicion_.resting_of(there, selection().min_clients)) {
+    --reach.there;
+    if (services_.registry.find(peer)->engaged != 0) --reach.engaged;
+    std::erase(reach.free, peer);
   }
   return reach;
 }

@@ -82,6 +82,13 @@ void JobRunner::round_accepted(const Node& from, const RoundAccept& message, Ins
   if (secure_ && member->state == MemberState::kWorking) secure_->tell(from.summary.key, now);
 }
 
+// Its own word, which takes nothing from ours.
+void JobRunner::declined(const PeerKey& peer, Refusal refusal) {
+  const auto known = not_before_.find(peer);
+  if (known != not_before_.end() && (known->second.caught || known->second.kept)) return;
+  not_before_[peer] = std::move(refusal);
+}
+
 void JobRunner::round_declined(Node& from, const RoundDecline& message, Instant now) {
   Member* member = member_of(message.key, from.summary.key);
   if (member == nullptr || round_->frozen) return;
@@ -95,8 +102,8 @@ void JobRunner::round_declined(Node& from, const RoundDecline& message, Instant 
     informed_.insert(from.summary.key);
     show_again(from.summary.key, now);
   }
-  not_before_[from.summary.key] = Refusal{later(now, patience(uninformed ? DeclineReason::kBusy : message.reason)), message.reason,
-                                          shortened(message.text, kDeclineTextBytes)};
+  declined(from.summary.key, Refusal{later(now, patience(uninformed ? DeclineReason::kBusy : message.reason)), message.reason,
+                                     shortened(message.text, kDeclineTextBytes)});
   services_.out.log(LogLevel::kInfo, "round_declined",
                     {{"job", job_.id}, {"round", message.key.round}, {"attempt", message.key.attempt},
                      {"node", from.summary.name}, {"reason", name_of(message.reason)},
@@ -125,7 +132,7 @@ void JobRunner::round_failed(Node& from, const RoundFailed& message, Instant now
   if (member->state != MemberState::kOffered && member->state != MemberState::kWorking) return;
   member->state = MemberState::kFailed;
   from.engaged = 0;
-  not_before_[from.summary.key] = Refusal{later(now, patience(DeclineReason::kInternal)), DeclineReason::kInternal, {}};
+  declined(from.summary.key, Refusal{later(now, patience(DeclineReason::kInternal)), DeclineReason::kInternal, {}});
   services_.out.log(LogLevel::kWarning, "client_failed",
                     {{"job", job_.id}, {"round", message.key.round}, {"attempt", message.key.attempt},
                      {"node", from.summary.name}, {"reason", shortened(message.error.message, kErrorTextBytesMax)}});

@@ -12,6 +12,7 @@
 #include "coordinator/service/durable_state.h"
 #include "coordinator/service/home.h"
 #include "coordinator/service/key_folder.h"
+#include "coordinator/service/start_models.h"
 #include "coordinator/work.h"
 #include "core/service/disk_guard.h"
 #include "core/service/exit_code.h"
@@ -20,9 +21,11 @@
 #include "core/service/heap.h"
 #include "core/service/pooled_executor.h"
 #include "core/service/signals.h"
+#include "core/service/spare_threads.h"
 #include "core/service/supervisor.h"
 #include "core/service/text_file.h"
 #include "net/reactor.h"
+#include "privacy/secagg_cohort.h"
 
 namespace covey {
 namespace {
@@ -87,6 +90,7 @@ ListenConfig listen_config(ListenConfig listen, const CoordinatorHome& home, con
 
 Result<int> serve(const Options& options) {
   share_one_heap();
+  const HeapKeeper heap;
   const std::string folder = coordinator_folder(options.home);
   COVEY_TRY(CoordinatorHome home, load_coordinator_home(folder));
   const auto log = make_log({options.json ? LogFormat::kJson : LogFormat::kText,
@@ -108,12 +112,16 @@ Result<int> serve(const Options& options) {
   config.operators = home.operators;
   config.renewals = home.renewals;
   config.keys = TransportKeys{home.curve.public_key(), home.changes.empty() ? std::nullopt : std::optional(home.changes.back())};
+  SpareThreads spare(options.threads);
+  config.public_work = std::make_shared<PublicWork>(
+      PublicWork::Memory::kForget, [&spare](std::size_t count, const std::function<void(std::size_t)>& part) { spare.share(count, part); });
   COVEY_TRY(const auto coordinator, Coordinator::create(config, state.rows));
   DiskGuard guard(*coordinator, "where a job needs more than there is, start with --paused and stop it with `covey stop JOB`");
   SystemRandom random;
   CoordinatorWork work({options.threads, config.memory_bytes_max,
                         [&state](std::string_view key) { return state.store->get(key); },
-                        [&folder, &random](const RotateKey& rotate) { return rotate_key(folder, rotate, random); }});
+                        [&folder, &random](const RotateKey& rotate) { return rotate_key(folder, rotate, random); },
+                        [&folder](const JobSpec& job) { return open_start(folder + "/" + kStartModelsFolder, job); }});
   PooledExecutor executor(*state.store, options.threads, [&](const Work& one, const std::atomic<bool>&) {
     return work.compute(one, *state.blobs);
   });

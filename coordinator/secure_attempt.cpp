@@ -13,13 +13,8 @@ namespace covey {
 namespace {
 
 constexpr std::uint32_t kHonestMin = 3;  // survivors beyond those that may be corrupt: no sum is of fewer
-constexpr std::uint64_t kLetterBytesBase = 4096, kLetterBytesPerMember = 256;  // the longest message of a member's
 
 std::uint32_t millionths(double share) { return static_cast<std::uint32_t>(share * kMillionths + 0.5); }
-
-Unexpected refusal(const std::string& why) {
-  return unexpected(ErrorCode::kPermissionDenied, "secure aggregation refused: " + why);
-}
 
 }  // namespace
 
@@ -195,6 +190,15 @@ std::optional<PeerKey> SecureAttempt::peer_at(std::uint32_t place) const {
   return place < peers_.size() ? std::optional(peers_[place]) : std::nullopt;
 }
 
+std::vector<PeerKey> SecureAttempt::unheard() const {
+  std::vector<PeerKey> all;
+  for (const auto& [peer, place] : places_) {
+    const Node* node = parts_.registry.find(peer);
+    if (server_->awaits(place) && node != nullptr && node->link && !lost_.contains(peer)) all.push_back(peer);
+  }
+  return all;
+}
+
 bool SecureAttempt::joined(const PeerKey& peer) const {
   return std::any_of(subjects_.begin(), subjects_.end(), [&](const auto& entry) { return entry.second == peer; });
 }
@@ -277,101 +281,6 @@ void SecureAttempt::tell_awaited(Instant now) {
     if (server_->awaits(place) && now - told_[peer] >= kAwaited) tell(peer, now);
 }
 
-// ---- hearing
-
-// Each member speaks for itself alone: what is signed by another is taken from that one only.
-Result<void> SecureAttempt::check_speaker(const PeerKey& peer, const SecAggMessage& message) const {
-  if (const auto* join = std::get_if<JoinMessage>(&message)) {
-    const Node* node = parts_.registry.find(peer);
-    if (node == nullptr || !parts_.registry.vouched(*node) || *node->credential != join->entry.credential)
-      return refusal("the join is not with this client's credential");
-    return {};
-  }
-  const auto member = std::visit(
-      [](const auto& m) -> std::optional<std::uint32_t> {
-        if constexpr (requires { m.member; m.signature; }) return m.member;
-        return std::nullopt;
-      },
-      message);
-  if (!member || std::holds_alternative<MaskedMessage>(message)) return refusal("no client sends such a message by itself");
-  if (place_of(peer) != *member) return refusal("the message is of another member");
-  return {};
-}
-
-Result<SecureAttempt::Heard> SecureAttempt::heard(const PeerKey& peer, const Bytes& content, Instant now) {
-  latest_ = now;
-  const auto take = [&]() -> Result<Heard> {
-    COVEY_TRY(const SecAggMessage message, decode_secagg_message(content));
-    COVEY_TRY_VOID(check_speaker(peer, message));
-    const bool certain = certificate().has_value();
-    Heard heard;
-    COVEY_TRY(heard.answers, server_->handle(content));
-    if (const auto* join = std::get_if<JoinMessage>(&message)) subjects_[join->entry.credential.subject] = peer;
-    // Its machine said this, so its keys are with this process; but a vote for ABORT takes none.
-    const auto* vote = std::get_if<VoteMessage>(&message);
-    if (const Node* node = parts_.registry.find(peer); node != nullptr && (vote == nullptr || vote->verdict == Verdict::kCommit))
-      instances_[peer] = node->instance;
-    if (!certain && certificate()) {  // it has the votes in it
-      heard.rows.put(outcome_key(key_), secagg_value(encode(SecAggMessage(*certificate()))));
-      erase_votes(heard.rows);
-      votes_.clear();
-    } else if (vote != nullptr && !certain && votes_.insert(peer).second) {
-      heard.rows.put(vote_key(key_, peer), secagg_value(content));
-    }
-    if (std::holds_alternative<UnmaskMessage>(message) && phase() == Phase::kUnmasking) {
-      heard.rows.put(unmask_key(key_, peer), secagg_value(content));
-      unmasks_.insert(peer);
-    }
-    heard.again = certain && vote != nullptr;
-    return heard;
-  };
-  auto taken = take();
-  if (!taken) refused(peer, taken.error(), now);
-  return taken;
-}
-
-void SecureAttempt::answer(const PeerKey& peer, const Heard& heard, Instant now) {
-  if (phase() != Phase::kUnmasking || may_reveal()) send(heard.answers);
-  // The sender of a vote that is not needed any more is ready for the certificate.
-  if (heard.again && now - told_[peer] >= kToldAgain) tell(peer, now);
-}
-
-// A message that was said again, or came late, is no fault; its sender may have missed what came after.
-void SecureAttempt::refused(const PeerKey& peer, const Error& error, Instant now) {
-  const auto told = told_.find(peer);
-  if (told == told_.end() || now - told->second >= kToldAgain) tell(peer, now);
-  if (error.code == ErrorCode::kAlreadyExists || !parts_.registry.may_log_refusal(peer, now)) return;
-  parts_.out.log(LogLevel::kWarning, "secagg_refused",
-                 {{"job", key_.job}, {"round", key_.round}, {"attempt", key_.attempt},
-                  {"node", parts_.registry.name_of(peer)}, {"phase", phase_name()}, {"reason", error.message}});
-}
-
-// One that was read is said again until something follows: it is answered as any repetition, and not fetched again.
-void SecureAttempt::letter(const PeerKey& peer, const BlobRef& content, Instant now) {
-  latest_ = now;
-  const auto refuse = [&](ErrorCode code, const std::string& why) {
-    refused(peer, Error{code, "secure aggregation refused: " + why}, now);
-  };
-  if (!seated(peer)) return refuse(ErrorCode::kPermissionDenied, "a letter of a client that is not in the roster");
-  const std::uint64_t most = std::min<std::uint64_t>(kLetterBytesBase + kLetterBytesPerMember * members_max(), kSecAggLetterBytesMax);
-  std::set<BlobRef>& from = letters_from_[peer];
-  for (const auto& [ticket, coming] : letters_in_)
-    if (coming.first == peer && coming.second == content) return;  // it is on its way
-  if (letters_read_.contains({peer, content})) return refuse(ErrorCode::kAlreadyExists, "the letter came again");
-  if (content.size > most || (from.size() >= kLettersInMax && !from.contains(content)))
-    return refuse(ErrorCode::kInvalidMessage,
-                  "a letter of " + std::to_string(content.size) + " bytes, after " + std::to_string(from.size()) +
-                      " others of this client; at most " + std::to_string(most) + " bytes and " + std::to_string(kLettersInMax) +
-                      " letters are taken");
-  from.insert(content);
-  parts_.blobs.hold(content.id);
-  const Ticket ticket = parts_.out.next_ticket();
-  letters_in_[ticket] = {peer, content};
-  FetchBlob fetch{ticket, peer, content, Keep::kUnfinished};
-  fetch.content_bytes_max = content.size;
-  parts_.out.now(std::move(fetch));
-}
-
 // ---- phases before the masks
 
 Result<bool> SecureAttempt::advance(const std::map<PeerKey, Member>& members, bool late, Instant now) {
@@ -379,7 +288,11 @@ Result<bool> SecureAttempt::advance(const std::map<PeerKey, Member>& members, bo
   if (phase() >= Phase::kMasking || (!late && awaits_any(members))) return false;
   std::vector<Outgoing> out;
   if (phase() == Phase::kJoining) {
-    COVEY_TRY(out, server_->close_joins());
+    auto rosters = server_->close_joins();
+    for (const SubjectId& subject : server_->unsigned_joins())
+      if (const auto from = subjects_.extract(subject); !from.empty())
+        unfit_.emplace(from.mapped(), "its keys are not signed for this attempt's terms");
+    COVEY_TRY(out, std::move(rosters));
     seat();
   } else if (phase() == Phase::kSharing) {
     COVEY_TRY(out, server_->close_shares());
@@ -469,47 +382,6 @@ void SecureAttempt::close() {
     parts_.blobs.drop(id);
   }
   letters_.clear();
-}
-
-// ---- events
-
-bool SecureAttempt::work_done(const WorkDone& event) {
-  for (auto& [id, letter] : letters_) {
-    if (letter.putting != event.ticket) continue;
-    letter.putting = 0;
-    for (const PeerKey& peer : std::exchange(letter.waiting, {})) deliver(letter, peer);
-    return true;
-  }
-  return false;
-}
-
-bool SecureAttempt::work_failed(const WorkFailed& event) {
-  const auto at = std::find_if(letters_.begin(), letters_.end(), [&](const auto& entry) { return entry.second.putting == event.ticket; });
-  if (at == letters_.end()) return false;
-  parts_.out.log(LogLevel::kWarning, "secagg_letter_not_stored",
-                 {{"job", key_.job}, {"round", key_.round}, {"attempt", key_.attempt}, {"bytes", at->second.blob.size},
-                  {"reason", event.error.message}});
-  parts_.blobs.drop(at->first);  // who asks again is told again
-  letters_.erase(at);
-  return true;
-}
-
-std::optional<PeerKey> SecureAttempt::letter_came(const BlobFetched& event) {
-  const auto at = letters_in_.find(event.ticket);
-  if (at == letters_in_.end()) return std::nullopt;
-  const auto [peer, blob] = at->second;
-  letters_in_.erase(at);
-  parts_.blobs.drop(blob.id);
-  letters_read_.insert({peer, blob});
-  return peer;
-}
-
-bool SecureAttempt::blob_failed(const BlobFailed& event) {
-  const auto at = letters_in_.find(event.ticket);
-  if (at == letters_in_.end()) return false;
-  parts_.blobs.drop(at->second.second.id);
-  letters_in_.erase(at);  // it is said again
-  return true;
 }
 
 }  // namespace covey

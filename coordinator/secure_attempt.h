@@ -10,6 +10,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "coordinator/blob_keeper.h"
@@ -99,6 +100,9 @@ class SecureAttempt {
   bool masks(const PeerKey& peer) const;        // was told to
   bool seated(const PeerKey& peer) const { return places_.contains(peer); }  // in the roster: may have to vote
   std::optional<PeerKey> peer_at(std::uint32_t place) const;
+  std::vector<PeerKey> unheard() const;         // connected, awaited in this phase, and of the roster
+  // Since the last call: whose join is none, and why. Nobody awaits them any more.
+  std::map<PeerKey, std::string> take_unfit() { return std::exchange(unfit_, {}); }
   bool awaits_any(const std::map<PeerKey, Member>& members) const;  // of those that are there
 
   // ---- what happens
@@ -157,6 +161,7 @@ class SecureAttempt {
   void seat();
   std::optional<std::uint32_t> place_of(const PeerKey& peer) const;
   void refused(const PeerKey& peer, const Error& error, Instant now);
+  void judge_join(const PeerKey& peer, const JoinMessage& join, const Error& error);
   bool may_reveal();
   std::uint32_t holders(bool linked) const;
   std::vector<std::uint64_t> instances() const;
@@ -168,6 +173,7 @@ class SecureAttempt {
   std::unique_ptr<SecAggServer> server_;
   Digest sid_;
   std::map<SubjectId, PeerKey> subjects_;    // of those that joined
+  std::map<PeerKey, std::string> unfit_;
   std::vector<PeerKey> peers_;               // by place, from the roster on
   std::map<PeerKey, std::uint32_t> places_;
   std::map<Digest, Letter> letters_;         // by blob

@@ -70,6 +70,8 @@ std::string vote_key(const RoundKey& key, const PeerKey& peer) {
 std::string phase_key(const RoundKey& key) { return "phase/" + attempt_path(key); }
 std::string spared_key(JobId job) { return "spared/" + hex_number(job); }
 std::string liar_key(JobId job, const PeerKey& peer) { return "liar/" + hex_number(job) + "/" + peer_text(peer); }
+std::string rest_key(JobId job, const PeerKey& peer) { return "rest/" + hex_number(job) + "/" + peer_text(peer); }
+std::string suspicion_key(JobId job) { return "suspicion/" + hex_number(job); }
 std::string round_metrics_key(JobId job, std::uint32_t round) {
   return "metric/" + hex_number(job) + "/" + hex_number(round);
 }
@@ -265,6 +267,21 @@ Result<SparedRow> decode_spared_row(ByteSpan bytes) {
   return decode<SparedRow>(bytes, "spared", [](ByteReader& in, SparedRow& row) -> Result<void> {
     row.round = in.u32();
     row.attempts = in.u32();
+    return {};
+  });
+}
+
+Bytes encode(const RestRow& row) {
+  return ByteWriter().u8(kVersion).u8(static_cast<std::uint8_t>(row.kind)).u32(row.round).text(row.text).take();
+}
+
+Result<RestRow> decode_rest_row(ByteSpan bytes) {
+  return decode<RestRow>(bytes, "rest", [](ByteReader& in, RestRow& row) -> Result<void> {
+    const std::uint8_t kind = in.u8();
+    if (kind < 1 || kind > 3) return bad("rest: it is of no kind");
+    row.kind = static_cast<RestKind>(kind);
+    row.round = in.u32();
+    row.text = in.text();
     return {};
   });
 }

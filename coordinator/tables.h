@@ -26,6 +26,8 @@ std::string vote_key(const RoundKey& key, const PeerKey& peer);    // vote/.../<
 std::string phase_key(const RoundKey& key);               // phase/<job>/<round>/<attempt>: PhaseRow
 std::string spared_key(JobId job);                        // spared/<job>: SparedRow
 std::string liar_key(JobId job, const PeerKey& peer);    // liar/<job>/<peer>: what it was caught at
+std::string rest_key(JobId job, const PeerKey& peer);     // rest/<job>/<peer>: RestRow
+std::string suspicion_key(JobId job);                     // suspicion/<job>: coordinator/suspicion.h
 std::string round_metrics_key(JobId job, std::uint32_t round);     // metric/<job>/<round>
 std::string client_metrics_key(JobId job, std::uint32_t round, const PeerKey& peer);  // .../<peer>
 std::string node_key(const PeerKey& peer);                // node/<peer>: NodeSummary
@@ -95,6 +97,17 @@ struct SparedRow {               // attempts of a round in progress that a resta
   std::uint32_t attempts = 0;    // they do not count against round.attempts_max
   bool operator==(const SparedRow&) const = default;
 };
+enum class RestKind : std::uint8_t {
+  kCaught = 1,                   // until a round of the job comes to something
+  kHeldUp = 2,                   // for one deadline of a round; begun anew after a restart
+  kSuspected = 3,                // the round after `round`, and no other
+};
+struct RestRow {                 // a member that is not asked for now
+  RestKind kind = RestKind::kCaught;
+  std::uint32_t round = 0;
+  std::string text;              // why
+  bool operator==(const RestRow&) const = default;
+};
 struct TokenRow {
   Delegation delegation;
   Instant registered;
@@ -112,6 +125,7 @@ Bytes encode(const MaskRow& row);
 Bytes liar_value(const std::string& what);
 Bytes encode(const PhaseRow& row);
 Bytes encode(const SparedRow& row);
+Bytes encode(const RestRow& row);
 Bytes secagg_value(ByteSpan message);  // of outcome/, unmask/ and vote/: one message of privacy/secagg_messages.h
 Bytes certificate_value(const Certificate& certificate);
 Bytes renewal_value(const Renewal& renewal);
@@ -128,6 +142,7 @@ Result<TokenRow> decode_token_row(ByteSpan bytes);
 Result<MaskRow> decode_mask_row(ByteSpan bytes);
 Result<PhaseRow> decode_phase_row(ByteSpan bytes);
 Result<SparedRow> decode_spared_row(ByteSpan bytes);
+Result<RestRow> decode_rest_row(ByteSpan bytes);
 Result<Bytes> secagg_of_value(ByteSpan bytes);
 Result<std::string> liar_of_value(ByteSpan bytes);
 Result<Certificate> certificate_of_value(ByteSpan bytes);

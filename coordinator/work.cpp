@@ -17,20 +17,65 @@ CoordinatorWork::CoordinatorWork(CoordinatorWorkConfig config)
   COVEY_CHECK(config_.threads >= 1);
 }
 
-// Shard by shard and piece by piece: a model never lies in memory as a whole.
+namespace {
+
+// One parameter at the end of `writer`: of the model that the job starts from, else of the seed.
+class InitialWriter {
+ public:
+  InitialWriter(const JobSpec& job, const ParameterReader& start)
+      : parameters_(job.model, Random(job.seed).split("model")), start_(start), piece_(kChunkBytes / sizeof(float)) {}
+
+  Result<void> write(const ParameterInfo& info, BlobWriter& writer) {
+    std::optional<std::vector<float>> values;
+    if (start_) {
+      COVEY_TRY(values, start_(info));
+    }
+    if (!values) return write_seeded(info.size, writer);
+    COVEY_CHECK(values->size() == info.size);
+    parameters_.skip();
+    return append(*values, writer);
+  }
+
+ private:
+  // Piece by piece: a parameter never lies in memory as a whole.
+  Result<void> write_seeded(std::uint64_t size, BlobWriter& writer) {
+    for (std::uint64_t at = 0; at < size; at += piece_.size()) {
+      const std::span<float> values =
+          std::span(piece_).first(static_cast<std::size_t>(std::min<std::uint64_t>(piece_.size(), size - at)));
+      parameters_.next(values);
+      COVEY_TRY_VOID(append(values, writer));
+    }
+    return {};
+  }
+  static Result<void> append(std::span<const float> values, BlobWriter& writer) {
+    return writer.append({reinterpret_cast<const std::uint8_t*>(values.data()), values.size_bytes()});
+  }
+
+  InitialParameters parameters_;
+  const ParameterReader& start_;
+  std::vector<float> piece_;
+};
+
+}  // namespace
+
+Result<ParameterReader> CoordinatorWork::start_of(const JobSpec& job) const {
+  if (job.start.empty()) return ParameterReader();
+  if (config_.start) return config_.start(job);
+  return unexpected(ErrorCode::kUnsupported,
+                    "model.start = \"" + job.start + "\": this process holds no models to start from; remove it");
+}
+
+// Shard by shard: a model never lies in memory as a whole.
 Result<WorkValue> CoordinatorWork::run(const InitModel& work, BlobStore& blobs) {
   const ParameterTable table = parameter_table(work.job.model);
-  InitialParameters parameters(work.job.model, Random(work.job.seed).split("model"));
-  std::vector<float> piece(kChunkBytes / sizeof(float));
+  COVEY_TRY(const ParameterReader start, start_of(work.job));
+  InitialWriter initial(work.job, start);
   ModelManifest manifest{work.job.model, 0, {}};
-  for (const ShardRange& shard : table.shards) {
+  std::size_t next = 0;
+  for (std::uint32_t shard = 0; shard < table.shards.size(); ++shard) {
     COVEY_TRY(const auto writer, blobs.writer());
-    for (std::uint64_t at = 0; at < shard.size; at += piece.size()) {
-      const std::span<float> values =
-          std::span(piece).first(static_cast<std::size_t>(std::min<std::uint64_t>(piece.size(), shard.size - at)));
-      parameters.next(values);
-      COVEY_TRY_VOID(writer->append({reinterpret_cast<const std::uint8_t*>(values.data()), values.size_bytes()}));
-    }
+    for (; next < table.parameters.size() && table.parameters[next].shard == shard; ++next)
+      COVEY_TRY_VOID(initial.write(table.parameters[next], *writer));
     COVEY_TRY(const BlobRef blob, writer->finish());
     manifest.shards.push_back(blob);
   }

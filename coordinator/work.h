@@ -7,22 +7,28 @@
 #include <mutex>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "aggregation/round_sum.h"
 #include "core/base/blob_store.h"
 #include "core/base/worker_pool.h"
 #include "core/protocol/machine.h"
+#include "core/spec/parameter_table.h"
 
 namespace covey {
 
 // The value of one durable row, if there is one. Errors: kCorrupted.
 using RowReader = std::function<Result<std::optional<Bytes>>(std::string_view key)>;
 
+// The values of one parameter of the model that a job starts from; nothing for one that the seed gives (an adapter's).
+using ParameterReader = std::function<Result<std::optional<std::vector<float>>>(const ParameterInfo& info)>;
+
 struct CoordinatorWorkConfig {
   std::size_t threads = 1;                  // that share one piece of work
   std::uint64_t memory_bytes_max = ~std::uint64_t{0};  // of sums, and of robust rules while they work
   RowReader rows;                           // for ReadChain, which is refused without
   std::function<Result<KeyRotated>(const RotateKey& work)> keys = {};  // for RotateKey, the same
+  std::function<Result<ParameterReader>(const JobSpec& job)> start = {};  // for InitModel of a job with a start, the same
 };
 
 // Holds the sums of attempts under way, which end with the process. Thread-safe: several pieces of
@@ -42,6 +48,7 @@ class CoordinatorWork {
  private:
   using Sum = std::shared_ptr<RoundSum>;  // shared: by the table and by the work that adds to it
   Result<WorkValue> run(const InitModel& work, BlobStore& blobs);
+  Result<ParameterReader> start_of(const JobSpec& job) const;
   Result<WorkValue> run(const CheckUpdate& work, BlobStore& blobs);
   Result<WorkValue> run(const Aggregate& work, BlobStore& blobs);
   Result<WorkValue> run(const DropSum& work, BlobStore& blobs);

@@ -111,6 +111,17 @@ void AttemptBook::close(const Digest& sid) {
   if (open != running_.end() && open->second == sid) running_.erase(open);
 }
 
+Batch AttemptBook::seat(const SecAggCohort& cohort) {
+  AttemptRecord& record = records_.at(cohort.id().sid);
+  if (record.state == AttemptState::kJoined) bind_to(cohort, record);
+  return write(record);
+}
+
+bool AttemptBook::running(const AttemptRecord& record) const {
+  const auto open = running_.find(record.data_scope);
+  return open != running_.end() && open->second == record.id.sid;
+}
+
 Result<Batch> AttemptBook::mask(const SecAggCohort& cohort) {
   AttemptRecord& record = records_.at(cohort.id().sid);
   if (record.state != AttemptState::kJoined)
@@ -138,10 +149,12 @@ Result<Batch> AttemptBook::vote(const SecAggCohort& cohort, Verdict verdict, Byt
 
 Result<AttemptBook::LateVote> AttemptBook::vote_abort_late(const AttemptId& id, const VerifyKey& own) {
   const auto found = records_.find(id.sid);
-  if (found == records_.end() || found->second.id != id || !may_be_out(found->second))
-    return unexpected(ErrorCode::kNotFound, "this member masked for no attempt " + short_hex(id.sid) + " that is open");
+  if (found == records_.end() || found->second.id != id || found->second.state == AttemptState::kAborted)
+    return unexpected(ErrorCode::kNotFound, "this member was in no attempt " + short_hex(id.sid) + " that is open");
   AttemptRecord& record = found->second;
-  if (!may_abort(record) && record.state != AttemptState::kVotedAbort)
+  // Nothing masked left, and its keys are gone: it can reveal nothing, nor ever sign a COMMIT.
+  const bool lost_before = record.state == AttemptState::kJoined && !running(record);
+  if (!lost_before && !may_abort(record) && record.state != AttemptState::kVotedAbort)
     return refused("attempt " + short_hex(id.sid) + ": this member signed another outcome");
   const auto self = std::find_if(record.committee.begin(), record.committee.end(), [&](const auto& one) { return one.second == own; });
   if (self == record.committee.end()) return refused("this member is not in the committee of attempt " + short_hex(id.sid));

@@ -28,7 +28,7 @@ enum class AttemptState : std::uint8_t {
 struct AttemptRecord {
   AttemptState state = AttemptState::kJoined;
   bool masked = false;           // a masked vector may have left: nothing that overlaps may begin
-  AttemptId id;                  // the root is zero until it masked or voted
+  AttemptId id;                  // the root is zero until its roster was known
   Digest task;
   std::uint64_t round = 0;
   std::string stage;
@@ -60,14 +60,17 @@ class AttemptBook {
   // The attempt's end in memory: it will answer nothing more, so that another may run on its data.
   void close(const Digest& sid);
 
+  // Its roster is known: with it on the disk, whoever loses its keys from here on can still promise to reveal nothing.
+  Batch seat(const SecAggCohort& cohort);
   // Before anything masked may leave. Errors: kPermissionDenied after a vote.
   Result<Batch> mask(const SecAggCohort& cohort);
   // Sign-once: the first statement stands. On a complete graph one that signed COMMIT, and whose shares did not
   // leave, may still sign ABORT; they never leave then. Errors: kPermissionDenied for any other.
   Result<Batch> vote(const SecAggCohort& cohort, Verdict verdict, ByteSpan statement);
-  // A member that lost its keys (it restarted, say) can still vote to abort what it masked for: its record has
-  // all that takes. Its place in the roster and what must be durable first; the same again when asked again.
-  // Errors: kPermissionDenied where vote() would refuse it, or it is not in the committee; kNotFound.
+  // A member that lost its keys (it restarted, say) can still vote to abort what it masked for, or was about to: its
+  // record has all that takes. Its place in the roster and what must be durable first; the same again when asked again.
+  // Errors: kPermissionDenied where vote() would refuse it, or it is not in the committee, or the attempt still runs
+  // and has masked nothing; kNotFound.
   struct LateVote {
     Batch persist;
     std::uint32_t member = 0;
@@ -82,6 +85,7 @@ class AttemptBook {
 
  private:
   Batch write(const AttemptRecord& record);
+  bool running(const AttemptRecord& record) const;
   std::map<Digest, AttemptRecord> records_;
   std::map<std::string, Digest> running_;  // by data scope
 };

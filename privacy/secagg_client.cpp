@@ -113,7 +113,9 @@ Result<ClientStep> SecAggClient::on(const RosterMessage& m, Instant now) {
   cohort_ = std::move(cohort);
   for (place_ = 0; cohort_->entries()[place_] != entry_;) ++place_;
   phase_ = Phase::kShared;
-  return sending(deal_shares());
+  ClientStep step = sending(deal_shares());
+  step.persist = book_.seat(*cohort_);
+  return step;
 }
 
 Channel SecAggClient::channel_from(std::uint32_t dealer) const {

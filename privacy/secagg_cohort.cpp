@@ -43,20 +43,79 @@ class RingChance {
 
 }  // namespace
 
-bool PublicWork::verified(const VerifyKey& key, std::string_view domain, ByteSpan message, const Signature& signature) {
+namespace {
+
+constexpr std::size_t kClaimsAtOnce = 16;  // what one thread verifies at a time, about a millisecond
+
+Digest name_of(const VerifyKey& key, std::string_view domain, ByteSpan message, const Signature& signature) {
   ByteWriter in;
   in.fixed(key).text(domain).blob(message).fixed(signature);
-  const Digest name = sha256(in.bytes());
-  if (memory_ == Memory::kForget) {
-    if (recent_.contains(name)) return true;
-    if (!older_.contains(name) && !verify(key, domain, message, signature)) return false;
+  return sha256(in.bytes());
+}
+
+}  // namespace
+
+std::optional<bool> PublicWork::known(const Digest& name) const {
+  if (memory_ == Memory::kForget) return recent_.contains(name) || older_.contains(name) ? std::optional(true) : std::nullopt;
+  const auto found = signatures_.find(name);
+  return found == signatures_.end() ? std::nullopt : std::optional(found->second);
+}
+
+void PublicWork::remember(const Digest& name, bool holds) {
+  if (memory_ == Memory::kRemember) {
+    signatures_.insert_or_assign(name, holds);
+  } else if (holds && !recent_.contains(name)) {
     if (recent_.size() >= kRecentMax) older_ = std::exchange(recent_, {});
     recent_.insert(name);
-    return true;
   }
-  const auto [found, fresh] = signatures_.try_emplace(name, false);
-  if (fresh) found->second = verify(key, domain, message, signature);
-  return found->second;
+}
+
+bool PublicWork::verified(const VerifyKey& key, std::string_view domain, ByteSpan message, const Signature& signature) {
+  const Digest name = name_of(key, domain, message, signature);
+  const std::optional<bool> before = known(name);
+  const bool holds = before ? *before : verify(key, domain, message, signature);
+  remember(name, holds);
+  return holds;
+}
+
+// The threads see no memory of this: they verify, each its own part of what is not known.
+std::vector<bool> PublicWork::all_verified(std::span<const SignedClaim> claims) {
+  std::vector<Digest> names;
+  std::vector<std::size_t> open;
+  std::vector<std::uint8_t> holds(claims.size());  // not of bool: its bits cannot be written by two threads
+  for (std::size_t i = 0; i < claims.size(); ++i) {
+    names.push_back(name_of(claims[i].key, claims[i].domain, claims[i].message, claims[i].signature));
+    const std::optional<bool> before = known(names.back());
+    if (before)
+      holds[i] = *before ? 1 : 0;
+    else
+      open.push_back(i);
+  }
+  const auto part = [&](std::size_t piece) {
+    const std::size_t end = std::min(open.size(), (piece + 1) * kClaimsAtOnce);
+    for (std::size_t at = piece * kClaimsAtOnce; at < end; ++at) {
+      const SignedClaim& claim = claims[open[at]];
+      holds[open[at]] = verify(claim.key, claim.domain, claim.message, claim.signature) ? 1 : 0;
+    }
+  };
+  const std::size_t pieces = (open.size() + kClaimsAtOnce - 1) / kClaimsAtOnce;
+  if (share_ && pieces > 1)
+    share_(pieces, part);
+  else
+    for (std::size_t piece = 0; piece < pieces; ++piece) part(piece);
+  std::vector<bool> answers;
+  for (std::size_t i = 0; i < claims.size(); ++i) {
+    remember(names[i], holds[i] != 0);
+    answers.push_back(holds[i] != 0);
+  }
+  return answers;
+}
+
+SignedClaim credential_claim(const RosterEntry& entry, const VerifyKey& authority) {
+  return {authority, kCredentialDomain, signed_bytes(entry.credential), entry.credential.signature};
+}
+SignedClaim join_claim(const RosterEntry& entry, const Digest& sid, const Digest& config_hash) {
+  return {entry.credential.key, kJoinDomain, join_statement(entry, sid, config_hash), entry.signature};
 }
 
 Result<std::shared_ptr<const SecAggCohort>> PublicWork::cohort(const SecAggConfig& config, const VerifyKey& authority,
@@ -66,7 +125,7 @@ Result<std::shared_ptr<const SecAggCohort>> PublicWork::cohort(const SecAggConfi
   in.fixed(authority).fixed(root_of(sid_of(config), hash_of(config), roster));
   const Digest name = sha256(in.bytes());
   if (const auto found = cohorts_.find(name); found != cohorts_.end()) return found->second;
-  PublicWork once;  // what a cohort verified is remembered whole
+  PublicWork once(Memory::kForget, share_);  // what a cohort verified is remembered whole
   COVEY_TRY(auto made, SecAggCohort::of(config, authority, roster, once));
   cohorts_.emplace(name, made);
   return made;
@@ -114,14 +173,17 @@ Result<void> SecAggCohort::check_entries(const SecAggConfig& config, const Verif
     fresh.emplace_back(e.masking_key.bytes.begin(), e.masking_key.bytes.end());
   }
   if (!all_distinct(std::move(signing)) || !all_distinct(std::move(fresh))) return bad_roster("a key is there twice");
-  for (std::size_t i = 0; i < entries_.size(); ++i) {
-    const RosterEntry& e = entries_[i];
-    if (!work.verified(authority, kCredentialDomain, signed_bytes(e.credential), e.credential.signature))
-      return bad_roster(named(i) + "'s credential is not from the authority that this member trusts");
-    if (!work.verified(e.credential.key, kJoinDomain, join_statement(e, id_.sid, config_hash_), e.signature))
-      return bad_roster(named(i) + " did not sign its keys for these terms");
+  std::vector<SignedClaim> claims;
+  claims.reserve(2 * entries_.size());
+  for (const RosterEntry& e : entries_) {
+    claims.push_back(credential_claim(e, authority));
+    claims.push_back(join_claim(e, id_.sid, config_hash_));
   }
-  return {};
+  const std::vector<bool> holds = work.all_verified(claims);
+  const auto first = static_cast<std::size_t>(std::find(holds.begin(), holds.end(), false) - holds.begin());
+  if (first == holds.size()) return {};
+  if (first % 2 == 0) return bad_roster(named(first / 2) + "'s credential is not from the authority that this member trusts");
+  return bad_roster(named(first / 2) + " did not sign its keys for these terms");
 }
 
 // A seed that is dear to compute keeps the coordinator from trying many rosters for a ring it likes.

@@ -1,9 +1,13 @@
 // A roster that was verified, and everything that follows from it alone: the graph, the ring, who is
 // whose neighbour, the committee. Coordinator and clients compute it alike.
 #pragma once
+#include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "core/crypto/kdf.h"
@@ -16,18 +20,35 @@ namespace covey {
 // every round, and the coordinator meets each join twice. A client's process keeps no more; a simulator with
 // a thousand members in one process lets them share one (kRemember), and each result is computed once. Not for threads.
 class SecAggCohort;
+
+struct SignedClaim {
+  VerifyKey key;
+  std::string_view domain;
+  Bytes message;
+  Signature signature;
+};
+// part(0) ... part(count - 1), each once, on any threads; returns when all are done (WorkerPool::share). None: in turn.
+using ShareWork = std::function<void(std::size_t count, const std::function<void(std::size_t)>& part)>;
+
 class PublicWork {
  public:
   enum class Memory { kForget, kRemember };
-  explicit PublicWork(Memory memory = Memory::kForget) : memory_(memory) {}
+  // `share` verifies many signatures at once; what it calls, outlives this.
+  explicit PublicWork(Memory memory = Memory::kForget, ShareWork share = {}) : memory_(memory), share_(std::move(share)) {}
 
   bool verified(const VerifyKey& key, std::string_view domain, ByteSpan message, const Signature& signature);
+  // The same of each; the answers do not depend on who shares the work.
+  std::vector<bool> all_verified(std::span<const SignedClaim> claims);
   // Errors: kInvalidMessage: see SecAggCohort::of().
   Result<std::shared_ptr<const SecAggCohort>> cohort(const SecAggConfig& config, const VerifyKey& authority,
                                                      const RosterMessage& roster);
 
  private:
+  std::optional<bool> known(const Digest& name) const;
+  void remember(const Digest& name, bool holds);
+
   Memory memory_;
+  ShareWork share_;
   std::unordered_map<Digest, bool, FixedBytesHash> signatures_;
   static constexpr std::size_t kRecentMax = kSecAggMembersMax;
   std::unordered_set<Digest, FixedBytesHash> recent_, older_;  // that held; the older go when the recent are so many
@@ -79,6 +100,10 @@ class SecAggCohort {
 };
 
 RosterRoot root_of(const Digest& sid, const Digest& config_hash, const RosterMessage& roster);
+
+// What the authority signed of a member, and what the member signed of this attempt.
+SignedClaim credential_claim(const RosterEntry& entry, const VerifyKey& authority);
+SignedClaim join_claim(const RosterEntry& entry, const Digest& sid, const Digest& config_hash);
 
 // A quorum's certificate, for whoever keeps the committee's keys but not the roster.
 Result<void> check_signatures(const OutcomeMessage& outcome, ByteSpan statement, std::uint32_t quorum,

@@ -1,6 +1,7 @@
 #include "privacy/secagg_server.h"
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <utility>
 
@@ -80,28 +81,60 @@ std::vector<std::uint32_t> SecAggServer::everyone() const {
   return all;
 }
 
+// Signatures are verified with the others' at the end of the phase. What is not signed stands in nobody's way until then:
+// a join that it would keep out is reason to verify it now.
 SecAggServer::Sent SecAggServer::on(const JoinMessage& m) {
   if (phase_ != Phase::kJoining || m.sid != sid_) return refused("the join is of another attempt, or too late");
   const MemberCredential& c = m.entry.credential;
-  if (joins_.contains(c.subject))
+  if (joins_.contains(c.subject) && signed_join(c.subject))
     return unexpected(ErrorCode::kAlreadyExists, "subject " + short_hex(c.subject) + " joined already");
+  if (joins_.size() >= config_.members_max) verify_joins();
   if (joins_.size() >= config_.members_max)
     return unexpected(ErrorCode::kResourceExhausted, "the cohort has its " + std::to_string(config_.members_max) + " members");
-  if (c.epoch != config_.credential_epoch || !work_.verified(authority_, kCredentialDomain, signed_bytes(c), c.signature))
-    return refused("the credential is not the authority's, or of another epoch");
-  if (!work_.verified(c.key, kJoinDomain, join_statement(m.entry, sid_, config_hash_), m.entry.signature))
-    return refused("the join is not signed for these terms");
+  if (c.epoch != config_.credential_epoch)
+    return refused("the credential is of epoch " + std::to_string(c.epoch) + ", not " + std::to_string(config_.credential_epoch));
   if (!point_probe_.shared_point(m.entry.sealing_key) || !probe_.shared_secret(m.entry.masking_key))
     return refused("a key of the join is no key");
   if (same_key(m.entry.sealing_key, m.entry.masking_key)) return refused("the join has one key in both roles");
+  std::vector<SubjectId> alike;
   for (const auto& [subject, other] : joins_)
-    if (shares_a_key(other, m.entry)) return refused("a key of the join is another member's");
-  joins_.emplace(c.subject, m.entry);
+    if (shares_a_key(other, m.entry)) alike.push_back(subject);
+  for (const SubjectId& subject : alike)
+    if (signed_join(subject)) return refused("a key of the join is another member's");
+  joins_.insert_or_assign(c.subject, m.entry);
+  std::erase(unsigned_joins_, c.subject);
   return std::vector<Outgoing>{};
+}
+
+bool SecAggServer::signed_join(const SubjectId& subject) {
+  const RosterEntry& entry = joins_.at(subject);
+  const std::array claims{credential_claim(entry, authority_), join_claim(entry, sid_, config_hash_)};
+  const std::vector<bool> holds = work_.all_verified(claims);
+  if (holds[0] && holds[1]) return true;
+  joins_.erase(subject);
+  unsigned_joins_.push_back(subject);
+  return false;
+}
+
+// One by one they would hold this machine up as they come; together they are shared by all threads.
+void SecAggServer::verify_joins() {
+  std::vector<SignedClaim> claims;
+  for (const auto& [subject, entry] : joins_) {
+    claims.push_back(credential_claim(entry, authority_));
+    claims.push_back(join_claim(entry, sid_, config_hash_));
+  }
+  const std::vector<bool> holds = work_.all_verified(claims);
+  std::size_t at = 0;
+  for (auto join = joins_.begin(); join != joins_.end(); at += 2) {
+    const bool holds_both = holds[at] && holds[at + 1];
+    if (!holds_both) unsigned_joins_.push_back(join->first);
+    join = holds_both ? std::next(join) : joins_.erase(join);
+  }
 }
 
 Result<std::vector<Outgoing>> SecAggServer::close_joins() {
   if (phase_ != Phase::kJoining) return out_of_turn();
+  verify_joins();
   if (joins_.size() < config_.members_min)
     return too_few("joined", static_cast<std::uint32_t>(joins_.size()), config_.members_min);
   RosterMessage roster{sid_, {}};

@@ -105,6 +105,7 @@ class SecAggServer {
 
   // Ends the phase and says what to send. Errors: kUnavailable where too few are left: abort, and try
   // again with fresh keys; kInvalidArgument out of turn.
+  // Joins' signatures are verified here, all at once: whose do not hold are in unsigned_joins() then.
   Result<std::vector<Outgoing>> close_joins();
   Result<std::vector<Outgoing>> close_shares();
   Result<std::vector<Outgoing>> close_confirmations();
@@ -127,6 +128,8 @@ class SecAggServer {
   const SecAggConfig& config() const { return config_; }
   const SecAggCohort* cohort() const { return cohort_.get(); }
   std::size_t joined() const { return joins_.size(); }
+  // Whose join was taken and is left out: not vouched for by the authority, or its keys not signed for these terms.
+  const std::vector<SubjectId>& unsigned_joins() const { return unsigned_joins_; }
   const MemberSet& maskers() const { return maskers_; }
   const MemberSet& survivors() const { return survivors_; }
   bool can_recover() const;
@@ -163,6 +166,8 @@ class SecAggServer {
   Result<void> expect_signed(std::string_view domain, std::uint32_t member, ByteSpan statement, const Signature& signature) const;
   void judge(const ConfirmMessage& m);
   void accuse(std::uint32_t member, const std::string& what);  // once: whoever lies can do it at will
+  void verify_joins();
+  bool signed_join(const SubjectId& subject);  // false: it was not, and is gone
   Result<void> check_revealed(const UnmaskMessage& m) const;
   Unexpected too_few(const char* what, std::uint32_t count, std::uint32_t needed) const;
   std::vector<std::uint32_t> everyone() const;
@@ -193,6 +198,7 @@ class SecAggServer {
   const Digest config_hash_;
   Phase phase_ = Phase::kJoining;
   std::map<SubjectId, RosterEntry> joins_;
+  std::vector<SubjectId> unsigned_joins_;
   std::shared_ptr<const SecAggCohort> cohort_;
   std::vector<Member> members_;
   MemberSet maskers_;

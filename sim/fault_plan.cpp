@@ -11,7 +11,8 @@ namespace {
 
 constexpr std::array<const char*, kLies> kLieNames{"not_finite",    "wrong_size",  "huge_norm",    "wrong_model",
                                                    "huge_examples", "no_examples", "wrong_round",  "foreign_blob",
-                                                   "never_serves",  "wrong_chunks", "flood",       "forged"};
+                                                   "never_serves",  "wrong_chunks", "flood",       "forged",
+                                                   "wrong_deal",    "wrong_shares", "noise"};
 constexpr std::array<const char*, 5> kActNames{"submit", "stop", "revoke", "enrol", "submit_other"};
 constexpr std::size_t kFaultsMax = 10'000;
 constexpr Duration kLatest = std::chrono::hours(24 * 365);

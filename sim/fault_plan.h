@@ -94,12 +94,16 @@ enum class Lie : std::uint8_t {
   kWrongChunks,    // serves chunks that do not have their hashes
   kFlood,          // joins, leaves, answers and operator's orders, as fast as it may
   kForged,         // messages that only a coordinator sends, and wants of blobs that are not its own
+  // Under secure aggregation; in a plain job these claim another model.
+  kWrongDeal,      // commits to another mask than it shares and masks with
+  kWrongShares,    // reveals wrong shares of all others' secrets
+  kNoise,          // masks with another mask than it shares: the sum is noise, and nothing says whose
 };
-inline constexpr std::size_t kLies = 12;
+inline constexpr std::size_t kLies = 15;
 const char* name_of(Lie lie);  // "not_finite"
 Result<Lie> lie_from(std::string_view name);
 
-// A client whose key is good but whose word is not. None of its updates may count.
+// A client whose key is good but whose word is not. None of its plain updates may count; of masked ones nobody can tell.
 struct Liar {
   std::size_t node = 0;
   Lie lie = Lie::kNotFinite;

@@ -4,6 +4,7 @@
 
 #include "core/protocol/limits.h"
 #include "core/protocol/manifest.h"
+#include "privacy/secagg_client.h"
 
 namespace covey {
 namespace {
@@ -14,8 +15,8 @@ constexpr int kBurst = 8;
 
 }  // namespace
 
-LiarNode::LiarNode(std::unique_ptr<Machine> client, Lie lie, PeerKey coordinator, Random random, Duration quiet_after)
-    : client_(std::move(client)), lie_(lie), coordinator_{coordinator, 1}, random_(random), quiet_after_(quiet_after) {}
+LiarNode::LiarNode(std::unique_ptr<Machine> client, Lie lie, const Self& self, Random random)
+    : client_(std::move(client)), lie_(lie), self_(self), coordinator_{self.coordinator, 1}, random_(random) {}
 
 Digest LiarNode::some_digest() {
   Digest digest;
@@ -50,10 +51,40 @@ void LiarNode::change(UpdateReady& ready) {
       if (ready.update) ready.update->id = some_digest();
       return;
     case Lie::kWrongModel:
+    case Lie::kWrongDeal:
+    case Lie::kWrongShares:
+    case Lie::kNoise:
     case Lie::kForged: ready.model = some_digest(); return;
     case Lie::kNoExamples: ready.examples = 0; return;
     case Lie::kFlood: ready.model = some_digest(); return;
   }
+}
+
+// A lie that is signed as the truth would be. Notes alone: in no simulated campaign is a roster so large that it speaks in letters.
+void LiarNode::change(SecAggNote& note) {
+  auto decoded = decode_secagg_message(note.content);
+  if (!decoded) return;
+  if (auto* shares = std::get_if<SharesMessage>(&*decoded); shares != nullptr && lie_ == Lie::kWrongDeal) {
+    shares->commitment.bytes[0] ^= 1U;
+    shares->signature = self_.signing->sign(
+        kSharesDomain, shares_statement(shares->id, shares->member, shares->commitment, merkle_root(shares->sealed)));
+    note.content = encode(*decoded);
+  }
+  if (auto* unmask = std::get_if<UnmaskMessage>(&*decoded); unmask != nullptr && lie_ == Lie::kWrongShares) {
+    for (RevealedShare& share : unmask->shares)
+      if (share.dealer != unmask->member) share.value.bytes[0] ^= 1U;
+    unmask->signature = self_.signing->sign(kUnmaskDomain, unmask_statement(*unmask));
+    note.content = encode(*decoded);
+  }
+}
+
+void LiarNode::change(MaskUpdate& work) const {
+  if (lie_ != Lie::kNoise) return;
+  const MaskPlan& plan = *work.plan;
+  MaskPlan other{plan.sid, plan.cipher, plan.vectors, {}};
+  for (const MaskSeed& seed : plan.seeds) other.seeds.push_back({seed.seed.clone(), seed.sign});
+  other.seeds.front().seed = Secret<32>();  // its own mask
+  work.plan = std::make_shared<const MaskPlan>(std::move(other));
 }
 
 Message LiarNode::noise() {
@@ -95,7 +126,7 @@ Commands LiarNode::handle(const Event& event, Instant now) {
   const bool flooding = lie_ == Lie::kFlood || lie_ == Lie::kForged || lie_ == Lie::kNeverServes;
   if (const auto* fired = std::get_if<TimerFired>(&event); fired != nullptr && fired->name == kLiarTimer) {
     Commands commands;
-    if (now - started_ >= quiet_after_) return commands;
+    if (now - started_ >= self_.quiet_after) return commands;
     commands.push_back(SetTimer{kLiarTimer, kPause});
     for (int i = 0; i < kBurst; ++i) {
       if (lie_ == Lie::kFlood) commands.push_back(Send{coordinator_, noise()});
@@ -109,9 +140,14 @@ Commands LiarNode::handle(const Event& event, Instant now) {
     return commands;
   }
   Commands commands = client_->handle(event, now);
-  for (Command& command : commands)
-    if (auto* send = std::get_if<Send>(&command))
+  for (Command& command : commands) {
+    if (auto* send = std::get_if<Send>(&command)) {
       if (auto* ready = std::get_if<UpdateReady>(&send->message)) change(*ready);
+      if (auto* note = std::get_if<SecAggNote>(&send->message)) change(*note);
+    }
+    if (auto* start = std::get_if<StartWork>(&command))
+      if (auto* mask = std::get_if<MaskUpdate>(&start->work)) change(*mask);
+  }
   if (std::holds_alternative<Started>(event)) {
     started_ = now;
     if (flooding) commands.push_back(SetTimer{kLiarTimer, kPause});

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "core/base/random.h"
+#include "core/crypto/signing_key.h"
 #include "core/protocol/machine.h"
 #include "sim/fault_plan.h"
 
@@ -11,12 +12,18 @@ namespace covey {
 
 class LiarNode final : public Machine {
  public:
-  // `quiet_after`: since the process started; floods end then.
-  LiarNode(std::unique_ptr<Machine> client, Lie lie, PeerKey coordinator, Random random, Duration quiet_after);
+  struct Self {
+    PeerKey coordinator;
+    std::shared_ptr<const SigningKey> signing;  // shared: by every start of the node; what it lies about it signs
+    Duration quiet_after{};                     // since the process started; floods end then
+  };
+  LiarNode(std::unique_ptr<Machine> client, Lie lie, const Self& self, Random random);
   Commands handle(const Event& event, Instant now) override;
 
  private:
   void change(UpdateReady& ready);
+  void change(SecAggNote& note);
+  void change(MaskUpdate& work) const;
   Message noise();
   Message forged();
   RoundKey some_round();
@@ -24,9 +31,9 @@ class LiarNode final : public Machine {
 
   std::unique_ptr<Machine> client_;
   Lie lie_;
+  Self self_;
   Link coordinator_;
   Random random_;
-  Duration quiet_after_;
   Instant started_;
   std::optional<UpdateReady> last_;  // what it said last: it says so again and again
 };

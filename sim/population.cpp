@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "client/tokenizer_file.h"
+
 namespace covey {
 namespace {
 
@@ -28,10 +30,12 @@ std::uint64_t label_number(const std::string& name) {
 }  // namespace
 
 Result<std::unique_ptr<Population>> Population::create(const PopulationRequest& request) {
+  COVEY_TRY(const auto tokenizer, pinned_tokenizer(request.job.data, "", request.data));
   COVEY_TRY(std::unique_ptr<Dataset> data, load_dataset({.path = request.data,
                                                          .data = request.job.data,
                                                          .model = request.job.model,
-                                                         .grouping = request.job.simulation.partition}));
+                                                         .grouping = request.job.simulation.partition,
+                                                         .tokenizer = tokenizer.get()}));
   return create(std::shared_ptr<const Dataset>(std::move(data)), request);
 }
 

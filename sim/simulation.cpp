@@ -203,13 +203,13 @@ NodeParts client_parts(const SimulationRequest& request, const Population& popul
   return parts;
 }
 
-void make_liar(NodeParts& parts, Lie lie, const SimulationRequest& request, PeerKey coordinator) {
+void make_liar(NodeParts& parts, Lie lie, const SimulationRequest& request, const LiarNode::Self& self) {
   parts.liar = true;
   const Random random = Random(request.seed).split("liar", static_cast<std::uint64_t>(lie), parts.key.bytes[0]);
-  parts.boot = [boot = parts.boot, lie, coordinator, random, quiet = request.faults.quiet_after](
+  parts.boot = [boot = parts.boot, lie, self, random](
                    const std::vector<Row>& rows, std::uint64_t start) -> Result<std::unique_ptr<Machine>> {
     COVEY_TRY(auto machine, boot(rows, start));
-    return std::unique_ptr<Machine>(std::make_unique<LiarNode>(std::move(machine), lie, coordinator, random.split("start", start), quiet));
+    return std::unique_ptr<Machine>(std::make_unique<LiarNode>(std::move(machine), lie, self, random.split("start", start)));
   };
   parts.work = [work = parts.work, lie](const Work& what, BlobStore& blobs) { return lying_work(lie, what, work(what, blobs), blobs); };
   parts.tamper = [lie](Message& bulk) { return tamper(lie, bulk); };
@@ -291,7 +291,8 @@ std::vector<NodeParts> make_nodes(const SimulationRequest& request, const Popula
                                   const Submissions& submitted, OperatorNode::View& view) {
   std::vector<NodeParts> parts{coordinator_parts(request, cast)};
   for (std::uint32_t i = 0; i < population.clients(); ++i) parts.push_back(client_parts(request, population, cast, i, submitted.jobs));
-  for (const Liar& liar : request.faults.liars) make_liar(parts.at(liar.node), liar.lie, request, cast.coordinator.key);
+  for (const Liar& liar : request.faults.liars)
+    make_liar(parts.at(liar.node), liar.lie, request, {cast.coordinator.key, cast.clients.at(liar.node - 1).signing, request.faults.quiet_after});
   for (std::size_t i = 0; i < cast.late.size(); ++i)
     if (cast.late[i]) parts.push_back(enroller_parts(cast, i));
   parts.push_back(operator_parts(request, cast, submitted, view));

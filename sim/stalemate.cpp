@@ -11,6 +11,7 @@ namespace {
 
 bool may_sign_abort(const AttemptRecord& record) {
   switch (record.state) {
+    case AttemptState::kJoined: return record.id.root != RosterRoot{};  // it knew its roster
     case AttemptState::kMasked:
     case AttemptState::kVotedAbort: return true;
     case AttemptState::kVotedCommit: return record.complete;

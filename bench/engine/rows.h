@@ -9,7 +9,7 @@ namespace covey::bench {
 std::vector<Figure> engine_products();   // matrix products of a step, against the vector units' peak
 std::vector<Figure> engine_adamw();      // one step of AdamW against the memory's triad
 std::vector<Figure> engine_steps();      // training steps, in turn with PyTorch's
-std::vector<Figure> engine_missing();    // goals that nothing can be measured for yet
+std::vector<Figure> engine_clipping();   // steps with each example's gradient clipped, in turn with plain ones
 
 double median_of(std::vector<double> values);
 double wall_ms();  // of a steady clock

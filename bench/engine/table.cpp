@@ -25,18 +25,13 @@ double wall_ms() { return milliseconds(CLOCK_MONOTONIC); }
 double cpu_ms() { return milliseconds(CLOCK_THREAD_CPUTIME_ID); }
 double all_cpu_ms() { return milliseconds(CLOCK_PROCESS_CPUTIME_ID); }
 
-std::vector<Figure> engine_missing() {
-  return {not_measured("per-example clipping: a step against the plain one", "times", Bound::kAtMost, 1.5,
-                       "the engine has no per-example clipping yet")};
-}
-
 Table engine_table() {
   return {"engine",
           {
               {"products", engine_products},
               {"adamw", engine_adamw},
               {"steps", engine_steps},
-              {"missing", engine_missing},
+              {"per-example clipping", engine_clipping},
           }};
 }
 

@@ -50,6 +50,7 @@ std::unique_ptr<TorchPeer> TorchPeer::start(const PeerCase& peer, std::string& w
                                  "--precision", peer.precision, "--threads", std::to_string(peer.threads)};
   if (peer.compiled) words.push_back("--compile");
   if (peer.channels_last) words.push_back("--channels-last");
+  if (!peer.clip.empty()) words.insert(words.end(), {"--clip", peer.clip});
   const Pipe to, from;
   std::unique_ptr<TorchPeer> made(new TorchPeer);
   made->pid_ = ::fork();
@@ -62,9 +63,10 @@ std::unique_ptr<TorchPeer> TorchPeer::start(const PeerCase& peer, std::string& w
     const nlohmann::json said = nlohmann::json::parse(made->line());
     made->says_ = "PyTorch " + said.at("torch").get<std::string>() + " " + said.at("mode").get<std::string>() + (peer.channels_last ? " channels last, " : ", ") +
                   said.at("blas").get<std::string>() + ", oneDNN " + said.at("onednn").get<std::string>();
+    if (!peer.clip.empty()) made->says_ += ", " + said.at("clip").get<std::string>();
   } catch (const std::exception&) {
     why = std::string(python) + " could not run torch_train.py --case " + peer.name + " --precision " + peer.precision +
-          (peer.compiled ? " --compile" : "");
+          (peer.compiled ? " --compile" : "") + (peer.clip.empty() ? "" : " --clip " + peer.clip);
     return nullptr;
   }
   return made;

@@ -14,6 +14,7 @@ struct PeerCase {
   int threads = 1;
   bool compiled = false;
   bool channels_last = false;
+  std::string clip{};     // "hooks", "ghost": by Opacus; empty: the plain step
 };
 
 struct StepTime {

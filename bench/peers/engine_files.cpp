@@ -47,7 +47,7 @@ Result<void> encode(const Arguments& arguments) {
     if (bytes > rest.size() - 4) return unexpected(ErrorCode::kInvalidData, arguments[1] + ": is cut");
     const TokenIds ids = encoder.encode(text_of(rest.subspan(4, bytes)));
     out.u32(static_cast<std::uint32_t>(ids.size()));
-    for (const TokenId id : ids) out.u32(id);
+    for (const TextToken id : ids) out.u32(id);
     rest = rest.subspan(4 + bytes);
   }
   return write_file(arguments[2], out.bytes());

@@ -6,6 +6,9 @@ case up, says so with that line, then does a step for each line it reads and ans
 the clock and of the process's processor time, so that a caller can alternate with steps of its own.
 
   torch_train.py --case gpt_6x256 --precision bf16 --threads 1 --steps 10 [--compile]
+
+With --clip each example's gradient is clipped to norm 1, by Opacus: "hooks" keeps each example's gradients, "ghost"
+makes their norms and a second backward pass. The cases whose weights each belong to one module can do that.
 """
 
 import argparse
@@ -15,6 +18,7 @@ import resource
 import statistics
 import sys
 import time
+from importlib.metadata import version
 
 os.environ.setdefault("KMP_BLOCKTIME", "1")  # other processes may want the cores
 
@@ -154,14 +158,60 @@ def set_up(case):
     return model(), torch.randn(shape), torch.randint(0, 10, (32,)), F.cross_entropy
 
 
+def loss_of_each(y, t):
+    """Mean over the targets of each example."""
+    if t.dim() == 1:
+        return F.cross_entropy(y, t, reduction="none")
+    return F.cross_entropy(y.transpose(1, 2), t, reduction="none").mean(dim=1)
+
+
+def make_clipped_step(args):
+    """As Opacus does it, without its noise and its sampling."""
+    from opacus import grad_sample, optimizers
+
+    model, inputs, targets, loss_of = set_up(args.case)
+    optimizer = make_optimizer(args, model)
+    settings = dict(noise_multiplier=0.0, max_grad_norm=1.0, expected_batch_size=inputs.shape[0])
+    ghost = args.clip == "ghost"
+    if ghost:
+        wrapped = grad_sample.GradSampleModuleFastGradientClipping(model, strict=False, max_grad_norm=1.0)
+        optimizer = optimizers.DPOptimizerFastGradientClipping(optimizer, **settings)
+    else:
+        wrapped = grad_sample.GradSampleModule(model, strict=False)
+        optimizer = optimizers.DPOptimizer(optimizer, **settings)
+    bf16 = args.precision == "bf16"
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+            y = wrapped(inputs)
+            value = loss_of_each(y, targets) if ghost else loss_of(y, targets)
+        if ghost:
+            value.mean().backward(retain_graph=True)
+            optimizer.zero_grad()
+            second = (wrapped.get_clipping_coef().to(value.device) * value).sum()
+            wrapped.disable_hooks()
+            second.backward()
+            wrapped.enable_hooks()
+        else:
+            value.backward()
+        optimizer.step()
+        return value.mean().item()
+
+    return step
+
+
+def make_optimizer(args, model):
+    if "gpt" in args.case or "llama" in args.case:
+        return torch.optim.AdamW(model.parameters(), lr=3e-4, fused=True)
+    return torch.optim.SGD(model.parameters(), lr=0.01, fused=True)
+
+
 def make_step(args):
     model, inputs, targets, loss_of = set_up(args.case)
     if args.channels_last:
         model, inputs = model.to(memory_format=torch.channels_last), inputs.to(memory_format=torch.channels_last)
-    if "gpt" in args.case or "llama" in args.case:
-        optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, fused=True)
-    else:
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.01, fused=True)
+    optimizer = make_optimizer(args, model)
     bf16 = args.precision == "bf16"
 
     def loss(x, t):
@@ -198,10 +248,11 @@ def main():
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--serve", action="store_true")
+    parser.add_argument("--clip", choices=["hooks", "ghost"])
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
 
-    step = make_step(args)
+    step = make_clipped_step(args) if args.clip else make_step(args)
     for _ in range(2):
         step()
     times = [timed(step)[0] for _ in range(0 if args.serve else args.steps)]
@@ -213,6 +264,7 @@ def main():
                 "precision": args.precision,
                 "threads": args.threads,
                 "mode": "compile" if args.compile else "eager",
+                "clip": args.clip and f"Opacus {version('opacus')} {args.clip}",
                 "channels_last": args.channels_last,
                 "ms_median": round(statistics.median(times), 3) if times else None,
                 "ms_least": round(min(times), 3) if times else None,

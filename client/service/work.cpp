@@ -15,6 +15,8 @@ Result<std::shared_ptr<const LocalData>> ClientWork::data_of(const JobSpec& job)
   if (local_ && config == loaded_) return local_;
   local_.reset();  // two data sets at once might not fit
   COVEY_TRY(LocalData loaded, parts_.source.load(job));
+  if (parts_.log != nullptr && loaded.data->damaged() != 0)
+    parts_.log->warning("data_damaged", {{"job", job.name}, {"passed_over", loaded.data->damaged()}, {"allowed", job.data.damaged_max}});
   local_ = std::make_shared<const LocalData>(std::move(loaded));
   loaded_ = std::move(config);
   return local_;
@@ -38,8 +40,16 @@ Result<WorkValue> ClientWork::run(const Train& work, const std::atomic<bool>& ca
                                           .limits = parts_.limits,
                                           .planned = [&](const TrainPlan& plan) { say(plan, work.job); },
                                           .stepped = [&](const StepReport& report) { last = report; }}));
+  say_damage(trained.cursor, work.job);
   say(last, work);
   return WorkValue(std::move(trained));
+}
+
+void ClientWork::say_damage(ByteSpan cursor, const JobSpec& job) {
+  if (parts_.log == nullptr || cursor.empty()) return;
+  const auto place = token_cursor_from(cursor);
+  if (place && place->damaged != 0)
+    parts_.log->warning("data_damaged", {{"job", job.name}, {"passed_over", place->damaged}, {"allowed", job.data.damaged_max}});
 }
 
 void ClientWork::say(const TrainPlan& plan, const JobSpec& job) {

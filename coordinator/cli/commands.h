@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "coordinator/cli/console.h"
+#include "coordinator/cli/model_file.h"
 #include "core/base/result.h"
 #include "core/protocol/message.h"
 
@@ -86,9 +87,9 @@ struct ReportOptions {
 Result<int> report_command(const ReportOptions& options, Console& console);
 
 struct GenerateOptions {
-  std::string model;           // the folder that pull made, or a safetensors file
+  ModelSource model;
   std::string prompt;
-  std::uint32_t bytes = 400;
+  std::uint32_t tokens = 400;  // bytes, of a model without a tokenizer
   double temperature = 0.8;
   std::uint32_t top_k = 0;     // 0: all
   double top_p = 1;
@@ -98,10 +99,45 @@ Result<int> generate_command(const GenerateOptions& options, Console& console);
 
 // ---- evaluate_command.cpp
 struct EvaluateOptions {
-  std::string model;           // as GenerateOptions'
-  std::string data;            // file or folder in the form that the model's job says
+  ModelSource model;
+  std::string data;            // file or folder in the form that the model's job says, or the settings below
+  std::string format;          // text, jsonl, tokens; empty: as the job says, text for a folder of transformers
+  std::string field;           // of jsonl; empty: as the job says
+  std::optional<std::uint32_t> separator;
+  std::optional<std::uint64_t> damaged_max;
+  std::string logits;          // file for the first windows' logits; empty: none
 };
 Result<int> evaluate_command(const EvaluateOptions& options, Console& console);
+
+// ---- export_command.cpp
+struct ExportOptions {
+  ModelSource model;
+  std::string output;          // a new folder; of gguf a new file
+  std::string form = "hf";     // hf, safetensors, peft, gguf
+  std::string dtype;           // f32, f16, bf16; empty: as read, f16 for gguf
+  std::string file_size_max = "4 GiB";
+};
+Result<int> export_command(const ExportOptions& options, Console& console);
+
+// ---- import_command.cpp
+struct ImportOptions {
+  std::string home;
+  std::string folder;          // of transformers
+  std::string name;            // what jobs call it; empty: the folder's own
+};
+Result<int> import_command(const ImportOptions& options, Console& console);
+
+// ---- tokenize_command.cpp
+struct TokenizeOptions {
+  std::string input;           // file or folder
+  std::string output;          // a new folder
+  std::string tokenizer;       // tokenizer.json or its folder; empty: bytes
+  std::string format;          // text, jsonl; empty: jsonl for *.jsonl and folders that hold one
+  std::string field = "text";
+  std::uint64_t damaged_max = 100;
+  std::uint64_t file_tokens = 100'000'000;
+};
+Result<int> tokenize_command(const TokenizeOptions& options, Console& console);
 
 // ---- bench_command.cpp
 struct BenchTrainOptions {

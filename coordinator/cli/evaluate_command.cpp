@@ -1,19 +1,23 @@
-// covey evaluate: a pulled model on data that the operator has.
+// covey evaluate: a model in files on data that the operator has.
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <numeric>
 
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/model_file.h"
 #include "core/data/dataset.h"
+#include "core/data/safetensors.h"
 #include "core/nn/calibration.h"
 #include "core/nn/model.h"
 #include "core/service/exit_code.h"
+#include "core/service/text_file.h"
 
 namespace covey::cli {
 namespace {
 
 constexpr std::uint32_t kBatch = 8;
+constexpr std::uint64_t kLogitsMax = std::uint64_t{1} << 26;  // of one batch: 256 MiB
 
 std::string rounded(double value) {
   char text[32];
@@ -21,33 +25,85 @@ std::string rounded(double value) {
   return text;
 }
 
-Result<Calibration> measure(const LoadedModel& loaded, const Dataset& data) {
+std::uint32_t batch_for(const ModelSpec& spec) {
+  if (spec.family != ModelFamily::kTransformer) return kBatch;
+  const std::uint64_t each = std::uint64_t{spec.context} * spec.vocabulary;
+  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(kLogitsMax / each, 1, kBatch));
+}
+
+// The first batch as it was computed: "tokens" [n, T], as f32, and "logits" [n, T, V].
+Result<void> save_logits(const std::string& path, const Minibatch& batch, Tensor logits) {
+  const auto count = static_cast<std::uint32_t>(batch.inputs.dim(0)), length = static_cast<std::uint32_t>(batch.inputs.dim(1));
+  const auto outputs = static_cast<std::uint32_t>(logits.dim(1));
+  const std::uint64_t tokens = std::uint64_t{count} * length;
+  const ParameterTable table{{{"tokens", {count, length}, 0, tokens, 0}, {"logits", {count, length, outputs}, tokens, tokens * outputs, 0}},
+                             {{"first batch", 0, tokens + tokens * outputs}},
+                             tokens + tokens * outputs};
+  std::vector<float> values(batch.inputs.i32(), batch.inputs.i32() + tokens);
+  values.insert(values.end(), logits.f32(), logits.f32() + tokens * outputs);
+  return write_file(path, to_safetensors(table, values, {}));
+}
+
+Result<Calibration> measure(const LoadedModel& loaded, const Dataset& data, const std::string& save) {
   const auto ops = make_cpu_ops();
-  COVEY_TRY(const auto model, Model::create(loaded.spec.model, kBatch, *ops));
+  const std::uint32_t batch_size = batch_for(loaded.spec.model);
+  COVEY_TRY(const auto model, Model::create(loaded.spec.model, batch_size, *ops));
   std::copy(loaded.parameters.begin(), loaded.parameters.end(), model->parameters().begin());
-  BatchBuffer buffer(data, kBatch);
+  BatchBuffer buffer(data, batch_size);
   Indices all(data.size());
   std::iota(all.begin(), all.end(), 0U);
   Calibration calibration;
-  for (std::size_t begin = 0; begin < all.size(); begin += kBatch) {
-    const Minibatch batch = buffer.fill(std::span(all).subspan(begin, std::min<std::size_t>(kBatch, all.size() - begin)));
+  for (std::size_t begin = 0; begin < all.size(); begin += batch_size) {
+    const Minibatch batch =
+        buffer.fill(std::span(all).subspan(begin, std::min<std::size_t>(batch_size, all.size() - begin)));
     const Tensor logits = model->logits(batch);
+    if (begin == 0 && !save.empty()) COVEY_TRY_VOID(save_logits(save, batch, logits));
     calibration.add(logits, batch.targets.reshaped({logits.dim(0)}));
   }
   return calibration;
 }
 
+// What the job says of its data, and where the flags say otherwise, that.
+Result<DataSpec> data_of(const EvaluateOptions& options, const LoadedModel& loaded) {
+  DataSpec data = loaded.spec.data;
+  if (!options.format.empty()) {
+    COVEY_TRY(data.format, data_format_from(options.format));
+  }
+  if (data.format != DataFormat::kJsonl) data.field = DataSpec{}.field;
+  if (!options.field.empty()) data.field = options.field;
+  if (options.damaged_max) data.damaged_max = *options.damaged_max;
+  if (data.is_language() && loaded.tokenizer != nullptr) data.tokenizer_sha256 = loaded.tokenizer_sha256;
+  if (options.separator) data.separator = options.separator;
+  if (data.separator && *data.separator >= loaded.spec.model.vocabulary)
+    return unexpected(ErrorCode::kInvalidArgument, "--separator " + std::to_string(*data.separator) +
+                                                       ": must be a token, below the model's vocabulary of " +
+                                                       std::to_string(loaded.spec.model.vocabulary));
+  COVEY_TRY_VOID(data.validate());
+  return data;
+}
+
 }  // namespace
 
 Result<int> evaluate_command(const EvaluateOptions& options, Console& console) {
+  if (!options.logits.empty()) COVEY_TRY_VOID(check_output(options.logits));
   COVEY_TRY(const LoadedModel loaded, load_model(options.model));
-  COVEY_TRY(const auto data, load_dataset({options.data, loaded.spec.data, loaded.spec.model, {}}));
-  COVEY_TRY(const Calibration found, measure(loaded, *data));
   const bool text = loaded.spec.model.family == ModelFamily::kTransformer;
+  if (!options.logits.empty() && !text)
+    return unexpected(ErrorCode::kInvalidArgument, "--logits is for transformers; leave it out");
+  COVEY_TRY(const DataSpec spec, data_of(options, loaded));
+  COVEY_TRY(const auto data, load_dataset({.path = options.data,
+                                           .data = spec,
+                                           .model = loaded.spec.model,
+                                           .tokenizer = loaded.tokenizer.get()}));
+  if (data->damaged() != 0)
+    console.warn(std::to_string(data->damaged()) + " damaged lines or records were passed over (at most " +
+                 std::to_string(spec.damaged_max) + " are)");
+  COVEY_TRY(const Calibration found, measure(loaded, *data, options.logits));
   JsonObject object;
   object.add("event", "evaluated").add("examples", data->size()).add("targets", found.targets());
   object.add("loss", found.loss()).add("accuracy", found.accuracy()).add("calibration_error", found.calibration_error());
   if (text) object.add("perplexity", std::exp(found.loss()));
+  if (spec.is_language()) object.add("damaged", data->damaged());
   console.object(object);
   console.line(std::to_string(data->size()) + (text ? " windows, " : " examples, ") + std::to_string(found.targets()) +
                " targets");

@@ -53,10 +53,13 @@ Result<void> warn_of_twin(Session& session, const std::string& path, const JobSp
     ++looked_at;
     const auto earlier = session.spec_of(job->job);
     if (!earlier) continue;  // no more than a warning hangs on it
-    if (earlier->seed != spec.seed || earlier->model != spec.model) continue;
+    // Without adapters, a start gives the same model whatever the seed.
+    const bool by_seed = spec.start.empty() || spec.model.lora.rank > 0;
+    if ((by_seed && earlier->seed != spec.seed) || earlier->model != spec.model || earlier->start != spec.start) continue;
     console.warn("Job " + job_text(job->job) + " (" + one_line(job->name) + ", " + name_of(job->state) +
-                 ") began with the same model: clients that masked an update for it refuse this job, which then waits and fails. "
-                 "Change `seed` in " + path + " (now " + std::to_string(spec.seed) + ").");
+                 ") began with the same model: clients that masked an update for it refuse this job, which then waits and fails. " +
+                 (by_seed ? "Change `seed` in " + path + " (now " + std::to_string(spec.seed) + ")."
+                          : "Train adapters in " + path + " ([model.lora]), whose beginning the seed gives."));
     return {};
   }
   return {};

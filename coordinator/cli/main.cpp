@@ -31,6 +31,9 @@ struct Chosen {
   ReportOptions report;
   GenerateOptions generate;
   EvaluateOptions evaluate;
+  ExportOptions exporting;
+  ImportOptions import;
+  TokenizeOptions tokenize;
   BenchTrainOptions bench;
   RevokeOptions revoke;
   RenewOptions renew;
@@ -63,6 +66,15 @@ CLI::App* add_with_home(CLI::App& app, Chosen& chosen, const std::string& name, 
 
 void add_job(CLI::App* command, std::string& job, const std::string& otherwise) {
   command->add_option("JOB", job, "The job's number or name, as in `covey list`; left out: " + otherwise);
+}
+
+void add_model(CLI::App* command, ModelSource& source) {
+  command->add_option("--model", source.model, "Folder of `covey pull`, `covey export` or transformers, or a safetensors file")
+      ->required();
+  command->add_option("--adapter", source.adapter, "Folder of a PEFT adapter to merge into it");
+  command->add_option("--tokenizer", source.tokenizer, "tokenizer.json, or its folder; left out: the one in the model's folder");
+  command->add_option("--context", source.context, "Tokens of a window, of a folder of transformers; left out: its own, at most 1024")
+      ->check(CLI::Range(1, 65536));
 }
 
 void add_setup(CLI::App& app, Chosen& chosen) {
@@ -216,24 +228,22 @@ void add_models(CLI::App& app, Chosen& chosen) {
     chosen.run = [&chosen](Console& console) { return report_command(chosen.report, console); };
   });
 
-  CLI::App* generate = add(app, chosen, "generate", "Text from a byte-level transformer that was pulled",
+  CLI::App* generate = add(app, chosen, "generate", "Text from a transformer: pulled, exported, or of Hugging Face",
                            "covey generate --model job-3 --prompt \"int main\" --bytes 300");
-  generate
-      ->add_option("--model", chosen.generate.model, "Folder that `covey pull` made, or its safetensors file")
-      ->required();
+  add_model(generate, chosen.generate.model);
   generate->add_option("--prompt", chosen.generate.prompt, "How the text begins");
-  generate->add_option("--bytes", chosen.generate.bytes, "Bytes to generate")
+  generate->add_option("--tokens,--bytes", chosen.generate.tokens, "Tokens to generate: bytes, of a model without a tokenizer")
       ->capture_default_str()
       ->check(CLI::Range(1, 1'000'000));
   generate
       ->add_option("--temperature", chosen.generate.temperature,
-                   "0: the likeliest byte each time; 1: as the model believes")
+                   "0: the likeliest token each time; 1: as the model believes")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 100.0));
-  generate->add_option("--top-k", chosen.generate.top_k, "Of so many of the likeliest bytes (0: all)")
+  generate->add_option("--top-k", chosen.generate.top_k, "Of so many of the likeliest tokens (0: all)")
       ->capture_default_str()
-      ->check(CLI::Range(0, 256));
-  generate->add_option("--top-p", chosen.generate.top_p, "Of the fewest bytes that together are so likely")
+      ->check(CLI::Range(0, 1 << 22));
+  generate->add_option("--top-p", chosen.generate.top_p, "Of the fewest tokens that together are so likely")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 1.0));
   generate->add_option("--seed", chosen.generate.seed, "The same seed gives the same text")
@@ -242,14 +252,65 @@ void add_models(CLI::App& app, Chosen& chosen) {
     chosen.run = [&chosen](Console& console) { return generate_command(chosen.generate, console); };
   });
 
-  CLI::App* evaluate = add(app, chosen, "evaluate", "Loss, accuracy and calibration of a model that was pulled",
+  CLI::App* evaluate = add(app, chosen, "evaluate",
+                           "Loss, accuracy and calibration of a model: pulled, exported, or of Hugging Face",
                            "covey evaluate --model job-3 --data held-out/");
-  evaluate
-      ->add_option("--model", chosen.evaluate.model, "Folder that `covey pull` made, or its safetensors file")
-      ->required();
-  evaluate->add_option("--data", chosen.evaluate.data, "File or folder in the form that the job says")->required();
+  EvaluateOptions& how = chosen.evaluate;
+  add_model(evaluate, how.model);
+  evaluate->add_option("--data", how.data, "File or folder in the form that the job says")->required();
+  evaluate->add_option("--format", how.format, "Form of the data; left out: as the job says, text where there is none")
+      ->check(CLI::IsMember({"text", "idx", "csv", "jsonl", "tokens"}));
+  evaluate->add_option("--field", how.field, "Member of each line of jsonl that holds the document");
+  evaluate->add_option("--separator", how.separator, "Token that follows each document");
+  evaluate->add_option("--damaged-max", how.damaged_max, "Damaged lines or records that are passed over");
+  evaluate->add_option("--logits", how.logits, "Write the first windows' tokens and logits into this safetensors file");
   evaluate->callback([&chosen] {
     chosen.run = [&chosen](Console& console) { return evaluate_command(chosen.evaluate, console); };
+  });
+}
+
+// What goes between Covey and other tools.
+void add_files(CLI::App& app, Chosen& chosen) {
+  CLI::App* exporting = add(app, chosen, "export", "Write a model for other tools: transformers, PEFT, llama.cpp",
+                            "covey export --model job-3 --to hf -o my-model");
+  ExportOptions& to = chosen.exporting;
+  add_model(exporting, to.model);
+  exporting->add_option("--to", to.form, "hf: a folder of transformers; safetensors; peft: the adapters of a LoRA job; gguf")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"hf", "safetensors", "peft", "gguf"}));
+  exporting->add_option("-o,--output", to.output, "New folder; of gguf a new file")->required();
+  exporting->add_option("--dtype", to.dtype, "f32, f16 or bf16; left out: as it is, f16 for gguf")
+      ->check(CLI::IsMember({"f32", "f16", "bf16"}));
+  exporting->add_option("--file-size-max", to.file_size_max, "Weights go into several files beyond this")->capture_default_str();
+  exporting->callback([&chosen] {
+    chosen.run = [&chosen](Console& console) { return export_command(chosen.exporting, console); };
+  });
+
+  CLI::App* import = add_with_home(app, chosen, "import",
+                                   "Bring a Hugging Face model to the coordinator, for jobs to start from",
+                                   "covey import ~/gpt2 --name gpt2");
+  import->add_option("FOLDER", chosen.import.folder, "Folder with config.json and safetensors")->required();
+  import->add_option("--name", chosen.import.name, "What jobs call it ([model] start); left out: the folder's name");
+  import->callback([&chosen] {
+    chosen.import.home = chosen.home;
+    chosen.run = [&chosen](Console& console) { return import_command(chosen.import, console); };
+  });
+
+  CLI::App* tokenize = add(app, chosen, "tokenize", "Make token files of text or JSON lines, for [data] format = \"tokens\"",
+                           "covey tokenize corpus.jsonl --tokenizer gpt2/tokenizer.json -o corpus-tokens");
+  TokenizeOptions& from = chosen.tokenize;
+  tokenize->add_option("INPUT", from.input, "File or folder")->required();
+  tokenize->add_option("-o,--output", from.output, "New folder")->required();
+  tokenize->add_option("--tokenizer", from.tokenizer, "tokenizer.json, or its folder; left out: bytes are tokens");
+  tokenize->add_option("--format", from.format, "text: a file is a document; jsonl: a line is; left out: jsonl where there are *.jsonl")
+      ->check(CLI::IsMember({"text", "jsonl"}));
+  tokenize->add_option("--field", from.field, "Member of each line that holds the document")->capture_default_str();
+  tokenize->add_option("--damaged-max", from.damaged_max, "Damaged lines that are passed over")->capture_default_str();
+  tokenize->add_option("--file-tokens", from.file_tokens, "A new file after so many tokens")
+      ->capture_default_str()
+      ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 40));
+  tokenize->callback([&chosen] {
+    chosen.run = [&chosen](Console& console) { return tokenize_command(chosen.tokenize, console); };
   });
 }
 
@@ -415,6 +476,7 @@ int run(int argc, char** argv) {
   add_storage(app, chosen);
   add_jobs(app, chosen);
   add_models(app, chosen);
+  add_files(app, chosen);
   add_bench(app, chosen);
   add_nodes(app, chosen);
   add_keys(app, chosen);

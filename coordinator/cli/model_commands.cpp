@@ -55,7 +55,7 @@ Result<int> pull_command(const PullOptions& options, Console& console) {
   console.line("  " + folder + "/model.safetensors   " + folder + "/job.toml   " + folder + "/metrics.jsonl");
   if (pulled.spec.privacy.secure_aggregation)
     console.line("metrics.jsonl has a row a round and none of a client: under secure aggregation there are only sums.");
-  if (pulled.spec.data.format == DataFormat::kText)
+  if (pulled.spec.data.format == DataFormat::kText && pulled.spec.data.tokenizer_sha256.empty())
     console.line("See what it says with `covey generate --model " + folder + "`.");
   return kExitOk;
 }
@@ -78,30 +78,64 @@ Result<int> report_command(const ReportOptions& options, Console& console) {
   return kExitOk;
 }
 
+namespace {
+
+// The prompt as tokens: of the model's tokenizer, or bytes.
+Result<std::vector<std::int32_t>> prompt_of(const GenerateOptions& options, const LoadedModel& loaded) {
+  std::vector<std::int32_t> prompt;
+  if (loaded.tokenizer == nullptr) {
+    if (loaded.spec.model.vocabulary != 256)
+      return unexpected(ErrorCode::kNotFound, options.model.model + " has a vocabulary of " +
+                                                  std::to_string(loaded.spec.model.vocabulary) +
+                                                  " tokens and there is no tokenizer; name its tokenizer.json with --tokenizer");
+    for (const char c : options.prompt.empty() ? std::string("\n") : options.prompt) prompt.push_back(static_cast<unsigned char>(c));
+    return prompt;
+  }
+  // As a document begins; what ends one is left out, for the text goes on.
+  for (const TextToken id : loaded.tokenizer->spec().before) prompt.push_back(static_cast<std::int32_t>(id));
+  TokenEncoder encoder(*loaded.tokenizer);
+  for (const TextToken id : encoder.encode(options.prompt)) prompt.push_back(static_cast<std::int32_t>(id));
+  if (prompt.empty() && loaded.config && loaded.config->begin_token && *loaded.config->begin_token < loaded.spec.model.vocabulary)
+    prompt.push_back(static_cast<std::int32_t>(*loaded.config->begin_token));
+  if (prompt.empty())
+    return unexpected(ErrorCode::kInvalidArgument, "the prompt is empty, and the model says no token to begin with; give one with --prompt");
+  return prompt;
+}
+
+Result<std::string> text_of_tokens(const LoadedModel& loaded, std::span<const std::int32_t> tokens) {
+  std::string text;
+  if (loaded.tokenizer == nullptr) {
+    for (const std::int32_t token : tokens) text += static_cast<char>(token);
+    return text;
+  }
+  TokenIds ids;
+  for (const std::int32_t token : tokens)  // rows beyond the tokenizer's are padding, and stand for nothing
+    if (static_cast<TextToken>(token) < loaded.tokenizer->vocabulary()) ids.push_back(static_cast<TextToken>(token));
+  return loaded.tokenizer->decode(ids, Tokenizer::Specials::kSkip);
+}
+
+}  // namespace
+
 Result<int> generate_command(const GenerateOptions& options, Console& console) {
   COVEY_TRY(LoadedModel loaded, load_model(options.model));
   const ModelSpec& spec = loaded.spec.model;
   if (spec.family != ModelFamily::kTransformer)
-    return unexpected(ErrorCode::kInvalidArgument, options.model + " holds a model of family \"" +
+    return unexpected(ErrorCode::kInvalidArgument, options.model.model + " holds a model of family \"" +
                                                        name_of(spec.family) +
                                                        "\"; only a \"transformer\" can generate text");
-  if (spec.vocabulary != 256)
-    return unexpected(ErrorCode::kUnsupported, options.model + " has a vocabulary of " + std::to_string(spec.vocabulary) +
-                                                   "; text is generated of bytes alone, 256");
+  COVEY_TRY(const std::vector<std::int32_t> prompt, prompt_of(options, loaded));
   const auto ops = make_cpu_ops();
   TokenDecoder decoder(spec, loaded.parameters, *ops);
-  const std::string_view begin = options.prompt.empty() ? std::string_view("\n") : options.prompt;
-  std::vector<std::int32_t> prompt;
-  for (const char c : begin) prompt.push_back(static_cast<unsigned char>(c));
-  const Sampling sampling{options.temperature, options.top_k, options.top_p};
-  std::string text;
-  for (const std::int32_t token :
-       continue_tokens(decoder, prompt, options.bytes, sampling, Random(options.seed).split("generate")))
-    text += static_cast<char>(token);
+  Sampling sampling{options.temperature, options.top_k, options.top_p};
+  if (loaded.config)
+    for (const std::uint32_t end : loaded.config->end_tokens) sampling.ends.push_back(static_cast<std::int32_t>(end));
+  const auto tokens = continue_tokens(decoder, prompt, options.tokens, sampling, Random(options.seed).split("generate"));
+  COVEY_TRY(const std::string text, text_of_tokens(loaded, tokens));
   console.object(JsonObject()
                      .add("prompt", options.prompt)
                      .add("text", text)
                      .add("bytes", text.size())
+                     .add("tokens", tokens.size())
                      .add("temperature", options.temperature)
                      .add("top_k", options.top_k)
                      .add("top_p", options.top_p)

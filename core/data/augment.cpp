@@ -30,11 +30,9 @@ void change_channel(const float* from, std::int64_t height, std::int64_t width, 
 AugmentedDataset::AugmentedDataset(std::unique_ptr<Dataset> base, const AugmentSpec& spec, std::uint64_t seed)
     : base_(std::move(base)), spec_(spec), random_(seed) {}
 
-Result<std::unique_ptr<AugmentedDataset>> AugmentedDataset::make(std::unique_ptr<Dataset> base,
-                                                                 const AugmentSpec& spec,
-                                                                 std::uint64_t seed) {
-  const Shape shape = base->input_shape();
-  if (shape.rank() != 3 || base->input_dtype() != DType::kF32)
+Result<void> check_augment(const AugmentSpec& spec, const Dataset& data) {
+  const Shape shape = data.input_shape();
+  if (shape.rank() != 3 || data.input_dtype() != DType::kF32)
     return unexpected(
         ErrorCode::kInvalidArgument,
         "only images of channels, rows and columns can be mirrored and shifted, examples here have " +
@@ -43,34 +41,42 @@ Result<std::unique_ptr<AugmentedDataset>> AugmentedDataset::make(std::unique_ptr
     return unexpected(ErrorCode::kInvalidArgument, "the chance of a mirror image is " +
                                                        std::to_string(spec.flip) + ", 0 to 1 is possible");
   const std::int64_t least = std::min(shape[1], shape[2]);
-  if (spec.crop_padding >= least)
-    return unexpected(ErrorCode::kInvalidArgument,
-                      "the padding is " + std::to_string(spec.crop_padding) + " pixels, images have " +
-                          std::to_string(shape[1]) + " x " + std::to_string(shape[2]) + ": less is possible");
+  if (spec.crop_padding < least) return {};
+  return unexpected(ErrorCode::kInvalidArgument,
+                    "the padding is " + std::to_string(spec.crop_padding) + " pixels, images have " +
+                        std::to_string(shape[1]) + " x " + std::to_string(shape[2]) + ": less is possible");
+}
+
+Result<std::unique_ptr<AugmentedDataset>> AugmentedDataset::make(std::unique_ptr<Dataset> base,
+                                                                 const AugmentSpec& spec,
+                                                                 std::uint64_t seed) {
+  COVEY_TRY_VOID(check_augment(spec, *base));
   return std::unique_ptr<AugmentedDataset>(new AugmentedDataset(std::move(base), spec, seed));
+}
+
+void augment_images(const AugmentSpec& spec, const Random& random, std::span<const std::uint32_t> indices, Tensor images) {
+  COVEY_CHECK(images.shape.rank() == 4 && images.dim(0) == std::ssize(indices));
+  const std::int64_t channels = images.dim(1), height = images.dim(2), width = images.dim(3), pixels = height * width;
+  const auto image_size = static_cast<std::size_t>(channels * pixels);
+  std::vector<float> original(image_size);
+  float* image = images.f32();
+  for (const std::uint32_t index : indices) {
+    Random own = random.split("image", index);
+    const std::int64_t padding = spec.crop_padding;
+    Change change;
+    change.mirror = own.uniform() < spec.flip;  // drawn whatever the spec: settings do not move each other
+    change.down = static_cast<std::int64_t>(own.below(2 * spec.crop_padding + std::uint64_t{1})) - padding;
+    change.right = static_cast<std::int64_t>(own.below(2 * spec.crop_padding + std::uint64_t{1})) - padding;
+    std::copy(image, image + image_size, original.begin());
+    for (std::int64_t c = 0; c < channels; ++c)
+      change_channel(original.data() + c * pixels, height, width, change, image + c * pixels);
+    image += image_size;
+  }
 }
 
 void AugmentedDataset::fill(std::span<const std::uint32_t> indices, const Minibatch& batch) const {
   base_->fill(indices, batch);
-  const Shape shape = base_->input_shape();
-  const std::int64_t height = shape[1], width = shape[2], pixels = height * width;
-  std::vector<float> original(static_cast<std::size_t>(shape.elements()));
-  float* image = batch.inputs.f32();
-  for (const std::uint32_t index : indices) {
-    Random random = random_.split("augment", epoch_, index);
-    const std::int64_t padding = spec_.crop_padding;
-    Change change;
-    change.mirror =
-        random.uniform() < spec_.flip;  // drawn whatever the spec: settings do not move each other
-    change.down =
-        static_cast<std::int64_t>(random.below(2 * spec_.crop_padding + std::uint64_t{1})) - padding;
-    change.right =
-        static_cast<std::int64_t>(random.below(2 * spec_.crop_padding + std::uint64_t{1})) - padding;
-    std::copy(image, image + original.size(), original.begin());
-    for (std::int64_t c = 0; c < shape[0]; ++c)
-      change_channel(original.data() + c * pixels, height, width, change, image + c * pixels);
-    image += original.size();
-  }
+  augment_images(spec_, random_.split("augment", epoch_), indices, batch.inputs);
 }
 
 }  // namespace covey

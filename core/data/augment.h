@@ -14,10 +14,15 @@ struct AugmentSpec {
   bool operator==(const AugmentSpec&) const = default;
 };
 
+// Errors: kInvalidArgument (no images of f32 [C, H, W]; a chance out of range; padding that reaches the image's size).
+Result<void> check_augment(const AugmentSpec& spec, const Dataset& data);
+// Changes a batch's images [B, C, H, W] in place, example i by random.split("image", indices[i]).
+void augment_images(const AugmentSpec& spec, const Random& random, std::span<const std::uint32_t> indices, Tensor images);
+
 // Another Dataset's images, f32 [C, H, W]. Everything else is the other's.
 class AugmentedDataset final : public Dataset {
  public:
-  // Errors: kInvalidArgument (no images; a chance out of range; padding that reaches the image's size).
+  // Errors: check_augment's.
   static Result<std::unique_ptr<AugmentedDataset>> make(std::unique_ptr<Dataset> base,
                                                         const AugmentSpec& spec, std::uint64_t seed);
   void set_epoch(std::uint64_t epoch) { epoch_ = epoch; }

@@ -1,6 +1,7 @@
 // A client's data as numbered examples. Loading checks everything once; filling a batch cannot fail.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -13,6 +14,8 @@
 #include "core/tensor/minibatch.h"
 
 namespace covey {
+
+class Tokenizer;
 
 using Indices = std::vector<std::uint32_t>;
 
@@ -33,6 +36,7 @@ class Dataset {
   // Which file, column value or speaking role an example comes from, as an index into groups().
   virtual std::uint32_t group(std::uint32_t index) const = 0;
   virtual const std::vector<std::string>& groups() const = 0;
+  virtual std::uint64_t damaged() const { return 0; }  // records or lines that were passed over
 };
 
 // Loads what `path` holds in the form that `data` says, shaped for `model`. For text, `path` is a
@@ -40,6 +44,8 @@ class Dataset {
 // file, the last one padded with targets of -1); for idx, a folder with *-images-idx3-ubyte[.gz] and
 // *-labels-idx1-ubyte[.gz], pixels scaled to [0, 1]; for csv, a file or a folder of *.csv (how rows
 // are encoded: csv_dataset.cpp). Symbolic links below a folder are not followed.
+// For jsonl, a file or a folder of *.jsonl, the documents of a file packed behind one another; for tokens, a file
+// or a folder of *.tokens (tokens/token_stream.h), all in memory.
 // `grouping` says what group() means: by role, each speaking role of dialogue (dialogue.h), and
 // windows within what it says; by column, each value of that column; otherwise each file.
 // Errors, each naming the path and the remedy: kNotFound, kInvalidData (empty, NaN, bad magic,
@@ -49,7 +55,10 @@ struct LoadRequest {
   std::string path;
   DataSpec data;
   ModelSpec model;
-  PartitionSpec grouping;
+  PartitionSpec grouping = {};
+  // Encodes text and jsonl; null: they are read as bytes, unless the data pin a tokenizer, which is an error then.
+  // That it is the pinned one, the caller has checked.
+  const Tokenizer* tokenizer = nullptr;
 };
 Result<std::unique_ptr<Dataset>> load_dataset(const LoadRequest& request);
 
@@ -73,9 +82,13 @@ class BatchBuffer {
  public:
   BatchBuffer(const Dataset& data, std::uint32_t batch);  // `data` outlives this
   Minibatch fill(std::span<const std::uint32_t> indices);
+  // Changes what each fill() gives, before it is seen; none: as the data are.
+  using Change = std::function<void(std::span<const std::uint32_t> indices, const Minibatch& batch)>;
+  void on_fill(Change change) { change_ = std::move(change); }
 
  private:
   const Dataset& data_;
+  Change change_;
   std::vector<float> f32_;
   std::vector<std::int32_t> i32_;
   std::vector<std::int32_t> targets_;

@@ -1,5 +1,7 @@
 #include "core/nn/conv_block.h"
 
+#include "core/nn/example_book.h"
+
 namespace covey {
 
 ConvBlock::ConvBlock(Parameter weight, Parameter bias, std::int64_t height, std::int64_t width,
@@ -26,6 +28,10 @@ void ConvBlock::plan(const Plan& plan) {
   argmax_ = plan.arena.take(pooled_shape(batch), DType::kI32);
   // The convolution's output is not needed after pooling, so its memory serves its gradient too.
   plan.workspace.want(Slot::kWork0, conv_shape(batch).elements());
+  if (plan.book != nullptr && trained()) {
+    plan.book->want_instances(weight_.value.elements());
+    plan.book->want_instances(bias_.value.elements());
+  }
   if (input_gradient_ == InputGradient::kSkip) return;
   plan.workspace.want(Slot::kFlow0, input_shape(batch).elements());
   plan.workspace.want(Slot::kFlow1, input_shape(batch).elements());
@@ -36,9 +42,7 @@ Tensor ConvBlock::forward(const Pass& pass, Tensor x) {
   x_ = x.reshaped(input_shape(batch));
   const Tensor conv = pass.workspace.get(Slot::kWork0, conv_shape(batch));
   const Tensor y = cut(y_, pooled_shape(batch));
-  pass.ops.conv2d(x_, weight_.value, bias_.value, conv, geometry());
-  pass.ops.maxpool2(conv, y, cut(argmax_, y.shape));
-  pass.ops.relu(y, y);
+  pass.ops.conv2d_pool(x_, weight_.value, bias_.value, conv, y, cut(argmax_, y.shape), geometry());
   return y;
 }
 
@@ -48,7 +52,10 @@ Tensor ConvBlock::backward(const Pass& pass, Tensor dy) {
   pass.ops.relu_grad(cut(y_, dy.shape), dy, dy);
   const Tensor dconv = pass.workspace.get(Slot::kWork0, conv_shape(batch));
   pass.ops.maxpool2_grad(dy, cut(argmax_, dy.shape), dconv);
-  if (trained()) pass.ops.conv2d_grad_weight(dconv, x_, weight_.gradient, bias_.gradient, geometry());
+  if (trained())
+    add_gradients(pass, weight_, bias_, [&](const ExamplePart& part, Tensor dw, Tensor db) {
+      pass.ops.conv2d_grad_weight(part(dconv), part(x_), dw, db, geometry());
+    });
   if (input_gradient_ == InputGradient::kSkip) return {};
   const Tensor dx = pass.workspace.other_flow(dy, x_.shape);
   pass.ops.conv2d_grad_input(dconv, weight_.value, dx, geometry());

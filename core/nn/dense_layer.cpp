@@ -1,5 +1,7 @@
 #include "core/nn/dense_layer.h"
 
+#include "core/nn/example_book.h"
+
 namespace covey {
 
 DenseLayer::DenseLayer(Parameter weight, Parameter bias, Activation activation,
@@ -8,6 +10,7 @@ DenseLayer::DenseLayer(Parameter weight, Parameter bias, Activation activation,
 
 void DenseLayer::plan(const Plan& plan) {
   y_ = plan.activation({plan.largest.batch, outputs()});
+  if (plan.book != nullptr && trained()) plan.book->want_gradient(y_.elements(), plan.activations);
   if (input_gradient_ == InputGradient::kSkip) return;
   plan.workspace.want(Slot::kFlow0, plan.largest.batch * inputs());
   plan.workspace.want(Slot::kFlow1, plan.largest.batch * inputs());
@@ -24,7 +27,7 @@ Tensor DenseLayer::forward(const Pass& pass, Tensor x) {
 Tensor DenseLayer::backward(const Pass& pass, Tensor dy) {
   dy = dy.reshaped({pass.extent.batch, outputs()});
   if (activation_ == Activation::kRelu) pass.ops.relu_grad(cut(y_, dy.shape), dy, dy);
-  if (trained()) pass.ops.linear_grad_weight(dy, x_, weight_.gradient, bias_.gradient);
+  if (trained()) add_linear_gradient(pass, dy, x_, weight_, bias_);
   if (input_gradient_ == InputGradient::kSkip) return {};
   const Tensor dx = pass.workspace.other_flow(dy, x_.shape);
   pass.ops.linear_grad_input(dy, weight_.value, dx);

@@ -52,6 +52,12 @@ void InitialParameters::next(std::span<float> out) {
   }
 }
 
+void InitialParameters::skip() {
+  COVEY_CHECK(index_ < table_.parameters.size() && done_ == 0);
+  COVEY_CHECK(spec_.family == ModelFamily::kTransformer);  // elsewhere a bias takes its bound from what is in front
+  ++index_;
+}
+
 void InitialParameters::begin(const ParameterInfo& info) {
   stream_ = random_.split("initial_parameters", index_);
   // As PyTorch: a bias takes the bound of the weight in front of it.

@@ -38,12 +38,15 @@ class Workspace {
   std::array<Tensor, kSlots> buffers_{};
 };
 
+class ExampleBook;  // example_book.h
+
 // What a layer is planned for.
 struct Plan {
   Extent largest;
   DType activations;
   Arena& arena;
   Workspace& workspace;
+  ExampleBook* book = nullptr;  // where each example's gradient will be clipped
   Tensor activation(Shape shape) const { return arena.take(shape, activations); }
 };
 
@@ -60,6 +63,7 @@ struct Pass {  // one call of forward or backward
   const Workspace& workspace;
   Extent extent;
   StepCoins coins{};
+  ExampleBook* book = nullptr;  // backward enters gradients there instead of adding them up
 };
 
 // A parameter and its gradient: views into the model's flat buffers. No gradient where it is frozen;

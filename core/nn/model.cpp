@@ -3,10 +3,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <new>
 #include <string>
 #include <utility>
 
+#include "core/nn/example_book.h"
 #include "core/nn/model_layers.h"
 
 namespace covey {
@@ -23,17 +25,28 @@ std::size_t physical_memory_bytes() {
   return static_cast<std::size_t>(pages) * static_cast<std::size_t>(page_bytes);
 }
 
+bool computes_in(const ModelSpec& spec, DType activations) {
+  if (activations == DType::kF32 || spec.family == ModelFamily::kTransformer) return true;
+  // Depth-wise convolutions and group norms are f32.
+  return activations == DType::kBf16 && spec.family == ModelFamily::kCnn && spec.blocks != CnnBlocks::kSeparable;
+}
+
 Result<void> check(const ModelSpec& spec, const ModelOptions& options) {
   COVEY_TRY_VOID(spec.validate());
   if (options.batch < 1 || options.batch > kBatchMax)
     return unexpected(ErrorCode::kInvalidArgument,
                       "batch = " + std::to_string(options.batch) + ": must lie in [1, " +
                           std::to_string(kBatchMax) + "]");
-  if (options.activations != DType::kF32 && spec.family != ModelFamily::kTransformer)
+  if (!computes_in(spec, options.activations))
     return unexpected(ErrorCode::kUnsupported, std::string("activations in ") + name_of(options.activations) +
-                                                   ": a \"" + name_of(spec.family) + "\" computes in f32 alone");
+                                                   ": such a \"" + name_of(spec.family) + "\" does not compute in them");
   if (trained_ranges(spec, options.frozen).empty())
     return unexpected(ErrorCode::kInvalidArgument, "train.frozen leaves nothing to train; remove an entry");
+  if (options.per_example_clip > 0 && options.activations == DType::kF16)
+    return unexpected(ErrorCode::kUnsupported,
+                      "train.per_example_clip with train.precision = \"fp16\": norms would be of scaled gradients that may "
+                      "overflow; use \"bf16\" or \"f32\"");
+  COVEY_CHECK(options.per_example_clip >= 0 && std::isfinite(options.per_example_clip));
   COVEY_CHECK(is_real(options.activations) && options.checkpointing != Checkpointing::kAuto);
   COVEY_CHECK(options.frozen_storage != FrozenStorage::kAuto);
   if (options.frozen_storage != FrozenStorage::kF32 && frozen_weights(spec, options.frozen).empty())
@@ -120,7 +133,8 @@ class LayeredModel final : public Model {
 
   BatchStats forward_backward(const Minibatch& batch) override {
     begin_step(0, next_step_++);
-    return add_gradients(batch, 1 / static_cast<double>(std::max<std::int64_t>(counted_targets(batch), 1)));
+    const std::int64_t parts = clips() ? batch.inputs.dim(0) : std::max<std::int64_t>(counted_targets(batch), 1);
+    return add_gradients(batch, 1 / static_cast<double>(parts));
   }
 
   void begin_step(std::uint64_t seed, std::uint64_t step) override {
@@ -132,17 +146,47 @@ class LayeredModel final : public Model {
     Pass pass = pass_of(batch);
     pass.coins = coins_;
     ++coins_.step;
-    const LossCall call = call_of(batch, pass, {static_cast<float>(scale), options_.label_smoothing});
+    if (clips()) {
+      book_.begin(*ops_, pass.extent);
+      pass.book = &book_;
+    }
+    const LossCall call = call_of(batch, pass, {clips() ? 1.0F : static_cast<float>(scale), options_.label_smoothing});
     BatchStats stats{0, count(call.targets), 0};
-    Tensor gradient = model_.head->backward(pass, forward(pass, batch), call, stats.correct);
+    const Tensor last = forward(pass, batch);
+    backward_layers(pass, model_.head->backward(pass, last, call, stats.correct));
     add_losses(stats, call);
-    for (std::size_t i = model_.layers.size(); i-- > first_trained_;)
-      gradient = model_.layers[i]->backward(pass, gradient);
+    if (clips()) add_clipped(pass, last, call.targets, scale);
     return stats;
   }
 
+  std::span<const float> example_norms() const override { return book_.norms(); }
+
  private:
+  bool clips() const { return options_.per_example_clip > 0; }
+
+  void backward_layers(const Pass& pass, Tensor gradient) {
+    for (std::size_t i = model_.layers.size(); i-- > first_trained_;)
+      gradient = model_.layers[i]->backward(pass, gradient);
+  }
+
+  // After a backward pass with the book. `last` is what the head was given.
+  void add_clipped(Pass pass, Tensor last, Tensor targets, double scale) {
+    const std::int64_t length = pass.extent.length;
+    target_scales_.clear();
+    for (std::int64_t example = 0; example < pass.extent.batch; ++example) {
+      const auto own = targets.ints().subspan(static_cast<std::size_t>(example * length), static_cast<std::size_t>(length));
+      const auto counted = std::count_if(own.begin(), own.end(), [](std::int32_t target) { return target >= 0; });
+      target_scales_.push_back(1 / static_cast<double>(std::max<std::ptrdiff_t>(counted, 1)));
+    }
+    book_.clip(target_scales_, options_.per_example_clip, scale);
+    if (book_.keeps()) return book_.add_clipped();
+    pass.book = nullptr;
+    backward_layers(pass, model_.head->backward_again(pass, last, book_.factors()));
+  }
+
   bool is_transformer() const { return spec_.family == ModelFamily::kTransformer; }
+  bool converts() const { return !is_transformer() && options_.activations != DType::kF32; }  // its inputs, f32
+  std::int64_t features() const { return std::int64_t{spec_.image_channels} * spec_.image_height * spec_.image_width; }
   std::int64_t outputs() const { return is_transformer() ? spec_.vocabulary : spec_.classes; }
 
   static std::vector<ParameterRange> held_ranges(const ModelSpec& spec, const ModelOptions& options, const ParameterTable& table) {
@@ -189,11 +233,14 @@ class LayeredModel final : public Model {
 
   void plan_layers(Arena& arena) {
     workspace_ = Workspace(options_.activations);
-    const Plan plan{largest_, options_.activations, arena, workspace_};
+    book_ = ExampleBook(options_.checkpointing == Checkpointing::kBlock ? BookKind::kNorms : BookKind::kKeep);
+    const Plan plan{largest_, options_.activations, arena, workspace_, clips() ? &book_ : nullptr};
+    if (converts()) inputs_ = plan.activation({largest_.batch, features()});
     for (const auto& layer : model_.layers) layer->plan(plan);
     if (options_.checkpointing == Checkpointing::kBlock) plan_shared(plan);
     model_.head->plan(plan);
     losses_ = arena.take({largest_.rows()});
+    if (clips()) book_.take_from(plan);
     workspace_.take_from(arena);
   }
 
@@ -244,6 +291,10 @@ class LayeredModel final : public Model {
 
   Tensor forward(const Pass& pass, const Minibatch& batch) {
     Tensor x = batch.inputs;
+    if (converts()) {
+      x = cut(inputs_, x.shape);
+      ops_->convert(batch.inputs, x);
+    }
     for (const auto& layer : model_.layers) x = layer->forward(pass, x);
     return x;
   }
@@ -262,8 +313,10 @@ class LayeredModel final : public Model {
   Arena flat_{0};   // parameters, gradients and stored weights
   Arena arena_{0};  // activations and workspace
   std::size_t activation_bytes_ = 0;
-  Tensor parameters_, gradients_, losses_;
+  Tensor parameters_, gradients_, inputs_, losses_;
   Workspace workspace_;
+  ExampleBook book_;
+  std::vector<double> target_scales_;  // of each example's gradient
   ModelLayers model_;
   std::size_t first_trained_ = 0;
   StepCoins coins_;

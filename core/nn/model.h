@@ -32,9 +32,10 @@ struct BatchStats {
 // How a replica computes. What it is, ModelSpec says.
 struct ModelOptions {
   std::int64_t batch = 1;               // the largest minibatch, at most 65,536
-  DType activations = DType::kF32;      // kBf16 and kF16: transformers alone
+  DType activations = DType::kF32;      // kBf16: transformers and CNNs but separable ones; kF16: transformers
   Checkpointing checkpointing = Checkpointing::kNone;  // kBlock or kNone
   float label_smoothing = 0;
+  double per_example_clip = 0;          // L2 norm of each example's gradient; 0: no clipping. Not with kF16
   std::vector<std::string> frozen;      // as in TrainSpec
   // kBf16 and kInt8: frozen weights of a transformer's blocks are held so, and are not among parameters().
   FrozenStorage frozen_storage = FrozenStorage::kF32;  // not kAuto
@@ -63,8 +64,13 @@ class Model {
   virtual BatchStats forward_backward(const Minibatch& batch) = 0;
   // The same in parts: begin_step(), then add_gradients() for each, with the same `scale` for the sum of
   // the losses. Dropout's coins are those of `seed` and `step`, below 2^32.
+  // With per_example_clip, `scale` is of the sum of the examples' clipped gradients, each of the mean loss
+  // over the example's own counted targets; forward_backward() takes the mean over examples.
   virtual void begin_step(std::uint64_t seed, std::uint64_t step) = 0;
   virtual BatchStats add_gradients(const Minibatch& batch, double scale) = 0;
+  // With per_example_clip, of the last add_gradients(): the L2 norm of each example's gradient before
+  // clipping, those of an example without a counted target 0. Valid until the next.
+  virtual std::span<const float> example_norms() const = 0;
   // Forward only.
   virtual BatchStats evaluate(const Minibatch& batch) = 0;
   // Forward only, targets ignored; logits [B, classes] or [B*T, vocabulary], valid until the next call.
@@ -82,6 +88,7 @@ class InitialParameters {
  public:
   InitialParameters(const ModelSpec& spec, Random random);
   void next(std::span<float> out);  // at most as many in all as the table has
+  void skip();                      // the whole parameter that comes next; at its beginning, of a transformer
 
  private:
   void begin(const ParameterInfo& info);

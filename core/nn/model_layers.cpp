@@ -119,22 +119,22 @@ Projection projection(const ModelSpec& spec, ParameterCursor& next, std::uint64_
 
 BlockParts llama_parts(const ModelSpec& spec, ParameterCursor& next, std::uint64_t place) {
   BlockParts p;
-  p.attention_norm = NormPart(next.next(), {});
+  p.attention_norm = NormPart(next.next(), {}, spec.norm_epsilon);
   for (Projection* part : {&p.query, &p.key, &p.value, &p.out}) *part = projection(spec, next, place++);
-  p.ffn_norm = NormPart(next.next(), {});
+  p.ffn_norm = NormPart(next.next(), {}, spec.norm_epsilon);
   for (Projection* part : {&p.gate, &p.up, &p.down}) *part = projection(spec, next, place++);
   return p;
 }
 
-NormPart centred_norm(ParameterCursor& next) {
+NormPart centred_norm(const ModelSpec& spec, ParameterCursor& next) {
   const Parameter gain = next.next();
-  return {gain, next.next()};
+  return {gain, next.next(), spec.norm_epsilon};
 }
 
 // Rows of one matrix are those of query, key and value, one below the other.
 BlockParts gpt2_parts(const ModelSpec& spec, ParameterCursor& next, std::uint64_t place) {
   BlockParts p;
-  p.attention_norm = centred_norm(next);
+  p.attention_norm = centred_norm(spec, next);
   const Parameter weight = next.next();
   const Adapter adapter = next.adapter(spec.lora, place++);
   const Parameter bias = next.next();
@@ -146,7 +146,7 @@ BlockParts gpt2_parts(const ModelSpec& spec, ParameterCursor& next, std::uint64_
     row += spec.width;
   }
   p.out = projection(spec, next, place++);
-  p.ffn_norm = centred_norm(next);
+  p.ffn_norm = centred_norm(spec, next);
   for (Projection* part : {&p.up, &p.down}) *part = projection(spec, next, place++);
   return p;
 }
@@ -176,7 +176,7 @@ void add_transformer(ModelLayers& model, const ModelSpec& spec, const ModelOptio
     model.blocks.push_back(block.get());
     model.layers.push_back(std::move(block));
   }
-  const NormPart norm = gpt2 ? centred_norm(next) : NormPart(next.next(), {});
+  const NormPart norm = gpt2 ? centred_norm(spec, next) : NormPart(next.next(), {}, spec.norm_epsilon);
   model.head = std::make_unique<TokenHead>(norm, spec.tied_head ? table : next.next());
 }
 
@@ -192,7 +192,7 @@ ModelLayers model_layers(const ModelSpec& spec, const ModelOptions& options, con
       add_cnn(model, spec, next);
     else
       add_mlp(model, spec, next);
-    model.head = std::make_unique<ClassHead>();
+    model.head = std::make_unique<ClassHead>(spec.classes);
   }
   COVEY_CHECK(next.done());
   return model;

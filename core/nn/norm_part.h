@@ -7,7 +7,8 @@ namespace covey {
 class NormPart {
  public:
   NormPart() = default;
-  NormPart(Parameter gain, Parameter bias) : gain_(gain), bias_(bias) {}  // [D]; bias may be absent
+  NormPart(Parameter gain, Parameter bias, double epsilon)  // [D]; bias may be absent
+      : gain_(gain), bias_(bias), epsilon_(epsilon) {}
 
   std::int64_t width() const { return gain_.value.dim(0); }
   bool trained() const { return gain_.trained(); }
@@ -21,8 +22,9 @@ class NormPart {
 
  private:
   bool centred() const { return bias_.exists(); }
-  Tensor gradient_of(const Pass& pass, const Parameter& parameter, std::int64_t at) const;
+  Tensor thrown_away(const Pass& pass, std::int64_t at) const;
   Parameter gain_, bias_;
+  double epsilon_ = kNormEpsilon;
   Tensor mean_, rstd_;  // [M] f32
 };
 

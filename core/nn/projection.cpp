@@ -2,16 +2,29 @@
 
 #include <algorithm>
 
+#include "core/nn/example_book.h"
+
 namespace covey {
 
 void Projection::plan(const Plan& plan, std::int64_t rows) {
+  if (plan.book != nullptr && weight_.trained()) plan.book->want_gradient(rows * outputs(), plan.activations);
   if (!adapted()) return;
   const std::int64_t rank = adapter_.a.value.dim(0);
+  if (plan.book != nullptr && adapter_.a.trained()) {
+    plan.book->want_instances(rank * inputs());
+    plan.book->want_instances(outputs() * rank);
+  }
   scaled_ = plan.arena.take({outputs(), rank});
   low_ = plan.activation({rows, rank});
   plan.workspace.want(Slot::kWide, rows * std::max(inputs(), outputs()));
   plan.workspace.want(Slot::kLora, rows * rank);
   plan.workspace.want(Slot::kFloat, outputs() * rank);
+}
+
+Tensor Projection::output_gradient(const Pass& pass, Slot slot, Shape shape) const {
+  const Tensor slotted = pass.workspace.get(slot, shape);
+  const bool kept = pass.book != nullptr && pass.book->keeps() && weight_.trained();
+  return kept ? pass.book->gradient_memory(shape, slotted.dtype) : slotted;
 }
 
 Tensor Projection::dropped(const Pass& pass, Tensor x) const {
@@ -48,9 +61,7 @@ void Projection::forward(const Pass& pass, Tensor x, Tensor y) {
 }
 
 void Projection::gradient(const Pass& pass, Tensor dy, Tensor x) {
-  if (weight_.trained()) {
-    pass.ops.linear_grad_weight(dy, x, weight_.gradient, bias_.gradient);
-  }
+  if (weight_.trained()) add_linear_gradient(pass, dy, x, weight_, bias_);
   if (adapted() && adapter_.a.trained()) adapter_gradient(pass, dy, x);
 }
 
@@ -59,14 +70,16 @@ void Projection::adapter_gradient(const Pass& pass, Tensor dy, Tensor x) {
   Ops& ops = pass.ops;
   const std::int64_t rank = adapter_.a.value.dim(0);
   const Tensor low = cut(low_, {pass.extent.rows(), rank});
-  const Tensor db = pass.workspace.get(Slot::kFloat, {outputs(), rank});
-  ops.fill(db, 0);
-  ops.linear_grad_weight(dy, low, db, {});
-  ops.scale(db, adapter_.scale);
-  ops.add(adapter_.b.gradient, db, adapter_.b.gradient);
   const Tensor dlow = pass.workspace.get(Slot::kLora, {pass.extent.rows(), rank});
   ops.linear_grad_input(dy, scaled_, dlow);
-  ops.linear_grad_weight(dlow, dropped(pass, x), adapter_.a.gradient, {});
+  const Tensor kept = dropped(pass, x), unscaled = pass.workspace.get(Slot::kFloat, {outputs(), rank});
+  add_gradients(pass, adapter_.a, adapter_.b, [&](const ExamplePart& part, Tensor da, Tensor db) {
+    ops.fill(unscaled, 0);
+    ops.linear_grad_weight(part(dy), part(low), unscaled, {});
+    ops.scale(unscaled, adapter_.scale);
+    ops.add(db, unscaled, db);
+    ops.linear_grad_weight(part(dlow), part(kept), da, {});
+  });
 }
 
 void Projection::input_gradient(const Pass& pass, Tensor dy, Tensor dx) {

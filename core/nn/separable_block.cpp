@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/nn/example_book.h"
+
 namespace covey {
 
 Shape GroupNorm::groups(Tensor x) const {
@@ -18,6 +20,8 @@ void GroupNorm::plan(const Plan& plan, Shape x) {
   mean_ = plan.arena.take({rows});
   rstd_ = plan.arena.take({rows});
   plan.workspace.want(Slot::kFloat, 2 * width);
+  if (plan.book != nullptr && gain_.trained())
+    for (const Parameter& parameter : {gain_, bias_}) plan.book->want_instances(parameter.value.elements());
 }
 
 void GroupNorm::forward(const Pass& pass, Tensor x, Tensor y) {
@@ -31,8 +35,9 @@ void GroupNorm::forward(const Pass& pass, Tensor x, Tensor y) {
 void GroupNorm::backward(const Pass& pass, Tensor x, Tensor dy, Tensor dx) {
   const Shape g = groups(x), plane{gain_.value.dim(0), 1, 1, 1};
   if (gain_.trained())
-    pass.ops.depthwise_conv2d_grad_weight(dy, cut(normed_, x.shape), gain_.gradient.reshaped(plane), bias_.gradient,
-                                          {1, 0});
+    add_gradients(pass, gain_, bias_, [&](const ExamplePart& part, Tensor dgain, Tensor dbias) {
+      pass.ops.depthwise_conv2d_grad_weight(part(dy), part(cut(normed_, x.shape)), dgain.reshaped(plane), dbias, {1, 0});
+    });
   const Tensor dnormed = cut(normed_, x.shape);  // not needed any more
   pass.ops.depthwise_conv2d_grad_input(dy, gain_plane(), dnormed, {1, 0});
   pass.ops.fill(dx, 0);
@@ -45,6 +50,8 @@ void GroupNorm::backward(const Pass& pass, Tensor x, Tensor dy, Tensor dx) {
 
 void NormedConv::plan(const Plan& plan, Shape y) {
   conv_ = plan.arena.take(y);
+  if (plan.book != nullptr && trained())
+    for (const Parameter& parameter : {weight_, bias_}) plan.book->want_instances(parameter.value.elements());
   norm_.plan(plan, y);
 }
 
@@ -61,10 +68,13 @@ void NormedConv::backward(const Pass& pass, Tensor x, Tensor dy, Tensor dconv, T
   norm_.backward(pass, cut(conv_, dy.shape), dy, dconv);
   const bool depthwise = kind_ == ConvKind::kDepthwise;
   Ops& ops = pass.ops;
-  if (trained() && depthwise)
-    ops.depthwise_conv2d_grad_weight(dconv, x, weight_.gradient, bias_.gradient, geometry());
-  else if (trained())
-    ops.conv2d_grad_weight(dconv, x, weight_.gradient, bias_.gradient, geometry());
+  if (trained())
+    add_gradients(pass, weight_, bias_, [&](const ExamplePart& part, Tensor dw, Tensor db) {
+      if (depthwise)
+        ops.depthwise_conv2d_grad_weight(part(dconv), part(x), dw, db, geometry());
+      else
+        ops.conv2d_grad_weight(part(dconv), part(x), dw, db, geometry());
+    });
   if (dx.empty()) return;
   if (depthwise)
     ops.depthwise_conv2d_grad_input(dconv, weight_.value, dx, geometry());

@@ -105,9 +105,9 @@ void TokenDecoder::apply(const Line& line, Tensor x, Tensor y) {
 void TokenDecoder::apply(const Norm& norm, Tensor x, Tensor y) {
   const Tensor rstd = rows_of(statistics_, 0, 1), mean = rows_of(statistics_, 1, 1);
   if (norm.bias.empty())
-    ops_.rmsnorm(x, norm.gain, y, rstd);
+    ops_.rmsnorm(x, norm.gain, y, rstd, spec_.norm_epsilon);
   else
-    ops_.layernorm(x, norm.gain, norm.bias, y, mean, rstd);
+    ops_.layernorm(x, norm.gain, norm.bias, y, mean, rstd, spec_.norm_epsilon);
 }
 
 void TokenDecoder::turn(Tensor x, std::int64_t heads) const {
@@ -238,7 +238,9 @@ std::vector<std::int32_t> continue_tokens(TokenDecoder& decoder, std::span<const
   };
   read(0);
   while (all.size() - start < count) {
-    all.push_back(sample(logits, sampling, random));
+    const std::int32_t token = sample(logits, sampling, random);
+    if (std::find(sampling.ends.begin(), sampling.ends.end(), token) != sampling.ends.end()) break;
+    all.push_back(token);
     if (decoder.tokens() < decoder.context()) {
       logits = decoder.next(all.back());
       continue;

@@ -63,11 +63,12 @@ struct Sampling {
   double temperature = 1;    // 0: the likeliest token
   std::uint32_t top_k = 0;   // among so many of the likeliest; 0: all
   double top_p = 1;          // among the fewest whose share is at least this (Holtzman et al. 2020)
+  std::vector<std::int32_t> ends = {};  // continue_tokens() stops in front of these
 };
 // A token drawn from softmax(logits / temperature). NaN logits give the first token.
 std::int32_t sample(std::span<const float> logits, const Sampling& sampling, Random& random);
 
-// `count` tokens that continue `prompt`, which has at least one. Where more than the context's tokens have
+// At most `count` tokens that continue `prompt`, which has at least one. Where more than the context's tokens have
 // been read, the last half of them is read anew.
 std::vector<std::int32_t> continue_tokens(TokenDecoder& decoder, std::span<const std::int32_t> prompt,
                                           std::size_t count, const Sampling& sampling, Random random);

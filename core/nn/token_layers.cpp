@@ -1,5 +1,7 @@
 #include "core/nn/token_layers.h"
 
+#include "core/nn/example_book.h"
+
 namespace covey {
 
 void EmbeddingLayer::plan(const Plan& plan) {
@@ -21,6 +23,10 @@ Tensor EmbeddingLayer::forward(const Pass& pass, Tensor tokens) {
 
 Tensor EmbeddingLayer::backward(const Pass& pass, Tensor dy) {
   if (drops(pass)) pass.ops.dropout(dy, dy, pass.coins.of(dropout_, place_));
+  if (pass.book != nullptr) {
+    pass.book->embedding(tokens_, dy, table_.gradient, positions_.gradient);
+    return {};
+  }
   if (positions_.trained())
     pass.ops.positions_grad(cut(dy, {pass.extent.batch, pass.extent.length, table_.value.dim(1)}),
                             positions_.gradient);
@@ -34,6 +40,10 @@ void TokenHead::plan(const Plan& plan) {
   norm_.plan(plan, plan.largest.rows());
   plan.workspace.want(Slot::kFlow0, elements);
   plan.workspace.want(Slot::kWork0, elements);
+  if (plan.book == nullptr) return;
+  const Shape logits{plan.largest.rows(), table_.value.dim(0)};
+  clip_logits_ = plan.arena.take(logits);
+  if (plan.activations != DType::kF32) dlogits_ = plan.activation(logits);
 }
 
 Tensor TokenHead::logits(const Pass& pass, Tensor x) {
@@ -64,14 +74,40 @@ std::int64_t TokenHead::loss(const Pass& pass, Tensor x, const LossCall& call) {
 Tensor TokenHead::backward(const Pass& pass, Tensor x, const LossCall& call, std::int64_t& correct) {
   const Tensor normed = cut(normed_, x.shape);
   norm_.forward(pass, x, normed);
+  if (pass.book != nullptr) return backward_in_book(pass, x, call, correct);
   Ops::HeadLoss head = this->head(pass, normed, call);
   head.dx = pass.workspace.get(Slot::kWork0, x.shape);
   head.dw = table_.gradient;
   correct = pass.ops.head_loss(head);
+  return backward_norm(pass, x, head.dx);
+}
+
+Tensor TokenHead::backward_norm(const Pass& pass, Tensor x, Tensor dnormed) {
   const Tensor dx = pass.workspace.get(Slot::kFlow0, x.shape);
   pass.ops.fill(dx, 0);
-  norm_.backward(pass, x, head.dx, dx);
+  norm_.backward(pass, x, dnormed, dx);
   return dx;
+}
+
+Tensor TokenHead::backward_in_book(const Pass& pass, Tensor x, const LossCall& call, std::int64_t& correct) {
+  const Shape shape{pass.extent.rows(), table_.value.dim(0)};
+  const Tensor normed = cut(normed_, x.shape), logits = cut(clip_logits_, shape), dlogits = this->dlogits(shape);
+  pass.ops.linear(normed, table_.value, {}, logits);
+  correct = pass.ops.softmax_cross_entropy(logits, call.targets, cut(call.losses, {shape[0]}), logits, call.terms);
+  if (dlogits.data != logits.data) pass.ops.convert(logits, dlogits);
+  if (table_.trained()) pass.book->head(dlogits, normed, table_.gradient);
+  const Tensor dnormed = pass.workspace.get(Slot::kWork0, x.shape);
+  pass.ops.linear_grad_input(dlogits, table_.value, dnormed);
+  return backward_norm(pass, x, dnormed);
+}
+
+Tensor TokenHead::backward_again(const Pass& pass, Tensor x, Tensor factors) {
+  const Tensor dlogits = this->dlogits({pass.extent.rows(), table_.value.dim(0)}), normed = cut(normed_, x.shape);
+  pass.ops.scale_examples(dlogits, factors);
+  if (table_.trained()) pass.ops.linear_grad_weight(dlogits, normed, table_.gradient, {});
+  const Tensor dnormed = pass.workspace.get(Slot::kWork0, x.shape);
+  pass.ops.linear_grad_input(dlogits, table_.value, dnormed);
+  return backward_norm(pass, x, dnormed);
 }
 
 }  // namespace covey

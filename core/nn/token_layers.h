@@ -32,13 +32,20 @@ class TokenHead final : public Head {
   Tensor logits(const Pass& pass, Tensor x) override;
   std::int64_t loss(const Pass& pass, Tensor x, const LossCall& call) override;
   Tensor backward(const Pass& pass, Tensor x, const LossCall& call, std::int64_t& correct) override;
+  Tensor backward_again(const Pass& pass, Tensor x, Tensor factors) override;
   bool trained() const override { return norm_.trained() || table_.trained(); }
 
  private:
   Ops::HeadLoss head(const Pass& pass, Tensor normed, const LossCall& call) const;
+  Tensor backward_in_book(const Pass& pass, Tensor x, const LossCall& call, std::int64_t& correct);
+  Tensor backward_norm(const Pass& pass, Tensor x, Tensor dnormed);
+  Tensor dlogits(Shape shape) const { return cut(dlogits_.shape.rank() > 0 ? dlogits_ : clip_logits_, shape); }
+
   NormPart norm_;
   Parameter table_;
   Tensor normed_;
+  // Where examples are clipped all logits are kept: [M,V] f32, and their gradients in other types.
+  Tensor clip_logits_, dlogits_;
   Arena logits_arena_{0};  // of logits() alone, made when it is first called
   Tensor logits_;
 };

@@ -91,14 +91,16 @@ Tensor TransformerBlock::forward(const Pass& pass, Tensor x) {
 }
 
 void TransformerBlock::backward_ffn(const Pass& pass, Tensor d) {
-  const Tensor dactivated = pass.workspace.get(Slot::kWork0, wide(pass)), dup = pass.workspace.get(Slot::kWork1, wide(pass));
+  const Tensor dactivated = pass.workspace.get(Slot::kWork0, wide(pass));
+  const Tensor dup = p_.up.output_gradient(pass, Slot::kWork1, wide(pass));
   const Tensor dnormed = pass.workspace.get(Slot::kWork3, narrow(pass));
   const Tensor normed = cut(normed1_, narrow(pass)), up = cut(up_, wide(pass));
   const Tensor dout = dropped(pass, d, s_.dropout > 0 ? pass.workspace.get(Slot::kFlow1, narrow(pass)) : d, 1);
   p_.down.gradient(pass, dout, cut(activated_, wide(pass)));
   p_.down.input_gradient(pass, dout, dactivated);
   if (llama()) {
-    const Tensor dgate = pass.workspace.get(Slot::kWork2, wide(pass)), part = pass.workspace.get(Slot::kWork4, narrow(pass));
+    const Tensor dgate = p_.gate.output_gradient(pass, Slot::kWork2, wide(pass));
+    const Tensor part = pass.workspace.get(Slot::kWork4, narrow(pass));
     pass.ops.swiglu_grad(cut(gate_, wide(pass)), up, dactivated, dgate, dup);
     p_.gate.gradient(pass, dgate, normed);
     p_.up.gradient(pass, dup, normed);
@@ -123,8 +125,9 @@ void TransformerBlock::backward_attention(const Pass& pass, Tensor d) {
 
 void TransformerBlock::backward_queries(const Pass& pass, Tensor d, Tensor dattended) {
   Ops& ops = pass.ops;
-  const Tensor dq = pass.workspace.get(Slot::kWork1, narrow(pass));
-  const Tensor dk = pass.workspace.get(Slot::kWork2, kv(pass)), dv = pass.workspace.get(Slot::kWork3, kv(pass));
+  const Tensor dq = p_.query.output_gradient(pass, Slot::kWork1, narrow(pass));
+  const Tensor dk = p_.key.output_gradient(pass, Slot::kWork2, kv(pass));
+  const Tensor dv = p_.value.output_gradient(pass, Slot::kWork3, kv(pass));
   ops.attention_grad(by_head(pass, q_, s_.heads), by_head(pass, k_, s_.kv_heads), by_head(pass, v_, s_.kv_heads),
                      by_head(pass, attended_, s_.heads),
                      cut(lse_, {pass.extent.batch, s_.heads, pass.extent.length}), by_head(pass, dattended, s_.heads),

@@ -91,13 +91,46 @@ Result<void> check_server(const ServerSpec& server) {
   return above_zero("server.tau", server.tau, 1.0);
 }
 
-Result<void> check_text(const JobSpec& spec) {
+Result<void> check_language(const JobSpec& spec) {
+  const std::string format = std::string("data.format = \"") + name_of(spec.data.format) + "\"";
+  const std::string vocabulary = std::to_string(spec.model.vocabulary);
   if (spec.model.family != ModelFamily::kTransformer)
     return bad_setting("model.family", setting_text(name_of(spec.model.family)),
-                       "data.format = \"text\" trains a \"transformer\"; change one of the two");
-  if (spec.model.vocabulary != 256)
-    return bad_setting("model.vocabulary", std::to_string(spec.model.vocabulary), "text is read as bytes; use 256");
-  return {};
+                       format + " trains a \"transformer\"; change one of the two");
+  const bool bytes = spec.data.format != DataFormat::kTokens && spec.data.tokenizer_sha256.empty();
+  if (bytes && spec.model.vocabulary != 256)
+    return bad_setting("model.vocabulary", vocabulary,
+                       "text is read as bytes; use 256, or name a tokenizer with data.tokenizer_sha256");
+  if (!spec.data.separator || *spec.data.separator < spec.model.vocabulary) return {};
+  return bad_setting("data.separator", std::to_string(*spec.data.separator),
+                     "must be a token, below model.vocabulary = " + vocabulary);
+}
+
+Result<void> check_images(const JobSpec& spec) {
+  if (spec.model.family == ModelFamily::kTransformer)
+    return bad_setting("model.family", "\"transformer\"",
+                       "data.format = \"idx\" trains \"cnn\", \"mlp\" or \"logistic\"; change one of the two");
+  if (!spec.data.augments()) return {};
+  if (spec.model.family != ModelFamily::kCnn)
+    return bad_setting("model.family", setting_text(name_of(spec.model.family)),
+                       "data.augment_flip and data.augment_crop change images, which \"cnn\" alone takes; remove them");
+  const std::uint32_t side = std::min(spec.model.image_height, spec.model.image_width);
+  if (spec.data.augment_crop < side) return {};
+  return bad_setting("data.augment_crop", std::to_string(spec.data.augment_crop),
+                     "must be less than the image's side, " + std::to_string(side) + "; try 4");
+}
+
+// A plain name: it is looked for in a folder of the coordinator's.
+Result<void> check_start(const JobSpec& spec) {
+  if (spec.start.empty()) return {};
+  if (spec.model.family != ModelFamily::kTransformer)
+    return bad_setting("model.start", setting_text(spec.start), "only a \"transformer\" can start from a model; remove it");
+  const auto plain = [](unsigned char c) { return std::isalnum(c) != 0 || c == '.' || c == '_' || c == '-'; };
+  if (spec.start.size() <= kNameBytesMax && spec.start[0] != '.' && std::all_of(spec.start.begin(), spec.start.end(), plain))
+    return {};
+  return bad_setting("model.start", setting_text(spec.start),
+                     "must be the name given to `covey import`: at most " + std::to_string(kNameBytesMax) +
+                         " characters of A-Z a-z 0-9 . _ -, none in front hidden by a dot");
 }
 
 Result<void> check_csv(const JobSpec& spec) {
@@ -118,13 +151,19 @@ Result<void> check_training(const JobSpec& spec) {
   const bool transformer = spec.model.family == ModelFamily::kTransformer;
   const std::string family = std::string("model.family = \"") + name_of(spec.model.family) + "\"";
   const Precision precision = spec.train.precision;
-  if (!transformer && precision != Precision::kF32 && precision != Precision::kAuto)
-    return bad_setting("train.precision", setting_text(name_of(precision)), family + " computes in f32 alone; use \"f32\" or \"auto\"");
+  // As core/nn builds them.
+  const bool halves = spec.model.family == ModelFamily::kCnn && spec.model.blocks != CnnBlocks::kSeparable;
+  if (!transformer && precision != Precision::kF32 && precision != Precision::kAuto && !(halves && precision == Precision::kBf16))
+    return bad_setting("train.precision", setting_text(name_of(precision)),
+                       family + (halves ? " computes in f32 or bf16; use \"f32\", \"bf16\" or \"auto\""
+                                        : spec.model.family == ModelFamily::kCnn
+                                              ? " with separable blocks computes in f32 alone; use \"f32\" or \"auto\""
+                                              : " computes in f32 alone; use \"f32\" or \"auto\""));
   if (!transformer && spec.train.checkpointing == Checkpointing::kBlock)
     return bad_setting("train.checkpointing", "\"block\"", family + " has no blocks; use \"none\" or \"auto\"");
-  if (spec.train.per_example_clip > 0)
-    return unexpected(ErrorCode::kUnsupported, "train.per_example_clip = " + setting_text(spec.train.per_example_clip) +
-                                                   ": clipping of each example is not built yet; remove it");
+  if (spec.train.per_example_clip > 0 && precision == Precision::kFp16)
+    return bad_setting("train.per_example_clip", setting_text(spec.train.per_example_clip),
+                       "does not go with train.precision = \"fp16\", whose scaled gradients may overflow; use \"bf16\", \"f32\" or \"auto\"");
   const std::vector<ShardRange> shards = parameter_table(spec.model).shards;
   for (const std::string& frozen : spec.train.frozen)
     if (std::none_of(shards.begin(), shards.end(), [&](const ShardRange& shard) { return matches_pattern(shard.name, frozen); }))
@@ -142,12 +181,11 @@ Result<void> check_training(const JobSpec& spec) {
 
 Result<void> check_fit(const JobSpec& spec) {
   switch (spec.data.format) {
-    case DataFormat::kText: return check_text(spec);
+    case DataFormat::kText:
+    case DataFormat::kJsonl:
+    case DataFormat::kTokens: return check_language(spec);
     case DataFormat::kCsv: return check_csv(spec);
-    case DataFormat::kIdx:
-      if (spec.model.family != ModelFamily::kTransformer) return {};
-      return bad_setting("model.family", "\"transformer\"",
-                         "data.format = \"idx\" trains \"cnn\", \"mlp\" or \"logistic\"; change one of the two");
+    case DataFormat::kIdx: return check_images(spec);
   }
   return {};
 }
@@ -222,6 +260,7 @@ Result<void> JobSpec::validate() const {
     return bad_setting("seed", std::to_string(seed), "must be below 2^63");
   COVEY_TRY_VOID(data.validate());
   COVEY_TRY_VOID(check_fit(*this));
+  COVEY_TRY_VOID(check_start(*this));
   COVEY_TRY_VOID(model.validate());
   COVEY_TRY_VOID(train.validate());
   COVEY_TRY_VOID(check_training(*this));

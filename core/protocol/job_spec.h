@@ -95,6 +95,7 @@ struct JobSpec {
   std::uint32_t rounds = 10;
   std::uint64_t seed = 1;
   Durability durability = Durability::kUpdate;
+  std::string start;  // [model] start: name of a model that the coordinator holds (`covey import`); empty: random
   ModelSpec model;
   DataSpec data;
   TrainSpec train;

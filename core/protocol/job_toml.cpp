@@ -54,8 +54,10 @@ void fill_model_defaults(TomlSection& section, ModelSpec& model) {
   if (!section.has("classes")) model.classes = 10;
 }
 
-void read_model(const toml::table* table, ModelSpec& model, Failure& error) {
+void read_model(const toml::table* table, JobSpec& spec, Failure& error) {
+  ModelSpec& model = spec.model;
   TomlSection section(table, "model", error);
+  section.read("start", spec.start);
   section.read("style", model.style, &transformer_style_from);
   section.read("blocks", model.blocks, &cnn_blocks_from);
   fill_model_defaults(section, model);
@@ -78,6 +80,7 @@ void read_model(const toml::table* table, ModelSpec& model, Failure& error) {
   section.read("kv_heads", model.kv_heads);
   section.read("tied_head", model.tied_head);
   section.read("rope_theta", model.rope_theta);
+  section.read("norm_epsilon", model.norm_epsilon);
   section.read("dropout", model.dropout);
   read_lora(section.child("lora"), model.lora, error);
   section.finish();
@@ -100,6 +103,13 @@ void read_data(const toml::table* table, DataSpec& data, Failure& error) {
   TomlSection section(table, "data", error);
   section.read("format", data.format, &data_format_from);
   section.read("holdout", data.holdout);
+  section.read("field", data.field);
+  section.read("damaged_max", data.damaged_max);
+  section.read("tokenizer_sha256", data.tokenizer_sha256);
+  if (section.has("separator")) data.separator = 0;
+  if (data.separator) section.read("separator", *data.separator);
+  section.read("augment_flip", data.augment_flip);
+  section.read("augment_crop", data.augment_crop);
   if (const toml::array* columns = section.array_of_tables("columns"))
     for (std::size_t i = 0; i < columns->size() && !error; ++i)
       data.columns.push_back(read_column(columns->get(i)->as_table(), i, error));
@@ -271,6 +281,7 @@ void write_new_model(TomlWriter& out, const ModelSpec& model) {
   if (model.kv_heads != plain.kv_heads) out.whole("kv_heads", model.kv_heads);
   if (model.tied_head != (model.style == TransformerStyle::kGpt2)) out.set("tied_head", truth(model.tied_head));
   if (model.rope_theta != plain.rope_theta) out.number("rope_theta", model.rope_theta);
+  if (model.norm_epsilon != plain.norm_epsilon) out.number("norm_epsilon", model.norm_epsilon);
   if (model.dropout != plain.dropout) out.number("dropout", model.dropout);
   if (model.blocks != plain.blocks) out.text("blocks", name_of(model.blocks));
   if (model.lora == plain.lora) return;
@@ -278,7 +289,8 @@ void write_new_model(TomlWriter& out, const ModelSpec& model) {
   out.number("dropout", model.lora.dropout).set("targets", list_of(model.lora.targets, quoted_text));
 }
 
-void write_model(TomlWriter& out, const ModelSpec& model) {
+void write_model(TomlWriter& out, const JobSpec& spec) {
+  const ModelSpec& model = spec.model;
   const auto whole = [](std::uint32_t v) { return std::to_string(v); };
   out.section("model").text("family", name_of(model.family));
   out.whole("inputs", model.inputs).set("hidden", list_of(model.hidden, whole)).whole("classes", model.classes);
@@ -287,11 +299,23 @@ void write_model(TomlWriter& out, const ModelSpec& model) {
   out.whole("kernel", model.kernel).whole("dense", model.dense).whole("vocabulary", model.vocabulary);
   out.whole("layers", model.layers).whole("width", model.width).whole("heads", model.heads);
   out.whole("ffn", model.ffn).whole("context", model.context);
+  if (!spec.start.empty()) out.text("start", spec.start);
   write_new_model(out, model);
+}
+
+void write_new_data(TomlWriter& out, const DataSpec& data) {
+  const DataSpec plain;
+  if (data.field != plain.field) out.text("field", data.field);
+  if (data.damaged_max != plain.damaged_max) out.whole("damaged_max", data.damaged_max);
+  if (!data.tokenizer_sha256.empty()) out.text("tokenizer_sha256", data.tokenizer_sha256);
+  if (data.separator) out.whole("separator", *data.separator);
+  if (data.augment_flip != plain.augment_flip) out.number("augment_flip", data.augment_flip);
+  if (data.augment_crop != plain.augment_crop) out.whole("augment_crop", data.augment_crop);
 }
 
 void write_data(TomlWriter& out, const DataSpec& data) {
   out.section("data").text("format", name_of(data.format)).number("holdout", data.holdout);
+  write_new_data(out, data);
   for (const ColumnSpec& column : data.columns) {
     out.item("data.columns").text("name", column.name).text("kind", text_of_kind(column.kind));
     if (column.kind == ColumnKind::kNumeric) {
@@ -370,7 +394,7 @@ Result<JobSpec> parse_job(std::string_view text) {
   top.read("durability", spec.durability, &durability_from);
   top.only("topology", "star", "another topology than star");
   const toml::table* model = top.child("model");
-  read_model(model, spec.model, error);
+  read_model(model, spec, error);
   read_data(top.child("data"), spec.data, error);
   read_train(top.child("train"), spec.train, error);
   read_round(top.child("round"), spec.round, error);
@@ -387,7 +411,7 @@ std::string public_toml(const JobSpec& spec) {
   TomlWriter out;
   out.text("name", spec.name).whole("rounds", spec.rounds).whole("seed", spec.seed);
   out.text("durability", name_of(spec.durability));
-  write_model(out, spec.model);
+  write_model(out, spec);
   write_data(out, spec.data);
   write_train(out, spec.train);
   write_rest(out, spec);

@@ -136,12 +136,14 @@ struct DataPrepared {
 struct Train {                 // client: evaluate the offered model, then train and make the update
   JobSpec job;
   RoundOffer offer;            // every blob of the model is local
+  Bytes cursor = {};           // of streamed data: where this round's begins; empty: at the beginning
 };
 struct Trained {
   std::optional<BlobRef> update;  // absent in an evaluation round
   std::uint64_t examples = 0;
   TrainStats train;
   EvalStats evaluation;
+  Bytes cursor = {};           // of streamed data: where the next round's begins; empty: nothing was streamed
 };
 struct MaskUpdate {            // client: encodes what training made, masks it, makes it a blob
   JobSpec job;

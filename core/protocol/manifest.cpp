@@ -10,9 +10,9 @@
 namespace covey {
 namespace {
 
-// Format 2 says more of the model. A model that needs none of it is written in format 1, and so keeps its
-// hash.
-constexpr std::uint8_t kFormatPlain = 1, kFormatMore = 2;
+// Formats 2 and 3 say more of the model. A model that needs none of it is written in the format before, and so
+// keeps its hash.
+constexpr std::uint8_t kFormatPlain = 1, kFormatMore = 2, kFormatNorm = 3;
 
 static_assert(std::endian::native == std::endian::little, "parameters are stored little-endian");
 
@@ -87,6 +87,13 @@ bool needs_more(const ModelSpec& spec) {
   return own.bytes() != plain.bytes();
 }
 
+// What format 2 does not say.
+bool needs_norm(const ModelSpec& spec) { return spec.norm_epsilon != ModelSpec{}.norm_epsilon; }
+
+std::uint8_t format_of(const ModelSpec& spec) {
+  return needs_norm(spec) ? kFormatNorm : needs_more(spec) ? kFormatMore : kFormatPlain;
+}
+
 Unexpected bad_manifest(const std::string& what) {
   return unexpected(ErrorCode::kInvalidMessage, "model manifest: " + what);
 }
@@ -111,10 +118,11 @@ ByteSpan bytes_in(std::span<const float> values) {
 
 Bytes encode(const ModelManifest& manifest) {
   ByteWriter out;
-  const bool more = needs_more(manifest.spec);
-  out.u8(more ? kFormatMore : kFormatPlain).u32(manifest.version);
+  const std::uint8_t format = format_of(manifest.spec);
+  out.u8(format).u32(manifest.version);
   write_spec(out, manifest.spec);
-  if (more) write_more(out, manifest.spec);
+  if (format >= kFormatMore) write_more(out, manifest.spec);
+  if (format >= kFormatNorm) out.f64(manifest.spec.norm_epsilon);
   out.u32(static_cast<std::uint32_t>(manifest.shards.size()));
   for (const BlobRef& shard : manifest.shards) out.fixed(shard.id).u64(shard.size);
   return out.take();
@@ -123,21 +131,23 @@ Bytes encode(const ModelManifest& manifest) {
 Result<ModelManifest> decode_manifest(ByteSpan bytes) {
   ByteReader in(bytes);
   const std::uint8_t format = in.u8();
-  if (format != kFormatPlain && format != kFormatMore)
-    return bad_manifest("format " + std::to_string(format) + ", this version reads 1 and 2");
+  if (format < kFormatPlain || format > kFormatNorm)
+    return bad_manifest("format " + std::to_string(format) + ", this version reads 1 to 3");
   ModelManifest manifest;
   manifest.version = in.u32();
   manifest.spec = read_spec(in);
-  if (format == kFormatMore) read_more(in, manifest.spec);
+  if (format >= kFormatMore) read_more(in, manifest.spec);
+  if (format >= kFormatNorm) manifest.spec.norm_epsilon = in.f64();
   manifest.shards.resize(in.count(40));
   for (BlobRef& shard : manifest.shards) {
     shard.id = in.fixed<Digest>();
     shard.size = in.u64();
   }
   if (const auto whole = in.finish("model manifest"); !whole) return bad_manifest(whole.error().message);
-  if (format == kFormatMore && !needs_more(manifest.spec))
-    return bad_manifest("format 2 for a model that format 1 describes: it would have two hashes");
   if (const auto valid = manifest.spec.validate(); !valid) return bad_manifest(valid.error().message);
+  if (const std::uint8_t least = format_of(manifest.spec); format != least)
+    return bad_manifest("format " + std::to_string(format) + " for a model that format " + std::to_string(least) +
+                        " describes: it would have two hashes");
   COVEY_TRY_VOID(check_shards(manifest));
   return manifest;
 }

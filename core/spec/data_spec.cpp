@@ -1,5 +1,6 @@
 #include "core/spec/data_spec.h"
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -59,6 +60,42 @@ Result<void> check_column(const std::string& where, const ColumnSpec& column) {
   return {};
 }
 
+// A setting that other formats do not have.
+Unexpected misplaced(const char* setting, std::string_view value, const char* formats) {
+  return bad_setting(setting, value, std::string("belongs to data.format = ") + formats + "; remove it");
+}
+
+Result<void> check_documents(const DataSpec& data) {
+  const DataSpec plain;
+  const bool lines = data.format == DataFormat::kJsonl, tokens = data.format == DataFormat::kTokens;
+  if (!lines && data.field != plain.field) return misplaced("data.field", setting_text(data.field), "\"jsonl\"");
+  if (data.field.empty() || data.field.size() > kNameBytesMax)
+    return bad_setting("data.field", setting_text(data.field),
+                       "must have 1 to " + std::to_string(kNameBytesMax) + " bytes; try \"text\"");
+  if (!lines && !tokens && data.damaged_max != plain.damaged_max)
+    return misplaced("data.damaged_max", std::to_string(data.damaged_max), "\"jsonl\" and \"tokens\"");
+  COVEY_TRY_VOID(setting_within("data.damaged_max", data.damaged_max, 0, 1'000'000'000));
+  const std::string& pin = data.tokenizer_sha256;
+  if (!pin.empty() && !data.is_language())
+    return misplaced("data.tokenizer_sha256", setting_text(pin), "\"text\", \"jsonl\" and \"tokens\"");
+  const auto digit = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
+  if (!pin.empty() && (pin.size() != 64 || !std::all_of(pin.begin(), pin.end(), digit)))
+    return bad_setting("data.tokenizer_sha256", setting_text(pin),
+                       "must be 64 digits of 0-9 a-f, as `sha256sum tokenizer.json` prints them");
+  const bool encoded = tokens || (data.is_language() && !pin.empty());
+  if (!data.separator || encoded) return {};
+  return bad_setting("data.separator", std::to_string(*data.separator),
+                     "is a token: it needs data.format = \"tokens\", or data.tokenizer_sha256");
+}
+
+Result<void> check_augment(const DataSpec& data) {
+  COVEY_TRY_VOID(setting_within("data.augment_flip", data.augment_flip, 0.0, 1.0));
+  COVEY_TRY_VOID(setting_within("data.augment_crop", std::uint64_t{data.augment_crop}, 0, 4095));
+  if (!data.augments() || data.format == DataFormat::kIdx) return {};
+  return misplaced(data.augment_crop > 0 ? "data.augment_crop" : "data.augment_flip",
+                   data.augment_crop > 0 ? std::to_string(data.augment_crop) : setting_text(data.augment_flip), "\"idx\"");
+}
+
 }  // namespace
 
 const char* name_of(DataFormat format) {
@@ -66,14 +103,17 @@ const char* name_of(DataFormat format) {
     case DataFormat::kText: return "text";
     case DataFormat::kIdx: return "idx";
     case DataFormat::kCsv: return "csv";
+    case DataFormat::kJsonl: return "jsonl";
+    case DataFormat::kTokens: return "tokens";
   }
   return "unknown";
 }
 
 Result<DataFormat> data_format_from(std::string_view name) {
-  for (const auto format : {DataFormat::kText, DataFormat::kIdx, DataFormat::kCsv})
+  for (const auto format :
+       {DataFormat::kText, DataFormat::kIdx, DataFormat::kCsv, DataFormat::kJsonl, DataFormat::kTokens})
     if (name == name_of(format)) return format;
-  return bad_setting("data.format", setting_text(name), "must be \"text\", \"idx\" or \"csv\"");
+  return bad_setting("data.format", setting_text(name), "must be \"text\", \"idx\", \"csv\", \"jsonl\" or \"tokens\"");
 }
 
 const char* name_of(ColumnKind kind) {
@@ -99,6 +139,8 @@ Result<void> DataSpec::validate() const {
     return bad_setting("data.format", std::to_string(static_cast<int>(format)),
                        "is not a known format");
   COVEY_TRY_VOID(setting_within("data.holdout", holdout, 0.0, 0.9));
+  COVEY_TRY_VOID(check_documents(*this));
+  COVEY_TRY_VOID(check_augment(*this));
   if (format != DataFormat::kCsv) {
     if (columns.empty()) return {};
     return bad_setting("size of data.columns", std::to_string(columns.size()),

@@ -1,6 +1,7 @@
 // What a job says of each client's data: its form, never its place.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,8 +10,8 @@
 
 namespace covey {
 
-enum class DataFormat : std::uint8_t { kText, kIdx, kCsv };
-const char* name_of(DataFormat format);  // "text", "idx", "csv"
+enum class DataFormat : std::uint8_t { kText, kIdx, kCsv, kJsonl, kTokens };
+const char* name_of(DataFormat format);  // "text", "idx", "csv", "jsonl", "tokens"
 Result<DataFormat> data_format_from(std::string_view name);
 
 enum class ColumnKind : std::uint8_t { kNumeric, kCategory, kLabel, kIgnore };
@@ -32,8 +33,21 @@ struct DataSpec {
   DataFormat format = DataFormat::kText;
   double holdout = 0.1;              // share of each client's examples kept for evaluation, [0, 0.9]
   std::vector<ColumnSpec> columns;   // csv
+  std::string field = "text";        // jsonl: the member of each line that holds the document
+  std::uint64_t damaged_max = 100;   // jsonl: lines, tokens: records of an epoch, passed over before it is an error
+  // Of tokenizer.json, 64 hex digits: text and jsonl are encoded with that file, and tokens were made with it.
+  // Empty: text and jsonl are read as bytes; of tokens the vocabulary's size alone is checked.
+  std::string tokenizer_sha256;
+  std::optional<std::uint32_t> separator;  // encoded documents: the token that follows each
+  double augment_flip = 0;           // idx, in training: chance of a left-right mirror image
+  std::uint32_t augment_crop = 0;    // idx, in training: pixels of zeros around, out of which the image is cut
   bool operator==(const DataSpec&) const = default;
   Result<void> validate() const;
+  bool augments() const { return augment_flip > 0 || augment_crop > 0; }
+  // Whether examples are windows of tokens or bytes.
+  bool is_language() const {
+    return format == DataFormat::kText || format == DataFormat::kJsonl || format == DataFormat::kTokens;
+  }
   // csv: features after encoding (numeric 1, category values + 1), and classes of the label.
   std::uint32_t feature_count() const;
   std::uint32_t class_count() const;

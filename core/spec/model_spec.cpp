@@ -95,6 +95,7 @@ Result<void> check_style(const ModelSpec& spec) {
     return bad_setting("model.kv_heads", std::to_string(spec.kv_heads),
                        "must divide model.heads = " + std::to_string(spec.heads) + "; try " +
                            std::to_string(divisor_near(spec.kv_heads, spec.heads)));
+  COVEY_TRY_VOID(setting_within("model.norm_epsilon", spec.norm_epsilon, 1e-12, 0.1));
   COVEY_TRY_VOID(setting_within("model.rope_theta", spec.rope_theta, 1.0, 1e9));
   if (gpt2 && spec.rope_theta != ModelSpec{}.rope_theta)
     return bad_setting("model.rope_theta", setting_text(spec.rope_theta),

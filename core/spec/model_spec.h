@@ -70,6 +70,7 @@ struct ModelSpec {
   std::uint32_t kv_heads = 0;  // llama: heads of keys and values, each for heads / kv_heads queries; 0: heads
   bool tied_head = false;      // the head is the embedding (job.toml: true where gpt2 does not say)
   double rope_theta = 10'000;  // llama: base of the rotary frequencies
+  double norm_epsilon = 1e-5;  // transformer: added to the variance, or mean square, of a norm
   double dropout = 0;          // transformer: of embeddings and of what each branch adds; only in training
   CnnBlocks blocks = CnnBlocks::kFedAvg;
   LoraSpec lora;

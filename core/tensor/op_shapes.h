@@ -24,6 +24,9 @@ struct ConvSize {
   std::int64_t out_height, out_width;
   bool operator==(const ConvSize&) const = default;
 };
+struct ExampleSize {
+  std::int64_t examples, rows, columns;  // rows: of each
+};
 struct PoolSize {
   std::int64_t planes, height, width;  // of the input
 };
@@ -51,6 +54,8 @@ ConvSize check_conv2d(Tensor x, Tensor w, Tensor b, Tensor y, ConvGeometry geome
 ConvSize check_depthwise(Tensor x, Tensor w, Tensor b, Tensor y, ConvGeometry geometry);
 PoolSize check_maxpool2(Tensor x, Tensor y, Tensor argmax);
 PoolSize check_maxpool2_grad(Tensor dy, Tensor argmax, Tensor dx);
+// x[M,N] with a number f32[B] for each example.
+ExampleSize check_examples(Tensor x, Tensor numbers);
 // Targets must lie in [-1, V).
 MatrixSize check_loss(Tensor logits, Tensor targets, Tensor losses, Tensor dlogits, LossTerms terms);
 std::int64_t check_sgd(Tensor p, Tensor g, Tensor velocity, SgdStep step);

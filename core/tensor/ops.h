@@ -59,11 +59,15 @@ struct LossTerms {
   float smoothing = 0;  // in [0, 1): this much of the target is spread evenly over all classes
 };
 
+enum class Bias : std::uint8_t { kNone, kCounts };  // whether a norm is of the bias's gradient too
+
 // A weight [N,K] and, where pack_weight() made it, its packed form; for every linear of a step.
 struct Weight {
   Tensor value;   // f32, or bf16 where it is frozen
   Tensor packed;  // u8 [packed_bytes()], may be empty
 };
+
+inline constexpr double kNormEpsilon = 1e-5;  // of norms, where nothing else is said
 
 class Ops {
  public:
@@ -102,18 +106,20 @@ class Ops {
   // dpositions[T',D] += sums of dy[B,T,D] over B; dtable is embedding_grad's.
   virtual void positions_grad(Tensor dy, Tensor dpositions) = 0;
 
-  // y[M,D] = x * rstd * g[D], rstd[M] = 1/sqrt(mean(x^2) + 1e-5)  (Zhang and Sennrich 2019)
-  virtual void rmsnorm(Tensor x, Tensor g, Tensor y, Tensor rstd) = 0;
+  // y[M,D] = x * rstd * g[D], rstd[M] = 1/sqrt(mean(x^2) + epsilon)  (Zhang and Sennrich 2019)
+  virtual void rmsnorm(Tensor x, Tensor g, Tensor y, Tensor rstd, double epsilon = kNormEpsilon) = 0;
   // dx[M,D] += ...; dg[D] += ...
   virtual void rmsnorm_grad(Tensor x, Tensor g, Tensor rstd, Tensor dy, Tensor dx, Tensor dg) = 0;
 
   // sum = a + b, y = norm of sum, in one pass; sum may be a or b.
-  virtual void add_rmsnorm(Tensor a, Tensor b, Tensor sum, Tensor g, Tensor y, Tensor rstd) = 0;
+  virtual void add_rmsnorm(Tensor a, Tensor b, Tensor sum, Tensor g, Tensor y, Tensor rstd,
+                           double epsilon = kNormEpsilon) = 0;
 
-  // y[M,D] = (x - mean) * rstd * g[D] + b[D], mean[M], rstd[M] = 1/sqrt(variance + 1e-5)  (Ba et al. 2016)
-  virtual void layernorm(Tensor x, Tensor g, Tensor b, Tensor y, Tensor mean, Tensor rstd) = 0;
+  // y[M,D] = (x - mean) * rstd * g[D] + b[D], mean[M], rstd[M] = 1/sqrt(variance + epsilon)  (Ba et al. 2016)
+  virtual void layernorm(Tensor x, Tensor g, Tensor b, Tensor y, Tensor mean, Tensor rstd,
+                         double epsilon = kNormEpsilon) = 0;
   virtual void add_layernorm(Tensor a, Tensor x, Tensor sum, Tensor g, Tensor b, Tensor y, Tensor mean,
-                             Tensor rstd) = 0;
+                             Tensor rstd, double epsilon = kNormEpsilon) = 0;
   // dx[M,D] += ...; dg[D] += ...; db[D] += ...
   virtual void layernorm_grad(Tensor x, Tensor g, Tensor mean, Tensor rstd, Tensor dy, Tensor dx, Tensor dg,
                               Tensor db) = 0;
@@ -157,9 +163,16 @@ class Ops {
   virtual void depthwise_conv2d_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db, ConvGeometry geometry) = 0;
 
   // 2x2, stride 2: x[B,C,H,W] -> y[B,C,H/2,W/2]; argmax i32 like y, flat index within the plane,
-  // first of equals. dx = dy at its window's argmax, else 0.
+  // first of equals. dx = dy at its window's argmax, else 0; argmax is what maxpool2 made.
   virtual void maxpool2(Tensor x, Tensor y, Tensor argmax) = 0;
   virtual void maxpool2_grad(Tensor dy, Tensor argmax, Tensor dx) = 0;
+
+  // y = max(maxpool2(conv2d(x, w, b)), 0). `conv`, of the convolution's shape, may be used for it or not.
+  virtual void conv2d_pool(Tensor x, Tensor w, Tensor b, Tensor conv, Tensor y, Tensor argmax, ConvGeometry geometry) {
+    conv2d(x, w, b, conv, geometry);
+    maxpool2(conv, y, argmax);
+    relu(y, y);
+  }
 
   // losses[M] = -log softmax(logits[M,V])[target]; 0 where target i32[M] is -1.
   // dlogits[M,V] = (softmax - onehot) * scale, 0 rows where target is -1; empty: not computed.
@@ -178,6 +191,20 @@ class Ops {
     LossTerms terms;
   };
   virtual std::int64_t head_loss(const HeadLoss& head) = 0;
+
+  // What clipping each example's gradient asks for (Bu et al. 2023). The rows of x[M,...] are those of B
+  // examples, M/B of each, one behind the other. squares f32[B] += are of L2 norms.
+  // Of each example's part of x.
+  virtual void example_squares(Tensor x, Tensor squares) = 0;
+  // Of what linear_grad_weight adds for each example to dw and, kCounts, to db.
+  virtual void linear_grad_squares(Tensor dy, Tensor x, Bias bias, Tensor squares) = 0;
+  // Of what embedding_grad adds for each example. tokens i32[M]
+  virtual void embedding_grad_squares(Tensor tokens, Tensor dy, Tensor squares) = 0;
+  // What both together have beyond the two apart where a head's weight is the embedding: twice the inner
+  // product of each example's dlogits[M,V]^T x[M,D] and embedding_grad of dy[M,D]. May be negative.
+  virtual void tied_grad_squares(Tensor dlogits, Tensor x, Tensor tokens, Tensor dy, Tensor squares) = 0;
+  // x[M,N] *= factors f32[B], each of its example.
+  virtual void scale_examples(Tensor x, Tensor factors) = 0;
 
   virtual void add(Tensor a, Tensor b, Tensor y) = 0;          // y = a + b, may alias
   virtual void fill(Tensor y, float value) = 0;

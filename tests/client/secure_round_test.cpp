@@ -95,6 +95,9 @@ TEST_CASE("secure round: nothing leaves before its record is durable") {
     if (i != 2) cohort.at(i).hear(cohort.offer);
   others();
   cohort.share();
+  CHECK(site.all_noted<SharesMessage>().empty());      // before its record names the roster, by which it can still sign an ABORT
+  until([&] { return !site.all_noted<SharesMessage>().empty(); });
+  others();
   cohort.confirm();
   site.held_writes.clear();
   const auto orders = cohort.server->close_confirmations();

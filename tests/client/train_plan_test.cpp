@@ -33,6 +33,21 @@ TEST_CASE("train plan: without a limit, the whole batch at once in the job's pre
   CHECK(planned(job, 0, Bf16Speed::kFast).precision == Precision::kBf16);
 }
 
+TEST_CASE("train plan: clipping of each example takes memory, and fits into less with blocks computed twice") {
+  JobSpec job = text_job(), clipping = text_job();
+  clipping.train.per_example_clip = 1;
+  const std::uint64_t plain = planned(job, 0).bytes, clipped = planned(clipping, 0).bytes;
+  CHECK(options_of(planned(clipping, 0), clipping).per_example_clip == 1);
+  CHECK(clipped > plain);
+  CHECK(planned(clipping, plain).bytes <= plain);
+  job.train.checkpointing = clipping.train.checkpointing = Checkpointing::kBlock;
+  CHECK(planned(clipping, 0).bytes - planned(job, 0).bytes < (clipped - plain) / 2);
+  clipping.train.precision = Precision::kAuto;
+  TrainLimits fp16;
+  fp16.wishes.precision = Precision::kFp16;
+  CHECK(plan_training(clipping, fp16).error().code == ErrorCode::kUnsupported);
+}
+
 TEST_CASE("train plan: less memory gives smaller pieces, then blocks computed twice, then bf16, then a refusal") {
   JobSpec job = text_job();
   job.train.precision = Precision::kAuto;

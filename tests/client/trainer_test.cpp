@@ -297,6 +297,41 @@ batch_size = 4
   CHECK(losses[2] < losses[1]);
 }
 
+// Plain SGD moves by the gradient, so the update shows what clipping left of it.
+TEST_CASE("trainer: with per_example_clip one step moves by no more than the bound, and many steps learn") {
+  const std::string one_step = with("local_epochs = 5", "local_epochs = 0\nlocal_steps = 1");
+  const auto length_of = [](std::string_view toml) {
+    Site site(toml);
+    const auto trained = train(site.work(), site.context());
+    REQUIRE(trained);
+    double sum = 0;
+    for (const float value : site.update_of(*trained)) sum += double{value} * double{value};
+    return std::sqrt(sum);
+  };
+  const double plain = length_of(one_step);
+  CHECK(length_of(with("[train]", "[train]\nper_example_clip = 1e6", one_step)) == doctest::Approx(plain).epsilon(1e-5));
+  const double clipped = length_of(with("[train]", "[train]\nper_example_clip = 0.01", one_step));
+  CHECK(clipped <= 0.5 * 0.01 * (1 + 1e-6));  // learning_rate times the bound
+  CHECK(clipped > 0);
+  CHECK(clipped < plain);
+
+  const std::string many = with("[train]", "[train]\nper_example_clip = 0.25");
+  Site site(many), pieces(with("batch_size = 8", "batch_size = 8\nmicro_batch = 3", many));
+  TrainWorkspace workspace;
+  const auto first = train(site.work(), site.context(&workspace));
+  REQUIRE(first);
+  CHECK(site.update_of(*first) == site.update_of(*train(site.work(), site.context(&workspace))));
+  const std::vector<float> update = site.update_of(*first), by_pieces = pieces.update_of(*train(pieces.work(), pieces.context()));
+  for (std::size_t i = 0; i < update.size(); ++i) {
+    CHECK(double{by_pieces[i]} == doctest::Approx(double{update[i]}).epsilon(1e-4));
+    site.global[i] -= update[i];
+  }
+  site.offer(site.global);
+  const auto second = train(site.work(RoundKind::kEvaluate, 2), site.context(&workspace));
+  REQUIRE(second);
+  CHECK(mean_loss(second->evaluation) < 0.9 * mean_loss(first->evaluation));
+}
+
 TEST_CASE("path source: the path is looked at when a job asks, and errors name it") {
   const JobSpec job = *parse_job(kTable);
   const auto missing = make_path_source("no/such/folder");

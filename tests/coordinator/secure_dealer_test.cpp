@@ -128,9 +128,9 @@ TEST_CASE("lying dealer: a crash of the coordinator at any event, and it is blam
 }
 
 TEST_CASE("lying dealer: so many rounds in a row are consumed as attempts may be made, then the job fails and says so") {
-  // Members that mask other vectors than they say: noise, and nobody can tell whose.
+  // Members that mask other vectors than they say: noise, and nobody can tell whose. None can be missed.
   SecurePlay play(6);
-  play.begin(secure_job("deadline_s = 60\nattempts_max = 2\n", 5));
+  play.begin(secure_job("deadline_s = 60\nattempts_max = 2\n[selection]\nmin_clients = 6\n", 5));
   play.noise = {1};
   play.finish(300);
   CHECK(play.d.job().state == JobState::kFailed);
@@ -138,6 +138,44 @@ TEST_CASE("lying dealer: so many rounds in a row are consumed as attempts may be
   CHECK(play.d.job().text.find("the 2 rounds before it were consumed too, round.attempts_max = 2") != std::string::npos);
   CHECK(play.d.job().round == 2);
   CHECK(chains_of(play.d).of(AuditKind::kBlamed).empty());
+  for (const char* table : {"rest/", "suspicion/"}) CHECK(play.d.store.scan(table).value().empty());
+}
+
+TEST_CASE("noise in every round: its sender is found by who sits out, nobody is blamed, and the job goes on without it") {
+  bool restarts = false;
+  SUBCASE("one coordinator") {}
+  SUBCASE("a coordinator that is restarted in each round") { restarts = true; }
+  for (const std::uint8_t liar : {std::uint8_t{0}, std::uint8_t{4}, std::uint8_t{6}}) {
+    SecurePlay play(7);
+    play.begin(secure_job("deadline_s = 60\n[selection]\nmin_clients = 5\n", 14));
+    play.noise = {liar};
+    std::map<std::uint32_t, std::set<std::uint8_t>> offered;
+    bool again = false;
+    play.hold = [&](std::uint8_t n, const Message& message) {
+      const auto* offer = std::get_if<RoundOffer>(&message);
+      if (offer == nullptr) return false;
+      if (restarts && offer->key.round >= 2 && offered[offer->key.round].empty()) again = true;
+      offered[offer->key.round].insert(n);
+      return false;
+    };
+    for (int turn = 0; turn < 400 && play.d.logged("job_finished") + play.d.logged("job_failed") == 0; ++turn) {
+      play.finish(1);
+      if (std::exchange(again, false)) play.restart();
+    }
+    CAPTURE(liar);
+    CHECK_MESSAGE(play.d.job().state == JobState::kFinished, play.d.job().text);
+    const auto metrics = std::get<JobDetail>(play.d.ask(ShowJob{1, 0})).metrics;
+    REQUIRE(metrics.size() == 15);
+    std::size_t consumed = 0;
+    for (std::size_t i = 0; i < 14; ++i) consumed += metrics[i].delivered == 0 ? 1 : 0;
+    CHECK(consumed >= 2);
+    CHECK(consumed <= 6);
+    // In the end it sits out, and it alone.
+    CHECK_FALSE(offered[14].contains(liar));
+    CHECK(metrics[13].delivered >= 5);
+    CHECK(chains_of(play.d).of(AuditKind::kBlamed).empty());
+    CHECK(play.d.store.scan("suspicion/").value().empty());
+  }
 }
 
 }  // namespace covey

@@ -132,4 +132,37 @@ TEST_CASE("secure end: a sum that can end neither way is consumed, and its membe
   CHECK(metrics[1].delivered == 6);  // the evaluation, of the same parameters under the next manifest
 }
 
+TEST_CASE("secure end: a sum whose ABORT never comes, though all who could sign it are here, is consumed, and the job goes on") {
+  Six six;
+  six.no_list = {3, 4, 5};
+  std::set<std::uint8_t> mute{2, 3, 4, 5};  // they are there, and sign no ABORT
+  const auto before = six.hold;
+  six.hold = [&, before](std::uint8_t n, const Message& message) {
+    return before(n, message) || (mute.contains(n) && is_note<AbortRequestMessage>(message));
+  };
+  six.run();
+  REQUIRE(six.d.job().phase == "agreeing");
+  const Digest sid = six.people[0]->part->client->sid();
+  const std::vector<float> model = six.d.latest_model();
+  six.no_list.clear();
+  const Instant start = six.d.now;
+  SUBCASE("one coordinator waits for it") { six.restart_members({3, 4, 5}); }
+  SUBCASE("and one that was restarted meanwhile") {
+    six.restart_members({3, 4, 5});
+    six.pass(10);
+    six.restart();
+  }
+  REQUIRE(six.d.job().round == 0);
+  six.finish(400);
+  CHECK_MESSAGE(six.d.job().state == JobState::kFinished, six.d.job().text);
+  CHECK(six.d.now - start >= 300s);  // not before all had their time to sign
+  CHECK(six.d.latest_model() == model);
+  for (std::uint8_t n = 0; n < 6; ++n) CHECK(six.state(n, sid) != AttemptState::kAborted);
+  const auto metrics = std::get<JobDetail>(six.d.ask(ShowJob{1, 0})).metrics;
+  REQUIRE(metrics.size() == 2);
+  CHECK(metrics[0].delivered == 0);
+  CHECK(metrics[1].delivered == 6);  // nobody is bound to the round that is over
+  for (const char* table : {"mask/", "phase/", "vote/", "outcome/", "rest/", "suspicion/"}) CHECK(six.d.store.scan(table).value().empty());
+}
+
 }  // namespace covey

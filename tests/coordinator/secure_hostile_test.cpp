@@ -171,4 +171,65 @@ TEST_CASE("secure hostile: a late member that a next round needs is asked for it
   CHECK(play.d.now - start < 100s);
 }
 
+TEST_CASE("secure hostile: a join that is none is waited for no longer, and its sender not asked again in the round") {
+  for (const auto bad : {SecurePlay::BadJoin::kNoKey, SecurePlay::BadJoin::kUnsigned}) {
+    CAPTURE(bad == SecurePlay::BadJoin::kNoKey);
+    SecurePlay play(6);
+    play.joiners = {{0, bad}};
+    play.hold = [](std::uint8_t, const Message& message) { return of_later_round(message); };
+    play.begin(secure_job("deadline_s = 60\n", 2));
+    const Instant start = play.d.now;
+    play.run();
+    REQUIRE(play.d.job().round == 1);
+    CHECK(play.d.now == start);  // no phase had to run out
+    CHECK(std::get<JobDetail>(play.d.ask(ShowJob{1, 0})).metrics.at(0).delivered == 5);
+    CHECK(std::get<JobDetail>(play.d.ask(ShowJob{1, 0})).metrics.at(0).attempt == 1);
+    bool told = false;
+    for (const auto& [who, over] : play.closed) told = told || (who == 0 && over.key.round == 1);
+    CHECK(told);
+    CHECK(play.d.offer_to(play.d.client(0))->key.round == 2);
+    CHECK(play.d.store.scan("rest/").value().empty());
+  }
+}
+
+TEST_CASE("secure hostile: who was caught, and who held an attempt up, rests also where the coordinator is restarted") {
+  SecurePlay play(6);
+  play.joiners = {{0, SecurePlay::BadJoin::kUnsigned}};
+  play.begin(secure_job("deadline_s = 60\n"));
+  play.hold = [&](std::uint8_t n, const Message& message) {
+    if (of_later_round(message)) return true;
+    const auto* note = std::get_if<SecAggNote>(&message);
+    return note != nullptr && note->key.attempt == 1 && (n == 1 || n == 2) && is_note<MaskOrderMessage>(message);
+  };
+  beat(play, 40, [&] { return play.d.logged("attempt_abandoned") == 1; });
+  REQUIRE(play.d.logged("attempt_abandoned") == 1);
+  CHECK(play.d.store.scan("rest/").value().size() == 3);
+  const Instant restarted = play.d.now;
+  play.restart();
+  Instant asked;
+  beat(play, 60, [&] {
+    for (const std::uint8_t n : {std::uint8_t{1}, std::uint8_t{2}})
+      for (const RoundOffer& offer : play.d.all<RoundOffer>(play.d.client(n).key()))
+        if (offer.key.attempt == 2 && asked == Instant{}) asked = play.d.now;
+    return play.d.job().round == 1;
+  });
+  REQUIRE(play.d.job().round == 1);
+  CHECK(asked - restarted >= 60s);
+  for (const RoundOffer& offer : play.d.all<RoundOffer>(play.d.client(0).key())) CHECK((offer.key.round > 1 || offer.key.attempt == 1));
+  CHECK(std::get<JobDetail>(play.d.ask(ShowJob{1, 0})).metrics.at(0).delivered == 5);
+}
+
+TEST_CASE("secure hostile: who is there and never votes costs one attempt, and the next is made without it") {
+  SecurePlay play(9);
+  play.begin(secure_job("deadline_s = 60\n"));
+  play.hold = [](std::uint8_t n, const Message& message) { return n < 4 && is_note<SurvivorsMessage>(message); };
+  beat(play, 60, [&] { return play.d.job().round == 1; });
+  REQUIRE(play.d.job().round == 1);
+  const auto metrics = std::get<JobDetail>(play.d.ask(ShowJob{1, 0})).metrics;
+  CHECK(metrics.at(0).attempt == 2);
+  CHECK(metrics.at(0).delivered == 5);
+  for (std::uint8_t n = 0; n < 4; ++n)
+    for (const RoundOffer& offer : play.d.all<RoundOffer>(play.d.client(n).key())) CHECK((offer.key.round > 1 || offer.key.attempt == 1));
+}
+
 }  // namespace covey

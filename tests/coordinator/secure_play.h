@@ -182,6 +182,8 @@ class SecurePlay {
   // Who changes the shares it reveals: of all others' secrets, or of this member's alone.
   std::map<std::uint8_t, std::optional<std::uint8_t>> holders;
   std::set<std::uint8_t> noise;                // who sends figures that nobody measured
+  enum class BadJoin { kNoKey, kUnsigned };
+  std::map<std::uint8_t, BadJoin> joiners;     // whose joins are none
   std::set<std::uint8_t> writers;    // say what fits a note in letters too, where a letter can be sent
   int letter_times = 1;              // that each letter is said
   std::function<bool(std::uint8_t, const Message&)> hold;
@@ -242,6 +244,7 @@ class SecurePlay {
       step->messages[0] =
           LyingDealer{kDealerSeed, dealers.at(person.number), person.key}.instead_of(step->messages[0], *part.client->cohort());
     if (holders.contains(person.number)) spoil(person, step->messages);
+    if (joiners.contains(person.number)) spoil_join(person, step->messages);
     part.answers[asked] = step->messages;
     for (const Bytes& answer : step->messages) tell(person, key, answer);
     if (step->mask) mask(person, part, *step->mask);
@@ -258,6 +261,17 @@ class SecurePlay {
         if (wanted) share.value.bytes[0] ^= 1;
       }
       unmask->signature = person.key.sign(kUnmaskDomain, unmask_statement(*unmask));
+      content = encode(*message);
+    }
+  }
+  void spoil_join(Person& person, std::vector<Bytes>& messages) {
+    for (Bytes& content : messages) {
+      auto message = decode_secagg_message(content);
+      auto* const join = message ? std::get_if<JoinMessage>(&*message) : nullptr;
+      if (join == nullptr) continue;
+      join->entry.masking_key = joiners.at(person.number) == BadJoin::kNoKey ? AgreementPublicKey{} : AgreementKey::from_secret(Secret<32>(std::array<std::uint8_t, 32>{9, 9})).public_key();
+      if (joiners.at(person.number) == BadJoin::kNoKey)
+        join->entry.signature = person.key.sign(kJoinDomain, join_statement(join->entry, join->sid, hash_of(person.part->client->config())));
       content = encode(*message);
     }
   }

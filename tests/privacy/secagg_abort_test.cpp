@@ -103,6 +103,39 @@ TEST_CASE("a vote that split is ended by an ABORT that also those sign who voted
   }
 }
 
+TEST_CASE("who knew its roster and lost its keys before it masked signs the ABORT, nothing else and no other root's") {
+  SecAggWorld world(ten());
+  REQUIRE(world.run(nobody, Stop::kConfirm).has_value());
+  const auto orders = world.server_->close_confirmations();
+  REQUIRE(orders.has_value());
+  for (std::uint32_t i = 0; i < 3; ++i) REQUIRE(world.act(i, (*orders)[0].message).has_value());
+  REQUIRE(world.server_->abort().has_value());
+  const AttemptId id = world.server_->cohort()->id();
+  auto& person = *world.people_[5];
+  const auto before = AttemptBook::load(person.disk)->find(id.sid);
+  REQUIRE(before != nullptr);
+  CHECK(before->state == AttemptState::kJoined);
+  CHECK_FALSE(before->masked);
+  AttemptId other = id;
+  other.root.bytes[0] ^= 1;
+  CHECK_FALSE(AttemptBook::load(person.disk)->vote_abort_late(other, person.key.public_key()).has_value());
+  // While its machine still runs, that alone speaks for it.
+  CHECK_FALSE(person.book.vote_abort_late(id, person.key.public_key()).has_value());
+  for (const std::uint32_t i : {5U, 6U, 7U, 8U}) REQUIRE(tell_restarted(world, i));
+  CHECK_FALSE(world.server_->certificate().has_value());
+  REQUIRE(tell_restarted(world, 2));  // it had masked
+  REQUIRE(world.server_->phase() == Phase::kAborted);
+  // The promise is kept: its record lets nothing else be signed, and binds it to no update, for none left.
+  auto book = *AttemptBook::load(person.disk);
+  CHECK(book.find(id.sid)->state == AttemptState::kVotedAbort);
+  CHECK(book.vote_abort_late(id, person.key.public_key())->persist.empty());
+  CHECK_FALSE(book.vote(*world.server_->cohort(), Verdict::kCommit, Bytes{1}).has_value());
+  CHECK_FALSE(book.mask(*world.server_->cohort()).has_value());
+  SecAggConfig again = world.server_->config();
+  again.attempt = 1;
+  CHECK(book.join(again).has_value());
+}
+
 TEST_CASE("after the COMMIT an ABORT ends an attempt of which too few shares came; no threshold can come any more") {
   WorkerPool pool(1);
   for (std::uint32_t revealed = 0; revealed <= 7; ++revealed) {

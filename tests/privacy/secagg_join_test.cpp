@@ -107,4 +107,72 @@ TEST_CASE("whatever hostile joins are taken, the roster of them is one that ever
   CHECK(made > 40);
 }
 
+TEST_CASE("joins that nobody vouched for, or that another signed, keep nobody out, and are in no roster") {
+  for (const PublicWork::Memory memory : {PublicWork::Memory::kForget, PublicWork::Memory::kRemember}) {
+    WorldOptions options;
+    options.members = 7;
+    options.memory = memory;
+    SecAggWorld world(options);
+    world.config_.members_min = 5;
+    world.begin();
+    std::vector<JoinMessage> joins;
+    for (std::uint32_t i = 0; i < 7; ++i) joins.push_back(join_of(world, i));
+    const auto enter = [&](const JoinMessage& join, const SigningKey& key) { return takes(world, join, key); };
+    CHECK(enter(joins[1], world.people_[2]->key));  // signed by another: nobody has looked yet
+    CHECK(enter(joins[1], world.people_[1]->key));  // and now somebody has
+    CHECK_FALSE(enter(joins[1], world.people_[1]->key));
+    JoinMessage bad = joins[2];
+    bad.entry.credential.subject.bytes[15] = 77;  // another subject than was certified, with an honest member's keys
+    CHECK(enter(bad, world.people_[2]->key));
+    CHECK(enter(joins[2], world.people_[2]->key));
+    bad = joins[0];
+    sign(bad.entry.credential, world.people_[0]->key);  // certified by itself
+    CHECK(enter(bad, world.people_[0]->key));
+    for (const std::uint32_t i : {3U, 4U, 5U, 6U}) CHECK(enter(joins[i], world.people_[i]->key));
+    CHECK(world.server_->joined() == 7);
+    REQUIRE(world.server_->close_joins().has_value());
+    CHECK(world.server_->cohort()->members() == 6);
+    CHECK(world.server_->unsigned_joins().size() == 2);
+    CHECK(world.server_->unsigned_joins().back() == joins[0].entry.credential.subject);
+  }
+}
+
+TEST_CASE("many signatures at once: the same answers, and the same error of a roster, whoever shares the work") {
+  WorldOptions options;
+  options.members = 7;
+  SecAggWorld world(options);
+  world.join();
+  const auto out = world.server_->close_joins();
+  REQUIRE(out.has_value());
+  const auto roster = std::get<RosterMessage>(*decode_secagg_message(out->front().message));
+  const auto many = [&](const ShareWork& share) {
+    std::vector<SignedClaim> claims;  // the same a hundred times over, and every seventh is wrong
+    for (std::size_t i = 0; i < 700; ++i) {
+      claims.push_back(join_claim(roster.entries[i % 7], roster.sid, hash_of(world.server_->config())));
+      if (i % 7 == 0) claims.back().message.push_back(static_cast<std::uint8_t>(i));
+    }
+    PublicWork work(PublicWork::Memory::kForget, share);
+    const std::vector<bool> first = work.all_verified(claims);
+    CHECK(work.all_verified(claims) == first);  // from memory, where it held
+    std::string errors;
+    for (const std::size_t broken : {std::size_t{6}, std::size_t{3}}) {
+      RosterMessage worse = roster;
+      worse.entries[broken].signature.bytes[0] ^= 1;
+      sign(worse.entries[5].credential, world.people_[0]->key);
+      const auto made = SecAggCohort::of(world.server_->config(), world.authority_.public_key(), worse, work);
+      REQUIRE_FALSE(made.has_value());
+      errors += made.error().message + "\n";
+    }
+    return std::pair(first, errors);
+  };
+  const auto alone = many({});
+  for (std::size_t i = 0; i < 700; ++i) CHECK(alone.first[i] == (i % 7 != 0));
+  CHECK(alone.second.find("member 5's credential") != std::string::npos);
+  CHECK(alone.second.find("member 3 did not sign") != std::string::npos);
+  for (const std::size_t threads : {1, 2, 3}) {
+    WorkerPool pool(threads);
+    CHECK(many([&pool](std::size_t count, const std::function<void(std::size_t)>& part) { pool.share(count, part); }) == alone);
+  }
+}
+
 }  // namespace covey

@@ -182,3 +182,97 @@ TEST_CASE("lying coordinator: everything said before is replayed with every mess
   CHECK(only_refused_service(outcome));
   CHECK(outcome.revealed <= 10 * outcome.opened + 10);
 }
+
+// ---- lists of withdrawn credentials, which the coordinator brings and the authority signs
+
+namespace {
+
+constexpr std::uint64_t kSeed = 1;
+
+Withdrawals list_of(std::uint32_t number, std::vector<VerifyKey> keys, const SigningKey& by) {
+  Withdrawals list{number, kCredentialEpochFirst, std::move(keys), {}};
+  list.signature = by.sign(kWithdrawalsDomain, signed_bytes(list));
+  return list;
+}
+
+// Brings each of these clients a list of its own before the first thing that it says to it.
+class Bringing final : public Machine {
+ public:
+  using Lists = std::map<PeerKey, std::vector<Withdrawals>>;
+  Bringing(std::unique_ptr<Machine> inner, Lists lists) : inner_(std::move(inner)), lists_(std::move(lists)) {}
+  Commands handle(const Event& event, Instant now) override {
+    Commands said;
+    for (Command& command : inner_->handle(event, now)) {
+      const auto* send = std::get_if<Send>(&command);
+      const bool offer = send != nullptr && std::holds_alternative<RoundOffer>(send->message);
+      if (offer)
+        for (const Withdrawals& list : lists_[send->to.peer]) said.push_back(Send{send->to, CredentialsWithdrawn{list}});
+      said.push_back(std::move(command));
+    }
+    return said;
+  }
+
+ private:
+  std::unique_ptr<Machine> inner_;
+  Lists lists_;
+};
+
+PeerKey client_key(std::size_t client) { return sim_identity(kSeed, "client-" + std::to_string(client), Role::kClient).key; }
+VerifyKey signing_of(std::size_t client) { return sim_identity(kSeed, "client-" + std::to_string(client), Role::kClient).signing->public_key(); }
+
+struct Brought {
+  Outcome outcome;
+  std::vector<std::uint32_t> delivered;
+};
+// What comes of two rounds in which `first` to the last of ten clients are brought these lists.
+Brought brought(std::size_t first, const std::vector<Withdrawals>& lists) {
+  SimulationRequest request;
+  request.seed = kSeed;
+  request.job = secure_job();
+  request.job.rounds = 2;
+  request.job.round.attempts_max = 4;
+  request.horizon = 1h;
+  Bringing::Lists to;
+  for (std::size_t client = first; client < 10; ++client) to[client_key(client)] = lists;
+  request.decorate = [&](std::size_t node, std::unique_ptr<Machine> machine) -> std::unique_ptr<Machine> {
+    if (node != 0) return machine;
+    return std::make_unique<Bringing>(std::move(machine), to);
+  };
+  Brought result;
+  request.on_checked = [&](const Checker& checker) {
+    result.outcome.revealed = checker.secure().revealed();
+    result.outcome.opened = checker.secure().opened();
+  };
+  const auto population = tiny_population(request.job, 10, 1);
+  const auto run = simulate(request, *population);
+  result.outcome.finding = run ? "" : run.error().message;
+  if (run)
+    for (const RoundMetrics& metrics : run->detail.metrics) result.delivered.push_back(metrics.delivered);
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("lying coordinator: members that know different lists of withdrawn credentials are in no sum together") {
+  const Withdrawals list = list_of(1, {SigningKey::from_seed(Secret<32>()).public_key()}, sim_authority(kSeed));
+  const Brought half = brought(5, {list});
+  CHECK(half.outcome.finding == "");
+  CHECK(half.delivered == std::vector<std::uint32_t>{5, 5, 5});
+  CHECK(half.outcome.revealed == 5 * half.outcome.opened);
+  // Fewer than a round needs are left without it: nothing leaves anyone.
+  const Brought most = brought(3, {list});
+  CHECK(most.outcome.revealed == 0);
+  CHECK(only_refused_service(most.outcome));
+}
+
+TEST_CASE("lying coordinator: lists that the authority did not sign, or that came before a newer one, change nothing") {
+  const SigningKey pretender = SigningKey::from_seed(Secret<32>());
+  const Brought forged = brought(0, {list_of(1, {signing_of(0)}, pretender)});
+  CHECK(forged.outcome.finding == "");
+  CHECK(forged.delivered == std::vector<std::uint32_t>{10, 10, 10});
+  // Once a newer list was seen, the older one does not bring its members back.
+  const Withdrawals older = list_of(1, {}, sim_authority(kSeed)), newer = list_of(2, {signing_of(0)}, sim_authority(kSeed));
+  const Brought back = brought(5, {newer, older});
+  CHECK(back.outcome.finding == "");
+  CHECK(back.delivered == std::vector<std::uint32_t>{5, 5, 5});
+}

@@ -76,19 +76,26 @@ std::size_t phases(const Process& coordinator, const std::string& phase) {
   return count;
 }
 
+// Its job of two rounds with a long deadline: the first waits for vectors, and this client is still at its training.
+JobId until_trains(Federation& federation, std::size_t client) {
+  federation.start_all();
+  vouch(federation);
+  JobText text = secure_job(2, kSlower);
+  text.round = "deadline_s = 600\nquorum = 0.5\n";
+  const JobId job = federation.submit(text);
+  REQUIRE(federation.until(
+      [&] { return phases(federation.coordinator(), "masking") > 0 && federation.client(client).has("training_started"); }, 30));
+  REQUIRE_FALSE(federation.client(client).has("training_done"));
+  return job;
+}
+
 }  // namespace
 
 TEST_CASE("secure: the default; list shows phase and members, and no command has a figure of one client") {
   Federation federation(kClients);
-  federation.start_all();
-  vouch(federation);
   // While it trains, a client that stands still keeps its round in the phase that waits for its vectors: until its
   // silence counts as a loss, which is longer than all of this.
-  JobText text = secure_job(2, kSlower);
-  text.round = "deadline_s = 600\nquorum = 0.5\n";
-  const JobId job = federation.submit(text);
-  REQUIRE(federation.until([&] { return phases(federation.coordinator(), "masking") > 0 && federation.client(4).has("training_started"); }, 30));
-  REQUIRE_FALSE(federation.client(4).has("training_done"));
+  const JobId job = until_trains(federation, 4);
   federation.client(4).signal(SIGSTOP);
   const auto row = json_lines(federation.covey({"list", "--json"}).out()).at(0);
   CHECK(row.at("secure") == true);
@@ -163,13 +170,7 @@ TEST_CASE("secure: kill -9 of a client at each step of its part, and the job goe
 
 TEST_CASE("secure: a client that lost its keys in mid-round is not waited for") {
   Federation federation(kClients);
-  federation.start_all();
-  vouch(federation);
-  JobText text = secure_job(2, kSlower);
-  text.round = "deadline_s = 600\nquorum = 0.5\n";
-  const JobId job = federation.submit(text);
-  REQUIRE(federation.until([&] { return phases(federation.coordinator(), "masking") > 0 && federation.client(1).has("training_started"); }, 30));
-  REQUIRE_FALSE(federation.client(1).has("training_done"));
+  const JobId job = until_trains(federation, 1);
   federation.nursery().kill(federation.client(1));
   Process& again = federation.start_client(1);
   CHECK(federation.until([&] { return again.has("round_declined"); }, 30));

@@ -14,7 +14,7 @@ namespace {
 
 Unexpected invalid(std::string message) { return unexpected(ErrorCode::kInvalidData, std::move(message)); }
 
-constexpr TokenId kNoToken = ~TokenId{0};
+constexpr TextToken kNoToken = ~TextToken{0};
 
 // Finds added tokens in text: of those that begin first, the longest.
 class AddedFinder {
@@ -30,7 +30,7 @@ class AddedFinder {
 
   struct Found {
     std::size_t at = 0, bytes = 0;
-    TokenId id = kNoToken;
+    TextToken id = kNoToken;
   };
   Found find(std::string_view text, std::size_t from) const {
     for (std::size_t at = from; at < text.size(); ++at)
@@ -42,7 +42,7 @@ class AddedFinder {
  private:
   struct Entry {
     std::string content;
-    TokenId id = 0;
+    TextToken id = 0;
   };
   std::array<std::vector<Entry>, 256> by_first_;
   bool any_ = false;
@@ -57,7 +57,7 @@ class PieceCache {
   struct Slot {
     std::uint8_t bytes = 0, tokens = 0;  // no token: empty
     char piece[kBytesMax] = {};
-    TokenId ids[kTokensMax] = {};
+    TextToken ids[kTokensMax] = {};
   };
   Slot& slot_of(std::string_view piece) {
     std::uint64_t words[3] = {};
@@ -82,8 +82,8 @@ struct Tokenizer::Tables {
   }
   TokenizerSpec spec;
   MergeTable merges;
-  std::array<TokenId, 256> byte_ids;
-  std::unordered_map<std::string_view, TokenId> id_of;  // of spec.tokens
+  std::array<TextToken, 256> byte_ids;
+  std::unordered_map<std::string_view, TextToken> id_of;  // of spec.tokens
   AddedFinder as_is, normalized;
   std::vector<const AddedToken*> added_of;  // by id; nullptr: not added
 };
@@ -92,19 +92,19 @@ struct TokenEncoder::Work {
   explicit Work(const MergeTable& table) : merger(table) {}
   Merger merger;
   PieceCache cache;
-  std::vector<TokenId> symbols;
+  std::vector<TextToken> symbols;
   std::string spaced;
   TokenIds out;
 };
 
 namespace {
 
-Result<void> fill_tokens(const TokenizerSpec& spec, std::array<TokenId, 256>& byte_ids,
-                         std::unordered_map<std::string_view, TokenId>& id_of) {
+Result<void> fill_tokens(const TokenizerSpec& spec, std::array<TextToken, 256>& byte_ids,
+                         std::unordered_map<std::string_view, TextToken>& id_of) {
   if (spec.tokens.size() > kVocabularyMax)
     return invalid("the vocabulary has " + std::to_string(spec.tokens.size()) + " tokens, at most " +
                    std::to_string(kVocabularyMax) + " are read");
-  for (TokenId id = 0; id < spec.tokens.size(); ++id) {
+  for (TextToken id = 0; id < spec.tokens.size(); ++id) {
     const std::string& token = spec.tokens[id];
     if (token.empty()) return invalid("token " + std::to_string(id) + " is empty");
     if (!id_of.emplace(token, id).second) return invalid("token " + shown(token) + " is there twice");
@@ -118,7 +118,7 @@ Result<void> fill_tokens(const TokenizerSpec& spec, std::array<TokenId, 256>& by
 }
 
 Result<void> fill_merges(const TokenizerSpec& spec,
-                         const std::unordered_map<std::string_view, TokenId>& id_of, MergeTable& table) {
+                         const std::unordered_map<std::string_view, TextToken>& id_of, MergeTable& table) {
   for (std::uint32_t rank = 0; rank < spec.merges.size(); ++rank) {
     const auto [left, right] = spec.merges[rank];
     if (left >= spec.tokens.size() || right >= spec.tokens.size())
@@ -135,9 +135,9 @@ Result<void> fill_merges(const TokenizerSpec& spec,
 
 // Ids that `tokenizers` would give, so that what we write means the same there.
 Result<void> check_added(const TokenizerSpec& spec,
-                         const std::unordered_map<std::string_view, TokenId>& id_of) {
+                         const std::unordered_map<std::string_view, TextToken>& id_of) {
   std::size_t next = spec.tokens.size();
-  std::unordered_map<std::string_view, TokenId> seen;
+  std::unordered_map<std::string_view, TextToken> seen;
   for (const AddedToken& token : spec.added) {
     if (token.content.empty()) return invalid("added token " + std::to_string(token.id) + " is empty");
     if (!seen.emplace(token.content, token.id).second)
@@ -151,7 +151,7 @@ Result<void> check_added(const TokenizerSpec& spec,
   if (next > kVocabularyMax)
     return invalid("more than " + std::to_string(kVocabularyMax) + " tokens with those that are added");
   for (const TokenIds* around : {&spec.before, &spec.after})
-    for (const TokenId id : *around)
+    for (const TextToken id : *around)
       if (id >= next)
         return invalid("the token " + std::to_string(id) + " around a document is out of range");
   return {};
@@ -193,9 +193,9 @@ Result<Tokenizer> Tokenizer::make(TokenizerSpec spec) {
 const TokenizerSpec& Tokenizer::spec() const { return tables_->spec; }
 std::uint32_t Tokenizer::vocabulary() const { return static_cast<std::uint32_t>(tables_->added_of.size()); }
 
-Result<std::string> Tokenizer::decode(std::span<const TokenId> ids, Specials specials) const {
+Result<std::string> Tokenizer::decode(std::span<const TextToken> ids, Specials specials) const {
   std::string text;
-  for (const TokenId id : ids) {
+  for (const TextToken id : ids) {
     if (id >= vocabulary())
       return unexpected(ErrorCode::kInvalidArgument, "token " + std::to_string(id) +
                                                          " is out of range, the vocabulary has " +
@@ -246,7 +246,7 @@ void TokenEncoder::encode_stretch(std::string_view text) {
     work_->spaced += text;
     text = work_->spaced;
   }
-  std::vector<TokenId>& symbols = work_->symbols;
+  std::vector<TextToken>& symbols = work_->symbols;
   TokenIds& out = work_->out;
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = piece_end(text, at, tables_.spec.split);

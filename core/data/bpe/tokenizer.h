@@ -14,14 +14,15 @@
 
 namespace covey {
 
-using TokenId = std::uint32_t;
-using TokenIds = std::vector<TokenId>;
+using TextToken = std::uint32_t;
+using TokenIds = std::vector<TextToken>;
 
+inline constexpr const char* kTokenizerFile = "tokenizer.json";
 inline constexpr std::size_t kVocabularyMax = 1 << 22;  // tokens
 
 // A token that text holds as it stands, cut out before the rest is split.
 struct AddedToken {
-  TokenId id = 0;
+  TextToken id = 0;
   std::string content;
   bool special = false;     // left out by Specials::kSkip
   bool normalized = false;  // looked for after those that are not
@@ -31,7 +32,7 @@ struct AddedToken {
 // What tokenizer.json says, as a value.
 struct TokenizerSpec {
   std::vector<std::string> tokens;                  // bytes of each id; all 256 single bytes are there
-  std::vector<std::pair<TokenId, TokenId>> merges;  // first is merged first
+  std::vector<std::pair<TextToken, TextToken>> merges;  // first is merged first
   std::vector<AddedToken> added;                    // of tokens, or ids that follow them
   SplitRule split = SplitRule::kGpt2;
   bool prefix_space = false;   // a blank before a stretch that begins without one
@@ -70,7 +71,7 @@ class Tokenizer {  // immutable; shared by threads
 
   enum class Specials { kKeep, kSkip };
   // The bytes of the tokens, one after the other. Errors: kInvalidArgument for an id out of range.
-  Result<std::string> decode(std::span<const TokenId> ids, Specials specials) const;
+  Result<std::string> decode(std::span<const TextToken> ids, Specials specials) const;
 
  private:
   friend class TokenEncoder;

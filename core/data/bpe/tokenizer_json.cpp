@@ -28,7 +28,7 @@ Result<void> refuse_true(const json& part, const char* name, const std::string& 
   return {};
 }
 
-using IdOfLetters = std::unordered_map<std::string_view, TokenId>;
+using IdOfLetters = std::unordered_map<std::string_view, TextToken>;
 
 // `ids` gets the vocabulary's own spelling, which merges are written in.
 Result<void> read_vocabulary(const json& model, TokenizerSpec& spec, IdOfLetters& ids) {
@@ -45,7 +45,7 @@ Result<void> read_vocabulary(const json& model, TokenizerSpec& spec, IdOfLetters
     if (seen[at]) return invalid("the id " + std::to_string(at) + " is that of two tokens");
     seen[at] = true;
     COVEY_TRY(spec.tokens[at], bytes_of_letters(letters));
-    ids.emplace(letters, static_cast<TokenId>(at));
+    ids.emplace(letters, static_cast<TextToken>(at));
   }
   return {};
 }
@@ -110,7 +110,7 @@ Result<void> read_added(const json& root, TokenizerSpec& spec) {
     COVEY_TRY(const auto special, find_bool(entry, "special"));
     COVEY_TRY(const auto normalized, find_bool(entry, "normalized"));
     spec.added.push_back(
-        {static_cast<TokenId>(*id), *content, special.value_or(false), normalized.value_or(false)});
+        {static_cast<TextToken>(*id), *content, special.value_or(false), normalized.value_or(false)});
   }
   return {};
 }
@@ -174,7 +174,7 @@ Result<TokenIds> template_ids(const json& part, const json& piece) {
   for (const json& id : *list) {
     if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= kVocabularyMax)
       return invalid("the special token " + shown(*name) + " has the id " + shown_json(id));
-    ids.push_back(id.get<TokenId>());
+    ids.push_back(id.get<TextToken>());
   }
   return ids;
 }
@@ -252,7 +252,7 @@ json pre_tokenizer_of(const TokenizerSpec& spec) {
   return {{"type", "Sequence"}, {"pretokenizers", {split, part_of(ByteLevel{false, false})}}};
 }
 
-std::string content_of(const TokenizerSpec& spec, TokenId id) {
+std::string content_of(const TokenizerSpec& spec, TextToken id) {
   for (const AddedToken& token : spec.added)
     if (token.id == id) return token.content;
   return byte_letters(spec.tokens[id]);
@@ -266,14 +266,14 @@ json post_processor_of(const TokenizerSpec& spec) {
       if (sequence == 0) single.push_back(piece);
       pair.push_back(piece);
     };
-    const auto add_special = [&](TokenId id) {
+    const auto add_special = [&](TextToken id) {
       const std::string content = content_of(spec, id);
       tokens[content] = {{"id", content}, {"ids", {id}}, {"tokens", {content}}};
       add({{"SpecialToken", {{"id", content}, {"type_id", sequence}}}});
     };
-    for (const TokenId id : spec.before) add_special(id);
+    for (const TextToken id : spec.before) add_special(id);
     add({{"Sequence", {{"id", sequence == 0 ? "A" : "B"}, {"type_id", sequence}}}});
-    for (const TokenId id : spec.after) add_special(id);
+    for (const TextToken id : spec.after) add_special(id);
   }
   const json around = {
       {"type", "TemplateProcessing"}, {"single", single}, {"pair", pair}, {"special_tokens", tokens}};

@@ -47,11 +47,14 @@ std::string_view path_of(const HfConfig& config, const Row& row) {
   return config.family == HfFamily::kGpt2 ? row.gpt2 : row.llama;
 }
 
+std::string layer_of(const HfConfig& config, std::uint32_t layer, const Row& row) {
+  const char* layers = config.family == HfFamily::kGpt2 ? "transformer.h." : "model.layers.";
+  return layers + std::to_string(layer) + "." + std::string(path_of(config, row));
+}
+
 // The name up to ".lora_A.weight".
 std::string stem_of(const HfConfig& config, std::uint32_t layer, const Row& row) {
-  const char* layers = config.family == HfFamily::kGpt2 ? "transformer.h." : "model.layers.";
-  return std::string("base_model.model.") + layers + std::to_string(layer) + "." +
-         std::string(path_of(config, row));
+  return "base_model.model." + layer_of(config, layer, row);
 }
 
 struct Key {
@@ -153,6 +156,10 @@ std::string config_text(const HfConfig& config, const LoraAdapter& adapter) {
 }
 
 }  // namespace
+
+std::string layer_name(const HfConfig& config, const LoraPart& part) {
+  return layer_of(config, part.layer, kRows[static_cast<std::size_t>(part.module)]);
+}
 
 const char* name_of(LoraModule module) { return kRows[static_cast<std::size_t>(module)].name; }
 

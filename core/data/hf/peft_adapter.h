@@ -39,6 +39,10 @@ struct LoraAdapter {
   double scale() const;
 };
 
+// The linear layer's name, as our parameters and transformers' have it: "transformer.h.0.attn.c_attn".
+// The family has such a module.
+std::string layer_name(const HfConfig& config, const LoraPart& part);
+
 struct LoraSize {
   std::uint64_t out = 0, in = 0;
 };

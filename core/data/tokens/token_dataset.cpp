@@ -26,7 +26,7 @@ class TokenDataset final : public Dataset {
     stretches_.push_back({size_in_tokens(), size_in_tokens(), windows_});
     groups_.push_back(std::move(name));
   }
-  void add(TokenId token) {
+  void add(TextToken token) {
     if (wide_)
       wide_tokens_.push_back(token);
     else
@@ -42,6 +42,7 @@ class TokenDataset final : public Dataset {
   std::uint64_t size_in_tokens() const { return wide_ ? wide_tokens_.size() : tokens_.size(); }
   std::uint64_t bytes() const { return size_in_tokens() * (wide_ ? 4 : 2); }
   std::uint64_t windows() const { return windows_; }
+  void set_damaged(std::uint64_t damaged) { damaged_ = damaged; }
 
   std::uint32_t size() const override { return static_cast<std::uint32_t>(windows_); }
   Shape input_shape() const override { return {context_}; }
@@ -52,6 +53,7 @@ class TokenDataset final : public Dataset {
     return static_cast<std::uint32_t>(stretch_of(index));
   }
   const std::vector<std::string>& groups() const override { return groups_; }
+  std::uint64_t damaged() const override { return damaged_; }
 
   void fill(std::span<const std::uint32_t> indices, const Minibatch& batch) const override {
     COVEY_CHECK(batch.inputs.shape == Shape({std::ssize(indices), context_}));
@@ -73,7 +75,7 @@ class TokenDataset final : public Dataset {
 
  private:
   std::int32_t at(std::uint64_t i) const {
-    return static_cast<std::int32_t>(wide_ ? wide_tokens_[i] : TokenId{tokens_[i]});
+    return static_cast<std::int32_t>(wide_ ? wide_tokens_[i] : TextToken{tokens_[i]});
   }
   std::size_t stretch_of(std::uint32_t index) const {
     COVEY_CHECK(index < windows_);
@@ -90,6 +92,7 @@ class TokenDataset final : public Dataset {
   std::vector<std::uint32_t> wide_tokens_;
   std::vector<Stretch> stretches_;
   std::uint64_t windows_ = 0;
+  std::uint64_t damaged_ = 0;
   std::vector<std::string> groups_;
 };
 
@@ -98,17 +101,24 @@ Result<void> add_document(const TokenIds& ids, const std::string& path, const Pa
   if (data.bytes() + ids.size() * 4 > kDataBytesMax)
     return unexpected(ErrorCode::kInvalidData, shown(path, 300) + ": with it the tokens need more than " +
                                                    std::to_string(kDataBytesMax) + " bytes: use fewer files");
-  for (const TokenId id : ids) data.add(id);
+  for (const TextToken id : ids) data.add(id);
   if (packing.separator && !ids.empty()) data.add(*packing.separator);
   return {};
 }
 
-Result<void> add_file(const FoundTokens& file, const PackingSpec& packing, std::uint64_t& damaged,
-                      TokenDataset& data) {
+// One of the files, by its place among them, and the damage so far.
+struct FileTurn {
+  std::uint32_t file = 0;
+  std::uint64_t& damaged;
+};
+
+Result<void> add_file(const FoundTokens& file, const PackingSpec& packing, FileTurn turn, TokenDataset& data) {
   COVEY_TRY(const TokenShard shard, TokenShard::open(file.path));
+  std::uint64_t& damaged = turn.damaged;
   damaged += shard.damaged();
   data.begin_file(file.relative);
   for (std::uint32_t record = 0; record < shard.records(); ++record) {
+    if (!packing.takes(turn.file, record)) continue;
     COVEY_TRY(const auto ids, shard.read(record));
     damaged += ids ? 0 : 1;
     if (ids) COVEY_TRY_VOID(add_document(*ids, file.path, packing, data));
@@ -122,17 +132,24 @@ Result<void> add_file(const FoundTokens& file, const PackingSpec& packing, std::
   return {};
 }
 
-Result<void> add_text_file(const FoundFile& file, const PackingSpec& packing, TokenEncoder& encoder,
-                           std::uint64_t& damaged, TokenDataset& data) {
+// What reads one client's text files.
+struct TextTurn {
+  const PackingSpec& packing;
+  const TextFiles& text;
+  TokenEncoder& encoder;
+  std::uint64_t damaged = 0;
+};
+
+Result<void> add_text_file(const FoundFile& file, TextTurn& turn, TokenDataset& data) {
   data.begin_file(file.relative);
   const auto add = [&](std::string_view text) {
-    return add_document(encoder.encode(text), file.path, packing, data);
+    return add_document(turn.encoder.encode(text), file.path, turn.packing, data);
   };
-  if (file.relative.ends_with(".jsonl")) {
-    JsonlSpec lines;
-    lines.damaged_max = packing.damaged_max - damaged;
+  if (turn.text.form == TextForm::kLines) {
+    JsonlSpec lines{.field = turn.text.field};
+    lines.damaged_max = turn.packing.damaged_max - turn.damaged;
     COVEY_TRY(const JsonlCount count, for_each_document(file.path, lines, add));
-    damaged += count.damaged;
+    turn.damaged += count.damaged;
   } else {
     COVEY_TRY(const Bytes text, read_data_file(file.path, kDataBytesMax));
     COVEY_TRY_VOID(add(text_of(text)));
@@ -189,12 +206,14 @@ Result<std::unique_ptr<Dataset>> load_tokens(const std::string& path, const Pack
   COVEY_TRY(const std::vector<FoundTokens> found, find_token_files(path, packing));
   auto data = std::make_unique<TokenDataset>(packing.context, packing.vocabulary);
   std::uint64_t damaged = 0;
-  for (const FoundTokens& file : found) COVEY_TRY_VOID(add_file(file, packing, damaged, *data));
+  for (std::uint32_t i = 0; i < found.size(); ++i) COVEY_TRY_VOID(add_file(found[i], packing, {i, damaged}, *data));
+  data->set_damaged(damaged);
+  if (packing.part == DocumentPart::kHoldout && data->windows() == 0) return std::unique_ptr<Dataset>(std::move(data));
   return checked(std::move(data), path);
 }
 
 Result<std::unique_ptr<Dataset>> load_encoded_text(const std::string& path, const PackingSpec& packing,
-                                                   const Tokenizer& tokenizer) {
+                                                   const TextFiles& text, const Tokenizer& tokenizer) {
   COVEY_TRY_VOID(check_packing(packing));
   if (tokenizer.vocabulary() > packing.vocabulary)
     return unexpected(ErrorCode::kInvalidArgument,
@@ -204,9 +223,18 @@ Result<std::unique_ptr<Dataset>> load_encoded_text(const std::string& path, cons
   COVEY_TRY(const FileList list, list_files(path));
   TokenEncoder encoder(tokenizer);
   auto data = std::make_unique<TokenDataset>(packing.context, packing.vocabulary);
-  std::uint64_t damaged = 0;
-  for (const FoundFile& file : list.files)
-    COVEY_TRY_VOID(add_text_file(file, packing, encoder, damaged, *data));
+  TextTurn turn{packing, text, encoder};
+  std::size_t files = 0;
+  for (const FoundFile& file : list.files) {
+    const bool named = list.files.size() == 1 && file.path == path;  // by itself: any name will do
+    if (text.form == TextForm::kLines && !named && !file.relative.ends_with(".jsonl")) continue;
+    if (!named && file.relative == kTokenizerFile) continue;  // lies beside the text that it encodes
+    ++files;
+    COVEY_TRY_VOID(add_text_file(file, turn, *data));
+  }
+  data->set_damaged(turn.damaged);
+  if (files == 0 && text.form == TextForm::kLines)
+    return unexpected(ErrorCode::kInvalidData, shown(path, 300) + " holds no file named *.jsonl");
   return checked(std::move(data), path);
 }
 

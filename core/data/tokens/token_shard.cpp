@@ -92,7 +92,7 @@ Result<TokenShardWriter> TokenShardWriter::create(const std::string& path, std::
   return writer;
 }
 
-Result<void> TokenShardWriter::add(std::span<const TokenId> document) {
+Result<void> TokenShardWriter::add(std::span<const TextToken> document) {
   if (document.empty() || document.size() > kDocumentTokensMax)
     return unexpected(ErrorCode::kInvalidArgument, "a document has " + std::to_string(document.size()) +
                                                        " tokens, 1 to " + std::to_string(kDocumentTokensMax) +
@@ -205,7 +205,7 @@ Result<std::optional<TokenIds>> TokenShard::read(std::uint32_t record) const {
   if (got != body.size() || crc_of(body) != place.crc) return std::optional<TokenIds>();
   TokenIds ids(place.tokens);
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    TokenId id = 0;
+    TextToken id = 0;
     std::memcpy(&id, body.data() + i * width_, width_);  // little-endian, as this machine
     if (id >= vocabulary_) return std::optional<TokenIds>();
     ids[i] = id;

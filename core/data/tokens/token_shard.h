@@ -27,7 +27,7 @@ class TokenShardWriter {
   // Errors: kAlreadyExists, kDiskFull and the like; kInvalidArgument for a vocabulary out of range.
   static Result<TokenShardWriter> create(const std::string& path, std::uint32_t vocabulary);
   // Errors: kInvalidArgument (a token out of range, a document that is empty or too long).
-  Result<void> add(std::span<const TokenId> document);
+  Result<void> add(std::span<const TextToken> document);
   Result<void> finish();
   std::uint64_t tokens() const { return tokens_; }
 
@@ -51,6 +51,7 @@ class TokenShard {
   static Result<std::uint32_t> vocabulary_of(const std::string& path);
   std::uint32_t vocabulary() const { return vocabulary_; }
   std::uint32_t records() const { return static_cast<std::uint32_t>(places_.size()); }
+  std::uint32_t tokens(std::uint32_t record) const { return places_[record].tokens; }  // as its header says
   std::uint32_t damaged() const { return damaged_; }  // stretches without a readable record's header
 
   // Nothing where the record is damaged. Errors: of the disk.

@@ -22,6 +22,12 @@ std::vector<std::uint32_t> shuffled(std::uint32_t count, Random random) {
 
 }  // namespace
 
+bool PackingSpec::takes(std::uint32_t file, std::uint32_t record) const {
+  if (part == DocumentPart::kAll) return true;
+  const bool held = (file != 0 || record != 0) && Random(holdout_seed).split("held out", file, record).uniform() < holdout;
+  return held == (part == DocumentPart::kHoldout);
+}
+
 Bytes encode(const TokenCursor& cursor) {
   ByteWriter writer;
   writer.u64(cursor.epoch).u32(cursor.shard).u32(cursor.record).u32(cursor.token).u64(cursor.damaged);
@@ -38,7 +44,7 @@ Result<TokenCursor> token_cursor_from(ByteSpan bytes) {
   cursor.token = reader.u32();
   cursor.damaged = reader.u64();
   const bool carried = reader.boolean();
-  const TokenId token = reader.u32();
+  const TextToken token = reader.u32();
   if (carried) cursor.carried = token;
   COVEY_TRY_VOID(reader.finish("token cursor"));
   return cursor;
@@ -57,7 +63,7 @@ struct TokenStream::State {
   std::optional<TokenShard> shard;
   std::vector<std::uint32_t> record_order;
   std::optional<std::uint32_t> record_at;  // place in record_order of `document`
-  TokenIds document;                       // with its separator; empty: damaged
+  TokenIds document;                       // with its separator; empty: damaged, or of the other part
   bool tokens_in_epoch = false;            // of an epoch begun elsewhere nothing is known: true
 
   void forget() {
@@ -99,8 +105,13 @@ struct TokenStream::State {
 
   Result<void> enter_record() {
     if (record_at == cursor.record) return {};
-    COVEY_TRY(std::optional<TokenIds> ids, shard->read(record_order[cursor.record]));
     document.clear();
+    const std::uint32_t record = record_order[cursor.record];
+    if (!packing.takes(shard_order[cursor.shard], record)) {
+      record_at = cursor.record;
+      return {};
+    }
+    COVEY_TRY(std::optional<TokenIds> ids, shard->read(record));
     record_at = cursor.record;
     if (!ids) return damage(1);
     document = std::move(*ids);
@@ -116,7 +127,7 @@ struct TokenStream::State {
   }
 
   // The stretch of a document that the cursor stands at, not empty.
-  Result<std::span<const TokenId>> stretch() {
+  Result<std::span<const TextToken>> stretch() {
     for (;;) {
       COVEY_TRY_VOID(enter_epoch());
       if (cursor.shard >= files.size()) {
@@ -133,7 +144,7 @@ struct TokenStream::State {
       COVEY_TRY_VOID(enter_record());
       if (cursor.token < document.size()) {
         tokens_in_epoch = true;
-        return std::span<const TokenId>(document).subspan(cursor.token);
+        return std::span<const TextToken>(document).subspan(cursor.token);
       }
       ++cursor.record;
       cursor.token = 0;
@@ -143,8 +154,8 @@ struct TokenStream::State {
   Result<void> fill(std::span<std::int32_t> inputs, std::span<std::int32_t> targets) {
     std::size_t at = 0;  // of the window's T + 1 tokens
     const std::size_t count = inputs.size() + 1;
-    TokenId last = 0;
-    const auto put = [&](TokenId token) {
+    TextToken last = 0;
+    const auto put = [&](TextToken token) {
       if (at < inputs.size()) inputs[at] = static_cast<std::int32_t>(token);
       if (at > 0) targets[at - 1] = static_cast<std::int32_t>(token);
       last = token;
@@ -154,7 +165,7 @@ struct TokenStream::State {
     while (at < count) {
       COVEY_TRY(const auto tokens, stretch());
       const std::size_t taken = std::min(count - at, tokens.size());
-      for (const TokenId token : tokens.first(taken)) put(token);
+      for (const TextToken token : tokens.first(taken)) put(token);
       cursor.token += static_cast<std::uint32_t>(taken);
     }
     cursor.carried = last;
@@ -175,6 +186,17 @@ Result<TokenStream> TokenStream::open(const std::string& path, const PackingSpec
   state->packing = packing;
   state->random = Random(seed);
   return TokenStream(std::move(state));
+}
+
+Result<std::uint64_t> TokenStream::tokens_in_epoch() const {
+  const State& state = *state_;
+  std::uint64_t tokens = 0;
+  for (std::uint32_t file = 0; file < state.files.size(); ++file) {
+    COVEY_TRY(const TokenShard shard, TokenShard::open(state.files[file]));
+    for (std::uint32_t record = 0; record < shard.records(); ++record)
+      if (state.packing.takes(file, record)) tokens += shard.tokens(record) + std::uint64_t{state.packing.separator ? 1U : 0U};
+  }
+  return tokens;
 }
 
 const TokenCursor& TokenStream::cursor() const { return state_->cursor; }

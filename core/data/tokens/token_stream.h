@@ -20,17 +20,25 @@ struct TokenCursor {
   std::uint32_t record = 0;        // place in the file's order of documents
   std::uint32_t token = 0;         // of that document; its separator counts as its last one
   std::uint64_t damaged = 0;       // passed over in this epoch
-  std::optional<TokenId> carried;  // the last token of the window before: the next one's first
+  std::optional<TextToken> carried;  // the last token of the window before: the next one's first
   bool operator==(const TokenCursor&) const = default;
 };
 Bytes encode(const TokenCursor& cursor);
 Result<TokenCursor> token_cursor_from(ByteSpan bytes);  // kCorrupted
 
+// Which documents of the files are read: a seeded share of them is held out, of any file's documents but the
+// first of the first file, which is never.
+enum class DocumentPart : std::uint8_t { kAll, kTrain, kHoldout };
+
 struct PackingSpec {
   std::uint32_t context = 0;         // T: tokens of a window's input
   std::uint32_t vocabulary = 0;      // of the model: at least that of the files
-  std::optional<TokenId> separator;  // after each document
+  std::optional<TextToken> separator;  // after each document
   std::uint64_t damaged_max = 100;   // records passed over in an epoch before it is an error
+  DocumentPart part = DocumentPart::kAll;
+  double holdout = 0;                // share of the documents that is held out
+  std::uint64_t holdout_seed = 0;
+  bool takes(std::uint32_t file, std::uint32_t record) const;  // whether `part` has that document
 };
 
 class TokenStream {
@@ -43,6 +51,8 @@ class TokenStream {
   TokenStream& operator=(TokenStream&&) noexcept;
 
   const TokenCursor& cursor() const;
+  // Tokens of an epoch, with separators, as the files' headers say: reads them all. Errors: of the disk.
+  Result<std::uint64_t> tokens_in_epoch() const;
   // Continues where another stream over the same files, with the same packing and seed, was.
   // Errors: kInvalidArgument for a cursor that these files cannot have had.
   Result<void> seek(const TokenCursor& cursor);
@@ -62,9 +72,15 @@ class TokenStream {
 // of `context`, within one file, the last one padded with targets of -1. groups() are the files.
 // Errors: as TokenStream's; more than kDataBytesMax.
 Result<std::unique_ptr<Dataset>> load_tokens(const std::string& path, const PackingSpec& packing);
-// The same of text, encoded while it is loaded: every regular file at or below `path` is one document,
-// apart from *.jsonl, whose lines are ({"text": ...}; damaged ones count as damaged records).
+// What a document is in files of text. kWhole: every regular file at or below a path. kLines: the member `field` of
+// each line of *.jsonl, or of the file that is named itself (jsonl.h).
+enum class TextForm : std::uint8_t { kWhole, kLines };
+struct TextFiles {
+  TextForm form = TextForm::kWhole;
+  std::string field = "text";
+};
+// The same of text, encoded while it is loaded; damaged lines count as damaged records.
 Result<std::unique_ptr<Dataset>> load_encoded_text(const std::string& path, const PackingSpec& packing,
-                                                   const Tokenizer& tokenizer);
+                                                   const TextFiles& text, const Tokenizer& tokenizer);
 
 }  // namespace covey

@@ -1,5 +1,5 @@
-// Ops for processors: matrix products by tiles or oneDNN (product.h), convolutions by oneDNN, all else
-// by our own loops. Work is cut into pieces by size alone and shared by the team; results do not
+// Ops for processors: matrix products and convolutions by tiles (product.h, conv_tiles.h) or oneDNN, all
+// else by our own loops. Work is cut into pieces by size alone and shared by the team; results do not
 // depend on how many threads it has.
 #pragma once
 #include <memory>
@@ -7,6 +7,7 @@
 
 #include "core/tensor/arena.h"
 #include "core/tensor/cpu/conv_engine.h"
+#include "core/tensor/cpu/conv_tiles.h"
 #include "core/tensor/cpu/kernels.h"
 #include "core/tensor/cpu/product.h"
 #include "core/tensor/ops.h"
@@ -36,11 +37,12 @@ class CpuOps final : public Ops {  // one per thread of use
   void embedding_grad(Tensor tokens, Tensor dy, Tensor dtable) override;
   void embedding_at(Tensor tokens, Tensor table, Tensor positions, Tensor y) override;
   void positions_grad(Tensor dy, Tensor dpositions) override;
-  void rmsnorm(Tensor x, Tensor g, Tensor y, Tensor rstd) override;
+  void rmsnorm(Tensor x, Tensor g, Tensor y, Tensor rstd, double epsilon) override;
   void rmsnorm_grad(Tensor x, Tensor g, Tensor rstd, Tensor dy, Tensor dx, Tensor dg) override;
-  void add_rmsnorm(Tensor a, Tensor b, Tensor sum, Tensor g, Tensor y, Tensor rstd) override;
-  void layernorm(Tensor x, Tensor g, Tensor b, Tensor y, Tensor mean, Tensor rstd) override;
-  void add_layernorm(Tensor a, Tensor x, Tensor sum, Tensor g, Tensor b, Tensor y, Tensor mean, Tensor rstd) override;
+  void add_rmsnorm(Tensor a, Tensor b, Tensor sum, Tensor g, Tensor y, Tensor rstd, double epsilon) override;
+  void layernorm(Tensor x, Tensor g, Tensor b, Tensor y, Tensor mean, Tensor rstd, double epsilon) override;
+  void add_layernorm(Tensor a, Tensor x, Tensor sum, Tensor g, Tensor b, Tensor y, Tensor mean, Tensor rstd,
+                     double epsilon) override;
   void layernorm_grad(Tensor x, Tensor g, Tensor mean, Tensor rstd, Tensor dy, Tensor dx, Tensor dg,
                       Tensor db) override;
   void rope(Tensor x, int direction, double base) override;
@@ -58,6 +60,7 @@ class CpuOps final : public Ops {  // one per thread of use
   void conv2d_grad_input(Tensor dy, Tensor w, Tensor dx, ConvGeometry geometry) override;
   void conv2d_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db,
                           ConvGeometry geometry) override;
+  void conv2d_pool(Tensor x, Tensor w, Tensor b, Tensor conv, Tensor y, Tensor argmax, ConvGeometry geometry) override;
   void depthwise_conv2d(Tensor x, Tensor w, Tensor b, Tensor y, ConvGeometry geometry) override;
   void depthwise_conv2d_grad_input(Tensor dy, Tensor w, Tensor dx, ConvGeometry geometry) override;
   void depthwise_conv2d_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db, ConvGeometry geometry) override;
@@ -66,6 +69,11 @@ class CpuOps final : public Ops {  // one per thread of use
   std::int64_t softmax_cross_entropy(Tensor logits, Tensor targets, Tensor losses, Tensor dlogits,
                                      LossTerms terms) override;
   std::int64_t head_loss(const HeadLoss& head) override;
+  void example_squares(Tensor x, Tensor squares) override;
+  void linear_grad_squares(Tensor dy, Tensor x, Bias bias, Tensor squares) override;
+  void embedding_grad_squares(Tensor tokens, Tensor dy, Tensor squares) override;
+  void tied_grad_squares(Tensor dlogits, Tensor x, Tensor tokens, Tensor dy, Tensor squares) override;
+  void scale_examples(Tensor x, Tensor factors) override;
   void add(Tensor a, Tensor b, Tensor y) override;
   void fill(Tensor y, float value) override;
   double squared_norm(Tensor x) override;
@@ -88,6 +96,7 @@ class CpuOps final : public Ops {  // one per thread of use
 
   struct Norm {
     Tensor x, branch{}, sum{}, gain, bias{}, y, mean{}, rstd;  // empty: not asked for
+    double epsilon = kNormEpsilon;
   };
   void norm_rows(const Norm& norm);
   struct NormGrad {
@@ -107,16 +116,23 @@ class CpuOps final : public Ops {  // one per thread of use
   std::int64_t head_losses(const HeadLoss& head, const HeadRows& rows);
   void head_gradients(const HeadLoss& head, const HeadRows& rows);
 
+  float* example_room(std::int64_t floats);  // valid until the next call
+  double ghost_square(Tensor dy, Tensor x, Bias bias, float* room);
+  double gradient_square(Tensor dy, Tensor x, Bias bias, float* room);
+
   const cpu::Kernels& kernels_;
   std::unique_ptr<Team> own_team_;  // where none was given
   Team& team_;
   cpu::ProductEngine products_;
+  cpu::ConvTiles conv_tiles_;
   cpu::ConvEngine conv_;
   RopeTable rope_;
   Arena scratch_{0};
   float* scratch_data_ = nullptr;
   Arena dequantized_{0};
   float* dequantized_data_ = nullptr;
+  Arena example_room_{0};
+  float* example_data_ = nullptr;
   std::vector<Arena> member_scratch_;
   std::vector<float*> member_data_;
 };

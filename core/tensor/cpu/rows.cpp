@@ -76,36 +76,38 @@ void CpuOps::norm_rows(const Norm& n) {
                                 centred ? n.bias.f32() : nullptr,
                                 n.y.as<T>() + row * d,
                                 centred ? n.mean.f32() + row : nullptr,
-                                n.rstd.f32() + row};
+                                n.rstd.f32() + row,
+                                static_cast<float>(n.epsilon)};
       (centred ? typed<T>(kernels_).layernorm : typed<T>(kernels_).rmsnorm)(in, rows, d);
     });
   });
 }
 
-void CpuOps::rmsnorm(Tensor x, Tensor g, Tensor y, Tensor rstd) {
+void CpuOps::rmsnorm(Tensor x, Tensor g, Tensor y, Tensor rstd, double epsilon) {
   check_rmsnorm(x, g, y, rstd);
-  norm_rows({.x = x, .gain = g, .y = y, .rstd = rstd});
+  norm_rows({.x = x, .gain = g, .y = y, .rstd = rstd, .epsilon = epsilon});
 }
 
-void CpuOps::add_rmsnorm(Tensor a, Tensor b, Tensor sum, Tensor g, Tensor y, Tensor rstd) {
+void CpuOps::add_rmsnorm(Tensor a, Tensor b, Tensor sum, Tensor g, Tensor y, Tensor rstd, double epsilon) {
   check_rmsnorm(a, g, y, rstd);
   check_same(a, b, sum);
-  norm_rows({.x = a, .branch = b, .sum = sum, .gain = g, .y = y, .rstd = rstd});
+  norm_rows({.x = a, .branch = b, .sum = sum, .gain = g, .y = y, .rstd = rstd, .epsilon = epsilon});
 }
 
-void CpuOps::layernorm(Tensor x, Tensor g, Tensor b, Tensor y, Tensor mean, Tensor rstd) {
+void CpuOps::layernorm(Tensor x, Tensor g, Tensor b, Tensor y, Tensor mean, Tensor rstd, double epsilon) {
   check_rmsnorm(x, g, y, rstd);
   check_flat(g, b);
   check_flat(mean, rstd);
-  norm_rows({.x = x, .gain = g, .bias = b, .y = y, .mean = mean, .rstd = rstd});
+  norm_rows({.x = x, .gain = g, .bias = b, .y = y, .mean = mean, .rstd = rstd, .epsilon = epsilon});
 }
 
-void CpuOps::add_layernorm(Tensor a, Tensor x, Tensor sum, Tensor g, Tensor b, Tensor y, Tensor mean, Tensor rstd) {
+void CpuOps::add_layernorm(Tensor a, Tensor x, Tensor sum, Tensor g, Tensor b, Tensor y, Tensor mean, Tensor rstd,
+                           double epsilon) {
   check_rmsnorm(a, g, y, rstd);
   check_same(a, x, sum);
   check_flat(g, b);
   check_flat(mean, rstd);
-  norm_rows({.x = a, .branch = x, .sum = sum, .gain = g, .bias = b, .y = y, .mean = mean, .rstd = rstd});
+  norm_rows({.x = a, .branch = x, .sum = sum, .gain = g, .bias = b, .y = y, .mean = mean, .rstd = rstd, .epsilon = epsilon});
 }
 
 void CpuOps::norm_grad_rows(const NormGrad& n) {
@@ -196,11 +198,9 @@ void CpuOps::maxpool2_grad(Tensor dy, Tensor argmax, Tensor dx) {
   const std::int64_t pooled = (height / 2) * (width / 2);
   share(team_, planes, cpu::piece_rows(height * width), [&](std::int64_t first, std::int64_t count, int) {
     with_type(dy.dtype, [&]<class T>(T) {
-      for (std::int64_t p = first; p < first + count; ++p) {
-        T* plane = dx.as<T>() + p * height * width;
-        std::fill_n(plane, height * width, T{});  // plane by plane, so that it stays in the cache
-        for (std::int64_t i = p * pooled; i < (p + 1) * pooled; ++i) plane[argmax.i32()[i]] = dy.as<T>()[i];
-      }
+      for (std::int64_t p = first; p < first + count; ++p)
+        typed<T>(kernels_).maxpool2_grad(dy.as<T>() + p * pooled, argmax.i32() + p * pooled,
+                                         dx.as<T>() + p * height * width, height, width);
     });
   });
 }

@@ -9,20 +9,20 @@ namespace covey {
 using ref::at;
 using ref::put;
 
-void RefOps::rmsnorm(Tensor x, Tensor g, Tensor y, Tensor rstd) {
+void RefOps::rmsnorm(Tensor x, Tensor g, Tensor y, Tensor rstd, double epsilon) {
   const auto [m, d] = check_rmsnorm(x, g, y, rstd);
   for (std::int64_t i = 0; i < m; ++i) {
     double squares = 0;
     for (std::int64_t j = 0; j < d; ++j) squares += at(x, i * d + j) * at(x, i * d + j);
-    const double r = 1.0 / std::sqrt(squares / static_cast<double>(d) + 1e-5);
+    const double r = 1.0 / std::sqrt(squares / static_cast<double>(d) + epsilon);
     put(rstd, i, r);
     for (std::int64_t j = 0; j < d; ++j) put(y, i * d + j, at(x, i * d + j) * r * at(g, j));
   }
 }
 
-void RefOps::add_rmsnorm(Tensor a, Tensor b, Tensor sum, Tensor g, Tensor y, Tensor rstd) {
+void RefOps::add_rmsnorm(Tensor a, Tensor b, Tensor sum, Tensor g, Tensor y, Tensor rstd, double epsilon) {
   add(a, b, sum);
-  rmsnorm(sum, g, y, rstd);
+  rmsnorm(sum, g, y, rstd, epsilon);
 }
 
 // With u = dy * g and r = rstd: dx = r * u - x * r^3 * mean(u * x).
@@ -47,7 +47,7 @@ void RefOps::rmsnorm_grad(Tensor x, Tensor g, Tensor rstd, Tensor dy, Tensor dx,
   }
 }
 
-void RefOps::layernorm(Tensor x, Tensor g, Tensor b, Tensor y, Tensor mean, Tensor rstd) {
+void RefOps::layernorm(Tensor x, Tensor g, Tensor b, Tensor y, Tensor mean, Tensor rstd, double epsilon) {
   const auto [m, d] = check_rmsnorm(x, g, y, rstd);
   check_flat(g, b);
   check_flat(mean, rstd);
@@ -56,16 +56,17 @@ void RefOps::layernorm(Tensor x, Tensor g, Tensor b, Tensor y, Tensor mean, Tens
     for (std::int64_t j = 0; j < d; ++j) sum += at(x, i * d + j);
     const double centre = sum / static_cast<double>(d);
     for (std::int64_t j = 0; j < d; ++j) squares += std::pow(at(x, i * d + j) - centre, 2);
-    const double r = 1.0 / std::sqrt(squares / static_cast<double>(d) + 1e-5);
+    const double r = 1.0 / std::sqrt(squares / static_cast<double>(d) + epsilon);
     put(mean, i, centre);
     put(rstd, i, r);
     for (std::int64_t j = 0; j < d; ++j) put(y, i * d + j, (at(x, i * d + j) - centre) * r * at(g, j) + at(b, j));
   }
 }
 
-void RefOps::add_layernorm(Tensor a, Tensor x, Tensor sum, Tensor g, Tensor b, Tensor y, Tensor mean, Tensor rstd) {
+void RefOps::add_layernorm(Tensor a, Tensor x, Tensor sum, Tensor g, Tensor b, Tensor y, Tensor mean, Tensor rstd,
+                           double epsilon) {
   add(a, x, sum);
-  layernorm(sum, g, b, y, mean, rstd);
+  layernorm(sum, g, b, y, mean, rstd, epsilon);
 }
 
 // With n = (x - mean) * r and u = dy * g: dx = r * (u - mean(u) - n * mean(u * n)).

@@ -25,11 +25,12 @@ class RefOps final : public Ops {
   void embedding_grad(Tensor tokens, Tensor dy, Tensor dtable) override;
   void embedding_at(Tensor tokens, Tensor table, Tensor positions, Tensor y) override;
   void positions_grad(Tensor dy, Tensor dpositions) override;
-  void rmsnorm(Tensor x, Tensor g, Tensor y, Tensor rstd) override;
+  void rmsnorm(Tensor x, Tensor g, Tensor y, Tensor rstd, double epsilon) override;
   void rmsnorm_grad(Tensor x, Tensor g, Tensor rstd, Tensor dy, Tensor dx, Tensor dg) override;
-  void add_rmsnorm(Tensor a, Tensor b, Tensor sum, Tensor g, Tensor y, Tensor rstd) override;
-  void layernorm(Tensor x, Tensor g, Tensor b, Tensor y, Tensor mean, Tensor rstd) override;
-  void add_layernorm(Tensor a, Tensor x, Tensor sum, Tensor g, Tensor b, Tensor y, Tensor mean, Tensor rstd) override;
+  void add_rmsnorm(Tensor a, Tensor b, Tensor sum, Tensor g, Tensor y, Tensor rstd, double epsilon) override;
+  void layernorm(Tensor x, Tensor g, Tensor b, Tensor y, Tensor mean, Tensor rstd, double epsilon) override;
+  void add_layernorm(Tensor a, Tensor x, Tensor sum, Tensor g, Tensor b, Tensor y, Tensor mean, Tensor rstd,
+                     double epsilon) override;
   void layernorm_grad(Tensor x, Tensor g, Tensor mean, Tensor rstd, Tensor dy, Tensor dx, Tensor dg,
                       Tensor db) override;
   void rope(Tensor x, int direction, double base) override;
@@ -55,6 +56,11 @@ class RefOps final : public Ops {
   std::int64_t softmax_cross_entropy(Tensor logits, Tensor targets, Tensor losses, Tensor dlogits,
                                      LossTerms terms) override;
   std::int64_t head_loss(const HeadLoss& head) override;
+  void example_squares(Tensor x, Tensor squares) override;
+  void linear_grad_squares(Tensor dy, Tensor x, Bias bias, Tensor squares) override;
+  void embedding_grad_squares(Tensor tokens, Tensor dy, Tensor squares) override;
+  void tied_grad_squares(Tensor dlogits, Tensor x, Tensor tokens, Tensor dy, Tensor squares) override;
+  void scale_examples(Tensor x, Tensor factors) override;
   void add(Tensor a, Tensor b, Tensor y) override;
   void fill(Tensor y, float value) override;
   double squared_norm(Tensor x) override;

@@ -45,7 +45,7 @@ TokenIds merged_slowly(const TokenizerSpec& spec, std::string_view piece) {
   }
   TokenIds ids;
   for (const std::string& symbol : symbols)
-    ids.push_back(static_cast<TokenId>(std::find(spec.tokens.begin(), spec.tokens.end(), symbol) -
+    ids.push_back(static_cast<TextToken>(std::find(spec.tokens.begin(), spec.tokens.end(), symbol) -
                                        spec.tokens.begin()));
   return ids;
 }
@@ -100,7 +100,7 @@ TEST_CASE("tokenizer: a vocabulary of bytes gives the bytes, of any text or none
   for (int byte = 0; byte < 256; ++byte) all += static_cast<char>(byte);
   const TokenIds ids = encoder.encode(all);
   REQUIRE(ids.size() == 256);
-  for (TokenId id = 0; id < 256; ++id) CHECK(ids[id] == id);
+  for (TextToken id = 0; id < 256; ++id) CHECK(ids[id] == id);
   CHECK(all_decoded(*tokenizer, ids) == all);
   CHECK(encoder.encode("").empty());
   CHECK(!tokenizer->decode(TokenIds{256}, Tokenizer::Specials::kKeep));
@@ -125,16 +125,16 @@ TEST_CASE("tokenizer: merges in the order of their ranks, in short pieces and in
   TokenizerSpec spec = byte_tokenizer();
   spec.split = SplitRule::kWhole;
   Random random(8);
-  const auto add = [&](TokenId left, TokenId right) {
+  const auto add = [&](TextToken left, TextToken right) {
     const std::string merged = spec.tokens[left] + spec.tokens[right];
     if (std::find(spec.tokens.begin(), spec.tokens.end(), merged) == spec.tokens.end())
       spec.tokens.push_back(merged);
     spec.merges.emplace_back(left, right);
   };
-  std::vector<TokenId> pool{'a', 'b', 'c'};
+  std::vector<TextToken> pool{'a', 'b', 'c'};
   for (int i = 0; i < 30; ++i) {
     add(pool[random.below(pool.size())], pool[random.below(pool.size())]);
-    pool.push_back(static_cast<TokenId>(spec.tokens.size() - 1));
+    pool.push_back(static_cast<TextToken>(spec.tokens.size() - 1));
   }
   // The last rank of a pair counts in the tables; without repetition both ways agree.
   std::sort(spec.merges.begin(), spec.merges.end());

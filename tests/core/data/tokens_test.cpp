@@ -36,7 +36,7 @@ Documents numbered(std::uint32_t first, std::uint32_t count) {
 }
 
 PackingSpec packing(std::uint32_t context, std::uint64_t damaged_max = 0) {
-  return {context, 1000, TokenId{999}, damaged_max};
+  return {context, 1000, TextToken{999}, damaged_max};
 }
 
 struct Window {
@@ -185,7 +185,7 @@ TEST_CASE("token stream: the same seed gives the same windows, from any cursor o
 
   for (const TokenCursor& wrong :
        {TokenCursor{0, 5, 0, 0, 0, {}}, TokenCursor{0, 0, 7, 0, 0, {}}, TokenCursor{0, 0, 0, 500, 0, {}},
-        TokenCursor{0, 0, 0, 0, 0, TokenId{1000}}}) {
+        TokenCursor{0, 0, 0, 0, 0, TextToken{1000}}}) {
     const TokenCursor before = other.cursor();
     const auto sought = other.seek(wrong);
     REQUIRE(!sought);
@@ -243,7 +243,7 @@ TEST_CASE("token stream: damaged records are passed over and counted, up to a bo
   const auto none = empty.next(inputs, targets);
   REQUIRE(!none);
   CHECK(mentions(none.error().message, "no readable token"));
-  TokenCursor late{5, 1, 0, 0, 0, TokenId{1}};
+  TokenCursor late{5, 1, 0, 0, 0, TextToken{1}};
   REQUIRE(empty.seek(late));
   CHECK(!empty.next(inputs, targets));
 }
@@ -297,29 +297,114 @@ TEST_CASE("token dataset: windows within a file, the last one padded") {
 TEST_CASE("token dataset: of text that is encoded while it is loaded") {
   const TemporaryFolder folder;
   folder.write("a.txt", "abcd");
-  folder.write("b.jsonl", "{\"text\":\"xy\"}\nbroken\n{\"text\":\"z\"}\n");
+  folder.write("b.txt", "xy");
   folder.write("c.txt", "");
+  folder.write("tokenizer.json", "not data");
   const auto tokenizer = Tokenizer::make(byte_tokenizer());
   REQUIRE(tokenizer);
-  const auto data = load_encoded_text(folder.path(), packing(3, 1), *tokenizer);
+  const auto data = load_encoded_text(folder.path(), packing(3, 1), {}, *tokenizer);
   REQUIRE(data);
-  REQUIRE((*data)->size() == 4);
-  CHECK((*data)->groups() == std::vector<std::string>{"a.txt", "b.jsonl", "c.txt"});
-  BatchBuffer buffer(**data, 4);
-  const std::uint32_t indices[] = {0, 1, 2, 3};
+  REQUIRE((*data)->size() == 3);
+  CHECK((*data)->groups() == std::vector<std::string>{"a.txt", "b.txt", "c.txt"});
+  BatchBuffer buffer(**data, 3);
+  const std::uint32_t indices[] = {0, 1, 2};
   const Minibatch batch = buffer.fill(indices);
-  const std::vector<std::int32_t> inputs(batch.inputs.i32(), batch.inputs.i32() + 12);
-  const std::vector<std::int32_t> targets(batch.targets.i32(), batch.targets.i32() + 12);
-  CHECK(inputs == std::vector<std::int32_t>{'a', 'b', 'c', 'd', 0, 0, 'x', 'y', 999, 'z', 0, 0});
-  CHECK(targets == std::vector<std::int32_t>{'b', 'c', 'd', 999, -1, -1, 'y', 999, 'z', 999, -1, -1});
+  const std::vector<std::int32_t> inputs(batch.inputs.i32(), batch.inputs.i32() + 9);
+  const std::vector<std::int32_t> targets(batch.targets.i32(), batch.targets.i32() + 9);
+  CHECK(inputs == std::vector<std::int32_t>{'a', 'b', 'c', 'd', 0, 0, 'x', 'y', 0});
+  CHECK(targets == std::vector<std::int32_t>{'b', 'c', 'd', 999, -1, -1, 'y', 999, -1});
   CHECK((*data)->group(1) == 0);
-  CHECK((*data)->group(3) == 1);
-  CHECK(mentions(load_encoded_text(folder.path(), packing(3), *tokenizer).error().message, "line 2"));
+  CHECK((*data)->group(2) == 1);
   PackingSpec small = packing(3, 1);
   small.vocabulary = 255;
   small.separator.reset();
-  CHECK(mentions(load_encoded_text(folder.path(), small, *tokenizer).error().message, "256 tokens"));
-  CHECK(mentions(load_encoded_text(folder / "c.txt", packing(3), *tokenizer).error().message, "0 tokens"));
+  CHECK(mentions(load_encoded_text(folder.path(), small, {}, *tokenizer).error().message, "256 tokens"));
+  CHECK(mentions(load_encoded_text(folder / "c.txt", packing(3), {}, *tokenizer).error().message, "0 tokens"));
+}
+
+TEST_CASE("token dataset: lines of a folder's *.jsonl are packed, damaged ones counted up to a bound") {
+  const TemporaryFolder folder;
+  folder.write("a.jsonl", "{\"body\":\"xy\"}\nbroken\n{\"body\":\"z\"}\n");
+  folder.write("b.txt", "never read");
+  const auto tokenizer = Tokenizer::make(byte_tokenizer());
+  REQUIRE(tokenizer);
+  const TextFiles lines{TextForm::kLines, "body"};
+  const auto data = load_encoded_text(folder.path(), packing(3, 1), lines, *tokenizer);
+  REQUIRE(data);
+  CHECK((*data)->damaged() == 1);
+  REQUIRE((*data)->size() == 2);
+  BatchBuffer buffer(**data, 2);
+  const std::uint32_t indices[] = {0, 1};
+  const Minibatch batch = buffer.fill(indices);
+  const std::vector<std::int32_t> inputs(batch.inputs.i32(), batch.inputs.i32() + 6);
+  CHECK(inputs == std::vector<std::int32_t>{'x', 'y', 999, 'z', 0, 0});
+  CHECK(mentions(load_encoded_text(folder.path(), packing(3), lines, *tokenizer).error().message, "line 2"));
+  CHECK(mentions(load_encoded_text(folder / "b.txt", packing(3), lines, *tokenizer).error().message, "damaged"));
+  folder.write("none/b.txt", "text");
+  CHECK(mentions(load_encoded_text(folder / "none", packing(3), lines, *tokenizer).error().message, "*.jsonl"));
+}
+
+TEST_CASE("load_dataset: jsonl as bytes or with a tokenizer, tokens, and what does not fit is refused") {
+  const TemporaryFolder folder;
+  folder.write("a.jsonl", "{\"text\":\"abcd\"}\n");
+  ModelSpec model;
+  model.family = ModelFamily::kTransformer;
+  model.context = 4;
+  LoadRequest request{.path = folder.path(), .data = {}, .model = model};
+  request.data.format = DataFormat::kJsonl;
+  const auto bytes = load_dataset(request);
+  REQUIRE_MESSAGE(bytes, bytes.error().message);
+  CHECK((*bytes)->size() == 1);
+  request.model.vocabulary = 300;
+  CHECK(mentions(load_dataset(request).error().message, "name a tokenizer"));
+  request.data.tokenizer_sha256 = std::string(64, 'a');
+  CHECK(load_dataset(request).error().code == ErrorCode::kNotFound);
+  const auto tokenizer = Tokenizer::make(byte_tokenizer());
+  REQUIRE(tokenizer);
+  request.tokenizer = &*tokenizer;
+  CHECK(load_dataset(request));
+  request.data.format = DataFormat::kTokens;
+  CHECK(mentions(load_dataset(request).error().message, "*.tokens"));
+  request.model.family = ModelFamily::kMlp;
+  CHECK(mentions(load_dataset(request).error().message, "transformer"));
+}
+
+TEST_CASE("token files: held-out documents are a seeded share, and never trained on") {
+  const TemporaryFolder folder;
+  auto writer = TokenShardWriter::create(folder / "a.tokens", 1000);
+  REQUIRE(writer);
+  for (TextToken document = 0; document < 200; ++document) {
+    const TextToken ids[] = {document, document};
+    REQUIRE(writer->add(ids));
+  }
+  REQUIRE(writer->finish());
+  PackingSpec part = packing(1);
+  part.separator.reset();
+  part.holdout = 0.25;
+  part.holdout_seed = 7;
+  std::set<std::int32_t> seen[2];
+  for (const DocumentPart which : {DocumentPart::kTrain, DocumentPart::kHoldout}) {
+    part.part = which;
+    auto stream = TokenStream::open(folder.path(), part, 3);
+    REQUIRE(stream);
+    const auto tokens = stream->tokens_in_epoch();
+    REQUIRE(tokens);
+    std::int32_t input = 0, target = 0;
+    auto& here = seen[which == DocumentPart::kTrain ? 0 : 1];
+    while (stream->cursor().epoch == 0) {
+      REQUIRE(stream->next({&input, 1}, {&target, 1}));
+      here.insert(input);
+    }
+    CHECK(here.size() == *tokens / 2);
+    const auto loaded = load_tokens(folder.path(), part);
+    REQUIRE(loaded);
+    CHECK((*loaded)->size() == *tokens - 1);
+  }
+  CHECK(seen[0].size() + seen[1].size() == 200);
+  CHECK(seen[0].count(0) == 1);  // the first document is trained on
+  CHECK(seen[1].size() > 25);
+  CHECK(seen[1].size() < 80);
+  for (const std::int32_t document : seen[1]) CHECK(seen[0].count(document) == 0);
 }
 
 TEST_CASE("jsonl: documents go to token files, damaged lines are passed over up to a bound") {

@@ -289,18 +289,20 @@ TEST_CASE("job: what a model's style or blocks leave open has the usual values")
 TEST_CASE("job: new settings are written only where they say something, and read back") {
   const auto plain = parse_job(kTenLines);
   REQUIRE(plain.has_value());
-  for (const char* key : {"style", "kv_heads", "lora", "precision", "micro_batch", "frozen", "nesterov", "blocks", "batch_max", "batch_min",
-                          "frozen_storage"})
+  for (const char* key : {"style", "kv_heads", "lora", "norm_epsilon", "start", "separator", "augment_flip", "precision", "micro_batch",
+                          "frozen", "nesterov", "blocks", "batch_max", "batch_min", "frozen_storage"})
     CHECK_FALSE(mentions(to_toml(*plain), std::string(key) + " ="));
   std::string toml(kTenLines);
   toml.replace(toml.find("[data]"), 0,
-               "kv_heads = 2\ntied_head = true\nrope_theta = 5e5\ndropout = 0.1\n[model.lora]\nrank = 4\n");
+               "kv_heads = 2\ntied_head = true\nrope_theta = 5e5\ndropout = 0.1\nnorm_epsilon = 1e-6\nstart = \"gpt2\"\n[model.lora]\nrank = 4\n");
   toml +=
       "micro_batch = 4\nlabel_smoothing = 0.1\nschedule = \"wsd\"\ndecay = 0.3\nprecision = \"bf16\"\n"
       "checkpointing = \"block\"\nfrozen = [\"adapters.0\"]\nfrozen_storage = \"int8\"\nbatch_max = 512\nbatch_min = 4\n";
   const auto spec = parse_job(toml);
   REQUIRE(spec.has_value());
   CHECK(spec->model.lora == LoraSpec{4, 16, 0, {"*"}});
+  CHECK(spec->model.norm_epsilon == 1e-6);
+  CHECK(spec->start == "gpt2");
   CHECK(spec->train.precision == Precision::kBf16);
   CHECK(spec->train.frozen == std::vector<std::string>{"adapters.0"});
   CHECK(spec->train.frozen_storage == FrozenStorage::kInt8);
@@ -311,11 +313,46 @@ TEST_CASE("job: new settings are written only where they say something, and read
   CHECK(*again == *spec);
 }
 
+TEST_CASE("job: data of documents are read back, and what does not fit is refused") {
+  const std::string pin(64, 'b');
+  const auto language = [](const std::string& model, const std::string& data) {
+    return "[model]\nfamily = \"transformer\"\n" + model + "[data]\n" + data + "[train]\nlocal_steps = 1\n";
+  };
+  const auto tokens = parse_job(language("vocabulary = 500\n", "format = \"tokens\"\nseparator = 499\ndamaged_max = 3\n"));
+  REQUIRE(tokens.has_value());
+  CHECK(tokens->data.separator == 499U);
+  CHECK(tokens->data.damaged_max == 3);
+  CHECK(*parse_job(to_toml(*tokens)) == *tokens);
+  const auto lines = parse_job(
+      language("vocabulary = 500\n", "format = \"jsonl\"\nfield = \"body\"\ntokenizer_sha256 = \"" + pin + "\"\nseparator = 0\n"));
+  REQUIRE(lines.has_value());
+  CHECK(lines->data.field == "body");
+  CHECK(lines->data.separator == 0U);
+  CHECK(*parse_job(to_toml(*lines)) == *lines);
+  CHECK(mentions(error_of(language("vocabulary = 500\n", "format = \"jsonl\"\n")), "data.tokenizer_sha256"));
+  CHECK(mentions(error_of(language("vocabulary = 500\n", "format = \"tokens\"\nseparator = 500\n")), "data.separator = 500"));
+  CHECK(mentions(error_of(language("start = \"../x\"\n", "format = \"text\"\n")), "model.start = \"../x\""));
+  CHECK(mentions(error_of(language("start = \".x\"\n", "format = \"text\"\n")), "model.start"));
+  const auto images = [](const std::string& family, const std::string& data) {
+    return "[model]\nfamily = \"" + family + "\"\n[data]\nformat = \"idx\"\n" + data;
+  };
+  const auto changed = parse_job(images("cnn", "augment_flip = 0.5\naugment_crop = 4\n"));
+  REQUIRE(changed.has_value());
+  CHECK(*parse_job(to_toml(*changed)) == *changed);
+  CHECK(mentions(error_of(images("cnn", "augment_crop = 28\n")), "data.augment_crop = 28"));
+  CHECK(mentions(error_of(images("logistic", "augment_flip = 0.5\n")), "model.family = \"logistic\""));
+}
+
 TEST_CASE("job: training that does not go with the model is refused") {
   const auto mlp = [](const std::string& train) {
     return error_of("[model]\nfamily = \"mlp\"\nhidden = [4]\n[data]\nformat = \"idx\"\n[train]\n" + train);
   };
   CHECK(mentions(mlp("precision = \"bf16\""), "train.precision = \"bf16\": model.family = \"mlp\" computes in f32"));
+  const auto cnn = [](const std::string& blocks, const std::string& precision) {
+    return error_of("[model]\nfamily = \"cnn\"\nblocks = \"" + blocks + "\"\n[data]\nformat = \"idx\"\n[train]\nprecision = \"" + precision + "\"");
+  };
+  CHECK(mentions(cnn("fedavg", "fp16"), "train.precision = \"fp16\": model.family = \"cnn\" computes in f32 or bf16"));
+  CHECK(mentions(cnn("separable", "bf16"), "with separable blocks computes in f32 alone"));
   CHECK(mentions(mlp("checkpointing = \"block\""), "train.checkpointing = \"block\""));
   CHECK(mentions(mlp("frozen = [\"model\"]"), "leaves nothing to train"));
   CHECK(mentions(mlp("frozen_storage = \"int8\""), "train.frozen_storage = \"int8\": model.family = \"mlp\" has no frozen weights"));
@@ -323,6 +360,8 @@ TEST_CASE("job: training that does not go with the model is refused") {
   CHECK(mentions(error_of(with("frozen_storage = \"int4\"")), "train.frozen_storage = \"int4\": must be \"auto\", \"f32\", \"bf16\" or \"int8\""));
   CHECK(mentions(error_of(with("frozen = [\"layer.0\"]")), "train.frozen = \"layer.0\": names no shard"));
   CHECK(mentions(error_of(with("momentum = 0.9")), "belongs to sgd and muon"));
+  CHECK(mentions(error_of(with("per_example_clip = 1\nprecision = \"fp16\"")), "train.per_example_clip = 1: does not go with"));
+  CHECK(parse_job(with("per_example_clip = 0.5\nprecision = \"bf16\"")).value().train.per_example_clip == 0.5);
   CHECK(mentions(error_of(with("nesterov = true")), "train.nesterov = true: belongs to sgd"));
   CHECK(mentions(error_of(with("schedule = \"wsd\"\nwarmup = 0.5\ndecay = 0.6")), "is more than the whole job; try 0.5"));
 }

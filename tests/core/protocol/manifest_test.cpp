@@ -100,6 +100,16 @@ TEST_CASE("manifest: a model of old keeps its bytes, a newer one says more, and 
   REQUIRE(read.has_value());
   CHECK(*read == manifest);
   for (std::size_t n = 0; n < bytes.size(); ++n) CHECK_FALSE(decode_manifest(ByteSpan(bytes).first(n)).has_value());
+
+  Bytes three = bytes;  // format 3 says the norms' epsilon too, which is the default here
+  three[0] = 3;
+  CHECK_FALSE(decode_manifest(three).has_value());
+  manifest.spec.norm_epsilon = 1e-6;
+  const Bytes norm = encode(manifest);
+  CHECK(norm[0] == 3);
+  CHECK(norm.size() == bytes.size() + 8);
+  CHECK(decode_manifest(norm).value() == manifest);
+  for (std::size_t n = 0; n < norm.size(); ++n) CHECK_FALSE(decode_manifest(ByteSpan(norm).first(n)).has_value());
 }
 
 TEST_CASE("manifest: blob_ref_of names what put stores") {

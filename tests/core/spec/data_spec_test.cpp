@@ -34,6 +34,30 @@ TEST_CASE("data spec: counts features and classes of CSV columns") {
   CHECK(fault(DataSpec{}) == "");
 }
 
+TEST_CASE("data spec: settings of documents and images belong to their formats") {
+  const auto with = [](DataFormat format, auto change) {
+    DataSpec spec;
+    spec.format = format;
+    change(spec);
+    return fault(spec);
+  };
+  for (const auto format : {DataFormat::kText, DataFormat::kIdx, DataFormat::kJsonl, DataFormat::kTokens}) {
+    CHECK(data_format_from(name_of(format)).value() == format);
+    CHECK(with(format, [](DataSpec&) {}) == "");
+  }
+  const auto pinned = [](DataSpec& spec) { spec.tokenizer_sha256 = std::string(64, '0'); };
+  CHECK(with(DataFormat::kText, pinned) == "");
+  CHECK(with(DataFormat::kIdx, pinned).starts_with("data.tokenizer_sha256 = "));
+  CHECK(with(DataFormat::kText, [](DataSpec& spec) { spec.tokenizer_sha256 = "ABC"; }).find("64 digits") != std::string::npos);
+  CHECK(with(DataFormat::kText, [](DataSpec& spec) { spec.separator = 1; }).starts_with("data.separator = 1"));
+  CHECK(with(DataFormat::kTokens, [](DataSpec& spec) { spec.separator = 1; }) == "");
+  CHECK(with(DataFormat::kTokens, [](DataSpec& spec) { spec.field = "body"; }).starts_with("data.field = \"body\""));
+  CHECK(with(DataFormat::kJsonl, [](DataSpec& spec) { spec.field = ""; }).starts_with("data.field = \"\""));
+  CHECK(with(DataFormat::kText, [](DataSpec& spec) { spec.damaged_max = 1; }).starts_with("data.damaged_max = 1"));
+  CHECK(with(DataFormat::kText, [](DataSpec& spec) { spec.augment_flip = 0.5; }).starts_with("data.augment_flip = 0.5"));
+  CHECK(with(DataFormat::kIdx, [](DataSpec& spec) { spec.augment_flip = 1.5; }).starts_with("data.augment_flip = 1.5"));
+}
+
 TEST_CASE("data spec: faulty columns are named by their place") {
   DataSpec spec = csv();
   spec.columns[0].max = 17;

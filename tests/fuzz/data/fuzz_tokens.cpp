@@ -9,7 +9,7 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace covey;
   static const TemporaryFolder folder;
-  static const PackingSpec packing{5, 1000, TokenId{999}, 4};
+  static const PackingSpec packing{5, 1000, TextToken{999}, 4};
   const ByteSpan bytes(data, size);
   const std::string path = folder / "a.tokens";
   write_data_file(path, bytes);

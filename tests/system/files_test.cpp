@@ -1,0 +1,185 @@
+// Models and data of other tools, through the programs alone.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "core/base/random.h"
+#include "core/crypto/digest.h"
+#include "core/data/hf/hf_folder.h"
+#include "core/data/hf/peft_adapter.h"
+#include "core/data/safetensors.h"
+#include "core/data/tokens/token_shard.h"
+#include "tests/system/federation.h"
+
+using namespace covey;
+using namespace covey::system_test;
+
+namespace {
+
+std::string vector_of(const std::string& name) { return std::string(COVEY_SOURCE_DIR) + "/tests/vectors/engine/" + name; }
+
+// Documents of a vocabulary of 40 tokens, as the models of tests/vectors/engine have.
+void write_tokens(const std::string& folder, std::uint64_t seed) {
+  std::filesystem::create_directories(folder);
+  auto writer = TokenShardWriter::create(folder + "/a.tokens", 40);
+  REQUIRE(writer.has_value());
+  Random random(seed);
+  for (int document = 0; document < 30; ++document) {
+    TokenIds ids(20 + random.below(20));
+    for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<TextToken>((i * 3 + random.below(3)) % 40);
+    REQUIRE(writer->add(ids).has_value());
+  }
+  REQUIRE(writer->finish().has_value());
+}
+
+struct Workbench {
+  TemporaryFolder folder;
+  Nursery nursery;
+  nlohmann::json run(std::vector<std::string> arguments) {
+    arguments.push_back("--json");
+    const Process& process = nursery.run({"covey", std::move(arguments)}, 60);
+    INFO(process.out() << process.errors());
+    REQUIRE(process.code() == 0);
+    return nlohmann::json::parse(process.out().substr(0, process.out().find('\n')));
+  }
+  double loss(const std::string& model, std::vector<std::string> more = {}) {
+    std::vector<std::string> arguments{"evaluate", "--model", model, "--data", folder / "tokens", "--format", "tokens"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run(arguments).at("loss").get<double>();
+  }
+  std::string refused(std::vector<std::string> arguments) {
+    const Process& process = nursery.run({"covey", std::move(arguments)}, 60);
+    CHECK(process.code() != 0);
+    return process.errors();
+  }
+};
+
+bool mentions(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("files: a folder of transformers is evaluated, goes on writing, and is exported in every form") {
+  Workbench desk;
+  write_tokens(desk.folder / "tokens", 1);
+  for (const std::string name : {"hf_gpt2", "hf_llama"}) {
+    CAPTURE(name);
+    const std::string model = vector_of(name), out = desk.folder / name;
+    const double loss = desk.loss(model, {"--logits", out + ".logits"});
+    CHECK(loss > 1);
+    CHECK(loss < 8);
+    const std::string logits = read_text(out + ".logits");
+    const auto file = from_safetensors(bytes_of(logits));
+    REQUIRE(file.has_value());
+    REQUIRE(file->tensors.size() == 2);
+    CHECK(file->tensors[1].name == "logits");
+    CHECK(file->tensors[1].shape.back() == 40);
+
+    CHECK(desk.run({"export", "--model", model, "-o", out + ".hf"}).at("form") == "hf");
+    CHECK(desk.loss(out + ".hf") == loss);
+    desk.run({"export", "--model", model, "--to", "safetensors", "--file-size-max", "4 KiB", "-o", out + ".st"});
+    CHECK(std::filesystem::exists(out + ".st/" + kModelIndexFile));
+    CHECK(desk.loss(out + ".st", {"--separator", "7"}) > 0);
+    desk.run({"export", "--model", model, "--to", "gguf", "-o", out + ".gguf"});
+    CHECK(read_text(out + ".gguf").substr(0, 4) == "GGUF");
+    CHECK(mentions(desk.refused({"export", "--model", model, "-o", out + ".hf"}), "is there already"));
+    CHECK(mentions(desk.refused({"export", "--model", model, "--to", "peft", "-o", out + ".peft"}), "[model.lora]"));
+    CHECK(mentions(desk.refused({"generate", "--model", model}), "--tokenizer"));
+
+    const std::string adapter = vector_of(name == "hf_gpt2" ? "adapter_gpt2" : "adapter_llama");
+    const double adapted = desk.loss(model, {"--adapter", adapter});
+    CHECK(adapted != loss);
+    desk.run({"export", "--model", model, "--adapter", adapter, "-o", out + ".merged"});
+    CHECK(desk.loss(out + ".merged") == adapted);
+  }
+}
+
+TEST_CASE("files: text becomes token files, once, with the tokenizer beside them") {
+  Workbench desk;
+  const std::string tokenizer = vector_of("tokenizers/gpt2.json");
+  desk.folder.write("in/a.jsonl", "{\"body\":\"one two\"}\nnot json\n{\"body\":\"three\"}\n");
+  const std::string out = desk.folder / "out";
+  const std::vector<std::string> command{"tokenize", desk.folder / "in", "-o", out, "--tokenizer", tokenizer, "--field", "body"};
+  const auto made = desk.run(command);
+  CHECK(made.at("documents") == 2);
+  CHECK(made.at("damaged") == 1);
+  CHECK(made.at("tokenizer_sha256") == hex(sha256(bytes_of(read_text(tokenizer))).span()));
+  CHECK(read_text(out + "/tokenizer.json") == read_text(tokenizer));
+  const auto shard = TokenShard::open(out + "/part-00000.tokens");
+  REQUIRE(shard.has_value());
+  CHECK(shard->records() == 2);
+  CHECK(shard->tokens(0) + shard->tokens(1) == made.at("tokens").get<std::uint32_t>());
+  CHECK(mentions(desk.refused(command), "is there already"));
+
+  std::vector<std::string> strict = command;
+  strict[3] = desk.folder / "strict";
+  strict.insert(strict.end(), {"--damaged-max", "0"});
+  CHECK(mentions(desk.refused(strict), "line 2"));
+  CHECK(!std::filesystem::exists(strict[3]));
+  CHECK(!std::filesystem::exists(strict[3] + ".partial"));
+  CHECK(mentions(desk.refused({"tokenize", desk.folder / "none", "-o", out + "2"}), "none"));
+  CHECK(desk.run({"tokenize", desk.folder / "in", "--format", "text", "-o", out + "3"}).at("documents") == 1);  // as bytes
+}
+
+TEST_CASE("files: adapters are trained on a published model, from token files, over a client's restart") {
+  Federation federation(2);
+  for (std::size_t client = 0; client < 2; ++client) {
+    std::filesystem::remove_all(federation.data_of(client));
+    write_tokens(federation.data_of(client), client + 1);
+  }
+  federation.start_all();
+  const Process& import = federation.covey({"import", vector_of("hf_llama"), "--name", "small", "--json"});
+  INFO(import.errors());
+  REQUIRE(import.code() == 0);
+  const std::string lines = nlohmann::json::parse(import.out()).at("job_lines").get<std::string>();
+  CHECK(federation.covey({"import", vector_of("hf_llama"), "--name", "small"}).code() != 0);
+
+  const auto job = [&](const std::string& name, const std::string& model, const std::string& data, int rounds) {
+    const std::string path = federation.folder() + "/" + name + ".toml";
+    write_text(path, "name = \"" + name + "\"\nrounds = " + std::to_string(rounds) + "\n" + model +
+                         "[model.lora]\nrank = 2\ntargets = [\"*q_proj\"]\n[data]\nformat = \"tokens\"\nholdout = 0.2\n" + data +
+                         "[train]\nlocal_steps = 2\nbatch_size = 2\nlearning_rate = 0.01\noptimizer = \"adamw\"\n"
+                         "[selection]\nmin_clients = 2\n[round]\ndeadline_s = 30\nquorum = 1\n"
+                         "[privacy]\nsecure_aggregation = false\n");
+    const Process& run = federation.covey({"run", "--detach", "--json", path});
+    INFO(run.errors());
+    REQUIRE(run.code() == 0);
+    return nlohmann::json::parse(run.out()).at("job").get<JobId>();
+  };
+  const JobId first = job("adapters", lines, "", 12);
+  federation.until([&] { return federation.client(0).count("training_done") >= 2; });
+  federation.nursery().kill(federation.client(0));
+  federation.start_client(0);
+  CHECK(federation.await_end(first) == "job_finished");
+  const std::string pulled = federation.folder() + "/pulled", adapter = federation.folder() + "/adapter";
+  REQUIRE(federation.covey({"pull", std::to_string(first), "-o", pulled}).code() == 0);
+  Nursery nursery;
+  const Process& exported = nursery.run({"covey", {"export", "--model", pulled, "--to", "peft", "-o", adapter}});
+  INFO(exported.errors());
+  REQUIRE(exported.code() == 0);
+  const auto published = HfFolder::open(vector_of("hf_llama"));
+  REQUIRE(published.has_value());
+  const auto trained = read_peft(adapter, published->config());
+  REQUIRE(trained.has_value());
+  double moved = 0;
+  for (const LoraPart& part : trained->parts)
+    for (const float value : part.b) moved += std::abs(value);
+  CHECK(moved > 0);
+
+  // The base is the published one, bit for bit: it was not trained.
+  const std::string bytes = read_text(pulled + "/model.safetensors");
+  const auto file = from_safetensors(bytes_of(bytes));
+  REQUIRE(file.has_value());
+  const auto embedding = published->read(published->parts()[0]);
+  REQUIRE(embedding.has_value());
+  for (const NamedTensor& tensor : file->tensors)
+    if (tensor.name == "model.embed_tokens.weight") CHECK(tensor.values == *embedding);
+
+  const JobId pinned = job("pinned", lines, "tokenizer_sha256 = \"" + std::string(64, 'a') + "\"\n", 1);
+  federation.until([&] { return federation.client(1).says("data.tokenizer_sha256"); });
+  CHECK(federation.client(1).says("and there is none: name its tokenizer.json with --tokenizer"));
+  federation.covey({"stop", std::to_string(pinned)});
+  const JobId absent = job("absent", std::string(lines).replace(lines.find("small"), 5, "other"), "", 1);
+  CHECK(federation.await_end(absent) == "job_failed");
+  CHECK(mentions(federation.covey({"list"}).out(), "there are small"));
+}
