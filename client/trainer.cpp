@@ -264,22 +264,25 @@ Result<TrainStats> take_steps(TrainWorkspace::State& state, const Train& work, c
   TrainStats stats;
   for (; !steps.done(); steps.taken()) {
     COVEY_TRY_VOID(check_running(context));
-    const double loss_scale = fp16 ? scaler.scale() : 1;
     COVEY_TRY(const auto examples, source.next());
     COVEY_TRY_VOID(augment(state, work.job.data, random, steps.step()));
-    model.begin_step(coins, steps.step());
-    FirstPiece first;
-    const BatchStats batch = add_up(state, examples, loss_scale, steps.adaptive() != nullptr ? &first : nullptr);
     const double progress =
         work.offer.progress_begin + steps.middle() * (work.offer.progress_end - work.offer.progress_begin);
-    const double norm = state.replica->optimizer->step(model.parameters(), model.gradients(), progress, 1 / loss_scale);
+    FirstPiece first;
+    BatchStats batch;
+    double loss_scale = 1, norm = 0;
+    // In fp16 a gradient that overflows moves nothing, and is computed again, scaled less: no step is lost.
+    do {
+      if (fp16) loss_scale = scaler.scale();
+      model.begin_step(coins, steps.step());
+      batch = add_up(state, examples, loss_scale, steps.adaptive() != nullptr ? &first : nullptr);
+      norm = state.replica->optimizer->step(model.parameters(), model.gradients(), progress, 1 / loss_scale);
+    } while (fp16 && std::isfinite(batch.loss_sum) && !scaler.update(norm) && !scaler.exhausted());
     stats.loss_sum += batch.loss_sum;
     stats.targets += static_cast<std::uint64_t>(batch.targets);
     stats.steps = static_cast<std::uint32_t>(steps.step() + 1);
-    // In fp16 a gradient that overflowed costs its step; the next one is scaled less.
-    const bool taken = fp16 ? scaler.update(norm) || !scaler.exhausted() : std::isfinite(norm);
     if (!std::isfinite(batch.loss_sum)) return diverged(place_of(steps), "loss", batch.loss_sum, spec);
-    if (!taken) return diverged(place_of(steps), "norm of the gradient", norm, spec);
+    if (!std::isfinite(norm)) return diverged(place_of(steps), "norm of the gradient", norm, spec);
     if (steps.adaptive() != nullptr) adapt(*steps.adaptive(), first, examples.size(), norm, loss_scale);
     if (!context.stepped) continue;
     StepReport report{stats.steps, examples.size(), static_cast<std::uint64_t>(batch.targets), batch.loss_sum};

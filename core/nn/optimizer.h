@@ -40,7 +40,8 @@ std::unique_ptr<Optimizer> make_optimizer(const TrainSpec& spec, std::size_t siz
 class LossScaler {
  public:
   double scale() const { return scale_; }
-  // After each step; `norm` is what Optimizer::step returned. False: the step was skipped.
+  // After each step; `norm` is what Optimizer::step returned. False: nothing was moved; compute the same
+  // step again, or leave it out.
   bool update(double norm);
   // Whether it has come down so far that no scale helps.
   bool exhausted() const { return scale_ < 1.0 / 16384; }
