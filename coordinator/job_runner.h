@@ -274,13 +274,19 @@ class JobRunner {
   Member* member_of(const RoundKey& key, const PeerKey& peer);
   Result<void> judge_update(const UpdateReady& message) const;
   void fetch_queued(Instant now);
+  std::uint32_t fetches_max() const;     // at once
+  std::uint64_t held() const;            // updates that count against the quota
+  std::pair<const PeerKey, Member>* next_queued();
+  bool make_room(const Member& next);
+  void keep_part(Member& member);        // of its update, for a later turn: it had one
+  bool drop_part();                      // that of the member whose turn is last; false: there is none
   void rotate_fetches(Instant now);
   void accept_update(const PeerKey& peer, Member& member, Instant now);
   void refuse_update(const PeerKey& peer, Member& member, Error error, Instant now);
   void update_failed(const PeerKey& peer, Member& member, const Error& error, Instant now);
   void audit_conflict(const PeerKey& peer, Member& member, const Error& error, Instant now);
   void journal_decline(const Node& from, const RoundDecline& message, Instant now);
-  void interrupt(Member& member);        // its fetch or check, if one runs
+  void interrupt(Member& member);        // its fetch or check, if one runs; lets go what it has not delivered
   std::pair<const PeerKey, Member>* member_with(Ticket ticket);
   void release(Member& member);
 

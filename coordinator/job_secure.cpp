@@ -216,6 +216,7 @@ void JobRunner::masked_ready(const Node& from, const MaskedReady& message, Insta
     if (member->update.update == message.vectors) return;  // they are on their way
     interrupt(*member);
   }
+  if (member->update.update != message.vectors) release(*member);  // a part of earlier ones
   member->update = UpdateReady{};
   member->update.key = message.key;
   member->update.model = message.model;
