@@ -78,7 +78,7 @@ ConvTiles::ConvTiles(Team& team, const Kernels& kernels, bool tiles)
 bool ConvTiles::serve(const ConvSize& s) const {
   const std::int64_t plane = rounded_up((s.height + s.padding) * (s.width + s.padding), 32);
   const std::int64_t taps = s.kernel * s.kernel, lines = s.in <= kFewLines ? s.in * taps : s.in;
-  return tiles_ && s.out >= 8 && s.in * taps >= 16 && products(s) >= kWorthwhile &&
+  return tiles_ && s.out >= 8 && s.in * taps >= 8 && products(s) >= kWorthwhile &&
          (s.in + s.out + 2 * lines) * plane <= kRoomMax;
 }
 bool ConvTiles::serve_grad_input(const ConvSize& s) const { return serve(turned(s)); }
