@@ -12,7 +12,7 @@ constexpr std::int64_t kFewLines = 16;           // planes of an input that are 
 constexpr std::int64_t kRoomMax = 4 << 20;       // floats that one image may take
 constexpr std::int64_t kStripsMax = 4;           // of images, whose gradients are added up apart
 constexpr std::int64_t kSlotBytes = 512 * 1024;  // of operands that stay in the cache meanwhile
-constexpr std::int64_t kWorthwhile = 1 << 15;    // products below which packing costs more
+constexpr std::int64_t kWorthwhile = 1 << 12;    // products below which packing costs more
 
 std::int64_t rounded_up(std::int64_t n, std::int64_t by) { return (n + by - 1) / by * by; }
 
