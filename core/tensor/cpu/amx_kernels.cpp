@@ -37,7 +37,6 @@ inline void load_lines(TileSource from, std::int64_t lines, std::int64_t depth, 
 template <int kPlanes>
 inline void load_depths(TileSource from, std::int64_t lines, std::int64_t depth, __m512i (*rows)[16]) {
   const __mmask16 some = low16(lines);
-  const __m512i interleave = interleave_order();
   for (int i = 0; i < 16; ++i) {
     const __mmask16 first = 2 * i < depth ? some : 0, second = 2 * i + 1 < depth ? some : 0;
     if (from.bf16) {
@@ -48,9 +47,7 @@ inline void load_depths(TileSource from, std::int64_t lines, std::int64_t depth,
       continue;
     }
     const float* row = static_cast<const float*>(from.data) + 2 * i * from.stride;
-    split<kPlanes>({_mm512_maskz_loadu_ps(first, row), _mm512_maskz_loadu_ps(second, row + from.stride)}, i, rows);
-    for (int plane = 0; plane < kPlanes; ++plane)
-      rows[plane][i] = _mm512_permutexvar_epi16(interleave, rows[plane][i]);
+    split_pairs<kPlanes>({_mm512_maskz_loadu_ps(first, row), _mm512_maskz_loadu_ps(second, row + from.stride)}, i, rows);
   }
 }
 
@@ -81,6 +78,21 @@ inline void transpose(__m512i* r) {
   }
 }
 
+// As load_depths() and then transpose() of each plane, in the other order: f32 are fewer to transpose.
+template <int kPlanes>
+inline void load_turned(TileSource from, std::int64_t lines, std::int64_t depth, __m512i (*rows)[16]) {
+  const __mmask16 some = low16(lines);
+  const float* data = static_cast<const float*>(from.data);
+  __m512i low[16], high[16];
+  for (int i = 0; i < 16; ++i) {
+    low[i] = _mm512_castps_si512(_mm512_maskz_loadu_ps(i < depth ? some : 0, data + i * from.stride));
+    high[i] = _mm512_castps_si512(_mm512_maskz_loadu_ps(i + 16 < depth ? some : 0, data + (i + 16) * from.stride));
+  }
+  transpose(low);
+  transpose(high);
+  for (int i = 0; i < 16; ++i) split<kPlanes>({_mm512_castsi512_ps(low[i]), _mm512_castsi512_ps(high[i])}, i, rows);
+}
+
 inline const void* moved(TileSource from, std::int64_t elements) {
   return static_cast<const char*>(from.data) + elements * (from.bf16 ? 2 : 4);
 }
@@ -106,12 +118,15 @@ inline void pack_tiles(TileSource from, std::int64_t lines, std::int64_t depth, 
     TileSource at = from;
     at.data = moved(from, from.along_k ? 16 * half * from.stride : 16 * half);
     ask_for(at, lines - 16 * half, depth);
-    if (from.along_k)
+    const bool early = kPlanes == 3 && turned && !from.along_k && !from.bf16;
+    if (early)
+      load_turned<kPlanes>(at, lines - 16 * half, depth, rows);
+    else if (from.along_k)
       load_lines<kPlanes>(at, lines - 16 * half, depth, rows);
     else
       load_depths<kPlanes>(at, lines - 16 * half, depth, rows);
     for (int plane = 0; plane < kPlanes; ++plane) {
-      if (turned) transpose(rows[plane]);
+      if (turned && !early) transpose(rows[plane]);
       std::uint16_t* tile = to + plane * kPanelTile + half * kTileElements;
       for (int i = 0; i < 16; ++i) _mm512_store_si512(tile + i * 32, rows[plane][i]);
     }
