@@ -97,16 +97,26 @@ inline const void* moved(TileSource from, std::int64_t elements) {
   return static_cast<const char*>(from.data) + elements * (from.bf16 ? 2 : 4);
 }
 
-// The stored rows jump too far for the processor to foresee, so the tile after the next is asked for.
-inline void ask_for(TileSource from, std::int64_t lines, std::int64_t depth) {
-  const std::int64_t ahead = 2 * kTileDepth;
-  if (ahead >= depth) return;
-  const std::int64_t rows = from.along_k ? lines : depth - ahead, rows_max = from.along_k ? 16 : 32;
-  const char* at = static_cast<const char*>(moved(from, from.along_k ? ahead : ahead * from.stride));
+// The stored rows jump too far for the processor to foresee, so the tile after the next is asked for: of
+// these lines, or at their end of the next panel's.
+inline void ask_for(TileSource from, TilePart part, std::int64_t line, std::int64_t k) {
+  if (from.along_k) {
+    k += 2 * kTileDepth;
+    if (k >= part.depth) {
+      k -= (part.depth + kTileDepth - 1) / kTileDepth * kTileDepth;
+      line += kPanelLines;
+      if (k < 0) return;
+    }
+  } else {
+    k += 2 * kTileDepth;
+  }
+  const std::int64_t rows = from.along_k ? part.lines - line : part.depth - k;
+  if (rows <= 0) return;
+  const char* at = static_cast<const char*>(moved(from, from.along_k ? line * from.stride + k : k * from.stride + line));
   const std::int64_t step = from.stride * (from.bf16 ? 2 : 4);
-  for (std::int64_t i = 0; i < rows_max && i < rows; ++i) {
+  for (std::int64_t i = 0; i < 32 && i < rows; ++i) {
     _mm_prefetch(at + i * step, _MM_HINT_T1);
-    if (from.along_k && !from.bf16) _mm_prefetch(at + i * step + 64, _MM_HINT_T1);
+    if (!from.bf16) _mm_prefetch(at + i * step + 64, _MM_HINT_T1);
   }
 }
 
@@ -117,7 +127,6 @@ inline void pack_tiles(TileSource from, std::int64_t lines, std::int64_t depth, 
   for (std::int64_t half = 0; half < 2; ++half) {
     TileSource at = from;
     at.data = moved(from, from.along_k ? 16 * half * from.stride : 16 * half);
-    ask_for(at, lines - 16 * half, depth);
     const bool early = kPlanes == 3 && turned && !from.along_k && !from.bf16;
     if (early)
       load_turned<kPlanes>(at, lines - 16 * half, depth, rows);
@@ -138,6 +147,7 @@ template <int kPlanes>
 void pack(TileSource from, TilePart part, bool turned, std::uint16_t* to) {
   const std::int64_t panel = panel_elements(part.depth, kPlanes);
   const auto tiles = [&](std::int64_t line, std::int64_t k) {
+    ask_for(from, part, line, k);
     TileSource at = from;
     at.data = moved(from, from.along_k ? line * from.stride + k : k * from.stride + line);
     pack_tiles<kPlanes>(at, part.lines - line, part.depth - k, turned,
