@@ -83,6 +83,7 @@ void JobRunner::round_accepted(const Node& from, const RoundAccept& message, Ins
   Member* member = member_of(message.key, from.summary.key);
   if (member == nullptr) return;
   if (member->state == MemberState::kOffered) member->state = MemberState::kWorking;
+  unanswered_.erase(from.summary.key);
   if (secure_ && member->state == MemberState::kWorking) secure_->tell(from.summary.key, now);
 }
 
@@ -289,6 +290,7 @@ void JobRunner::rotate_fetches(Instant now) {
 void JobRunner::accept_update(const PeerKey& peer, Member& member, Instant now) {
   member.ticket = 0;
   member.state = MemberState::kDelivered;
+  round_->progressed = now;
   if (sums()) {
     release(member);
   } else {

@@ -51,6 +51,7 @@ struct Round {
   RoundRow row;
   std::map<PeerKey, Member> members;
   Instant deadline;
+  Instant progressed;           // under secure aggregation: the order to mask, or the last vectors that were accepted since
   bool frozen = false;          // no update counts any more: those of row.survivors are being released
   bool closing = false;         // about to be frozen: only updates that are being summed still count
   Ticket freeze = 0;            // the write that froze it, until that is durable
