@@ -263,6 +263,21 @@ TEST_CASE("secure round: invitations that this site's owner or job refuses becom
   CHECK(site.all_said<RoundDecline>()[0].text.find("privacy.ring_bits") != std::string::npos);
 }
 
+TEST_CASE("secure round: a roster with a key that this site has not pinned becomes a decline that says why") {
+  SecureCohort cohort;
+  SecureSite& site = cohort.at(0);
+  for (std::uint32_t i = 0; i < 4; ++i) site.config.secure.pinned.push_back(cohort.at(i).credential.key);
+  site.start();
+  cohort.offer_all();
+  const auto roster = cohort.server->close_joins();
+  REQUIRE(roster.has_value());
+  site.said.clear();
+  site.hear(SecAggNote{cohort.offer.key, (*roster)[0].message});
+  REQUIRE(site.all_said<RoundDecline>().size() == 1);
+  CHECK(site.all_said<RoundDecline>()[0].reason == DeclineReason::kPolicy);
+  CHECK(site.all_said<RoundDecline>()[0].text.find("not pinned") != std::string::npos);
+}
+
 TEST_CASE("secure round: without a credential, a key or chance of its own a client declines") {
   const auto declined_by = [](const std::function<void(SecureSite&)>& change) {
     SecureCohort cohort;
