@@ -207,4 +207,77 @@ TEST_CASE("secure hostile: who is there and never votes costs one attempt, and t
     for (const RoundOffer& offer : play.d.all<RoundOffer>(play.d.client(n).key())) CHECK((offer.key.round > 1 || offer.key.attempt == 1));
 }
 
+TEST_CASE("secure hostile: a member that reveals nothing and repeats its vote puts off the opening of no sum") {
+  SecurePlay play(6);
+  play.begin(secure_job("deadline_s = 60\n"));
+  const Identity& mute = play.d.client(0);
+  std::optional<SecAggNote> vote;
+  play.hold = [&](std::uint8_t n, const Message& message) {
+    if (n != 0) return false;
+    if (is_note<SurvivorsMessage>(message)) {  // it votes by hand, and goes on with that
+      auto step = play.people[0]->part->client->handle(std::get<SecAggNote>(message).content, play.d.now);
+      REQUIRE(step);
+      vote = SecAggNote{std::get<SecAggNote>(message).key, step->messages.front()};
+      play.d.from(mute, *vote);
+      return true;
+    }
+    return is_note<OutcomeMessage>(message);
+  };
+  play.run();
+  REQUIRE(vote);
+  REQUIRE(play.d.job().phase == "unmasking");
+  const Instant start = play.d.now;
+  for (int second = 0; second < 30 && play.d.job().round == 0; ++second) {
+    play.d.from(mute, *vote);
+    play.d.advance(1s);
+    play.run();
+  }
+  CHECK(play.d.job().round == 1);
+  CHECK(play.d.now - start <= 4s);
+}
+
+TEST_CASE("secure hostile: who lets a round wait and gives up shortly before its deadline rests as who lets it pass") {
+  enum class End { kStays, kFails, kDeclines, kDeliversOther };
+  End end = End::kStays;
+  SUBCASE("it lets it pass") {}
+  SUBCASE("it fails") { end = End::kFails; }
+  SUBCASE("it declines as busy") { end = End::kDeclines; }
+  SUBCASE("it delivers other vectors than it signed") { end = End::kDeliversOther; }
+  SecurePlay play(6);
+  play.begin(secure_job("deadline_s = 600\n", 6));
+  const Identity& idle = play.d.client(0);
+  std::optional<SecAggNote> order;
+  Instant ordered;
+  std::set<std::uint32_t> slowed;
+  play.hold = [&](std::uint8_t n, const Message& message) {
+    if (n > 1 || !is_note<MaskOrderMessage>(message)) return false;
+    const SecAggNote& note = std::get<SecAggNote>(message);
+    if (n == 1) return slowed.insert(note.key.round).second;  // no round is over at once
+    if (!order || order->key != note.key) ordered = play.d.now;
+    order = note;
+    return true;
+  };
+  const auto give_up = [&] {
+    const RoundKey key = order->key;
+    if (end == End::kStays) return;
+    if (end == End::kFails) return play.d.from(idle, RoundFailed{key, Error{ErrorCode::kInternal, "no"}});
+    if (end == End::kDeclines) return play.d.from(idle, RoundDecline{key, DeclineReason::kBusy, "not now"});
+    REQUIRE(play.people[0]->part->client->handle(order->content, play.d.now));
+    const auto lie = play.people[0]->part->client->on_masked({}, play.d.now);
+    REQUIRE(lie);
+    const MaskedReady honest = *play.people[5]->part->ready;
+    play.d.from(idle, MaskedReady{key, honest.model, play.d.lay_out(idle.key(), Bytes(honest.vectors.size)), lie->messages.front(), 1});
+  };
+  const Instant start = play.d.now;
+  const auto over = [&] { return play.d.job().round == 6; };
+  for (int turn = 0; turn < 1500 && !over(); ++turn) {
+    beat(play, 1, over);
+    if (!order || order->key.round != play.d.job().round + 1 || play.d.now - ordered < 500s) continue;
+    give_up();
+    order.reset();
+  }
+  REQUIRE(over());
+  CHECK(play.d.now - start < 700s);
+}
+
 }  // namespace covey
