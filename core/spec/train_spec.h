@@ -59,7 +59,7 @@ struct TrainSpec {
   double decay = 0.2;            // wsd: share of the job, at its end, in which the rate falls linearly
   double final_ratio = 0.05;     // cosine, linear, wsd: last learning rate / first
 
-  Precision precision = Precision::kF32;
+  Precision precision = Precision::kAuto;
   Checkpointing checkpointing = Checkpointing::kAuto;
   FrozenStorage frozen_storage = FrozenStorage::kAuto;  // of a transformer's blocks
   std::vector<std::string> frozen;  // names of shards that are not trained; '*' at either end for anything
