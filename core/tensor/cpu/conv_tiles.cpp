@@ -16,12 +16,6 @@ constexpr std::int64_t kWorthwhile = 1 << 12;    // products below which packing
 
 std::int64_t rounded_up(std::int64_t n, std::int64_t by) { return (n + by - 1) / by * by; }
 
-// Rows of lines that are an odd number of cache lines apart do not fall into the same set.
-std::int64_t odd_lines(std::int64_t n) {
-  const std::int64_t up = rounded_up(n, 32);
-  return up / 32 % 2 == 0 ? up + 32 : up;
-}
-
 std::int64_t products(const ConvSize& s) {
   return s.batch * s.out_height * s.out_width * s.in * s.out * s.kernel * s.kernel;
 }
@@ -30,6 +24,45 @@ std::int64_t products(const ConvSize& s) {
 ConvSize turned(const ConvSize& s) {
   return {.batch = s.batch, .in = s.out, .out = s.in, .height = s.out_height, .width = s.out_width,
           .kernel = s.kernel, .padding = s.kernel - 1 - s.padding, .out_height = s.height, .out_width = s.width};
+}
+
+}  // namespace
+
+ConvTiles::ConvTiles(Team& team, const Kernels& kernels, bool tiles)
+    : team_(team), kernels_(kernels), tiles_(tiles && amx_usable()) {
+  const auto members = static_cast<std::size_t>(team.size());
+  for (std::size_t i = 0; i < members + 2; ++i) rooms_.emplace_back(0);
+  starts_.assign(rooms_.size(), nullptr);
+  rows_.resize(members);
+}
+
+bool ConvTiles::serve(const ConvSize& s) const {
+  const std::int64_t plane = rounded_up((s.height + s.padding) * (s.width + s.padding), 32);
+  const std::int64_t taps = s.kernel * s.kernel, lines = s.in <= kFewLines ? s.in * taps : s.in;
+  return tiles_ && s.out >= 8 && s.in * taps >= 8 && products(s) >= kWorthwhile &&
+         (s.in + s.out + 2 * lines) * plane <= kRoomMax;
+}
+bool ConvTiles::serve_grad_input(const ConvSize& s) const { return serve(turned(s)); }
+
+float* ConvTiles::room(std::size_t index, std::int64_t floats) {
+  if (rooms_[index].capacity() < static_cast<std::size_t>(floats) * sizeof(float)) {
+    rooms_[index] = Arena(static_cast<std::size_t>(floats) * sizeof(float));
+    starts_[index] = rooms_[index].take({floats}).f32();
+  }
+  return starts_[index];
+}
+
+void ConvTiles::prepare(std::int64_t floats) {  // before the team runs, so that nobody allocates
+  for (std::size_t i = 0; i < rows_.size(); ++i) room(i, floats);
+}
+
+#ifdef COVEY_X86_KERNELS
+namespace {
+
+// Rows of lines that are an odd number of cache lines apart do not fall into the same set.
+std::int64_t odd_lines(std::int64_t n) {
+  const std::int64_t up = rounded_up(n, 32);
+  return up / 32 % 2 == 0 ? up + 32 : up;
 }
 
 }  // namespace
@@ -67,35 +100,6 @@ struct ConvTiles::Strip {
   float *sums, *bias;       // [tap][line][output], [output]
 };
 
-ConvTiles::ConvTiles(Team& team, const Kernels& kernels, bool tiles)
-    : team_(team), kernels_(kernels), tiles_(tiles && amx_usable()) {
-  const auto members = static_cast<std::size_t>(team.size());
-  for (std::size_t i = 0; i < members + 2; ++i) rooms_.emplace_back(0);
-  starts_.assign(rooms_.size(), nullptr);
-  rows_.resize(members);
-}
-
-bool ConvTiles::serve(const ConvSize& s) const {
-  const std::int64_t plane = rounded_up((s.height + s.padding) * (s.width + s.padding), 32);
-  const std::int64_t taps = s.kernel * s.kernel, lines = s.in <= kFewLines ? s.in * taps : s.in;
-  return tiles_ && s.out >= 8 && s.in * taps >= 8 && products(s) >= kWorthwhile &&
-         (s.in + s.out + 2 * lines) * plane <= kRoomMax;
-}
-bool ConvTiles::serve_grad_input(const ConvSize& s) const { return serve(turned(s)); }
-
-float* ConvTiles::room(std::size_t index, std::int64_t floats) {
-  if (rooms_[index].capacity() < static_cast<std::size_t>(floats) * sizeof(float)) {
-    rooms_[index] = Arena(static_cast<std::size_t>(floats) * sizeof(float));
-    starts_[index] = rooms_[index].take({floats}).f32();
-  }
-  return starts_[index];
-}
-
-void ConvTiles::prepare(std::int64_t floats) {  // before the team runs, so that nobody allocates
-  for (std::size_t i = 0; i < rows_.size(); ++i) room(i, floats);
-}
-
-#ifdef COVEY_X86_KERNELS
 ConvTiles::Layout ConvTiles::layout_of(const ConvSize& s, DType type) {
   Layout l{};
   l.size = s;
@@ -267,7 +271,6 @@ void ConvTiles::add_strips(const Layout& l, const float* sums, std::int64_t stri
   }
 }
 #else
-struct ConvTiles::Layout {};
 void ConvTiles::forward(const ConvSize&, Tensor, const float*, const float*, Tensor) { COVEY_CHECK(tiles_); }
 void ConvTiles::forward_pooled(const ConvSize&, Tensor, const float*, const float*, Pooled) { COVEY_CHECK(tiles_); }
 void ConvTiles::grad_input(const ConvSize&, Tensor, const float*, Tensor) { COVEY_CHECK(tiles_); }
