@@ -233,7 +233,9 @@ class LayeredModel final : public Model {
 
   void plan_layers(Arena& arena) {
     workspace_ = Workspace(options_.activations);
-    book_ = ExampleBook(options_.checkpointing == Checkpointing::kBlock ? BookKind::kNorms : BookKind::kKeep);
+    // Blocks can go backward twice; other layers overwrite what they kept.
+    const bool twice = is_transformer() && options_.checkpointing == Checkpointing::kBlock;
+    book_ = ExampleBook(twice ? BookKind::kNorms : BookKind::kKeep);
     const Plan plan{largest_, options_.activations, arena, workspace_, clips() ? &book_ : nullptr};
     if (converts()) inputs_ = plan.activation({largest_.batch, features()});
     for (const auto& layer : model_.layers) layer->plan(plan);

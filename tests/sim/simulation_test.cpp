@@ -47,6 +47,21 @@ TEST_CASE("simulation: the same seed gives the same trace and model, whatever th
   CHECK(other->trace != first->trace);
 }
 
+TEST_CASE("simulation: trains with each example's gradient clipped, the same model whatever the threads") {
+  JobSpec job = tiny_job();
+  const auto population = tiny_population(job, 10, 7);
+  const auto plain = simulate(request_of(job, 7), *population);
+  job.train.per_example_clip = 0.25;
+  SimulationRequest request = request_of(job, 7);
+  const auto clipped = simulate(request, *population);
+  request.threads = 4;
+  const auto by_four = simulate(request, *population);
+  REQUIRE((plain && clipped && by_four));
+  CHECK(clipped->detail.metrics.back().evaluation.loss_sum < 0.95 * clipped->detail.metrics.front().evaluation.loss_sum);
+  CHECK(clipped->parameters != plain->parameters);
+  CHECK(clipped->parameters == by_four->parameters);
+}
+
 TEST_CASE("simulation: 100 clients with loss, duplicates and two crashes complete, same seed, same hash") {
   const JobSpec job = tiny_job();
   const auto population = tiny_population(job, 100, 7);
