@@ -42,9 +42,7 @@ Tensor ConvBlock::forward(const Pass& pass, Tensor x) {
   x_ = x.reshaped(input_shape(batch));
   const Tensor conv = pass.workspace.get(Slot::kWork0, conv_shape(batch));
   const Tensor y = cut(y_, pooled_shape(batch));
-  pass.ops.conv2d(x_, weight_.value, bias_.value, conv, geometry());
-  pass.ops.maxpool2(conv, y, cut(argmax_, y.shape));
-  pass.ops.relu(y, y);
+  pass.ops.conv2d_pool(x_, weight_.value, bias_.value, conv, y, cut(argmax_, y.shape), geometry());
   return y;
 }
 

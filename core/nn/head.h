@@ -24,11 +24,19 @@ class Head {
   virtual bool trained() const = 0;
 };
 
-// The last layer's outputs are the logits.
+// The last layer's outputs are the logits, in the type of the activations.
 class ClassHead final : public Head {
  public:
-  void plan(const Plan&) override {}
-  Tensor logits(const Pass&, Tensor x) override { return x; }
+  explicit ClassHead(std::int64_t classes) : classes_(classes) {}
+  void plan(const Plan& plan) override {
+    if (plan.activations != DType::kF32) logits_ = plan.arena.take({plan.largest.rows(), classes_});
+  }
+  Tensor logits(const Pass& pass, Tensor x) override {
+    if (x.dtype == DType::kF32) return x;
+    const Tensor wide = cut(logits_, x.shape);
+    pass.ops.convert(x, wide);
+    return wide;
+  }
   std::int64_t loss(const Pass& pass, Tensor x, const LossCall& call) override {
     return pass.ops.softmax_cross_entropy(x, call.targets, call.losses, {}, call.terms);
   }
@@ -41,6 +49,10 @@ class ClassHead final : public Head {
     return x;
   }
   bool trained() const override { return false; }
+
+ private:
+  std::int64_t classes_;
+  Tensor logits_;
 };
 
 }  // namespace covey

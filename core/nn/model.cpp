@@ -25,15 +25,21 @@ std::size_t physical_memory_bytes() {
   return static_cast<std::size_t>(pages) * static_cast<std::size_t>(page_bytes);
 }
 
+bool computes_in(const ModelSpec& spec, DType activations) {
+  if (activations == DType::kF32 || spec.family == ModelFamily::kTransformer) return true;
+  // Depth-wise convolutions and group norms are f32.
+  return activations == DType::kBf16 && spec.family == ModelFamily::kCnn && spec.blocks != CnnBlocks::kSeparable;
+}
+
 Result<void> check(const ModelSpec& spec, const ModelOptions& options) {
   COVEY_TRY_VOID(spec.validate());
   if (options.batch < 1 || options.batch > kBatchMax)
     return unexpected(ErrorCode::kInvalidArgument,
                       "batch = " + std::to_string(options.batch) + ": must lie in [1, " +
                           std::to_string(kBatchMax) + "]");
-  if (options.activations != DType::kF32 && spec.family != ModelFamily::kTransformer)
+  if (!computes_in(spec, options.activations))
     return unexpected(ErrorCode::kUnsupported, std::string("activations in ") + name_of(options.activations) +
-                                                   ": a \"" + name_of(spec.family) + "\" computes in f32 alone");
+                                                   ": such a \"" + name_of(spec.family) + "\" does not compute in them");
   if (trained_ranges(spec, options.frozen).empty())
     return unexpected(ErrorCode::kInvalidArgument, "train.frozen leaves nothing to train; remove an entry");
   if (options.per_example_clip > 0 && options.activations == DType::kF16)
@@ -154,6 +160,8 @@ class LayeredModel final : public Model {
   }
 
   bool is_transformer() const { return spec_.family == ModelFamily::kTransformer; }
+  bool converts() const { return !is_transformer() && options_.activations != DType::kF32; }  // its inputs, f32
+  std::int64_t features() const { return std::int64_t{spec_.image_channels} * spec_.image_height * spec_.image_width; }
   std::int64_t outputs() const { return is_transformer() ? spec_.vocabulary : spec_.classes; }
 
   void take_flat(Arena& arena) {
@@ -173,6 +181,7 @@ class LayeredModel final : public Model {
     const bool twice = is_transformer() && options_.checkpointing == Checkpointing::kBlock;
     book_ = ExampleBook(twice ? BookKind::kNorms : BookKind::kKeep);
     const Plan plan{largest_, options_.activations, arena, workspace_, clips() ? &book_ : nullptr};
+    if (converts()) inputs_ = plan.activation({largest_.batch, features()});
     for (const auto& layer : model_.layers) layer->plan(plan);
     if (options_.checkpointing == Checkpointing::kBlock) plan_shared(plan);
     model_.head->plan(plan);
@@ -228,6 +237,10 @@ class LayeredModel final : public Model {
 
   Tensor forward(const Pass& pass, const Minibatch& batch) {
     Tensor x = batch.inputs;
+    if (converts()) {
+      x = cut(inputs_, x.shape);
+      ops_->convert(batch.inputs, x);
+    }
     for (const auto& layer : model_.layers) x = layer->forward(pass, x);
     return x;
   }
@@ -245,7 +258,7 @@ class LayeredModel final : public Model {
   Arena flat_{0};   // parameters and gradients
   Arena arena_{0};  // activations and workspace
   std::size_t activation_bytes_ = 0;
-  Tensor parameters_, gradients_, losses_;
+  Tensor parameters_, gradients_, inputs_, losses_;
   Workspace workspace_;
   ExampleBook book_;
   std::vector<double> target_scales_;  // of each example's gradient

@@ -32,7 +32,7 @@ struct BatchStats {
 // How a replica computes. What it is, ModelSpec says.
 struct ModelOptions {
   std::int64_t batch = 1;               // the largest minibatch, at most 65,536
-  DType activations = DType::kF32;      // kBf16 and kF16: transformers alone
+  DType activations = DType::kF32;      // kBf16: transformers and CNNs but separable ones; kF16: transformers
   Checkpointing checkpointing = Checkpointing::kNone;  // kBlock or kNone
   float label_smoothing = 0;
   double per_example_clip = 0;          // L2 norm of each example's gradient; 0: no clipping. Not with kF16

@@ -192,7 +192,7 @@ ModelLayers model_layers(const ModelSpec& spec, const ModelOptions& options, con
       add_cnn(model, spec, next);
     else
       add_mlp(model, spec, next);
-    model.head = std::make_unique<ClassHead>();
+    model.head = std::make_unique<ClassHead>(spec.classes);
   }
   COVEY_CHECK(next.done());
   return model;

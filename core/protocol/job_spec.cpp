@@ -118,8 +118,14 @@ Result<void> check_training(const JobSpec& spec) {
   const bool transformer = spec.model.family == ModelFamily::kTransformer;
   const std::string family = std::string("model.family = \"") + name_of(spec.model.family) + "\"";
   const Precision precision = spec.train.precision;
-  if (!transformer && precision != Precision::kF32 && precision != Precision::kAuto)
-    return bad_setting("train.precision", setting_text(name_of(precision)), family + " computes in f32 alone; use \"f32\" or \"auto\"");
+  // As core/nn builds them.
+  const bool halves = spec.model.family == ModelFamily::kCnn && spec.model.blocks != CnnBlocks::kSeparable;
+  if (!transformer && precision != Precision::kF32 && precision != Precision::kAuto && !(halves && precision == Precision::kBf16))
+    return bad_setting("train.precision", setting_text(name_of(precision)),
+                       family + (halves ? " computes in f32 or bf16; use \"f32\", \"bf16\" or \"auto\""
+                                        : spec.model.family == ModelFamily::kCnn
+                                              ? " with separable blocks computes in f32 alone; use \"f32\" or \"auto\""
+                                              : " computes in f32 alone; use \"f32\" or \"auto\""));
   if (!transformer && spec.train.checkpointing == Checkpointing::kBlock)
     return bad_setting("train.checkpointing", "\"block\"", family + " has no blocks; use \"none\" or \"auto\"");
   if (spec.train.per_example_clip > 0 && precision == Precision::kFp16)

@@ -159,9 +159,16 @@ class Ops {
   virtual void depthwise_conv2d_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db, ConvGeometry geometry) = 0;
 
   // 2x2, stride 2: x[B,C,H,W] -> y[B,C,H/2,W/2]; argmax i32 like y, flat index within the plane,
-  // first of equals. dx = dy at its window's argmax, else 0.
+  // first of equals. dx = dy at its window's argmax, else 0; argmax is what maxpool2 made.
   virtual void maxpool2(Tensor x, Tensor y, Tensor argmax) = 0;
   virtual void maxpool2_grad(Tensor dy, Tensor argmax, Tensor dx) = 0;
+
+  // y = max(maxpool2(conv2d(x, w, b)), 0). `conv`, of the convolution's shape, may be used for it or not.
+  virtual void conv2d_pool(Tensor x, Tensor w, Tensor b, Tensor conv, Tensor y, Tensor argmax, ConvGeometry geometry) {
+    conv2d(x, w, b, conv, geometry);
+    maxpool2(conv, y, argmax);
+    relu(y, y);
+  }
 
   // losses[M] = -log softmax(logits[M,V])[target]; 0 where target i32[M] is -1.
   // dlogits[M,V] = (softmax - onehot) * scale, 0 rows where target is -1; empty: not computed.

@@ -1,7 +1,4 @@
 // The tile kernels; see kernels.h for why nothing of the standard library may be included here.
-//
-// Tile instructions are written as assembly that declares what memory it touches: GCC 12's own
-// _tile_loadconfig declares 8 bytes of the 64 it reads, so that optimisation deletes the rest.
 #include <immintrin.h>
 
 #include "core/tensor/cpu/amx.h"
@@ -9,44 +6,11 @@
 namespace covey::cpu {
 namespace {
 
-constexpr std::int64_t kTileElements = 16 * kTileDepth;
-constexpr std::int64_t kPanelTile = 2 * kTileElements;  // a panel's two tiles at one depth
-
-using Half = __mmask16;
-
-__mmask16 low16(std::int64_t n) { return static_cast<__mmask16>(n >= 16 ? 0xFFFFU : n <= 0 ? 0U : (1U << n) - 1U); }
-__mmask32 low32(std::int64_t n) {
-  return n >= 32 ? 0xFFFFFFFFU : n <= 0 ? 0U : static_cast<__mmask32>((1ULL << n) - 1ULL);
-}
-
-struct Pair {  // 32 elements
-  __m512 low, high;
-};
-inline __m512i to_bf16(Pair x) {
-  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(x.high, x.low));
-}
-inline __m512 widened(__m256i bits) {
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
-}
-inline Pair widened(__m512i bits) {
-  return {widened(_mm512_castsi512_si256(bits)), widened(_mm512_extracti64x4_epi64(bits, 1))};
-}
+#include "core/tensor/cpu/amx_tiles.inc"
 
 template <int kPlanes>  // of an operand that is bf16 already
 inline void no_rest(int line, __m512i (*rows)[16]) {
   for (int plane = 1; plane < kPlanes; ++plane) rows[plane][line] = _mm512_setzero_si512();
-}
-
-// Writes the planes of 32 elements to rows[plane][line].
-template <int kPlanes>
-inline void split(Pair x, int line, __m512i (*rows)[16]) {
-  for (int plane = 0; plane < kPlanes; ++plane) {
-    const __m512i bits = to_bf16(x);
-    rows[plane][line] = bits;
-    if (plane + 1 == kPlanes) break;
-    const Pair taken = widened(bits);
-    x = {_mm512_sub_ps(x.low, taken.low), _mm512_sub_ps(x.high, taken.high)};  // exact
-  }
 }
 
 // Sixteen stored rows of 32 contiguous elements along k.
@@ -73,10 +37,6 @@ inline void load_lines(TileSource from, std::int64_t lines, std::int64_t depth, 
 template <int kPlanes>
 inline void load_depths(TileSource from, std::int64_t lines, std::int64_t depth, __m512i (*rows)[16]) {
   const __mmask16 some = low16(lines);
-  alignas(64) static constexpr std::uint16_t kInterleave[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,
-                                                                21, 6, 22, 7, 23, 8,  24, 9,  25, 10, 26,
-                                                                11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-  const __m512i interleave = _mm512_load_si512(kInterleave);
   for (int i = 0; i < 16; ++i) {
     const __mmask16 first = 2 * i < depth ? some : 0, second = 2 * i + 1 < depth ? some : 0;
     if (from.bf16) {
@@ -87,9 +47,7 @@ inline void load_depths(TileSource from, std::int64_t lines, std::int64_t depth,
       continue;
     }
     const float* row = static_cast<const float*>(from.data) + 2 * i * from.stride;
-    split<kPlanes>({_mm512_maskz_loadu_ps(first, row), _mm512_maskz_loadu_ps(second, row + from.stride)}, i, rows);
-    for (int plane = 0; plane < kPlanes; ++plane)
-      rows[plane][i] = _mm512_permutexvar_epi16(interleave, rows[plane][i]);
+    split_pairs<kPlanes>({_mm512_maskz_loadu_ps(first, row), _mm512_maskz_loadu_ps(second, row + from.stride)}, i, rows);
   }
 }
 
@@ -120,20 +78,45 @@ inline void transpose(__m512i* r) {
   }
 }
 
+// As load_depths() and then transpose() of each plane, in the other order: f32 are fewer to transpose.
+template <int kPlanes>
+inline void load_turned(TileSource from, std::int64_t lines, std::int64_t depth, __m512i (*rows)[16]) {
+  const __mmask16 some = low16(lines);
+  const float* data = static_cast<const float*>(from.data);
+  __m512i low[16], high[16];
+  for (int i = 0; i < 16; ++i) {
+    low[i] = _mm512_castps_si512(_mm512_maskz_loadu_ps(i < depth ? some : 0, data + i * from.stride));
+    high[i] = _mm512_castps_si512(_mm512_maskz_loadu_ps(i + 16 < depth ? some : 0, data + (i + 16) * from.stride));
+  }
+  transpose(low);
+  transpose(high);
+  for (int i = 0; i < 16; ++i) split<kPlanes>({_mm512_castsi512_ps(low[i]), _mm512_castsi512_ps(high[i])}, i, rows);
+}
+
 inline const void* moved(TileSource from, std::int64_t elements) {
   return static_cast<const char*>(from.data) + elements * (from.bf16 ? 2 : 4);
 }
 
-// The stored rows jump too far for the processor to foresee, so the tile after the next is asked for.
-inline void ask_for(TileSource from, std::int64_t lines, std::int64_t depth) {
-  const std::int64_t ahead = 2 * kTileDepth;
-  if (ahead >= depth) return;
-  const std::int64_t rows = from.along_k ? lines : depth - ahead, rows_max = from.along_k ? 16 : 32;
-  const char* at = static_cast<const char*>(moved(from, from.along_k ? ahead : ahead * from.stride));
+// The stored rows jump too far for the processor to foresee, so the tile after the next is asked for: of
+// these lines, or at their end of the next panel's.
+inline void ask_for(TileSource from, TilePart part, std::int64_t line, std::int64_t k) {
+  if (from.along_k) {
+    k += 2 * kTileDepth;
+    if (k >= part.depth) {
+      k -= (part.depth + kTileDepth - 1) / kTileDepth * kTileDepth;
+      line += kPanelLines;
+      if (k < 0) return;
+    }
+  } else {
+    k += 2 * kTileDepth;
+  }
+  const std::int64_t rows = from.along_k ? part.lines - line : part.depth - k;
+  if (rows <= 0) return;
+  const char* at = static_cast<const char*>(moved(from, from.along_k ? line * from.stride + k : k * from.stride + line));
   const std::int64_t step = from.stride * (from.bf16 ? 2 : 4);
-  for (std::int64_t i = 0; i < rows_max && i < rows; ++i) {
+  for (std::int64_t i = 0; i < 32 && i < rows; ++i) {
     _mm_prefetch(at + i * step, _MM_HINT_T1);
-    if (from.along_k && !from.bf16) _mm_prefetch(at + i * step + 64, _MM_HINT_T1);
+    if (!from.bf16) _mm_prefetch(at + i * step + 64, _MM_HINT_T1);
   }
 }
 
@@ -144,13 +127,15 @@ inline void pack_tiles(TileSource from, std::int64_t lines, std::int64_t depth, 
   for (std::int64_t half = 0; half < 2; ++half) {
     TileSource at = from;
     at.data = moved(from, from.along_k ? 16 * half * from.stride : 16 * half);
-    ask_for(at, lines - 16 * half, depth);
-    if (from.along_k)
+    const bool early = kPlanes == 3 && turned && !from.along_k && !from.bf16;
+    if (early)
+      load_turned<kPlanes>(at, lines - 16 * half, depth, rows);
+    else if (from.along_k)
       load_lines<kPlanes>(at, lines - 16 * half, depth, rows);
     else
       load_depths<kPlanes>(at, lines - 16 * half, depth, rows);
     for (int plane = 0; plane < kPlanes; ++plane) {
-      if (turned) transpose(rows[plane]);
+      if (turned && !early) transpose(rows[plane]);
       std::uint16_t* tile = to + plane * kPanelTile + half * kTileElements;
       for (int i = 0; i < 16; ++i) _mm512_store_si512(tile + i * 32, rows[plane][i]);
     }
@@ -162,6 +147,7 @@ template <int kPlanes>
 void pack(TileSource from, TilePart part, bool turned, std::uint16_t* to) {
   const std::int64_t panel = panel_elements(part.depth, kPlanes);
   const auto tiles = [&](std::int64_t line, std::int64_t k) {
+    ask_for(from, part, line, k);
     TileSource at = from;
     at.data = moved(from, from.along_k ? line * from.stride + k : k * from.stride + line);
     pack_tiles<kPlanes>(at, part.lines - line, part.depth - k, turned,
@@ -176,16 +162,6 @@ void pack(TileSource from, TilePart part, bool turned, std::uint16_t* to) {
   }
 }
 
-#define COVEY_TILE_LOAD(tile, from, stride) \
-  __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile ::"r"(from), "r"(std::int64_t{stride}) : "memory")
-#define COVEY_TILE_STORE(tile, to, stride) \
-  __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)" ::"r"(to), "r"(std::int64_t{stride}) : "memory")
-#define COVEY_TILE_ZERO(tile) __asm__ volatile("tilezero %tmm" #tile)
-#define COVEY_TILE_DOT(sum, left, right) \
-  __asm__ volatile("tdpbf16ps %tmm" #right ", %tmm" #left ", %tmm" #sum)
-
-constexpr std::int64_t kRowBytes = 64;
-
 inline void load_left(const std::uint16_t* from) {
   COVEY_TILE_LOAD(4, from, kRowBytes);
   COVEY_TILE_LOAD(5, from + kTileElements, kRowBytes);
@@ -194,13 +170,6 @@ inline void load_right(const std::uint16_t* from) {
   COVEY_TILE_LOAD(6, from, kRowBytes);
   COVEY_TILE_LOAD(7, from + kTileElements, kRowBytes);
 }
-inline void dot_tiles() {  // the sums' tiles 0 to 3, by rows
-  COVEY_TILE_DOT(0, 4, 6);
-  COVEY_TILE_DOT(1, 4, 7);
-  COVEY_TILE_DOT(2, 5, 6);
-  COVEY_TILE_DOT(3, 5, 7);
-}
-
 inline void sum_bf16(const std::uint16_t* left, const std::uint16_t* right, std::int64_t depth) {
   for (std::int64_t k = 0; k < depth; k += kTileDepth, left += kPanelTile, right += kPanelTile) {
     load_left(left);
@@ -226,13 +195,6 @@ inline void sum_f32(const std::uint16_t* left, const std::uint16_t* right, std::
     load_left(left);
     dot_tiles();  // 0, 0
   }
-}
-
-inline void store_sums(float* to, std::int64_t stride) {
-  COVEY_TILE_STORE(0, to, 4 * stride);
-  COVEY_TILE_STORE(1, to + 16, 4 * stride);
-  COVEY_TILE_STORE(2, to + 16 * stride, 4 * stride);
-  COVEY_TILE_STORE(3, to + 16 * stride + 16, 4 * stride);
 }
 
 // A block of sums into what may be narrower, of another type, or have something added.
@@ -287,16 +249,9 @@ void tiles_end() { __asm__ volatile("tilerelease"); }
 void multiply_panels(const std::uint16_t* left, const std::uint16_t* right, const TilePart& part, const TileOutput& out) {
   const bool direct = !out.bf16 && out.bias == nullptr && out.rows == 32 && out.columns == 32;
   if (direct && out.accumulate) {
-    const float* from = static_cast<const float*>(out.data);
-    COVEY_TILE_LOAD(0, from, 4 * out.stride);
-    COVEY_TILE_LOAD(1, from + 16, 4 * out.stride);
-    COVEY_TILE_LOAD(2, from + 16 * out.stride, 4 * out.stride);
-    COVEY_TILE_LOAD(3, from + 16 * out.stride + 16, 4 * out.stride);
+    load_sums(static_cast<const float*>(out.data), out.stride);
   } else {
-    COVEY_TILE_ZERO(0);
-    COVEY_TILE_ZERO(1);
-    COVEY_TILE_ZERO(2);
-    COVEY_TILE_ZERO(3);
+    zero_sums();
   }
   if (part.planes == 1)
     sum_bf16(left, right, part.depth);

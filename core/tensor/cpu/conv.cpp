@@ -29,7 +29,16 @@ void CpuOps::conv2d(Tensor x, Tensor w, Tensor b, Tensor y, ConvGeometry geometr
     conv2d(widened(x, room), conv_weight(w, x.dtype, room + x.elements() + y.elements()), b, wide, geometry);
     return convert(wide, y);
   }
+  if (conv_tiles_.serve(size)) return conv_tiles_.forward(size, x, w.f32(), b.empty() ? nullptr : b.f32(), y);
   conv_.forward(size, x.dtype, x.data, w.f32(), b.empty() ? nullptr : b.f32(), y.data);
+}
+
+void CpuOps::conv2d_pool(Tensor x, Tensor w, Tensor b, Tensor conv, Tensor y, Tensor argmax, ConvGeometry geometry) {
+  const ConvSize size = check_conv2d(x, w, b, conv, geometry);
+  check_maxpool2(conv, y, argmax);
+  if (size.batch == 0) return;
+  if (widens(x) || !conv_tiles_.serve(size)) return Ops::conv2d_pool(x, w, b, conv, y, argmax, geometry);
+  conv_tiles_.forward_pooled(size, x, w.f32(), b.empty() ? nullptr : b.f32(), {y, argmax});
 }
 
 void CpuOps::conv2d_grad_input(Tensor dy, Tensor w, Tensor dx, ConvGeometry geometry) {
@@ -41,6 +50,7 @@ void CpuOps::conv2d_grad_input(Tensor dy, Tensor w, Tensor dx, ConvGeometry geom
     conv2d_grad_input(widened(dy, room), conv_weight(w, dy.dtype, room + dx.elements() + dy.elements()), wide, geometry);
     return convert(wide, dx);
   }
+  if (conv_tiles_.serve_grad_input(size)) return conv_tiles_.grad_input(size, dy, w.f32(), dx);
   conv_.grad_input(size, dy.dtype, dy.data, w.f32(), dx.data);
 }
 
@@ -54,6 +64,8 @@ void CpuOps::conv2d_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db, ConvG
     x = widened(x, room);
     dy = widened(dy, room + x.elements());
   }
+  if (conv_tiles_.serve(size))
+    return conv_tiles_.grad_weight(size, dy, x, dw.f32(), db.empty() ? nullptr : db.f32());
   conv_.grad_weight(size, x.dtype, dy.data, x.data, fresh, fresh + dw.elements());
   kernels_.f32.add(dw.f32(), fresh, dw.f32(), dw.elements());
   if (!db.empty()) kernels_.f32.add(db.f32(), fresh + dw.elements(), db.f32(), size.out);

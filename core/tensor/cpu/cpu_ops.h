@@ -1,5 +1,5 @@
-// Ops for processors: matrix products by tiles or oneDNN (product.h), convolutions by oneDNN, all else
-// by our own loops. Work is cut into pieces by size alone and shared by the team; results do not
+// Ops for processors: matrix products and convolutions by tiles (product.h, conv_tiles.h) or oneDNN, all
+// else by our own loops. Work is cut into pieces by size alone and shared by the team; results do not
 // depend on how many threads it has.
 #pragma once
 #include <memory>
@@ -7,6 +7,7 @@
 
 #include "core/tensor/arena.h"
 #include "core/tensor/cpu/conv_engine.h"
+#include "core/tensor/cpu/conv_tiles.h"
 #include "core/tensor/cpu/kernels.h"
 #include "core/tensor/cpu/product.h"
 #include "core/tensor/ops.h"
@@ -58,6 +59,7 @@ class CpuOps final : public Ops {  // one per thread of use
   void conv2d_grad_input(Tensor dy, Tensor w, Tensor dx, ConvGeometry geometry) override;
   void conv2d_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db,
                           ConvGeometry geometry) override;
+  void conv2d_pool(Tensor x, Tensor w, Tensor b, Tensor conv, Tensor y, Tensor argmax, ConvGeometry geometry) override;
   void depthwise_conv2d(Tensor x, Tensor w, Tensor b, Tensor y, ConvGeometry geometry) override;
   void depthwise_conv2d_grad_input(Tensor dy, Tensor w, Tensor dx, ConvGeometry geometry) override;
   void depthwise_conv2d_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db, ConvGeometry geometry) override;
@@ -120,6 +122,7 @@ class CpuOps final : public Ops {  // one per thread of use
   std::unique_ptr<Team> own_team_;  // where none was given
   Team& team_;
   cpu::ProductEngine products_;
+  cpu::ConvTiles conv_tiles_;
   cpu::ConvEngine conv_;
   RopeTable rope_;
   Arena scratch_{0};

@@ -14,10 +14,14 @@ CpuOps::CpuOps(const cpu::Kernels& kernels, Tiles tiles)
     : kernels_(kernels),
       own_team_(std::make_unique<Team>(1)),
       team_(*own_team_),
-      products_(team_, kernels, tiles == Tiles::kWhereUsable) {}
+      products_(team_, kernels, tiles == Tiles::kWhereUsable),
+      conv_tiles_(team_, kernels, tiles == Tiles::kWhereUsable) {}
 
 CpuOps::CpuOps(const cpu::Kernels& kernels, Tiles tiles, Team& team)
-    : kernels_(kernels), team_(team), products_(team_, kernels, tiles == Tiles::kWhereUsable) {}
+    : kernels_(kernels),
+      team_(team),
+      products_(team_, kernels, tiles == Tiles::kWhereUsable),
+      conv_tiles_(team_, kernels, tiles == Tiles::kWhereUsable) {}
 
 float* CpuOps::scratch(std::int64_t floats) {
   const std::size_t bytes = static_cast<std::size_t>(floats) * sizeof(float);

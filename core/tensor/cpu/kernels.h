@@ -113,6 +113,7 @@ struct TypedKernels {
                std::int64_t half);
 
   void (*maxpool2)(const T* x, T* y, std::int32_t* argmax, std::int64_t height, std::int64_t width);
+  void (*maxpool2_grad)(const T* dy, const std::int32_t* argmax, T* dx, std::int64_t height, std::int64_t width);
 
   // One (batch, head) of causal attention; scratch of attention_scratch() floats, 64-byte aligned.
   void (*attention)(HeadSize size, const HeadForward<T>& tensors, float* scratch);

@@ -16,6 +16,8 @@ constexpr std::int64_t kBlockRowsMax = 512;
 constexpr std::int64_t kBlockColumns = 4096;  // of the right operand, packed at a time
 constexpr std::int64_t kPieces = 4;           // at least as many, where columns allow it
 constexpr std::int64_t kPieceColumns = 256;   // and no fewer in one
+constexpr std::int64_t kFewRows = 64;         // that are multiplied as soon as columns are packed, and
+constexpr std::int64_t kFewColumns = 64;      // so many of those at a time
 constexpr std::int64_t kVectorRows = 256;     // rows of one piece where there are no tiles
 
 std::int64_t ceil_of(std::int64_t n, std::int64_t by) { return (n + by - 1) / by; }
@@ -124,7 +126,9 @@ void ProductEngine::by_tiles(const Product& product, std::int64_t planes) {
     p.c_bf16 = false;
     p.c_stride = p.n;
   }
-  for (std::int64_t column = 0; column < p.n; column += kBlockColumns) {
+  const bool few = p.m <= kFewRows && p.packed_b == nullptr;
+  if (few) few_rows(p, planes);
+  for (std::int64_t column = 0; column < p.n && !few; column += kBlockColumns) {
     const std::int64_t columns = std::min(kBlockColumns, p.n - column);
     const std::uint16_t* packed = p.packed_b;
     for (std::int64_t k = 0; k < p.k; k += deep) {
@@ -146,6 +150,41 @@ void ProductEngine::by_tiles(const Product& product, std::int64_t planes) {
     for (std::int64_t i = piece * kPanelLines; i < std::min(p.m, (piece + 1) * kPanelLines); ++i)
       kernels_.bf16.from_f32(static_cast<const float*>(p.c) + i * p.n,
                              static_cast<Bf16*>(product.c) + i * product.c_stride, p.n);
+  });
+}
+
+// With few rows each panel of the right operand serves once or twice, so it should not leave the core's own
+// cache in between: who packs columns multiplies them. The sums are those of the blocks above, bit for bit.
+void ProductEngine::few_rows(const Product& p, std::int64_t planes) {
+  const std::int64_t deep = depth_of(planes, p.k), row_panels = ceil_of(p.m, kPanelLines);
+  const std::int64_t blocks = ceil_of(p.k, deep), size = panel_elements(deep, planes);
+  std::uint16_t* left = room(team_.size(), blocks * row_panels * size);
+  for (std::int64_t k = 0; k < p.k; k += deep)
+    pack_left_panels(source_of(p.a, true, 0, k), {p.m, std::min(deep, p.k - k), planes}, left + k / deep * row_panels * size);
+  for (int member = 0; member < team_.size(); ++member) room(member, kFewColumns / kPanelLines * size);
+  team_.run(ceil_of(p.n, kFewColumns), [&](std::int64_t piece, int member) {
+    const std::int64_t first = piece * kFewColumns, columns = std::min(kFewColumns, p.n - first);
+    std::uint16_t* right = starts_[static_cast<std::size_t>(member)];
+    for (std::int64_t k = 0; k < p.k; k += deep) {
+      const TilePart part{kPanelLines, std::min(deep, p.k - k), planes};
+      const std::int64_t panel = panel_elements(part.depth, planes);
+      pack_right_panels(source_of(p.b, false, first, k), {columns, part.depth, planes}, right);
+      tiles_begin();
+      for (std::int64_t c = 0; c < columns; c += kPanelLines) {
+        for (std::int64_t r = 0; r < p.m; r += kPanelLines) {
+          const TileOutput out{static_cast<char*>(p.c) + (r * p.c_stride + first + c) * (p.c_bf16 ? 2 : 4),
+                               p.c_stride,
+                               p.bias != nullptr && k == 0 ? p.bias + first + c : nullptr,
+                               std::min(kPanelLines, p.m - r),
+                               std::min(kPanelLines, columns - c),
+                               p.c_bf16,
+                               p.accumulate || k > 0};
+          multiply_panels(left + k / deep * row_panels * size + r / kPanelLines * panel, right + c / kPanelLines * panel,
+                          part, out);
+        }
+      }
+      tiles_end();
+    }
   });
 }
 

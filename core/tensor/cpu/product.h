@@ -51,6 +51,7 @@ class ProductEngine {  // one per thread of use
   void by_tiles(const Product& product, std::int64_t planes);
   void pack_right(const Operand& b, std::int64_t n, const Block& block, std::uint16_t* to);
   void tile_columns(const Product& product, const Block& block);
+  void few_rows(const Product& product, std::int64_t planes);
   void by_vectors(const Product& product);
   GemmMatrix round(const Operand& operand, std::int64_t rows, std::int64_t columns, float* room) const;
   GemmMatrix floats(const Operand& operand, std::int64_t rows, std::int64_t columns, float* room) const;

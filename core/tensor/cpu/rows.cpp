@@ -196,11 +196,9 @@ void CpuOps::maxpool2_grad(Tensor dy, Tensor argmax, Tensor dx) {
   const std::int64_t pooled = (height / 2) * (width / 2);
   share(team_, planes, cpu::piece_rows(height * width), [&](std::int64_t first, std::int64_t count, int) {
     with_type(dy.dtype, [&]<class T>(T) {
-      for (std::int64_t p = first; p < first + count; ++p) {
-        T* plane = dx.as<T>() + p * height * width;
-        std::fill_n(plane, height * width, T{});  // plane by plane, so that it stays in the cache
-        for (std::int64_t i = p * pooled; i < (p + 1) * pooled; ++i) plane[argmax.i32()[i]] = dy.as<T>()[i];
-      }
+      for (std::int64_t p = first; p < first + count; ++p)
+        typed<T>(kernels_).maxpool2_grad(dy.as<T>() + p * pooled, argmax.i32() + p * pooled,
+                                         dx.as<T>() + p * height * width, height, width);
     });
   });
 }

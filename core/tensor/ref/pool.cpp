@@ -26,8 +26,10 @@ void RefOps::maxpool2_grad(Tensor dy, Tensor argmax, Tensor dx) {
   for (std::int64_t i = 0; i < dx.elements(); ++i) ref::put(dx, i, 0);
   const std::int64_t pooled = (height / 2) * (width / 2);
   for (std::int64_t p = 0; p < planes; ++p)
-    for (std::int64_t i = p * pooled; i < (p + 1) * pooled; ++i)
+    for (std::int64_t i = p * pooled; i < (p + 1) * pooled; ++i) {
+      COVEY_CHECK(argmax.i32()[i] >= 0 && argmax.i32()[i] < height * width);
       ref::put(dx, p * height * width + argmax.i32()[i], ref::at(dy, i));
+    }
 }
 
 }  // namespace covey

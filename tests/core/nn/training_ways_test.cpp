@@ -105,6 +105,32 @@ TEST_CASE("ways: blocks computed twice have the same gradients, bit for bit, in 
   }
 }
 
+TEST_CASE("ways: a CNN in bf16 has logits and gradients near those of f32") {
+  ModelSpec larger = tiny_cnn();  // one that is computed by tiles, where there are any
+  larger.blocks = CnnBlocks::kCifar;
+  larger.image_channels = 3;
+  larger.conv_channels = {24, 40};
+  for (const ModelSpec& spec : {tiny_cnn(), larger}) {
+    const Examples examples(spec, 4, 1, Random(6));
+    for (const bool reference : {true, false}) {
+      const auto ops = reference ? make_ref_ops() : make_cpu_ops();
+      ModelOptions narrow;
+      narrow.activations = DType::kBf16;
+      const auto wide = made(spec, {}, *ops), model = made(spec, narrow, *ops);
+      const std::vector<float> expected = gradients_of(*wide, examples.batch());
+      CHECK(largest_difference(gradients_of(*model, examples.batch()), expected) < 0.06 * largest_of(expected));
+      const Tensor logits = model->logits(examples.batch()), near = wide->logits(examples.batch());
+      REQUIRE(logits.dtype == DType::kF32);
+      CHECK(largest_difference(logits.floats(), near.floats()) < 0.06 * largest_of(near.floats()));
+      CHECK(model->evaluate(examples.batch()).targets == 4);
+    }
+    ModelOptions many, many_narrow;
+    many.batch = many_narrow.batch = 64;
+    many_narrow.activations = DType::kBf16;
+    CHECK(Model::memory_bytes(spec, many_narrow).value() < Model::memory_bytes(spec, many).value());
+  }
+}
+
 TEST_CASE("ways: in 16 bits the gradients are near those of f32") {
   for (const ModelSpec& spec : {tiny_gpt2(), tiny_transformer()}) {
     for (const DType type : {DType::kBf16, DType::kF16}) {
@@ -126,6 +152,7 @@ TEST_CASE("ways: in 16 bits the gradients are near those of f32") {
   ModelOptions narrow;
   narrow.activations = DType::kBf16;
   CHECK(Model::create(tiny_mlp(), narrow, *ops).error().code == ErrorCode::kUnsupported);
+  CHECK(Model::create(tiny_separable(), narrow, *ops).error().code == ErrorCode::kUnsupported);
 }
 
 TEST_CASE("ways: what is frozen has no gradient, and the rest the gradient that it had") {

@@ -312,6 +312,11 @@ TEST_CASE("job: training that does not go with the model is refused") {
     return error_of("[model]\nfamily = \"mlp\"\nhidden = [4]\n[data]\nformat = \"idx\"\n[train]\n" + train);
   };
   CHECK(mentions(mlp("precision = \"bf16\""), "train.precision = \"bf16\": model.family = \"mlp\" computes in f32"));
+  const auto cnn = [](const std::string& blocks, const std::string& precision) {
+    return error_of("[model]\nfamily = \"cnn\"\nblocks = \"" + blocks + "\"\n[data]\nformat = \"idx\"\n[train]\nprecision = \"" + precision + "\"");
+  };
+  CHECK(mentions(cnn("fedavg", "fp16"), "train.precision = \"fp16\": model.family = \"cnn\" computes in f32 or bf16"));
+  CHECK(mentions(cnn("separable", "bf16"), "with separable blocks computes in f32 alone"));
   CHECK(mentions(mlp("checkpointing = \"block\""), "train.checkpointing = \"block\""));
   CHECK(mentions(mlp("frozen = [\"model\"]"), "leaves nothing to train"));
   CHECK(mentions(error_of(with("frozen = [\"layer.0\"]")), "train.frozen = \"layer.0\": names no shard"));

@@ -178,17 +178,36 @@ TEST_CASE("precision: convolution and pooling") {
   };
   for (const DType type : kTypes) {
     CAPTURE(int(type));
-    for (const auto s : {Shapes{2, 1, 8, 12, 12, 5, 2}, {3, 3, 5, 7, 9, 3, 1}, {1, 16, 32, 14, 14, 5, 2}}) {
+    // By tiles where there are any, but for the second: few planes in and many, more out than a panel, rows
+    // longer than a tile, all paddings, more images than strips, and more than are packed at once.
+    for (const auto s : {Shapes{2, 1, 8, 12, 12, 5, 2}, {3, 3, 5, 7, 9, 3, 1}, {1, 16, 32, 14, 14, 5, 2},
+                         {9, 33, 40, 9, 7, 3, 1}, {5, 17, 9, 6, 40, 3, 0}, {2, 20, 33, 5, 6, 3, 2},
+                         {6, 64, 70, 5, 5, 1, 0}, {3, 3, 64, 20, 33, 5, 2}}) {
+      CAPTURE(s.in);
       const ConvGeometry g{s.kernel, s.padding};
+      const std::int64_t shrink = s.kernel - 1 - 2 * s.padding;
       const Array x = as(type, normal(random, {s.batch, s.in, s.height, s.width}));
       const Array w = normal(random, {s.out, s.in, s.kernel, s.kernel}), b = normal(random, {s.out});
-      const Array y = as(type, normal(random, {s.batch, s.out, s.height, s.width}));
+      const Array y = as(type, normal(random, {s.batch, s.out, s.height - shrink, s.width - shrink}));
       check_against_ref("conv2d", {x, w, b, y}, [&](Ops& o, const Tensors& t) { o.conv2d(t[0], t[1], t[2], t[3], g); },
                         tolerance_of(type));
       check_against_ref("conv2d gradients", {y, x, w, x, w, b}, [&](Ops& o, const Tensors& t) {
         o.conv2d_grad_input(t[0], t[2], t[3], g);
         o.conv2d_grad_weight(t[0], t[1], t[4], t[5], g);
       }, tolerance_of(type));
+      const Shape less{s.batch, s.out, y.shape[2] / 2, y.shape[3] / 2};
+      for (const std::unique_ptr<Ops>& ops : {make_ref_ops(), make_cpu_ops()}) {  // bit for bit its parts
+        Array in = x, conv = y, apart = as(type, zeros(less)), fused = apart, weight = w, bias = b;
+        Array place = integers(random, less, 0, 1), fused_place = place;
+        const Tensor xt = in.view(), convt = conv.view(), at = apart.view(), ft = fused.view();
+        ops->conv2d(xt, weight.view(), bias.view(), convt, g);
+        ops->maxpool2(convt, at, place.view());
+        ops->relu(at, at);
+        ops->conv2d_pool(xt, weight.view(), bias.view(), convt, ft, fused_place.view(), g);
+        for (Array* array : {&apart, &fused}) array->read_back();
+        CHECK(apart.floats == fused.floats);
+        CHECK(place.ints == fused_place.ints);
+      }
       const Shape half{s.batch, s.in, s.height / 2, s.width / 2};
       check_against_ref("maxpool2", {x, as(type, zeros(half)), integers(random, half, 0, 1), as(type, normal(random, half)), x},
                         [](Ops& o, const Tensors& t) {

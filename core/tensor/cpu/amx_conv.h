@@ -1,0 +1,63 @@
+// Convolutions on the tiles (amx.h) without an unfolded copy of the image: planes are stored with zeros
+// around them, row after row, so that the input of every output under one tap of the kernel is the same
+// line of elements, shifted. A row ends in the zeros that the next one begins with.
+//
+// "Lines" are input planes, or, where there are too few of those to fill a tile, one for each plane and
+// tap. Operands are bf16, or three planes of it for f32 (there "planes" means those, as in amx.h).
+#pragma once
+#include <cstdint>
+
+#include "core/tensor/cpu/amx.h"
+
+namespace covey::cpu {
+
+// Images: [count][height][width] as the caller stores them; padded: rows `pitch` apart, images `length`.
+struct PaddedImages {
+  std::int64_t count, height, width;
+  std::int64_t pitch, length;
+};
+
+#ifdef COVEY_X86_KERNELS
+// Writes the rows of f32 or bf16 images into padded ones that are zero; `to` is the first element inside.
+void spread_images(const void* from, bool bf16, const PaddedImages& size, float* to);
+// The rows of padded images + bias, as f32 or bf16; bias [count] may be null.
+void gather_images(const float* from, const PaddedImages& size, const float* bias, void* to, bool bf16);
+
+// The same after 2x2 pooling, negative ones as 0; argmax as Ops::maxpool2's.
+struct PooledOutput {
+  void* y;
+  std::int32_t* argmax;
+  bool bf16;
+};
+void gather_pooled(const float* from, const PaddedImages& size, const float* bias, const PooledOutput& out);
+
+struct ConvLines {
+  std::int64_t lines;   // a multiple of 32
+  std::int64_t length;  // elements of each, a multiple of 32
+  std::int64_t planes;
+};
+// rows[lines]: where each begins, null for zeros. To: [plane][line / 2][length] pairs of two lines.
+void pack_line_pairs(const float* const* rows, const ConvLines& size, std::uint16_t* to);
+// To: [plane][line][length].
+void pack_lines(const float* const* rows, const ConvLines& size, std::uint16_t* to);
+
+struct ConvTaps {
+  const std::int64_t* shifts;
+  std::int64_t count;
+};
+// sums[32][stride] = weights (a left panel as deep as taps * lines) times the pairs' columns
+// [column, column + 32), shifted by each tap.
+void multiply_line_pairs(const std::uint16_t* weights, const std::uint16_t* pairs, const ConvLines& size,
+                         const ConvTaps& taps, std::int64_t column, float* sums, std::int64_t stride);
+
+struct ConvSlots {  // images one after the other
+  std::int64_t count, depth;        // depth: elements along k in each, a multiple of 32
+  std::int64_t line_slot, panel_slot;  // elements from one to the next
+};
+// sums[32 lines][32 columns of the panel] (stride) += the products along all slots; `lines` is that of
+// the first of 32 lines, shifted by a tap.
+void multiply_lines(const std::uint16_t* lines, const std::uint16_t* panel, const ConvLines& size,
+                    const ConvSlots& slots, float* sums, std::int64_t stride);
+#endif
+
+}  // namespace covey::cpu

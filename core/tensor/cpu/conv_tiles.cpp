@@ -1,0 +1,277 @@
+#include "core/tensor/cpu/conv_tiles.h"
+
+#include <algorithm>
+
+#include "core/base/check.h"
+#include "core/tensor/cpu/amx_conv.h"
+
+namespace covey::cpu {
+namespace {
+
+constexpr std::int64_t kFewLines = 16;           // planes of an input that are too few to be lines
+constexpr std::int64_t kRoomMax = 4 << 20;       // floats that one image may take
+constexpr std::int64_t kStripsMax = 4;           // of images, whose gradients are added up apart
+constexpr std::int64_t kSlotBytes = 512 * 1024;  // of operands that stay in the cache meanwhile
+constexpr std::int64_t kWorthwhile = 1 << 12;    // products below which packing costs more
+
+std::int64_t rounded_up(std::int64_t n, std::int64_t by) { return (n + by - 1) / by * by; }
+
+// Rows of lines that are an odd number of cache lines apart do not fall into the same set.
+std::int64_t odd_lines(std::int64_t n) {
+  const std::int64_t up = rounded_up(n, 32);
+  return up / 32 % 2 == 0 ? up + 32 : up;
+}
+
+std::int64_t products(const ConvSize& s) {
+  return s.batch * s.out_height * s.out_width * s.in * s.out * s.kernel * s.kernel;
+}
+
+// The gradient by the input is a convolution of dy with the kernels turned round.
+ConvSize turned(const ConvSize& s) {
+  return {.batch = s.batch, .in = s.out, .out = s.in, .height = s.out_height, .width = s.out_width,
+          .kernel = s.kernel, .padding = s.kernel - 1 - s.padding, .out_height = s.height, .out_width = s.width};
+}
+
+}  // namespace
+
+struct ConvTiles::Layout {
+  ConvSize size;
+  std::int64_t planes;       // bf16 numbers of an element
+  std::int64_t taps, pitch, lead;  // lead: of the first element inside
+  std::int64_t columns;      // outputs in a line, those between rows too, a multiple of 32
+  std::int64_t image_length; // of a padded plane
+  bool unfolded;             // a line for each plane and tap
+  ConvLines lines;
+  ConvTaps shifts;
+  std::int64_t outputs;      // a multiple of 32
+  std::int64_t depth() const { return shifts.count * lines.lines; }
+  std::int64_t lines_floats() const { return lines.planes * lines.lines * lines.length / 2; }
+  std::int64_t image_floats() const { return size.in * image_length; }
+  std::int64_t output_floats() const { return outputs * columns; }
+  std::int64_t panel_floats() const { return outputs / kPanelLines * panel_elements(columns, planes) / 2; }
+  std::int64_t gradient_floats() const { return depth() * outputs; }
+  std::int64_t strips() const { return std::min(size.batch, kStripsMax); }
+  std::int64_t slots() const {  // images whose operands are packed at once
+    const std::int64_t bytes = 4 * (lines_floats() + panel_floats());
+    return std::clamp<std::int64_t>(kSlotBytes / bytes, 1, (size.batch + strips() - 1) / strips());
+  }
+};
+
+// Where the weight of (output, input, tap) lies, and from which tap on which way.
+struct ConvTiles::WeightPlaces {
+  std::int64_t output, input, first_tap, tap_step;
+};
+
+struct ConvTiles::Strip {
+  std::int64_t begin, end;  // images
+  float *sums, *bias;       // [tap][line][output], [output]
+};
+
+ConvTiles::ConvTiles(Team& team, const Kernels& kernels, bool tiles)
+    : team_(team), kernels_(kernels), tiles_(tiles && amx_usable()) {
+  const auto members = static_cast<std::size_t>(team.size());
+  for (std::size_t i = 0; i < members + 2; ++i) rooms_.emplace_back(0);
+  starts_.assign(rooms_.size(), nullptr);
+  rows_.resize(members);
+}
+
+bool ConvTiles::serve(const ConvSize& s) const {
+  const std::int64_t plane = rounded_up((s.height + s.padding) * (s.width + s.padding), 32);
+  const std::int64_t taps = s.kernel * s.kernel, lines = s.in <= kFewLines ? s.in * taps : s.in;
+  return tiles_ && s.out >= 8 && s.in * taps >= 8 && products(s) >= kWorthwhile &&
+         (s.in + s.out + 2 * lines) * plane <= kRoomMax;
+}
+bool ConvTiles::serve_grad_input(const ConvSize& s) const { return serve(turned(s)); }
+
+float* ConvTiles::room(std::size_t index, std::int64_t floats) {
+  if (rooms_[index].capacity() < static_cast<std::size_t>(floats) * sizeof(float)) {
+    rooms_[index] = Arena(static_cast<std::size_t>(floats) * sizeof(float));
+    starts_[index] = rooms_[index].take({floats}).f32();
+  }
+  return starts_[index];
+}
+
+void ConvTiles::prepare(std::int64_t floats) {  // before the team runs, so that nobody allocates
+  for (std::size_t i = 0; i < rows_.size(); ++i) room(i, floats);
+}
+
+#ifdef COVEY_X86_KERNELS
+ConvTiles::Layout ConvTiles::layout_of(const ConvSize& s, DType type) {
+  Layout l{};
+  l.size = s;
+  l.planes = type == DType::kBf16 ? 1 : 3;
+  l.taps = s.kernel * s.kernel;
+  l.pitch = s.width + s.padding;
+  l.lead = s.padding * (l.pitch + 1);
+  l.columns = rounded_up((s.out_height - 1) * l.pitch + s.out_width, 32);
+  l.image_length = odd_lines(l.columns + (s.kernel - 1) * (l.pitch + 1));
+  l.unfolded = s.in <= kFewLines && l.taps > 1;
+  const std::int64_t lines = l.unfolded ? s.in * l.taps : s.in;
+  l.lines = {rounded_up(lines, 32), l.unfolded ? odd_lines(l.columns) : l.image_length, l.planes};
+  l.outputs = rounded_up(s.out, 32);
+  shifts_.clear();
+  for (std::int64_t tap = 0; tap < (l.unfolded ? 1 : l.taps); ++tap)
+    shifts_.push_back(tap / s.kernel * l.pitch + tap % s.kernel);
+  l.shifts = {shifts_.data(), static_cast<std::int64_t>(shifts_.size())};
+  for (auto& rows : rows_) rows.assign(static_cast<std::size_t>(l.lines.lines), nullptr);
+  return l;
+}
+
+// As a matrix [output][tap][line], or where planes are unfolded [output][plane][tap], in left panels.
+const std::uint16_t* ConvTiles::pack_weights(const Layout& l, const float* w, const WeightPlaces& at) {
+  const std::int64_t depth = l.depth(), in = l.size.in;
+  float* matrix = room(rows_.size(), l.size.out * depth);
+  std::fill_n(matrix, l.size.out * depth, 0.0F);
+  for (std::int64_t o = 0; o < l.size.out; ++o) {
+    for (std::int64_t c = 0; c < in; ++c) {
+      const float* from = w + o * at.output + c * at.input + at.first_tap;
+      float* to = matrix + o * depth + (l.unfolded ? c * l.taps : c);
+      const std::int64_t step = l.unfolded ? 1 : l.lines.lines;
+      for (std::int64_t tap = 0; tap < l.taps; ++tap) to[tap * step] = from[tap * at.tap_step];
+    }
+  }
+  auto* packed = reinterpret_cast<std::uint16_t*>(room(rows_.size() + 1, l.outputs / kPanelLines * panel_elements(depth, l.planes) / 2));
+  pack_left_panels({matrix, depth, true, false}, {l.size.out, depth, l.planes}, packed);
+  return packed;
+}
+
+// Sets the member's rows to the lines of that image, in the first of its memory.
+void ConvTiles::lines_of(const Layout& l, Tensor x, std::int64_t image, int member) {
+  const ConvSize& s = l.size;
+  const auto i = static_cast<std::size_t>(member);
+  float* padded = starts_[i];
+  std::fill_n(padded, l.image_floats(), 0.0F);
+  const bool bf16 = x.dtype == DType::kBf16;
+  const char* from = static_cast<const char*>(x.data) + image * s.in * s.height * s.width * (bf16 ? 2 : 4);
+  spread_images(from, bf16, {s.in, s.height, s.width, l.pitch, l.image_length}, padded + l.lead);
+  std::size_t line = 0;
+  for (std::int64_t c = 0; c < s.in; ++c) {
+    const float* plane = padded + c * l.image_length;
+    for (std::int64_t tap = 0; tap < (l.unfolded ? l.taps : 1); ++tap)
+      rows_[i][line++] = plane + tap / s.kernel * l.pitch + tap % s.kernel;
+  }
+}
+
+// finish(image, sums of its outputs [output][columns])
+template <class Finish>
+void ConvTiles::images(const Layout& l, Tensor x, const std::uint16_t* weights, Finish finish) {
+  // An unfolded line of the last tap reads past the end of its plane by what rounding added to its length.
+  const std::int64_t image = rounded_up(l.image_floats() + 64, 16);
+  prepare(image + l.lines_floats() + l.output_floats());
+  const std::int64_t panel = panel_elements(l.depth(), l.planes);
+  team_.run(l.size.batch, [&](std::int64_t piece, int member) {
+    const auto i = static_cast<std::size_t>(member);
+    lines_of(l, x, piece, member);
+    auto* pairs = reinterpret_cast<std::uint16_t*>(starts_[i] + image);
+    float* sums = starts_[i] + image + l.lines_floats();
+    pack_line_pairs(rows_[i].data(), l.lines, pairs);
+    tiles_begin();
+    for (std::int64_t column = 0; column < l.columns; column += 32)
+      for (std::int64_t o = 0; o < l.outputs; o += kPanelLines)
+        multiply_line_pairs(weights + o / kPanelLines * panel, pairs, l.lines, l.shifts, column,
+                            sums + o * l.columns + column, l.columns);
+    tiles_end();
+    finish(piece, sums);
+  });
+}
+
+void ConvTiles::outputs(const Layout& l, Tensor x, const std::uint16_t* weights, const float* bias, Tensor y) {
+  const ConvSize& s = l.size;
+  const bool bf16 = y.dtype == DType::kBf16;
+  const std::int64_t image_bytes = s.out * s.out_height * s.out_width * (bf16 ? 2 : 4);
+  images(l, x, weights, [&](std::int64_t image, const float* sums) {
+    gather_images(sums, {s.out, s.out_height, s.out_width, l.pitch, l.columns}, bias,
+                  static_cast<char*>(y.data) + image * image_bytes, bf16);
+  });
+}
+
+void ConvTiles::forward(const ConvSize& size, Tensor x, const float* w, const float* bias, Tensor y) {
+  const Layout l = layout_of(size, x.dtype);
+  outputs(l, x, pack_weights(l, w, {size.in * l.taps, l.taps, 0, 1}), bias, y);
+}
+
+void ConvTiles::forward_pooled(const ConvSize& s, Tensor x, const float* w, const float* bias, Pooled out) {
+  const Layout l = layout_of(s, x.dtype);
+  const bool bf16 = out.y.dtype == DType::kBf16;
+  const std::int64_t image_elements = s.out * (s.out_height / 2) * (s.out_width / 2);
+  images(l, x, pack_weights(l, w, {s.in * l.taps, l.taps, 0, 1}), [&](std::int64_t image, const float* sums) {
+    gather_pooled(sums, {s.out, s.out_height, s.out_width, l.pitch, l.columns}, bias,
+                  {static_cast<char*>(out.y.data) + image * image_elements * (bf16 ? 2 : 4),
+                   out.argmax.i32() + image * image_elements, bf16});
+  });
+}
+
+void ConvTiles::grad_input(const ConvSize& size, Tensor dy, const float* w, Tensor dx) {
+  const Layout l = layout_of(turned(size), dy.dtype);
+  outputs(l, dy, pack_weights(l, w, {l.taps, size.in * l.taps, l.taps - 1, -1}), nullptr, dx);
+}
+
+void ConvTiles::grad_weight(const ConvSize& size, Tensor dy, Tensor x, float* dw, float* db) {
+  const Layout l = layout_of(size, x.dtype);
+  const std::int64_t strips = l.strips(), each = l.gradient_floats() + l.outputs;
+  const std::int64_t image = rounded_up(l.image_floats() + 64, 16);
+  prepare(image + size.out * l.columns + l.slots() * (l.lines_floats() + l.panel_floats()));
+  float* sums = room(rows_.size(), strips * each);
+  std::fill_n(sums, strips * each, 0.0F);
+  team_.run(strips, [&](std::int64_t piece, int member) {
+    float* mine = sums + piece * each;
+    strip(l, {piece * size.batch / strips, (piece + 1) * size.batch / strips, mine, mine + l.gradient_floats()}, dy, x,
+          member);
+  });
+  add_strips(l, sums, strips, dw, db);
+}
+
+void ConvTiles::strip(const Layout& l, const Strip& strip, Tensor dy, Tensor x, int member) {
+  const ConvSize& s = l.size;
+  const auto i = static_cast<std::size_t>(member);
+  const bool bf16 = dy.dtype == DType::kBf16;
+  float* padded = starts_[i] + rounded_up(l.image_floats() + 64, 16);  // dy between zeros
+  auto* lines = reinterpret_cast<std::uint16_t*>(padded + s.out * l.columns);
+  auto* panels = lines + 2 * l.slots() * l.lines_floats();
+  const std::int64_t panel = panel_elements(l.columns, l.planes);
+  std::fill_n(padded, s.out * l.columns, 0.0F);
+  for (std::int64_t first = strip.begin; first < strip.end; first += l.slots()) {
+    const ConvSlots slots{std::min(l.slots(), strip.end - first), l.columns, 2 * l.lines_floats(), 2 * l.panel_floats()};
+    for (std::int64_t slot = 0; slot < slots.count; ++slot) {
+      lines_of(l, x, first + slot, member);
+      pack_lines(rows_[i].data(), l.lines, lines + slot * slots.line_slot);
+      const char* from = static_cast<const char*>(dy.data) +
+                         (first + slot) * s.out * s.out_height * s.out_width * (bf16 ? 2 : 4);
+      spread_images(from, bf16, {s.out, s.out_height, s.out_width, l.pitch, l.columns}, padded);
+      for (std::int64_t o = 0; o < s.out; ++o)
+        strip.bias[o] += static_cast<float>(kernels_.f32.sum(padded + o * l.columns, l.columns));
+      pack_right_panels({padded, l.columns, true, false}, {s.out, l.columns, l.planes}, panels + slot * slots.panel_slot);
+    }
+    tiles_begin();
+    for (std::int64_t line = 0; line < l.lines.lines; line += kPanelLines)
+      for (std::int64_t tap = 0; tap < l.shifts.count; ++tap)
+        for (std::int64_t o = 0; o < l.outputs; o += kPanelLines)
+          multiply_lines(lines + line * l.lines.length + l.shifts.shifts[tap], panels + o / kPanelLines * panel, l.lines,
+                         slots, strip.sums + (tap * l.lines.lines + line) * l.outputs + o, l.outputs);
+    tiles_end();
+  }
+}
+
+// In the order of the strips.
+void ConvTiles::add_strips(const Layout& l, const float* sums, std::int64_t strips, float* dw, float* db) {
+  const std::int64_t each = l.gradient_floats() + l.outputs, in = l.size.in;
+  float* all = room(rows_.size(), strips * each);
+  COVEY_CHECK(all == sums);
+  for (std::int64_t i = 1; i < strips; ++i) kernels_.f32.accumulate(sums + i * each, all, each);
+  for (std::int64_t o = 0; o < l.size.out; ++o) {
+    if (db != nullptr) db[o] += all[l.gradient_floats() + o];
+    float* to = dw + o * in * l.taps;
+    for (std::int64_t c = 0; c < in; ++c)
+      for (std::int64_t tap = 0; tap < l.taps; ++tap)
+        *to++ += all[(l.unfolded ? c * l.taps + tap : tap * l.lines.lines + c) * l.outputs + o];
+  }
+}
+#else
+struct ConvTiles::Layout {};
+void ConvTiles::forward(const ConvSize&, Tensor, const float*, const float*, Tensor) { COVEY_CHECK(tiles_); }
+void ConvTiles::forward_pooled(const ConvSize&, Tensor, const float*, const float*, Pooled) { COVEY_CHECK(tiles_); }
+void ConvTiles::grad_input(const ConvSize&, Tensor, const float*, Tensor) { COVEY_CHECK(tiles_); }
+void ConvTiles::grad_weight(const ConvSize&, Tensor, Tensor, float*, float*) { COVEY_CHECK(tiles_); }
+#endif
+
+}  // namespace covey::cpu
