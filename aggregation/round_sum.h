@@ -16,7 +16,7 @@ namespace covey {
 
 // Thread-safe. The sum is larger than the cache, so updates that are added at the same time go over it
 // together: whoever has a turn adds the next range of every one of them, and an update has gone round when
-// it began. Measured on 64 updates of 40 MB by 4 threads: see docs/figures.md, "ingest".
+// it began.
 class RoundSum {
  public:
   RoundSum(std::size_t parameters, SumScale scale);  // parameters >= 1

@@ -24,7 +24,9 @@ Result<TokenizerFile> read_tokenizer(const std::string& path) {
 Result<std::shared_ptr<const Tokenizer>> pinned_tokenizer(const DataSpec& data, const std::string& given,
                                                           const std::string& beside) {
   if (data.tokenizer_sha256.empty()) return std::shared_ptr<const Tokenizer>();
-  const std::string path = tokenizer_path(given, beside);
+  // Token files were made with the one that lies there, whatever else is at hand.
+  std::string path = data.format == DataFormat::kTokens ? tokenizer_path("", beside) : std::string();
+  if (path.empty()) path = tokenizer_path(given, beside);
   if (path.empty())
     return unexpected(ErrorCode::kNotFound,
                       "the job pins a tokenizer (data.tokenizer_sha256 = " + data.tokenizer_sha256 +

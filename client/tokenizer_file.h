@@ -21,7 +21,8 @@ std::string tokenizer_path(const std::string& given, const std::string& beside);
 // Errors: kNotFound; those of parse_tokenizer_json, with the path.
 Result<TokenizerFile> read_tokenizer(const std::string& path);
 
-// The tokenizer that `data` pin, from tokenizer_path(given, beside); null where they pin none. Errors: read_tokenizer's;
+// The tokenizer that `data` pin, from tokenizer_path(given, beside), of token files the one beside them first; null
+// where they pin none. Errors: read_tokenizer's;
 // kNotFound where there is no file; kInvalidData for a file of another hash, with both.
 Result<std::shared_ptr<const Tokenizer>> pinned_tokenizer(const DataSpec& data, const std::string& given,
                                                           const std::string& beside);

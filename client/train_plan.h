@@ -25,6 +25,7 @@ struct TrainLimits {
   std::uint64_t memory_bytes = 0;  // of training this model; 0: no limit
   Bf16Speed bf16 = Bf16Speed::kSlow;
   TrainWishes wishes;
+  bool operator==(const TrainLimits&) const = default;
 };
 
 struct TrainPlan {

@@ -35,6 +35,11 @@ struct TrainWorkspace::State {
     std::unique_ptr<Model> model;
     std::unique_ptr<Optimizer> optimizer;
   };
+  struct Planned {
+    JobSpec job;
+    TrainLimits limits;
+    TrainPlan plan;
+  };
   struct Buffer {
     std::shared_ptr<const Dataset> data;  // shared: keeps alive what `batch` reads
     std::uint32_t batch_size = 0;
@@ -46,6 +51,7 @@ struct TrainWorkspace::State {
   Team team;
   std::unique_ptr<Ops> ops;
   std::optional<Offered> offered;
+  std::optional<Planned> planned;
   std::optional<Replica> replica;
   std::optional<Buffer> buffer;
   std::vector<float> delta;
@@ -74,6 +80,13 @@ Result<void> take_offered(TrainWorkspace::State& state, const Train& work, BlobS
     return unexpected(ErrorCode::kInvalidMessage, "the offered model is not the one that job \"" +
                                                       work.job.name + "\" describes");
   return {};
+}
+
+Result<TrainPlan> take_plan(TrainWorkspace::State& state, const JobSpec& job, const TrainLimits& limits) {
+  if (state.planned && state.planned->limits == limits && state.planned->job == job) return state.planned->plan;
+  COVEY_TRY(const TrainPlan plan, plan_training(job, limits));
+  state.planned.emplace(TrainWorkspace::State::Planned{job, limits, plan});
+  return plan;
 }
 
 Result<void> take_replica(TrainWorkspace::State& state, const JobSpec& job, const TrainPlan& plan) {
@@ -317,7 +330,7 @@ Result<Trained> run(TrainWorkspace::State& state, const Train& work, const Train
   COVEY_TRY_VOID(take_offered(state, work, context.blobs));
   TrainLimits limits = context.limits;
   limits.bf16 = bf16_speed(*state.ops);
-  COVEY_TRY(const TrainPlan plan, plan_training(work.job, limits));
+  COVEY_TRY(const TrainPlan plan, take_plan(state, work.job, limits));
   COVEY_TRY_VOID(take_replica(state, work.job, plan));
   take_buffer(state, context.local.data, plan.micro_batch);
   state.buffer->batch.on_fill({});

@@ -77,7 +77,7 @@ void JobRunner::rest_silent(Instant now) {
   if (!secure_ || round_->frozen || secure_->phase() != Phase::kMasking) return;
   for (const auto& [peer, member] : round_->members) {
     if (!secure_->masks(peer) || member.state == MemberState::kDelivered) continue;
-    const bool there = member.state == MemberState::kOffered || member.state == MemberState::kWorking;
+    const bool there = member.state == MemberState::kOffered || member.state == MemberState::kWorking || dragged(peer, member, now);
     rest(peer, member.state == MemberState::kRefused ? Rest::kCaught : there ? Rest::kHeldUp : Rest::kLost, now);
   }
 }
@@ -93,6 +93,37 @@ void JobRunner::rest_late(Instant now) {
     if (awaited && secure_->masks(peer)) late.push_back(peer);
   }
   rest_unneeded(late, now);
+}
+
+// Its word that it will not deliver is no excuse where it came long after everyone else's vectors: silence until then cost as
+// much as silence until the deadline. Vectors that are wrong are nobody's accident.
+bool JobRunner::dragged(const PeerKey& peer, const Member& member, Instant now) const {
+  if (!secure_->masks(peer)) return false;
+  switch (member.state) {
+    case MemberState::kRefused: return true;
+    case MemberState::kFailed:
+    case MemberState::kDeclined:
+    case MemberState::kLost:
+    case MemberState::kLeft: return now - round_->progressed >= std::clamp<Duration>(job_.spec.round.deadline / 8, kPhaseLeast, kPhaseMost);
+    default: return false;
+  }
+}
+
+void JobRunner::rest_dragging(Instant now) {
+  if (!secure_ || secure_->phase() != Phase::kMasking) return;
+  std::vector<PeerKey> dragging;
+  for (const auto& [peer, member] : round_->members)
+    if (dragged(peer, member, now)) dragging.push_back(peer);
+  rest_unneeded(dragging, now);
+}
+
+// Who accepted and says nothing. An offer may find a client at the first reading of its data, which takes what it takes:
+// one that goes unanswered is excused, the next is not.
+void JobRunner::rest_phase(Instant now) {
+  std::vector<PeerKey> silent;
+  for (const PeerKey& peer : secure_->awaited(round_->members))
+    if (round_->members.at(peer).state != MemberState::kOffered || ++unanswered_[peer] > 1) silent.push_back(peer);
+  rest_unneeded(silent, now);
 }
 
 // Of votes and shares alike: who is there, and says nothing, ends the attempt as surely as one that lies.
@@ -164,6 +195,14 @@ std::string JobRunner::named(const std::vector<std::uint32_t>& places) const {
 
 // A wrong share that could be done without: in the journal, and nobody rests for it.
 void JobRunner::dispute(const Unmasked& value, Instant now) {
+  if (!value.suspects.empty()) {
+    Batch batch;
+    services_.journal.write(batch, now, job_.id,
+                            "round " + std::to_string(round_->key.round) + ": the shares of the masking keys of " + named(value.suspects) +
+                                ", which dropped out, do not open them; what their neighbours masked with them did as well. They lied, or "
+                                "members that held the shares");
+    services_.out.persist(std::move(batch));
+  }
   if (value.disputed.empty()) return;
   std::string pairs;
   for (std::size_t i = 0; i < std::min(value.disputed.size(), kNamed); ++i)

@@ -106,8 +106,7 @@ void JobRunner::update_failed(const PeerKey& peer, Member& member, const Error& 
                      error.code == ErrorCode::kResourceExhausted;
   if (!again) return refuse_update(peer, member, error, now);
   const Node* node = services_.registry.find(peer);
-  release(member);
-  member.ticket = 0;
+  keep_part(member);
   member.state = node != nullptr && node->link ? MemberState::kWorking : MemberState::kLost;
   if (services_.registry.may_log_refusal(peer, now))  // it can offer and withdraw at will
     services_.out.log(LogLevel::kWarning, "update_not_fetched",

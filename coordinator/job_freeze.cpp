@@ -6,6 +6,7 @@ namespace covey {
 void JobRunner::freeze(Instant now) {
   COVEY_CHECK(!round_->frozen);
   if (!close_sum()) return;
+  rest_dragging(now);
   round_->frozen = true;
   for (auto& [peer, member] : round_->members) {
     if (member.state == MemberState::kDelivered)

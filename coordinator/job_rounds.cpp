@@ -11,7 +11,9 @@ namespace {
 
 constexpr Duration kAnswerWait = 2 * kHeartbeatInterval;  // for an answer to an offer, before it is repeated
 constexpr Duration kUpdateWait = std::chrono::seconds(30); // for an update of a client that accepted
-constexpr Duration kSignedWait = std::chrono::seconds(300);  // for an ABORT of members that are all here
+// For an ABORT of members that are all here; and for clients that are away, where who is here was caught at a lie: to be
+// caught must not be a way to end a job.
+constexpr Duration kSignedWait = std::chrono::seconds(300);
 constexpr std::size_t kUnvouchedNamed = 5;                 // in the text of a job that waits
 constexpr std::uint32_t kPauseDoublings = 5;  // 2, 4, ... 32 s after attempts that nobody could deliver to
 
@@ -45,12 +47,14 @@ std::string JobRunner::declined_text() const {
 // when that lasts for round.deadline the job fails, so that the next one gets its turn.
 bool JobRunner::fails_for_declines(std::size_t wanted, const std::string& text, Instant now) {
   std::size_t connected = 0, willing = 0;
+  bool caught = false;
   for (const auto& [key, node] : services_.registry.nodes()) {
     if (node.summary.revoked || !node.link || node.summary.role != Role::kClient) continue;
     ++connected;
     if (secure() && sits_out(key)) continue;
     const auto declined = not_before_.find(key);
     if (declined == not_before_.end() || declined->second.until != Instant::max()) ++willing;
+    else if (declined->second.caught) caught = true;
   }
   if (job_.evaluating() || connected < wanted || willing >= wanted) {
     stuck_since_.reset();
@@ -66,7 +70,7 @@ bool JobRunner::fails_for_declines(std::size_t wanted, const std::string& text, 
     services_.journal.write(batch, now, job_.id, shortened(text, kErrorTextBytesMax));
     services_.out.persist(std::move(batch));
   }
-  if (now - *stuck_since_ < std::max<Duration>(job_.spec.round.deadline, aborted_.empty() ? Duration{} : kSignedWait)) return false;
+  if (now - *stuck_since_ < std::max<Duration>(job_.spec.round.deadline, aborted_.empty() && !caught ? Duration{} : kSignedWait)) return false;
   if (!consume_endless(now, text)) end(JobState::kFailed, now, text);
   return true;
 }
@@ -143,6 +147,7 @@ void JobRunner::begin_round(Selection selected, std::unique_ptr<SecureAttempt> a
   secure_ = std::move(attempt);
   open_failures_ = 0;
   seeds_until_.reset();
+  opens_at_.reset();
   if (secure_) {
     secure_->lasts(job_.spec.round.deadline, now);  // until the masked vectors are here
     phase_begun(now);

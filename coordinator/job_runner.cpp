@@ -115,6 +115,7 @@ void JobRunner::start(Instant now) {
   round_->deadline = now + time;
   services_.out.now(SetTimer{timer("deadline"), time});
   if (secure_) {
+    round_->progressed = now;
     secure_->lasts(time, now);
     keep_time();
   }

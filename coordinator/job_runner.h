@@ -203,7 +203,7 @@ class JobRunner {
   void persist_outcome(SecureAttempt& attempt, Batch rows, Instant now);
   void outcome_heard(SecureAttempt& attempt, Instant now);
   bool keys_lost(Instant now);                      // true: its attempt was given up for that
-  void unmasking_moved();
+  void unmasking_moved(Instant now);
   void open_sum();
   void opened(const Unmasked& value, Instant now);
   void not_opened(const Error& error, Instant now);
@@ -243,7 +243,10 @@ class JobRunner {
   void rest(const PeerKey& peer, Rest why, Instant now);
   void keep_rest(const PeerKey& peer);   // its row
   void rest_unneeded(const std::vector<PeerKey>& late, Instant now);  // where the others are enough
-  void rest_late(Instant now);           // at a freeze
+  void rest_late(Instant now);           // at a freeze for the deadline
+  void rest_dragging(Instant now);       // at any freeze: who let it wait, and then gave no vectors
+  bool dragged(const PeerKey& peer, const Member& member, Instant now) const;
+  void rest_phase(Instant now);          // who let a phase before the masks wait for its end
   void rest_unheard(Instant now);        // whose votes or shares an attempt waited for in vain
   void rest_silent(Instant now);         // whose masked vectors it waited for in vain
   void free_after_commit(bool consumed, Batch& batch);
@@ -274,13 +277,19 @@ class JobRunner {
   Member* member_of(const RoundKey& key, const PeerKey& peer);
   Result<void> judge_update(const UpdateReady& message) const;
   void fetch_queued(Instant now);
+  std::uint32_t fetches_max() const;     // at once
+  std::uint64_t held() const;            // updates that count against the quota
+  std::pair<const PeerKey, Member>* next_queued();
+  bool make_room(const Member& next);
+  void keep_part(Member& member);        // of its update, for a later turn: it had one
+  bool drop_part();                      // that of the member whose turn is last; false: there is none
   void rotate_fetches(Instant now);
   void accept_update(const PeerKey& peer, Member& member, Instant now);
   void refuse_update(const PeerKey& peer, Member& member, Error error, Instant now);
   void update_failed(const PeerKey& peer, Member& member, const Error& error, Instant now);
   void audit_conflict(const PeerKey& peer, Member& member, const Error& error, Instant now);
   void journal_decline(const Node& from, const RoundDecline& message, Instant now);
-  void interrupt(Member& member);        // its fetch or check, if one runs
+  void interrupt(Member& member);        // its fetch or check, if one runs; lets go what it has not delivered
   std::pair<const PeerKey, Member>* member_with(Ticket ticket);
   void release(Member& member);
 
@@ -305,6 +314,8 @@ class JobRunner {
   std::uint32_t open_failures_ = 0;      // of the attempt in progress
   Duration kept_after_{};                // since the time of phases was written
   SparedRow spared_;                     // of the round in progress
+  std::optional<Instant> opens_at_;      // of the attempt in progress: its shares are enough, and more are waited for until then
+  std::map<PeerKey, std::uint32_t> unanswered_;  // offers in a row that let a joining phase wait
   std::optional<Instant> seeds_until_;   // of the attempt in progress: its members were asked what they masked with who dropped out
   struct SecureRows {                    // until assemble()
     MaskRow mask;

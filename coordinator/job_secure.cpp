@@ -11,7 +11,6 @@ namespace {
 
 using Phase = SecureAttempt::Phase;
 
-constexpr Duration kPhaseMost = std::chrono::seconds(60);      // a roster 300 s after the invitation is refused
 constexpr Duration kVotesLeast = std::chrono::seconds(30), kVotesMost = std::chrono::seconds(300);
 // After a COMMIT there is no other attempt with these members, so they have long.
 constexpr Duration kSharesLeast = std::chrono::seconds(120), kSharesMost = std::chrono::hours(1);
@@ -62,6 +61,7 @@ Duration JobRunner::phase_time() const {
 
 void JobRunner::phase_begun(Instant now) {
   if (secure_->phase() == Phase::kMasking) {
+    round_->progressed = now;
     services_.out.now(CancelTimer{timer("phase")});  // the round's deadline ends it
   } else {
     const Duration time = secure_->time_for(phase_time());
@@ -115,6 +115,7 @@ void JobRunner::phase_late(Instant now) {
   }
   if (!round_ || !secure_) return;
   if (secure_->phase() < Phase::kMasking) {
+    rest_phase(now);
     const auto ended = secure_->advance(round_->members, true, now);
     leave_unfit(now);
     if (!ended) return abandon(now, ended.error().message, kOpenAgain);
@@ -173,7 +174,7 @@ void JobRunner::secagg_said(SecureAttempt& attempt, const PeerKey& peer, const B
   if (outcome) return outcome_heard(attempt, now);
   if (&attempt != secure_.get()) return;
   if (secure_->phase() < Phase::kMasking) return secure_moved(now);
-  if (heard && secure_->phase() == Phase::kUnmasking) unmasking_moved();
+  if (heard && heard->opens && secure_->phase() == Phase::kUnmasking) unmasking_moved(now);
 }
 
 void JobRunner::secagg_letter(const Node& from, const SecAggLetter& message, Instant now) {
@@ -216,6 +217,7 @@ void JobRunner::masked_ready(const Node& from, const MaskedReady& message, Insta
     if (member->update.update == message.vectors) return;  // they are on their way
     interrupt(*member);
   }
+  if (member->update.update != message.vectors) release(*member);  // a part of earlier ones
   member->update = UpdateReady{};
   member->update.key = message.key;
   member->update.model = message.model;
@@ -245,7 +247,7 @@ void JobRunner::agree(Instant now) {
   phase_begun(now);
   if (fresh) keep_phases(now);
   if (keys_lost(now)) return;
-  if (secure_->phase() == Phase::kUnmasking) unmasking_moved();
+  if (secure_->phase() == Phase::kUnmasking) unmasking_moved(now);
 }
 
 // The certificate and the record of it are one batch.
@@ -291,14 +293,16 @@ bool JobRunner::keys_lost(Instant now) {
   return true;
 }
 
-// As soon as everyone who is there has revealed its shares; a little later where a threshold has.
-void JobRunner::unmasking_moved() {
+// As soon as everyone who is there has revealed its shares; a little later where a threshold has, whatever comes until then.
+void JobRunner::unmasking_moved(Instant now) {
   if (round_->work != 0 || round_->manifest != 0 || !secure_->can_open()) return;
   if (!secure_->awaits_any(round_->members)) return open_sum();
-  services_.out.now(SetTimer{timer("phase"), seeds_until_ ? kOpenAgain : kMoreShares});
+  if (!opens_at_) opens_at_ = now + (seeds_until_ ? kOpenAgain : kMoreShares);
+  services_.out.now(SetTimer{timer("phase"), std::max(*opens_at_ - now, Duration{})});
 }
 
 void JobRunner::open_sum() {
+  opens_at_.reset();
   const ModelRow& latest = job_.models.rbegin()->second;
   Unmask work;
   work.key = round_->key;

@@ -61,16 +61,20 @@ std::uint64_t JobRunner::weight(const Member& member) const {
 void JobRunner::release(Member& member) {
   if (!member.holds_blob) return;
   member.holds_blob = false;
+  member.kept = false;
   services_.blobs.drop(member.update.update->id);
 }
 
 void JobRunner::interrupt(Member& member) {
-  if (member.state == MemberState::kFetching) services_.out.now(CancelFetch{member.ticket});
+  if (member.state == MemberState::kFetching) {
+    services_.out.now(CancelFetch{member.ticket});
+    ++member.turn;  // it had one, or who announces another update again and again would be next for ever
+  }
   if (member.state == MemberState::kChecking) services_.out.now(CancelWork{member.ticket});
   member.ticket = 0;
-  if (!has_update(member.state) || member.state == MemberState::kDelivered) return;
+  if (member.state == MemberState::kDelivered) return;
   release(member);
-  member.state = MemberState::kWorking;
+  if (has_update(member.state)) member.state = MemberState::kWorking;
 }
 
 // ---- answers to the offer
@@ -79,6 +83,7 @@ void JobRunner::round_accepted(const Node& from, const RoundAccept& message, Ins
   Member* member = member_of(message.key, from.summary.key);
   if (member == nullptr) return;
   if (member->state == MemberState::kOffered) member->state = MemberState::kWorking;
+  unanswered_.erase(from.summary.key);
   if (secure_ && member->state == MemberState::kWorking) secure_->tell(from.summary.key, now);
 }
 
@@ -94,6 +99,7 @@ void JobRunner::round_declined(Node& from, const RoundDecline& message, Instant 
   if (member == nullptr || round_->frozen) return;
   if (member->state != MemberState::kOffered && member->state != MemberState::kWorking) return;
   member->state = MemberState::kDeclined;
+  release(*member);
   from.engaged = 0;
   // One that was not shown yet how an attempt ended refuses another: it is shown that, and asked again.
   const bool uninformed = message.reason == DeclineReason::kPolicy && !informed_.contains(from.summary.key) &&
@@ -131,6 +137,7 @@ void JobRunner::round_failed(Node& from, const RoundFailed& message, Instant now
   if (member == nullptr || round_->frozen) return;
   if (member->state != MemberState::kOffered && member->state != MemberState::kWorking) return;
   member->state = MemberState::kFailed;
+  release(*member);
   from.engaged = 0;
   declined(from.summary.key, Refusal{later(now, patience(DeclineReason::kInternal)), DeclineReason::kInternal, {}});
   services_.out.log(LogLevel::kWarning, "client_failed",
@@ -186,6 +193,7 @@ void JobRunner::update_ready(const Node& from, const UpdateReady& message, Insta
       return refuse(Error{ErrorCode::kAlreadyExists, "another update of this client is being added in " + to_text(message.key)});
     interrupt(*member);  // the client trained again: only what it has now can be fetched
   }
+  if (member->update.update != message.update) release(*member);  // a part of an earlier one
   member->update = message;
   if (const auto judged = judge_update(message); !judged) {
     refuse_update(peer, *member, judged.error(), now);
@@ -196,26 +204,71 @@ void JobRunner::update_ready(const Node& from, const UpdateReady& message, Insta
   fetch_queued(now);
 }
 
+std::uint32_t JobRunner::fetches_max() const { return std::max(1U, kFetchesMax / services_.load.running); }
+
+// What is kept of one counts as a whole: it may be nearly that.
+std::uint64_t JobRunner::held() const {
+  const RoundTally tally = round_->tally();
+  return std::uint64_t{tally.fetching} + tally.kept + (sums() ? 0 : tally.delivered);
+}
+
+// The least turn; of those, one of which a part is here.
+std::pair<const PeerKey, Member>* JobRunner::next_queued() {
+  const auto before = [](const Member& a, const Member& b) {
+    return std::pair(a.turn, !a.kept) < std::pair(b.turn, !b.kept);
+  };
+  std::pair<const PeerKey, Member>* next = nullptr;
+  for (auto& entry : round_->members)
+    if (entry.second.state == MemberState::kQueued && (next == nullptr || before(entry.second, next->second))) next = &entry;
+  return next;
+}
+
 void JobRunner::fetch_queued(Instant now) {
   if (!round_ || round_->frozen) return;
   if (round_->closing) return;
-  const std::uint32_t share = std::max(1U, kFetchesMax / services_.load.running);
-  const RoundTally tally = round_->tally();
-  const std::uint64_t most = updates_max();
-  std::uint64_t held = tally.fetching + (sums() ? 0 : tally.delivered);
-  for (std::uint32_t running = tally.fetching; running < share && held < most; ++running, ++held) {
-    std::pair<const PeerKey, Member>* next = nullptr;
-    for (auto& entry : round_->members)
-      if (entry.second.state == MemberState::kQueued && (next == nullptr || entry.second.turn < next->second.turn)) next = &entry;
-    if (next == nullptr) return;
+  const std::uint32_t share = fetches_max();
+  for (std::uint32_t running = round_->tally().fetching; running < share; ++running) {
+    auto* const next = next_queued();
+    if (next == nullptr || !make_room(next->second)) return;
     auto& [peer, member] = *next;
-    services_.blobs.hold(member.update.update->id);
+    if (!member.holds_blob) services_.blobs.hold(member.update.update->id);
     member.holds_blob = true;
+    member.kept = false;
     member.state = MemberState::kFetching;
     member.fetching_since = now;
     member.ticket = services_.out.next_ticket();
     services_.out.now(FetchBlob{member.ticket, peer, *member.update.update, sums() ? Keep::kUnfinished : Keep::kDurably});
   }
+}
+
+// Within the quota. Parts that are kept give way to whoever is next, or they could hold a job up for good; what
+// is fetched or delivered does not.
+bool JobRunner::make_room(const Member& next) {
+  if (next.kept) return true;  // it has its room
+  while (held() >= updates_max())
+    if (!drop_part()) return false;
+  return true;
+}
+
+// So that what slow senders leave here is bounded, quota or not, no more parts are kept than updates fetched.
+void JobRunner::keep_part(Member& member) {
+  member.ticket = 0;
+  ++member.turn;
+  member.kept = member.holds_blob;
+  while (round_->tally().kept > fetches_max()) COVEY_CHECK(drop_part());
+}
+
+bool JobRunner::drop_part() {
+  const auto before = [](const Member& a, const Member& b) {  // who waits for no turn gives way first
+    const auto rank = [](const Member& m) { return std::pair(m.state != MemberState::kQueued, m.turn); };
+    return rank(a) < rank(b);
+  };
+  Member* last = nullptr;
+  for (auto& [peer, member] : round_->members)
+    if (member.kept && (last == nullptr || before(*last, member))) last = &member;
+  if (last == nullptr) return false;
+  release(*last);
+  return true;
 }
 
 // A sender that is slow, by its link or by intent, keeps its place only while nobody waits for it. What
@@ -227,9 +280,9 @@ void JobRunner::rotate_fetches(Instant now) {
   const Duration patience = std::max<Duration>(kFetchTurn, job_.spec.round.deadline / 8);
   for (auto& [peer, member] : round_->members) {
     if (member.state != MemberState::kFetching || now - member.fetching_since < patience) continue;
-    interrupt(member);
+    services_.out.now(CancelFetch{member.ticket, Unfinished::kKeep});
     member.state = MemberState::kQueued;
-    ++member.turn;
+    keep_part(member);
   }
   fetch_queued(now);
 }
@@ -237,6 +290,7 @@ void JobRunner::rotate_fetches(Instant now) {
 void JobRunner::accept_update(const PeerKey& peer, Member& member, Instant now) {
   member.ticket = 0;
   member.state = MemberState::kDelivered;
+  round_->progressed = now;
   if (sums()) {
     release(member);
   } else {

@@ -31,6 +31,7 @@ struct Member {
   double norm = 0;        // kDelivered
   Instant offered;        // when it was last asked
   bool holds_blob = false;
+  bool kept = false;      // a part of its update is here and nothing fetches it now; holds_blob
   Instant fetching_since; // kFetching
   std::uint64_t turn = 0; // the least is fetched first; higher after each time that it had to let others in
   std::uint32_t conflicts = 0;  // other updates under the key of an accepted one, so far audited
@@ -42,6 +43,7 @@ struct RoundTally {
   std::uint32_t coming = 0;     // may deliver any moment
   std::uint32_t lost = 0;       // may come back
   std::uint32_t fetching = 0;
+  std::uint32_t kept = 0;       // a part of their update is here, and nobody fetches it
 };
 
 struct Round {
@@ -49,6 +51,7 @@ struct Round {
   RoundRow row;
   std::map<PeerKey, Member> members;
   Instant deadline;
+  Instant progressed;           // under secure aggregation: the order to mask, or the last vectors that were accepted since
   bool frozen = false;          // no update counts any more: those of row.survivors are being released
   bool closing = false;         // about to be frozen: only updates that are being summed still count
   Ticket freeze = 0;            // the write that froze it, until that is durable
@@ -64,7 +67,9 @@ struct Round {
 
 inline RoundTally Round::tally() const {
   RoundTally tally;
-  for (const auto& [peer, member] : members) switch (member.state) {
+  for (const auto& [peer, member] : members) {
+    if (member.kept) ++tally.kept;
+    switch (member.state) {
       case MemberState::kDelivered: ++tally.delivered; break;
       case MemberState::kDeclined:
       case MemberState::kFailed:
@@ -78,6 +83,7 @@ inline RoundTally Round::tally() const {
       case MemberState::kLeft:
       case MemberState::kRevoked: break;
     }
+  }
   return tally;
 }
 

@@ -211,7 +211,8 @@ bool SecureAttempt::takes_part(const PeerKey& peer) const {
   return phase() >= Phase::kMasking ? masks(peer) : place_of(peer).has_value();
 }
 
-bool SecureAttempt::awaits_any(const std::map<PeerKey, Member>& members) const {
+std::vector<PeerKey> SecureAttempt::awaited(const std::map<PeerKey, Member>& members) const {
+  std::vector<PeerKey> all;
   for (const auto& [peer, member] : members) {
     const bool there = member.state == MemberState::kOffered || member.state == MemberState::kWorking ||
                        (masking_over() && member.state == MemberState::kDelivered);
@@ -220,9 +221,9 @@ bool SecureAttempt::awaits_any(const std::map<PeerKey, Member>& members) const {
       const Node* node = parts_.registry.find(peer);
       if (node == nullptr || !node->link) continue;
     }
-    if (phase() == Phase::kJoining ? !joined(peer) : place_of(peer) && server_->awaits(*place_of(peer))) return true;
+    if (phase() == Phase::kJoining ? !joined(peer) : place_of(peer) && server_->awaits(*place_of(peer))) all.push_back(peer);
   }
-  return false;
+  return all;
 }
 
 // ---- saying

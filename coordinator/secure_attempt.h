@@ -25,6 +25,7 @@ inline constexpr const char* kEndlessWords = "masked for a sum that has no end";
 inline constexpr std::size_t kLettersInMax = 8;  // different ones, of one member in one attempt
 inline constexpr Duration kToldAgain = std::chrono::seconds(1);  // between two answers to one member's repetitions
 inline constexpr Duration kPhaseLeast = std::chrono::seconds(1);
+inline constexpr Duration kPhaseMost = std::chrono::seconds(60);  // a roster 300 s after the invitation is refused
 inline constexpr Duration kAwaited = 2 * kHeartbeatInterval;     // for a member's answer, before it is told again
 
 struct SecureParts {  // all outlive the attempts
@@ -103,7 +104,8 @@ class SecureAttempt {
   std::vector<PeerKey> unheard() const;         // connected, awaited in this phase, and of the roster
   // Since the last call: whose join is none, and why. Nobody awaits them any more.
   std::map<PeerKey, std::string> take_unfit() { return std::exchange(unfit_, {}); }
-  bool awaits_any(const std::map<PeerKey, Member>& members) const;  // of those that are there
+  std::vector<PeerKey> awaited(const std::map<PeerKey, Member>& members) const;  // of those that are there
+  bool awaits_any(const std::map<PeerKey, Member>& members) const { return !awaited(members).empty(); }
 
   // ---- what happens
   bool joined_again(const PeerKey& peer);       // perhaps as another process; true: that is news, and its keys are lost
@@ -117,6 +119,7 @@ class SecureAttempt {
     Batch rows;
     std::vector<Outgoing> answers;
     bool again = false;                         // a vote that is not needed any more
+    bool opens = false;                         // shares or seeds that were not here before
   };
   Result<Heard> heard(const PeerKey& peer, const Bytes& content, Instant now);
   void answer(const PeerKey& peer, const Heard& heard, Instant now);

@@ -62,6 +62,7 @@ Result<SecureAttempt::Heard> SecureAttempt::heard(const PeerKey& peer, const Byt
       unmasks_.insert(peer);
     }
     heard.again = certain && vote != nullptr;
+    heard.opens = std::holds_alternative<UnmaskMessage>(message) || std::holds_alternative<PairSeedsMessage>(message);
     return heard;
   };
   auto taken = take();

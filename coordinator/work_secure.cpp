@@ -161,6 +161,9 @@ Result<Unmasked> unmask(const Unmask& work, const UnmaskParts& parts) {
   // Noise would not have passed for figures: the masks that were taken off are those that had been put on.
   for (Blame& holder : recovered.blame) opened.liars.emplace_back(holder.member, std::move(holder.what));
   for (const std::uint32_t dealer : unproven(recovered)) opened.liars.emplace_back(dealer, "committed to another mask than it used");
+  for (const std::uint32_t dealer : recovered.mended)
+    if (std::none_of(opened.liars.begin(), opened.liars.end(), [&](const auto& liar) { return liar.first == dealer; }))
+      opened.suspects.push_back(dealer);
   opened.examples = figures->examples;
   opened.train = figures->train;
   opened.evaluation = figures->evaluation;

@@ -153,7 +153,7 @@ void BlobTransfer::looked_up(const FetchBlob& command, Local local, Instant now)
   activate_waiting(now, proceeding_);
 }
 
-void BlobTransfer::cancel(Ticket ticket) {
+void BlobTransfer::cancel(Ticket ticket, Unfinished unfinished) {
   looking_.erase(ticket);
   for (auto place = pulls_.begin(); place != pulls_.end(); ++place) {
     auto& waiters = place->second.waiters;
@@ -163,7 +163,7 @@ void BlobTransfer::cancel(Ticket ticket) {
     waiters.erase(found);
     place->second.source = 0;
     if (waiters.empty()) {
-      drop(place->first.id);
+      if (unfinished == Unfinished::kDrop) drop(place->first.id);
       forget(place);
       settled({}, latest_);
     }
@@ -212,9 +212,21 @@ void BlobTransfer::activate(Pulls::iterator place, Instant now, Step& step) {
   }
 }
 
-std::uint32_t BlobTransfer::credits() const {
-  const auto active = static_cast<std::uint32_t>(std::max<std::size_t>(1, active_count()));
-  return std::clamp(config_.chunks_max / active, 1U, config_.credits);
+// Those that lack the least are soon whole: so there are few unfinished values on the disk, and one whose sender
+// is slow is overtaken, and leaves its credits to others. All of them together stay within chunks_max, but for
+// the one that each may have.
+std::uint32_t BlobTransfer::credits(const Pull& pull) const {
+  std::size_t before = 0, others = 0;  // active pulls that lack less; what is asked of the others
+  for (const auto& [blob, other] : pulls_) {
+    if (other.number == pull.number) continue;
+    others += other.wanted.size();
+    if (other.active && other.listed && std::pair(other.missing, other.number) < std::pair(pull.missing, pull.number)) ++before;
+  }
+  const std::size_t rest = config_.chunks_max - std::min<std::size_t>(config_.chunks_max, active_count());
+  const std::size_t taken = std::min(rest, before * (config_.credits - 1));
+  const std::size_t share = 1 + std::min<std::size_t>(config_.credits - 1, rest - taken);
+  const std::size_t room = config_.chunks_max - std::min<std::size_t>(config_.chunks_max, others);
+  return static_cast<std::uint32_t>(std::max<std::size_t>(1, std::min(share, room)));
 }
 
 // The next page of the list, or as many chunks as there are credits.
@@ -227,7 +239,8 @@ void BlobTransfer::ask(const BlobRef& blob, Pull& pull, Instant now, Step& step)
     return;
   }
   ChunkWant want{blob.id, {}};
-  while (pull.wanted.size() < credits() && pull.next < chunks_of(blob)) {
+  const std::uint32_t allowed = credits(pull);
+  while (pull.wanted.size() < allowed && pull.next < chunks_of(blob)) {
     const std::uint32_t index = pull.next++;
     if (pull.have[index]) continue;
     pull.wanted.push_back({index, now, false, false});

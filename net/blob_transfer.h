@@ -3,7 +3,6 @@
 // duplication, reordering and reconnection: whatever is not here is asked for again. The next chunk is
 // asked for when one has been written, so that a slow disk slows its senders and fills no memory.
 #pragma once
-#include <algorithm>
 #include <cstddef>
 #include <deque>
 #include <functional>
@@ -35,7 +34,7 @@ enum class BlobIoBy : std::uint8_t {
 
 struct BlobTransferConfig {
   std::uint32_t credits = kChunkCreditsMax;     // chunks asked for and not yet here, per blob
-  std::uint32_t chunks_max = 32;                // the same in all, shared evenly; at least one per blob
+  std::uint32_t chunks_max = 32;                // the same in all: one per blob, the rest to those that lack the least
   std::uint32_t active_max = 32;                // blobs asked for at once; the others wait their turn
   std::uint32_t active_per_source_max = 2;      // so that a sender's queue holds few chunks for one peer
   Duration retry = std::chrono::seconds(2);     // without progress: ask again, then ever more rarely
@@ -67,9 +66,11 @@ class BlobTransfer {
 
   // Several fetches of one blob share its chunks, whoever they come from.
   Step fetch(const FetchBlob& command, Instant now);
-  void cancel(Ticket ticket);
+  // What has come is kept, if it is to be, until a later fetch of the blob or the driver drops it.
+  void cancel(Ticket ticket, Unfinished unfinished = Unfinished::kDrop);
   void publish(const PublishBlob& command);
   void withdraw(const Digest& blob);
+  void erased(const Digest& blob);  // by the driver: nothing of it is offered, or kept for a later fetch
   // A bulk message from a peer; anything unexpected (wrong hash, not asked for) is dropped or,
   // where the sender can act, answered.
   Step receive(PeerKey from, Message message, Instant now);
@@ -80,8 +81,6 @@ class BlobTransfer {
   Step tick(Instant now);
   std::optional<Instant> next_tick() const;
 
-  // Whether it keeps an unfinished value for a later fetch.
-  bool keeps(const Digest& blob) const { return std::find(abandoned_.begin(), abandoned_.end(), blob) != abandoned_.end(); }
   std::uint64_t wrong_chunks() const { return wrong_chunks_; }  // dropped because the hash differed
 
  private:
@@ -148,7 +147,7 @@ class BlobTransfer {
     std::uint64_t content_bytes_max = 0;
   };
   void finished(const BlobRef& blob, const Finish& finish_of, Result<Bytes> content, Instant now);
-  std::uint32_t credits() const;
+  std::uint32_t credits(const Pull& pull) const;
   void activate(Pulls::iterator place, Instant now, Step& step);
   std::size_t active_count() const { return pulls_.size() - waiting_.size(); }
   bool may_start(const BlobRef& blob) const;

@@ -31,6 +31,11 @@ void BlobTransfer::publish(const PublishBlob& command) {
 
 void BlobTransfer::withdraw(const Digest& blob) { published_.erase(blob); }
 
+void BlobTransfer::erased(const Digest& blob) {
+  withdraw(blob);
+  std::erase(abandoned_, blob);
+}
+
 BlobTransfer::Published* BlobTransfer::offered(const Digest& blob, PeerKey to) {
   const auto place = published_.find(blob);
   if (place == published_.end()) return nullptr;

@@ -113,7 +113,7 @@ class ReactorLoop final : public Reactor {
   }
   void on(FetchBlob command) { carry(transfer_.fetch(command, parts_.clock.now())); }
   void on(CancelFetch command) {
-    transfer_.cancel(command.ticket);
+    transfer_.cancel(command.ticket, command.unfinished);
     carry({});
   }
   void on(PublishBlob command) {
@@ -287,12 +287,11 @@ void ReactorLoop::carry(BlobTransfer::Step step) {
 
 // In line behind what the transfer does with the blob, and before what it is asked to do with it next.
 void ReactorLoop::on(EraseBlob command) {
-  transfer_.withdraw(command.blob);
-  const bool resumed_later = transfer_.keeps(command.blob);  // of an unfinished value: what has come stays
+  transfer_.erased(command.blob);
   ++erasing_;
-  io_.submit(command.blob, [this, mailbox = mailbox_, blob = command.blob, resumed_later] {
+  io_.submit(command.blob, [this, mailbox = mailbox_, blob = command.blob] {
     const Result<void> outcome = caught([&] {
-      if (!resumed_later) parts_.blobs.drop_partial(blob);
+      parts_.blobs.drop_partial(blob);
       return parts_.blobs.erase(blob);
     });
     mailbox->put([this, blob, outcome](BlobTransfer&, Instant) {

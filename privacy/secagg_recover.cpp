@@ -204,6 +204,7 @@ Recovered recover(const SumRecovery& r, WorkerPool& pool) {
     if (!opened[i].opened) closed += (closed.empty() ? "" : ", ") + std::to_string(dealer);
     const bool dropped = r.items[i].kind == ShareKind::kMaskingKey;
     if (dropped && !opened[i].opened) result.unopened.push_back(dealer);
+    if (dropped && opened[i].opened && !opened[i].committed) result.mended.push_back(dealer);
     if (!dropped && !opened[i].committed) result.doubted.push_back(dealer);
     if (!opened[i].lie.empty()) result.liars.push_back({dealer, opened[i].lie});
     for (MaskSeed& seed : opened[i].seeds) result.plan.seeds.push_back(std::move(seed));

@@ -189,7 +189,8 @@ DeliveryMessage SecAggServer::delivery_for(std::uint32_t member) const {
 SecAggServer::Sent SecAggServer::on(const ConfirmMessage& m) {
   COVEY_TRY_VOID(expect(Phase::kConfirming, m.id, m.member));
   Member& member = members_[m.member];
-  if (!member.shares || member.confirmed) return refused(named(m.member) + " has nothing to confirm");
+  if (!member.shares) return refused(named(m.member) + " has nothing to confirm");
+  if (member.confirmed) return unexpected(ErrorCode::kAlreadyExists, named(m.member) + " confirmed already");
   COVEY_TRY_VOID(expect_signed(kConfirmDomain, m.member, confirm_statement(m), m.signature));
   member.confirmed = true;
   judge(m);

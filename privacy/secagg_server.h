@@ -59,6 +59,7 @@ struct Recovered {
   // if it masked with another, the sum is noise. Only the sum's own figures can tell.
   std::vector<std::uint32_t> doubted;
   std::vector<std::uint32_t> unopened;  // dropped members, whose neighbours' seeds would do instead
+  std::vector<std::uint32_t> mended;    // dropped members, whose neighbours' seeds did
   std::string closed;        // why nothing can be unmasked, naming the dealers whose secrets do not open; "": it can
 };
 // On all threads of `pool`, not from one of its tasks.

@@ -178,12 +178,12 @@ void World::arm_transfer(Node& node) {
 }
 
 void World::on(Node& node, const FetchBlob& command) { after_transfer(node, node.transfer->fetch(command, clock_of(node))); }
-void World::on(Node& node, const CancelFetch& command) { node.transfer->cancel(command.ticket); }
+void World::on(Node& node, const CancelFetch& command) { node.transfer->cancel(command.ticket, command.unfinished); }
 void World::on(Node& node, const PublishBlob& command) { node.transfer->publish(command); }
 void World::on(Node& node, const WithdrawBlob& command) { node.transfer->withdraw(command.blob); }
 
 void World::on(Node& node, const EraseBlob& command) {
-  node.transfer->withdraw(command.blob);
+  node.transfer->erased(command.blob);
   node.blobs.drop_partial(command.blob);
   COVEY_CHECK(node.blobs.erase(command.blob).has_value());
 }

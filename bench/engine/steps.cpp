@@ -165,7 +165,6 @@ void measure(const Case& c, DType activations, std::vector<Figure>& figures) {
     figures.push_back(not_measured(name, "times", Bound::kAtLeast, goal, why));
     if (f32) figures.push_back(not_measured(memory, "times", Bound::kAtMost, 0.7, why));
   };
-  if (!f32 && !tokens) return neither("CNNs train in f32 only");
   forget_peak();
   OwnStep own(c, activations);
   for (int i = 0; i < 2; ++i) own.step();

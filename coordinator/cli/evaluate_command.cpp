@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <numeric>
 
+#include "client/tokenizer_file.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/model_file.h"
 #include "core/data/dataset.h"
@@ -79,6 +80,8 @@ Result<DataSpec> data_of(const EvaluateOptions& options, const LoadedModel& load
                                                        ": must be a token, below the model's vocabulary of " +
                                                        std::to_string(loaded.spec.model.vocabulary));
   COVEY_TRY_VOID(data.validate());
+  if (data.format == DataFormat::kTokens && !tokenizer_path("", options.data).empty())
+    COVEY_TRY_VOID(pinned_tokenizer(data, "", options.data));  // the files were made with the one beside them
   return data;
 }
 

@@ -90,7 +90,8 @@ Result<void> export_adapter(const ExportOptions& options, LoadedModel loaded) {
   if (!options.dtype.empty() && options.dtype != "f32")
     return unexpected(ErrorCode::kUnsupported, "--dtype " + options.dtype + ": adapters are written in f32; leave it out");
   COVEY_TRY(const HfConfig config, hf_config_of(loaded.spec.model));
-  COVEY_TRY(const LoraAdapter adapter, adapter_of({loaded.spec.model, std::move(loaded.parameters)}));
+  COVEY_TRY(LoraAdapter adapter, adapter_of({loaded.spec.model, std::move(loaded.parameters)}));
+  adapter.base_model = loaded.spec.start;
   return whole_folder(options.output, [&](const std::string& folder) { return write_peft(folder, config, adapter); });
 }
 

@@ -49,6 +49,7 @@ Result<LoadedModel> load_file(const std::string& path) {
 
 Result<std::vector<float>> read_table(const TensorFolder& tensors, const ParameterTable& table) {
   std::vector<float> parameters;
+  parameters.reserve(table.size);
   for (const ParameterInfo& info : table.parameters) {
     const TensorPlace* place = tensors.find(info.name);
     if (place == nullptr || place->shape != std::vector<std::uint64_t>(info.shape.begin(), info.shape.end()))

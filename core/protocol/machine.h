@@ -194,8 +194,13 @@ struct FetchBlob {             // answered by BlobFetched or BlobFailed; at once
   Keep keep = Keep::kDurably;
   std::uint64_t content_bytes_max = kSmallBlobBytes;  // a value up to this comes along with BlobFetched
 };
+enum class Unfinished : std::uint8_t {  // what has come of a fetch that is cancelled
+  kDrop,
+  kKeep,                       // until the blob is fetched again, or erased
+};
 struct CancelFetch {
   Ticket ticket = 0;
+  Unfinished unfinished = Unfinished::kDrop;
 };
 struct PublishBlob {           // peers may fetch it; `to` absent: any joined peer
   Digest blob;
@@ -204,7 +209,7 @@ struct PublishBlob {           // peers may fetch it; `to` absent: any joined pe
 struct WithdrawBlob {
   Digest blob;
 };
-struct EraseBlob {
+struct EraseBlob {             // also what has come of an unfinished one
   Digest blob;
 };
 struct StartWork {             // answered by WorkDone or WorkFailed

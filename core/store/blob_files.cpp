@@ -5,14 +5,13 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
 
 #include "core/base/fault_point.h"
 #include "core/base/file.h"
 #include "core/base/wire.h"
 #include "core/store/blob_rules.h"
 #include "core/store/blobs.h"
-#include "core/store/spare_files.h"
+#include "core/store/chunk_slots.h"
 
 namespace covey {
 namespace {
@@ -70,7 +69,7 @@ Result<HashedFile> hash_file(const FileDescriptor& file, const std::string& path
 
 class BlobFiles final : public BlobStore {
  public:
-  BlobFiles(std::string root, FolderLock lock) : root_(std::move(root)), lock_(std::move(lock)), spares_(root_ + "/tmp") {}
+  BlobFiles(std::string root, FolderLock lock) : root_(std::move(root)), lock_(std::move(lock)), slots_(root_ + "/tmp") {}
 
   // Removes what a killed process left half done.
   Result<void> sweep();
@@ -111,29 +110,31 @@ class BlobFiles final : public BlobStore {
   Result<HashedFile> verify(const Digest& id, const FileDescriptor& file, const std::string& path);
   Result<void> write_chunk_of_whole(const Digest& id, std::size_t index, ByteSpan chunk);
 
-  // An unfinished value that a restart may lose: a file without its list, so that the sweep at the next
-  // start removes it.
+  // An unfinished value that a restart loses. Its places are free when nobody reads it any more.
   struct Unsynced {
-    BlobRef blob;
-    std::vector<Digest> hashes;
+    Unsynced(const BlobRef& of, std::vector<Digest> list, ChunkSlots& places)
+        : blob(of), hashes(std::move(list)), have(hashes.size()), slots(hashes.size()), store(places) {}
+    ~Unsynced();
+    Unsynced(const Unsynced&) = delete;
+    Unsynced& operator=(const Unsynced&) = delete;
+    const BlobRef blob;
+    const std::vector<Digest> hashes;
     std::vector<std::atomic<bool>> have;
-    FileDescriptor file;
+    std::vector<ChunkSlots::Slot> slots;  // of what is there
+    ChunkSlots& store;
   };
   using UnsyncedPtr = std::shared_ptr<Unsynced>;  // shared: by the table and by calls under way
   UnsyncedPtr unsynced_of(const Digest& id);
   UnsyncedPtr take_unsynced(const Digest& id);
-  std::size_t unsynced_count() {
-    const std::lock_guard lock(mutex_);
-    return unsynced_.size();
-  }
   Result<void> write_unsynced(Unsynced& value, std::size_t index, ByteSpan chunk);
+  Result<void> read_unsynced(const Unsynced& value, std::uint64_t offset, std::span<std::uint8_t> out);
   Result<void> finish_unsynced(const Unsynced& value);
 
   std::string root_;
   FolderLock lock_;
+  ChunkSlots slots_;  // outlives the values in it
   std::mutex mutex_;
   std::map<Digest, UnsyncedPtr> unsynced_;
-  SpareFiles spares_;
   std::atomic<std::uint64_t> temporary_count_ = 0;
 };
 
@@ -318,16 +319,8 @@ Result<void> BlobFiles::read_into(const Digest& id, std::uint64_t offset, std::s
 }
 
 Result<void> BlobFiles::read_written(const Digest& id, std::uint64_t offset, std::span<std::uint8_t> out) {
+  if (const UnsyncedPtr value = unsynced_of(id)) return read_unsynced(*value, offset, out);
   const std::string path = partial_path(id, ".part");
-  if (const UnsyncedPtr value = unsynced_of(id)) {
-    COVEY_TRY_VOID(blob_rules::check_range(id, value->blob.size, offset, out.size()));
-    // A chunk that has not come yet may hold what another value left in the file.
-    for (std::uint64_t at = offset / kChunkBytes; at * kChunkBytes < offset + out.size(); ++at)
-      if (!value->have[static_cast<std::size_t>(at)]) return corrupted(id, path);
-    COVEY_TRY(const std::size_t got, read_at(value->file, offset, out, path));
-    if (got != out.size()) return corrupted(id, path);
-    return {};
-  }
   const auto file = open_file(path, OpenMode::kRead);
   if (!file && file.error().code == ErrorCode::kNotFound) return read_into(id, offset, out);
   if (!file) return unexpected(file.error());
@@ -403,40 +396,59 @@ Result<std::vector<bool>> BlobFiles::begin_unsynced(const BlobRef& blob, const s
   // What an earlier, durable transfer left is worth more than a sync saved.
   if (has(blob.id) || file_exists(partial_path(blob.id, ".hashes"))) return begin_partial(blob, hashes);
   COVEY_TRY_VOID(blob_rules::check_hashes(blob, hashes));
-  const std::string path = partial_path(blob.id, ".part");
-  std::optional<FileDescriptor> spare = spares_.take(blob.size, path);
-  COVEY_TRY(FileDescriptor file, spare ? Result<FileDescriptor>(*std::move(spare)) : open_file(path, OpenMode::kReplace));
-  const auto value = std::make_shared<Unsynced>(
-      Unsynced{blob, hashes, std::vector<std::atomic<bool>>(hashes.size()), std::move(file)});
+  const auto value = std::make_shared<Unsynced>(blob, hashes, slots_);
   const std::lock_guard lock(mutex_);
   unsynced_[blob.id] = value;
   return std::vector<bool>(hashes.size());
 }
 
+BlobFiles::Unsynced::~Unsynced() {
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < slots.size(); ++i)
+    if (have[i]) slots[count++] = slots[i];
+  store.give_back(std::span(slots).first(count));
+}
+
 Result<void> BlobFiles::write_unsynced(Unsynced& value, std::size_t index, ByteSpan chunk) {
   COVEY_TRY_VOID(blob_rules::check_index(value.blob, index));
   COVEY_TRY_VOID(blob_rules::check_chunk(value.blob, index, chunk, value.hashes[index]));
-  const auto write = [&] {
-    return write_at(value.file, std::uint64_t{index} * kChunkBytes, chunk, partial_path(value.blob.id, ".part"));
-  };
-  Result<void> written = write();
-  if (!written && written.error().code == ErrorCode::kDiskFull && spares_.clear()) written = write();
-  COVEY_TRY_VOID(written);
+  if (value.have[index]) return {};
+  COVEY_TRY(value.slots[index], slots_.put(chunk));
   value.have[index] = true;
   return {};
 }
 
-// Durable after all.
+Result<void> BlobFiles::read_unsynced(const Unsynced& value, std::uint64_t offset, std::span<std::uint8_t> out) {
+  COVEY_TRY_VOID(blob_rules::check_range(value.blob.id, value.blob.size, offset, out.size()));
+  while (!out.empty()) {
+    const auto index = static_cast<std::size_t>(offset / kChunkBytes);
+    const auto within = static_cast<std::size_t>(offset % kChunkBytes);
+    if (!value.have[index])
+      return unexpected(ErrorCode::kCorrupted,
+                        blob_rules::name_of_blob(value.blob.id) + ": its chunk " + std::to_string(index) + " has not come");
+    const std::size_t count = std::min(out.size(), kChunkBytes - within);
+    COVEY_TRY_VOID(slots_.read(value.slots[index], within, out.first(count)));
+    out = out.subspan(count);
+    offset += count;
+  }
+  return {};
+}
+
+// Durable after all: gathered in a file of its own.
 Result<void> BlobFiles::finish_unsynced(const Unsynced& value) {
-  const Digest& id = value.blob.id;
   const auto lacking = std::count(value.have.begin(), value.have.end(), false);
-  if (lacking != 0) return blob_rules::unfinished(id, static_cast<std::size_t>(lacking));
-  const std::string part_path = partial_path(id, ".part");
-  COVEY_TRY_VOID(verify(id, value.file, part_path));
-  COVEY_TRY_VOID(sync_file(value.file, part_path));
-  COVEY_TRY_VOID(adopt(part_path, value.blob.size, value.hashes));
-  take_unsynced(id);
-  if (unsynced_count() == 0) spares_.clear();
+  if (lacking != 0) return blob_rules::unfinished(value.blob.id, static_cast<std::size_t>(lacking));
+  COVEY_TRY(const auto whole, writer());
+  Bytes buffer(kChunkBytes);
+  for (std::size_t i = 0; i < value.hashes.size(); ++i) {
+    const auto chunk = std::span(buffer).first(blob_rules::chunk_bytes(value.blob.size, i));
+    COVEY_TRY_VOID(slots_.read(value.slots[i], 0, chunk));
+    COVEY_TRY_VOID(blob_rules::check_chunk(value.blob, i, chunk, value.hashes[i]));
+    COVEY_TRY_VOID(whole->append(chunk));
+  }
+  COVEY_TRY(const BlobRef made, whole->finish());
+  COVEY_CHECK(made == value.blob);
+  take_unsynced(value.blob.id);
   return {};
 }
 
@@ -520,11 +532,7 @@ Result<void> BlobFiles::finish_partial(const Digest& id) {
 }
 
 void BlobFiles::drop_partial(const Digest& id) {
-  const UnsyncedPtr value = take_unsynced(id);
-  const std::size_t in_use = unsynced_count();
-  if (in_use == 0) spares_.clear();
-  // Nobody else writes to it.
-  if (value && value.use_count() == 1 && spares_.keep(value->blob.size, partial_path(id, ".part"), value->file, in_use)) return;
+  if (take_unsynced(id)) return;
   // What cannot be removed now is swept at the next open, or taken up by the next transfer.
   for (const char* extension : {".hashes", ".have", ".part"})
     (void)remove_file(partial_path(id, extension));

@@ -15,9 +15,9 @@ namespace covey {
 //   partial/<hex id>.part        the chunks of an unfinished value, each in its place
 //   partial/<hex id>.hashes      size (8 bytes little-endian), then the hashes of its chunks
 //   partial/<hex id>.have        a byte for each chunk: 1 when it was written
-//   tmp/                         half-written files; emptied at open
+//   tmp/                         half-written files, and unsynced values (chunk_slots.h); emptied at open
 // Several threads may use it at once, except that the calls about one partial value must not overlap,
-// other than write_chunk for different chunks. Of an unsynced value the list is in memory alone.
+// other than write_chunk for different chunks, and read_written. Of an unsynced value the list is in memory alone.
 // Errors: kUnavailable when another process has it open; kPermissionDenied; kDiskFull.
 Result<std::unique_ptr<BlobStore>> open_blob_files(const std::string& path);
 

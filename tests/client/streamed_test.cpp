@@ -169,6 +169,11 @@ TEST_CASE("tokenizer file: the one that is pinned, and no other") {
   CHECK(*pinned_tokenizer(data, folder / "data", "") != nullptr);
   CHECK(*pinned_tokenizer(data, folder / "data/tokenizer.json", folder / "none") != nullptr);
   CHECK(pinned_tokenizer(data, "", folder / "none").error().message.find("--tokenizer") != std::string::npos);
+  folder.write("other/tokenizer.json", text + " ");
+  CHECK(*pinned_tokenizer(data, folder / "data", folder / "other") != nullptr);
+  data.format = DataFormat::kTokens;  // which were made with the one that lies there
+  CHECK(pinned_tokenizer(data, folder / "data", folder / "other").error().code == ErrorCode::kInvalidData);
+  data.format = DataFormat::kText;
   folder.write("data/tokenizer.json", text + " ");
   const auto other = pinned_tokenizer(data, "", folder / "data");
   REQUIRE(!other);

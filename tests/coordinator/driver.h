@@ -246,6 +246,8 @@ class Driver {
   CoordinatorWork executor;
   std::vector<StartWork> held_work;       // with hold_work
   std::vector<FetchBlob> held_fetches;    // with hold_fetches
+  std::set<Digest> parts;                 // what is kept of those that were cancelled
+  std::size_t resumed = 0;                // held fetches of what was kept
   std::vector<Persist> withheld;          // with withhold_writes
   bool withhold_writes = false, hold_work = false, hold_fetches = false;
   std::uint64_t handled = 0;              // events so far
@@ -307,7 +309,10 @@ class Driver {
     events.push_back(Persisted{command.ticket});
   }
   void execute(const FetchBlob& command) {
-    if (hold_fetches && command.from != PeerKey{}) return held_fetches.push_back(command);
+    if (hold_fetches && command.from != PeerKey{}) {
+      resumed += parts.erase(command.blob.id);
+      return held_fetches.push_back(command);
+    }
     if (!blobs.has(command.blob.id)) {
       const auto& here = served[command.from];
       const auto at = here.find(command.blob.id);
@@ -322,6 +327,8 @@ class Driver {
     events.push_back(BlobFetched{command.ticket, command.blob, std::move(content)});
   }
   void execute(const CancelFetch& command) {
+    for (const FetchBlob& fetch : held_fetches)
+      if (fetch.ticket == command.ticket && command.unfinished == Unfinished::kKeep) parts.insert(fetch.blob.id);
     std::erase_if(held_fetches, [&](const FetchBlob& fetch) { return fetch.ticket == command.ticket; });
   }
   void execute(const PublishBlob& command) {
@@ -336,7 +343,10 @@ class Driver {
     published.erase(command.blob);
     for (auto& [peer, letters] : published_to) letters.erase(command.blob);
   }
-  void execute(const EraseBlob& command) { REQUIRE(blobs.erase(command.blob)); }
+  void execute(const EraseBlob& command) {
+    parts.erase(command.blob);
+    REQUIRE(blobs.erase(command.blob));
+  }
   void execute(const StartWork& command) {
     if (hold_work) return held_work.push_back(command);
     const auto value = work(command.work);

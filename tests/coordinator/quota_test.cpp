@@ -1,5 +1,6 @@
 // What one job may take, and how several that run at once share nodes.
 #include <algorithm>
+#include <set>
 
 #include "coordinator/turns.h"
 #include "tests/coordinator/driver.h"
@@ -127,6 +128,102 @@ TEST_CASE("quota: updates that are summed as they come make room at once") {
     fetched(d, 0);
   }
   CHECK(d.job().round == 1);
+}
+
+namespace {
+
+// Time passes, and everyone is there.
+void live_on(Driver& d, std::size_t clients, int seconds) {
+  for (int i = 0; i < seconds; ++i) {
+    d.advance(1s);
+    for (std::size_t n = 0; n < clients; ++n) d.from(d.client(n), Heartbeat{1});
+  }
+}
+
+const std::string kSlow = "[selection]\nmin_clients = 2\nover_selection = 1\n[round]\ndeadline_s = 200\n";  // a turn: 30 s
+
+}  // namespace
+
+TEST_CASE("quota: what is kept of slow senders counts, and gives way, the last turn first, so that nobody is stuck") {
+  Driver d(8);
+  d.join_all();
+  d.submit(job_text(kSlow + "[quota]\nupdate_bytes_max = \"160 B\"\n"));  // five updates of 32 bytes
+  d.hold_fetches = true;
+  for (std::size_t n = 0; n < 8; ++n) d.deliver_update(d.client(n));
+  REQUIRE(d.held_fetches.size() == 5);
+  std::size_t most = 0;
+  std::set<PeerKey> had_a_turn;
+  const auto look = [&] {
+    most = std::max(most, d.held_fetches.size() + d.parts.size());
+    for (const FetchBlob& fetch : d.held_fetches) had_a_turn.insert(fetch.from);
+  };
+  look();
+  live_on(d, 8, 31);  // nothing comes of the five: three others get their places, and two of the parts must go for it
+  CHECK(d.held_fetches.size() == 5);
+  CHECK(d.resumed == 2);
+  look();
+  CHECK(had_a_turn.size() == 8);
+  for (int turn = 0; turn < 3; ++turn) {
+    live_on(d, 8, 31);
+    look();
+  }
+  CHECK(most == 5);
+  while (!d.held_fetches.empty()) {
+    fetched(d, 0);
+    CHECK(d.held_fetches.size() + d.parts.size() + d.count<UpdateAccepted>() <= 5);
+  }
+  CHECK(d.job().round == 1);  // five were wanted
+  CHECK(d.parts.empty());
+  CHECK(d.logged("attempt_abandoned") == 0);
+}
+
+TEST_CASE("quota: without one, what is kept of slow senders is resumed, and no more of it is kept than is fetched at once") {
+  constexpr std::size_t kClients = 80, kAtOnce = 32;
+  Driver d(kClients);
+  d.join_all();
+  d.submit("durability = \"attempt\"\n" + job_text(kSlow));
+  d.hold_fetches = true;
+  for (std::size_t n = 0; n < kClients; ++n) {
+    UpdateReady ready = d.ready(d.client(n), d.offer_to(d.client(n)).value());
+    ready.update = d.lay_out(d.client(n).key(), bytes_of_floats(std::vector<float>(8, 0.01F * static_cast<float>(n + 1))));
+    d.from(d.client(n), ready);
+  }
+  REQUIRE(d.held_fetches.size() == kAtOnce);
+  live_on(d, kClients, 31);
+  CHECK(d.held_fetches.size() == kAtOnce);
+  CHECK(d.parts.size() == kAtOnce);
+  live_on(d, kClients, 31);  // 32 parts of 64 stay; 16 have their turn that had none, then 16 of which a part is here
+  CHECK(d.resumed == 16);
+  CHECK(d.parts.size() == 16);
+  d.hold_fetches = false;
+  while (!d.held_fetches.empty() && d.job().round == 0) fetched(d, 0);
+  CHECK(d.job().round == 1);
+  CHECK(d.parts.empty());  // the round is over
+}
+
+TEST_CASE("quota: a part of a client's update is kept while it is away, until it has another") {
+  Driver d(3);
+  d.join_all();
+  d.submit(job_text(kTwo));
+  d.hold_fetches = true;
+  d.deliver_update(d.client(0));
+  REQUIRE(d.held_fetches.size() == 1);
+  const FetchBlob cut = d.held_fetches.front();
+  d.held_fetches.clear();
+  d.parts.insert(cut.blob.id);  // what a transfer keeps when it gives up
+  d.deliver(BlobFailed{cut.ticket, Error{ErrorCode::kUnavailable, "nothing came for 60 s"}});
+  CHECK(d.parts.contains(cut.blob.id));
+  d.deliver_update(d.client(0));  // the same again
+  CHECK(d.resumed == 1);
+  d.parts.insert(cut.blob.id);
+  d.deliver(BlobFailed{d.held_fetches.front().ticket, Error{ErrorCode::kUnavailable, "nothing came for 60 s"}});
+  d.held_fetches.clear();
+  UpdateReady other = d.ready(d.client(0), d.offer_to(d.client(0)).value());
+  other.update = d.lay_out(d.client(0).key(), Bytes(32, 1));
+  d.from(d.client(0), other);
+  CHECK(d.parts.empty());
+  REQUIRE(d.held_fetches.size() == 1);
+  CHECK(d.held_fetches.front().blob == *other.update);
 }
 
 TEST_CASE("quota: a round that a restart takes up keeps its room, with less from then on") {

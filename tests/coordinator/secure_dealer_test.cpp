@@ -101,6 +101,22 @@ TEST_CASE("lying dealer: wrong shares of its masking key, and then it is gone: i
   CHECK(metrics[1].delivered == 6);
 }
 
+TEST_CASE("lying dealer: a dropped key that too few shares are here to judge, and that seeds make up for, is in the journal") {
+  Lied lied(5, 3, {.masking_key = true}, 2);
+  lied.hold = [&](std::uint8_t n, const Message& message) {
+    const auto* note = std::get_if<SecAggNote>(&message);
+    return n == lied.liar && note != nullptr && note->key.round == 1 && is_note<MaskOrderMessage>(message);
+  };
+  lied.finish(200);
+  CHECK_MESSAGE(lied.d.job().state == JobState::kFinished, lied.d.job().text);
+  CHECK(lied.metrics().at(0).delivered == 4);
+  std::size_t said = 0;
+  for (const Row& row : lied.d.store.scan("journal/").value())
+    said += std::string(row.value.begin(), row.value.end()).find("what their neighbours masked with them did as well") != std::string::npos ? 1 : 0;
+  CHECK(said == 1);
+  CHECK(chains_of(lied.d).of(AuditKind::kBlamed).empty());
+}
+
 TEST_CASE("lying dealer: a crash of the coordinator at any event, and it is blamed and left out all the same") {
   std::uint64_t events = 0;
   for (std::uint64_t at = 0; at <= events; at += at < 3 ? 1 : 3) {

@@ -6,13 +6,6 @@
 namespace covey {
 namespace {
 
-template <class M>
-bool is_note(const Message& message) {
-  const auto* note = std::get_if<SecAggNote>(&message);
-  const auto decoded = note == nullptr ? Result<SecAggMessage>(unexpected(ErrorCode::kNotFound, "")) : decode_secagg_message(note->content);
-  return decoded && std::holds_alternative<M>(*decoded);
-}
-
 // Six members of whom one may be corrupt: t = Q = 4, and 4 make an ABORT.
 struct Six : SecurePlay {
   std::set<std::uint8_t> no_list, no_certificate;

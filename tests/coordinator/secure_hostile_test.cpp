@@ -4,31 +4,6 @@
 #include "tests/coordinator/secure_play.h"
 
 namespace covey {
-namespace {
-
-template <class M>
-bool is_note(const Message& message) {
-  const auto* note = std::get_if<SecAggNote>(&message);
-  const auto decoded = note == nullptr ? Result<SecAggMessage>(unexpected(ErrorCode::kNotFound, "")) : decode_secagg_message(note->content);
-  return decoded && std::holds_alternative<M>(*decoded);
-}
-
-bool of_later_round(const Message& message) {
-  const auto* offer = std::get_if<RoundOffer>(&message);
-  return offer != nullptr && offer->key.round > 1;
-}
-
-void beat(SecurePlay& play, int turns, const std::function<bool()>& done) {
-  for (int turn = 0; turn < turns && !done(); ++turn) {
-    play.run();
-    if (done()) return;
-    play.d.advance(4s);
-    for (const auto& person : play.people)
-      if (!play.silent.contains(person->number)) play.d.from(play.d.client(person->number), Heartbeat{1});
-  }
-}
-
-}  // namespace
 
 TEST_CASE("secure hostile: letters beyond the bound, or too many of them, are not fetched, and fill no log") {
   SecurePlay play(5);

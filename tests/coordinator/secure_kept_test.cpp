@@ -5,13 +5,6 @@
 namespace covey {
 namespace {
 
-template <class M>
-bool is_note(const Message& message) {
-  const auto* note = std::get_if<SecAggNote>(&message);
-  const auto decoded = note == nullptr ? Result<SecAggMessage>(unexpected(ErrorCode::kNotFound, "")) : decode_secagg_message(note->content);
-  return decoded && std::holds_alternative<M>(*decoded);
-}
-
 std::size_t rows(Driver& d, const char* table) { return d.store.scan(table).value().size(); }
 
 // Six members of whom one may be corrupt: t = Q = 4, and 4 make an ABORT. Whoever is in no_list sees no survivors.

@@ -7,13 +7,6 @@
 namespace covey {
 namespace {
 
-template <class M>
-bool is_note(const Message& message) {
-  const auto* note = std::get_if<SecAggNote>(&message);
-  const auto decoded = note == nullptr ? Result<SecAggMessage>(unexpected(ErrorCode::kNotFound, "")) : decode_secagg_message(note->content);
-  return decoded && std::holds_alternative<M>(*decoded);
-}
-
 std::vector<AuditEntry> audits(Driver& d, AuditKind kind) { return chains_of(d).of(kind); }
 
 std::vector<std::string> secure_rows(Driver& d) {

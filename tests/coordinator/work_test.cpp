@@ -69,4 +69,45 @@ TEST_CASE("work: sums and robust rules share the bound, and what was borrowed is
   CHECK(work.compute(round.work, round.blobs));
 }
 
+TEST_CASE("work: a job's initial model is that of its start, and of the seed where the start says nothing") {
+  MemoryBlobs blobs;
+  JobSpec job;
+  job.model.family = ModelFamily::kTransformer;
+  job.model.layers = 2;
+  job.model.width = 8;
+  job.model.heads = 2;
+  job.model.context = 4;
+  job.model.lora = {2, 4, 0, {"*q_proj"}};
+  const auto seeded = coordinator_work(InitModel{job}, blobs);
+  REQUIRE(seeded);
+  const auto own = read_model(blobs, std::get<ModelReady>(*seeded).model.id);
+  REQUIRE(own);
+
+  job.start = "published";
+  const auto refused = coordinator_work(InitModel{job}, blobs);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == ErrorCode::kUnsupported);
+  CHECK(refused.error().message.find("model.start = \"published\"") == 0);
+
+  CoordinatorWorkConfig config;
+  config.start = [](const JobSpec& asked) -> Result<ParameterReader> {
+    CHECK(asked.start == "published");
+    return ParameterReader([](const ParameterInfo& info) -> Result<std::optional<std::vector<float>>> {
+      if (info.name.find("lora_") != std::string::npos) return std::optional<std::vector<float>>();
+      return std::optional(std::vector<float>(info.size, static_cast<float>(info.offset)));
+    });
+  };
+  const auto made = CoordinatorWork(config).compute(InitModel{job}, blobs);
+  REQUIRE(made);
+  const auto model = read_model(blobs, std::get<ModelReady>(*made).model.id);
+  REQUIRE(model);
+  for (const ParameterInfo& info : parameter_table(job.model).parameters) {
+    const bool adapter = info.name.find("lora_") != std::string::npos;
+    for (std::uint64_t i = info.offset; i < info.offset + info.size; ++i)
+      REQUIRE(model->parameters[i] == (adapter ? own->parameters[i] : static_cast<float>(info.offset)));
+  }
+  config.start = [](const JobSpec&) -> Result<ParameterReader> { return unexpected(ErrorCode::kNotFound, "no such model"); };
+  CHECK(CoordinatorWork(config).compute(InitModel{job}, blobs).error().message == "no such model");
+}
+
 }  // namespace covey

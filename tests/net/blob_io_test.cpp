@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <deque>
@@ -103,6 +104,47 @@ TEST_CASE("blob io: the chunks under way are bounded in all, and shared") {
   CHECK(most <= 6 + 3);  // and a piece to begin or finish each
   CHECK(s.events.size() == 3);
   for (const BlobRef& blob : blobs) CHECK(s.theirs.has(blob.id));
+}
+
+TEST_CASE("blob io: the credits go to the blobs that lack the least, so that these are whole first") {
+  Slow s(1, {.credits = 8, .chunks_max = 12, .active_per_source_max = 32});
+  const std::size_t chunks[] = {40, 10, 20};
+  for (std::size_t i = 0; i < 3; ++i) {
+    Bytes content = content_of(chunks[i] * kChunkBytes);
+    content[0] = static_cast<std::uint8_t>(i);
+    const BlobRef blob = s.ours.put(content).value();
+    s.alice.publish({blob.id, std::nullopt});
+    s.take(s.bob.fetch({i + 1, kAlice, blob}, s.now));
+  }
+  std::size_t most = 0;
+  while (s.work()) most = std::max(most, s.disk.size());
+  CHECK(most <= 12 + 3);
+  REQUIRE(s.events.size() == 3);
+  for (std::size_t i = 0; i < 3; ++i) CHECK(std::get<BlobFetched>(s.events[i]).ticket == std::array<Ticket, 3>{2, 3, 1}[i]);
+}
+
+TEST_CASE("blob io: what has come of a fetch that is cancelled is kept if it is to be, until the blob is erased") {
+  for (const bool erased : {false, true})
+    for (const Unfinished unfinished : {Unfinished::kKeep, Unfinished::kDrop}) {
+      Slow s(30, {.credits = 4});
+      s.take(s.bob.fetch({1, kAlice, s.blob, Keep::kUnfinished}, s.now));
+      for (int piece = 0; piece < 5; ++piece) REQUIRE(s.work());  // looked for, begun, three written and four to be
+      CHECK(s.asked == 7);
+      s.bob.cancel(1, unfinished);
+      s.take({});
+      while (s.work()) {
+      }
+      if (erased) {  // as a driver does
+        s.bob.erased(s.blob.id);
+        s.theirs.drop_partial(s.blob.id);
+      }
+      s.take(s.bob.fetch({2, kAlice, s.blob}, s.now));
+      while (s.work()) {
+      }
+      CHECK(s.asked == (unfinished == Unfinished::kKeep && !erased ? 30 : 37));
+      REQUIRE(s.events.size() == 1);
+      CHECK(s.theirs.get(s.blob.id).value() == s.ours.get(s.blob.id).value());
+    }
 }
 
 TEST_CASE("blob io: what is cancelled while the disk works ends in nothing, and can be fetched anew") {

@@ -91,3 +91,63 @@ TEST_CASE("shares: two jobs under a quota work side by side, and no round is lar
     CHECK(jobs.size() == 2);
   }
 }
+
+namespace {
+
+// What a coordinator has of updates: on their way, or kept in part.
+class Intake final : public Machine {
+ public:
+  struct Seen {
+    std::set<Digest> here;
+    std::size_t most = 0, kept = 0;
+  };
+  Intake(std::unique_ptr<Machine> machine, Seen& seen) : machine_(std::move(machine)), seen_(seen) {}
+  Commands handle(const Event& event, Instant now) override {
+    Commands commands = machine_->handle(event, now);
+    for (const Command& command : commands) {
+      if (const auto* fetch = std::get_if<FetchBlob>(&command); fetch != nullptr && fetch->keep == Keep::kUnfinished)
+        seen_.here.insert(fetch->blob.id);
+      if (const auto* cancel = std::get_if<CancelFetch>(&command); cancel != nullptr && cancel->unfinished == Unfinished::kKeep)
+        ++seen_.kept;
+      if (const auto* erase = std::get_if<EraseBlob>(&command)) seen_.here.erase(erase->blob);
+    }
+    seen_.most = std::max(seen_.most, seen_.here.size());
+    return commands;
+  }
+
+ private:
+  std::unique_ptr<Machine> machine_;
+  Seen& seen_;
+};
+
+}  // namespace
+
+// Those that serve nothing, or late, take all the room there is, for a turn each; what is kept of them gives way.
+TEST_CASE("quota: clients that never serve their updates take no more room than the quota, and hold nobody up") {
+  std::size_t kept = 0;
+  for (const std::uint64_t seed : {1, 2, 3}) {
+    CAPTURE(seed);
+    JobSpec job = tiny_job();
+    job.durability = Durability::kAttempt;
+    job.selection.over_selection = 1;
+    job.round.deadline = 240s;  // a turn: 30 s
+    job.quota.update_bytes_max = 2 * update_bytes_of(job);
+    REQUIRE(job.validate());
+    const auto population = tiny_population(job, 10, 7);
+    Intake::Seen seen;
+    SimulationRequest request;
+    request.job = job;
+    request.seed = seed;
+    for (const std::size_t node : {1, 2, 3}) request.faults.liars.push_back({node, Lie::kNeverServes});
+    for (const std::size_t node : {4, 5, 6}) request.faults.late_frames.push_back({node, 0s, 20min, 35s, 0.3});
+    request.decorate = [&](std::size_t node, std::unique_ptr<Machine> machine) -> std::unique_ptr<Machine> {
+      return node == 0 ? std::make_unique<Intake>(std::move(machine), seen) : std::move(machine);
+    };
+    const auto result = simulate(request, *population);
+    REQUIRE_MESSAGE(result.has_value(), (result ? std::string() : result.error().message));
+    CHECK(result->detail.summary.state == JobState::kFinished);
+    CHECK(seen.most == 2);
+    kept += seen.kept;
+  }
+  CHECK(kept > 0);
+}

@@ -111,6 +111,11 @@ TEST_CASE("files: text becomes token files, once, with the tokenizer beside them
   CHECK(shard->tokens(0) + shard->tokens(1) == made.at("tokens").get<std::uint32_t>());
   CHECK(mentions(desk.refused(command), "is there already"));
 
+  // A tokenizer that is larger than the model's vocabulary is refused.
+  std::filesystem::copy(vector_of("hf_gpt2"), desk.folder / "model");
+  write_text(desk.folder / "model/tokenizer.json", to_tokenizer_json(byte_tokenizer()));
+  CHECK(mentions(desk.refused({"evaluate", "--model", desk.folder / "model", "--data", out, "--format", "tokens"}), "256"));
+
   std::vector<std::string> strict = command;
   strict[3] = desk.folder / "strict";
   strict.insert(strict.end(), {"--damaged-max", "0"});
@@ -146,7 +151,7 @@ TEST_CASE("files: adapters are trained on a published model, from token files, o
     REQUIRE(run.code() == 0);
     return nlohmann::json::parse(run.out()).at("job").get<JobId>();
   };
-  const JobId first = job("adapters", lines, "", 12);
+  const JobId first = job("adapters", lines, "", 6);
   federation.until([&] { return federation.client(0).count("training_done") >= 2; });
   federation.nursery().kill(federation.client(0));
   federation.start_client(0);
@@ -175,6 +180,17 @@ TEST_CASE("files: adapters are trained on a published model, from token files, o
   for (const NamedTensor& tensor : file->tensors)
     if (tensor.name == "model.embed_tokens.weight") CHECK(tensor.values == *embedding);
 
+  // The restart changed nothing: without one the same job makes the same bits, from the same windows.
+  const JobId second = job("adapters", lines, "", 6);
+  CHECK(federation.await_end(second) == "job_finished");
+  const std::string undisturbed = federation.folder() + "/undisturbed";
+  REQUIRE(federation.covey({"pull", std::to_string(second), "-o", undisturbed}).code() == 0);
+  const std::string other_bytes = read_text(undisturbed + "/model.safetensors");
+  const auto other = from_safetensors(bytes_of(other_bytes));
+  REQUIRE(other.has_value());
+  REQUIRE(other->tensors.size() == file->tensors.size());
+  for (std::size_t i = 0; i < file->tensors.size(); ++i) CHECK(other->tensors[i].values == file->tensors[i].values);
+
   const JobId pinned = job("pinned", lines, "tokenizer_sha256 = \"" + std::string(64, 'a') + "\"\n", 1);
   federation.until([&] { return federation.client(1).says("data.tokenizer_sha256"); });
   CHECK(federation.client(1).says("and there is none: name its tokenizer.json with --tokenizer"));
@@ -182,4 +198,51 @@ TEST_CASE("files: adapters are trained on a published model, from token files, o
   const JobId absent = job("absent", std::string(lines).replace(lines.find("small"), 5, "other"), "", 1);
   CHECK(federation.await_end(absent) == "job_failed");
   CHECK(mentions(federation.covey({"list"}).out(), "there are small"));
+}
+
+TEST_CASE("files: JSON lines are encoded with the tokenizer that the job pins, and damage is counted") {
+  Federation federation(2);
+  const std::string tokenizer = read_text(vector_of("tokenizers/gpt2.json"));
+  for (std::size_t client = 0; client < 2; ++client) {
+    std::filesystem::remove_all(federation.data_of(client));
+    std::filesystem::create_directory(federation.data_of(client));
+    std::string lines = "{\"body\":\"cut short\n";
+    for (int i = 0; i < 40; ++i) lines += "{\"body\":\"line " + std::to_string(i) + " of the clients' own text\"}\n";
+    write_text(federation.data_of(client) + "/a.jsonl", lines);
+    write_text(federation.data_of(client) + "/tokenizer.json", tokenizer);
+  }
+  federation.start_all();
+  const auto submit = [&](const std::string& name, int damaged_max) {
+    const std::string path = federation.folder() + "/" + name + ".toml";
+    write_text(path, "name = \"" + name + "\"\nrounds = 2\n[model]\nfamily = \"transformer\"\nvocabulary = 480\nlayers = 1\n"
+                     "width = 8\nheads = 2\ncontext = 8\n[data]\nformat = \"jsonl\"\nfield = \"body\"\nseparator = 0\n"
+                     "tokenizer_sha256 = \"" + hex(sha256(bytes_of(tokenizer)).span()) + "\"\ndamaged_max = " +
+                     std::to_string(damaged_max) + "\n[train]\nlocal_steps = 2\nbatch_size = 2\n"
+                     "[selection]\nmin_clients = 2\n[round]\ndeadline_s = 30\nquorum = 1\n[privacy]\nsecure_aggregation = false\n");
+    const Process& run = federation.covey({"run", "--detach", "--json", path});
+    INFO(run.errors());
+    REQUIRE(run.code() == 0);
+    return nlohmann::json::parse(run.out()).at("job").get<JobId>();
+  };
+  const JobId job = submit("lines", 1);
+  CHECK(federation.await_end(job) == "job_finished");
+  const LogLine* damaged = federation.client(0).last("data_damaged");
+  REQUIRE(damaged != nullptr);
+  CHECK(damaged->number("passed_over") == 1);
+  const std::string pulled = federation.folder() + "/pulled";
+  REQUIRE(federation.covey({"pull", std::to_string(job), "-o", pulled}).code() == 0);
+  Workbench desk;
+  CHECK(mentions(desk.refused({"evaluate", "--model", pulled, "--data", federation.data_of(0)}), "name its tokenizer.json"));
+  const auto found = desk.run({"evaluate", "--model", pulled, "--data", federation.data_of(0), "--tokenizer", federation.data_of(1)});
+  CHECK(found.at("damaged") == 1);
+  CHECK(found.at("loss").get<double>() < 8);
+  desk.folder.write("tokenizer.json", to_tokenizer_json(byte_tokenizer()));
+  CHECK(mentions(desk.refused({"generate", "--model", pulled, "--tokenizer", desk.folder.path()}), "another tokenizer than the model's"));
+  const auto text = desk.run({"generate", "--model", pulled, "--tokenizer", federation.data_of(1), "--prompt", "line", "--tokens", "5"});
+  CHECK(text.at("tokens") == 5);
+
+  const JobId strict = submit("strict", 0);
+  federation.until([&] { return federation.client(0).has("data_refused"); });
+  CHECK(federation.client(0).says("line 1"));
+  federation.covey({"stop", std::to_string(strict)});
 }

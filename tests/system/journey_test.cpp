@@ -114,8 +114,8 @@ TEST_CASE("journey: every program explains itself") {
   };
   const Program programs[] = {
       {"covey-coordinator", {"--home", "--listen", "--control-port", "--bulk-port", "--threads", "--jobs", "--json", "--verbose", "--config"}},
-      {"covey-client", {"--home", "--token", "--name", "--data", "--threads", "--memory", "--hours", "--job", "--plain-updates", "--members-min", "--pinned-keys", "--json", "--verbose", "--config"}},
-      {"covey", {"init", "token", "run", "list", "watch", "log", "stop", "pull", "report", "generate", "nodes", "revoke", "vouch", "audit", "doctor", "demo"}},
+      {"covey-client", {"--home", "--token", "--name", "--data", "--tokenizer", "--threads", "--memory", "--hours", "--job", "--plain-updates", "--members-min", "--pinned-keys", "--json", "--verbose", "--config"}},
+      {"covey", {"init", "token", "run", "list", "watch", "log", "stop", "pull", "report", "generate", "evaluate", "export", "import", "tokenize", "nodes", "revoke", "vouch", "audit", "doctor", "demo"}},
       {"covey-sim", {"run"}},
   };
   for (const Program& program : programs) {
@@ -137,7 +137,11 @@ TEST_CASE("journey: every program explains itself") {
       {"log", {"JOB", "--follow"}},
       {"pull", {"JOB", "--output"}},
       {"report", {"JOB", "--output"}},
-      {"generate", {"--model", "--prompt", "--bytes", "--temperature", "--seed"}},
+      {"generate", {"--model", "--prompt", "--bytes", "--temperature", "--seed", "--adapter", "--tokenizer"}},
+      {"evaluate", {"--model", "--data", "--format", "--separator", "--logits", "--adapter"}},
+      {"export", {"--model", "--to", "--output", "--dtype"}},
+      {"import", {"FOLDER", "--name"}},
+      {"tokenize", {"INPUT", "--output", "--tokenizer", "--damaged-max"}},
       {"revoke", {"NODE"}},
       {"vouch", {"NODE", "--all", "--follow"}},
       {"audit", {"--job", "--file", "--key", "--since", "--save"}},

@@ -145,8 +145,10 @@ Result<std::vector<float>> read_parameter(const HfFolder& folder, const Paramete
 
 Result<std::vector<float>> read_base_parameters(const HfFolder& folder, const ModelSpec& spec) {
   COVEY_TRY_VOID(check_same_model(spec, folder.config()));
+  const ParameterTable table = parameter_table(spec);
   std::vector<float> parameters;
-  for (const ParameterInfo& info : parameter_table(spec).parameters) {
+  parameters.reserve(table.size);
+  for (const ParameterInfo& info : table.parameters) {
     if (is_adapter(info)) continue;
     COVEY_CHECK(info.offset == parameters.size());  // adapters lie behind all of the base
     COVEY_TRY(const std::vector<float> values, read_parameter(folder, info));

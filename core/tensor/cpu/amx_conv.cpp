@@ -73,7 +73,6 @@ void multiply_slots(const std::uint16_t* lines, const std::uint16_t* panel, cons
 
 template <int kPlanes>
 void pack_pairs(const float* const* rows, const ConvLines& size, std::uint16_t* to) {
-  const __m512i interleave = interleave_order();
   const std::int64_t plane_size = size.lines * size.length;
   __m512i bits[kPlanes][16];
   for (std::int64_t line = 0; line < size.lines; line += 2, to += 2 * size.length) {
@@ -81,9 +80,8 @@ void pack_pairs(const float* const* rows, const ConvLines& size, std::uint16_t* 
     for (std::int64_t i = 0; i < size.length; i += 16) {
       const __m512 a = first == nullptr ? _mm512_setzero_ps() : _mm512_loadu_ps(first + i);
       const __m512 b = second == nullptr ? _mm512_setzero_ps() : _mm512_loadu_ps(second + i);
-      split<kPlanes>({a, b}, 0, bits);
-      for (int plane = 0; plane < kPlanes; ++plane)
-        _mm512_store_si512(to + plane * plane_size + 2 * i, _mm512_permutexvar_epi16(interleave, bits[plane][0]));
+      split_pairs<kPlanes>({a, b}, 0, bits);
+      for (int plane = 0; plane < kPlanes; ++plane) _mm512_store_si512(to + plane * plane_size + 2 * i, bits[plane][0]);
     }
   }
 }

@@ -37,7 +37,6 @@ inline void load_lines(TileSource from, std::int64_t lines, std::int64_t depth, 
 template <int kPlanes>
 inline void load_depths(TileSource from, std::int64_t lines, std::int64_t depth, __m512i (*rows)[16]) {
   const __mmask16 some = low16(lines);
-  const __m512i interleave = interleave_order();
   for (int i = 0; i < 16; ++i) {
     const __mmask16 first = 2 * i < depth ? some : 0, second = 2 * i + 1 < depth ? some : 0;
     if (from.bf16) {
@@ -48,9 +47,7 @@ inline void load_depths(TileSource from, std::int64_t lines, std::int64_t depth,
       continue;
     }
     const float* row = static_cast<const float*>(from.data) + 2 * i * from.stride;
-    split<kPlanes>({_mm512_maskz_loadu_ps(first, row), _mm512_maskz_loadu_ps(second, row + from.stride)}, i, rows);
-    for (int plane = 0; plane < kPlanes; ++plane)
-      rows[plane][i] = _mm512_permutexvar_epi16(interleave, rows[plane][i]);
+    split_pairs<kPlanes>({_mm512_maskz_loadu_ps(first, row), _mm512_maskz_loadu_ps(second, row + from.stride)}, i, rows);
   }
 }
 
@@ -81,20 +78,45 @@ inline void transpose(__m512i* r) {
   }
 }
 
+// As load_depths() and then transpose() of each plane, in the other order: f32 are fewer to transpose.
+template <int kPlanes>
+inline void load_turned(TileSource from, std::int64_t lines, std::int64_t depth, __m512i (*rows)[16]) {
+  const __mmask16 some = low16(lines);
+  const float* data = static_cast<const float*>(from.data);
+  __m512i low[16], high[16];
+  for (int i = 0; i < 16; ++i) {
+    low[i] = _mm512_castps_si512(_mm512_maskz_loadu_ps(i < depth ? some : 0, data + i * from.stride));
+    high[i] = _mm512_castps_si512(_mm512_maskz_loadu_ps(i + 16 < depth ? some : 0, data + (i + 16) * from.stride));
+  }
+  transpose(low);
+  transpose(high);
+  for (int i = 0; i < 16; ++i) split<kPlanes>({_mm512_castsi512_ps(low[i]), _mm512_castsi512_ps(high[i])}, i, rows);
+}
+
 inline const void* moved(TileSource from, std::int64_t elements) {
   return static_cast<const char*>(from.data) + elements * (from.bf16 ? 2 : 4);
 }
 
-// The stored rows jump too far for the processor to foresee, so the tile after the next is asked for.
-inline void ask_for(TileSource from, std::int64_t lines, std::int64_t depth) {
-  const std::int64_t ahead = 2 * kTileDepth;
-  if (ahead >= depth) return;
-  const std::int64_t rows = from.along_k ? lines : depth - ahead, rows_max = from.along_k ? 16 : 32;
-  const char* at = static_cast<const char*>(moved(from, from.along_k ? ahead : ahead * from.stride));
+// The stored rows jump too far for the processor to foresee, so the tile after the next is asked for: of
+// these lines, or at their end of the next panel's.
+inline void ask_for(TileSource from, TilePart part, std::int64_t line, std::int64_t k) {
+  if (from.along_k) {
+    k += 2 * kTileDepth;
+    if (k >= part.depth) {
+      k -= (part.depth + kTileDepth - 1) / kTileDepth * kTileDepth;
+      line += kPanelLines;
+      if (k < 0) return;
+    }
+  } else {
+    k += 2 * kTileDepth;
+  }
+  const std::int64_t rows = from.along_k ? part.lines - line : part.depth - k;
+  if (rows <= 0) return;
+  const char* at = static_cast<const char*>(moved(from, from.along_k ? line * from.stride + k : k * from.stride + line));
   const std::int64_t step = from.stride * (from.bf16 ? 2 : 4);
-  for (std::int64_t i = 0; i < rows_max && i < rows; ++i) {
+  for (std::int64_t i = 0; i < 32 && i < rows; ++i) {
     _mm_prefetch(at + i * step, _MM_HINT_T1);
-    if (from.along_k && !from.bf16) _mm_prefetch(at + i * step + 64, _MM_HINT_T1);
+    if (!from.bf16) _mm_prefetch(at + i * step + 64, _MM_HINT_T1);
   }
 }
 
@@ -105,13 +127,15 @@ inline void pack_tiles(TileSource from, std::int64_t lines, std::int64_t depth, 
   for (std::int64_t half = 0; half < 2; ++half) {
     TileSource at = from;
     at.data = moved(from, from.along_k ? 16 * half * from.stride : 16 * half);
-    ask_for(at, lines - 16 * half, depth);
-    if (from.along_k)
+    const bool early = kPlanes == 3 && turned && !from.along_k && !from.bf16;
+    if (early)
+      load_turned<kPlanes>(at, lines - 16 * half, depth, rows);
+    else if (from.along_k)
       load_lines<kPlanes>(at, lines - 16 * half, depth, rows);
     else
       load_depths<kPlanes>(at, lines - 16 * half, depth, rows);
     for (int plane = 0; plane < kPlanes; ++plane) {
-      if (turned) transpose(rows[plane]);
+      if (turned && !early) transpose(rows[plane]);
       std::uint16_t* tile = to + plane * kPanelTile + half * kTileElements;
       for (int i = 0; i < 16; ++i) _mm512_store_si512(tile + i * 32, rows[plane][i]);
     }
@@ -123,6 +147,7 @@ template <int kPlanes>
 void pack(TileSource from, TilePart part, bool turned, std::uint16_t* to) {
   const std::int64_t panel = panel_elements(part.depth, kPlanes);
   const auto tiles = [&](std::int64_t line, std::int64_t k) {
+    ask_for(from, part, line, k);
     TileSource at = from;
     at.data = moved(from, from.along_k ? line * from.stride + k : k * from.stride + line);
     pack_tiles<kPlanes>(at, part.lines - line, part.depth - k, turned,

@@ -12,7 +12,7 @@ constexpr std::int64_t kFewLines = 16;           // planes of an input that are 
 constexpr std::int64_t kRoomMax = 4 << 20;       // floats that one image may take
 constexpr std::int64_t kStripsMax = 4;           // of images, whose gradients are added up apart
 constexpr std::int64_t kSlotBytes = 512 * 1024;  // of operands that stay in the cache meanwhile
-constexpr std::int64_t kWorthwhile = 1 << 15;    // products below which packing costs more
+constexpr std::int64_t kWorthwhile = 1 << 12;    // products below which packing costs more
 
 std::int64_t rounded_up(std::int64_t n, std::int64_t by) { return (n + by - 1) / by * by; }
 
@@ -78,7 +78,7 @@ ConvTiles::ConvTiles(Team& team, const Kernels& kernels, bool tiles)
 bool ConvTiles::serve(const ConvSize& s) const {
   const std::int64_t plane = rounded_up((s.height + s.padding) * (s.width + s.padding), 32);
   const std::int64_t taps = s.kernel * s.kernel, lines = s.in <= kFewLines ? s.in * taps : s.in;
-  return tiles_ && s.out >= 8 && s.in * taps >= 16 && products(s) >= kWorthwhile &&
+  return tiles_ && s.out >= 8 && s.in * taps >= 8 && products(s) >= kWorthwhile &&
          (s.in + s.out + 2 * lines) * plane <= kRoomMax;
 }
 bool ConvTiles::serve_grad_input(const ConvSize& s) const { return serve(turned(s)); }

@@ -259,7 +259,7 @@ TEST_CASE_TEMPLATE("blobs: an unsynced value can be read, made durable after all
   CHECK(write(0).error().code == ErrorCode::kNotFound);
 }
 
-TEST_CASE("blob files: a dropped value's file serves the next one of its size, which reads nothing of it") {
+TEST_CASE("blob files: the places of dropped values serve the next ones, which read nothing of them") {
   TemporaryFolder folder;
   const auto blobs = *open_blob_files(folder.path());
   const auto value_of = [](std::uint8_t mark) {
@@ -269,20 +269,21 @@ TEST_CASE("blob files: a dropped value's file serves the next one of its size, w
   };
   const auto begin = [&](const Bytes& value) { REQUIRE(blobs->begin_unsynced(plan_of(value).blob, plan_of(value).hashes)); };
   const auto write = [&](const Bytes& value, std::size_t i) {
-    REQUIRE(blobs->write_chunk(plan_of(value).blob.id, i, ByteSpan(value).subspan(i * kChunkBytes, i == 0 ? kChunkBytes : 9)));
+    const std::size_t at = i * kChunkBytes;
+    REQUIRE(blobs->write_chunk(plan_of(value).blob.id, i, ByteSpan(value).subspan(at, std::min(kChunkBytes, value.size() - at))));
   };
-  const auto spares = [&] {
-    return std::distance(std::filesystem::directory_iterator(folder.path() + "/tmp"), std::filesystem::directory_iterator());
+  const auto bytes_on_disk = [&] {
+    std::uint64_t bytes = 0;
+    for (const auto& file : std::filesystem::directory_iterator(folder.path() + "/tmp")) bytes += file.file_size();
+    return bytes;
   };
-  const Bytes first = value_of(1), other = value_of(2), next = value_of(3), longer = blob_value(2 * kChunkBytes);
+  const Bytes first = value_of(1), other = value_of(2), next = value_of(3), longer = blob_value(12 * kChunkBytes);
   for (const Bytes& value : {first, other}) begin(value);
   for (const std::size_t i : {0, 1}) write(first, i);
+  write(other, 0);
+  const std::uint64_t before = bytes_on_disk();
   blobs->drop_partial(plan_of(first).blob.id);
-  CHECK(spares() == 1);
-  begin(longer);  // of another size
-  CHECK(spares() == 1);
   begin(next);
-  CHECK(spares() == 0);
   CHECK(*blobs->begin_unsynced(plan_of(next).blob, plan_of(next).hashes) == std::vector<bool>(2, false));
 
   const Digest id = plan_of(next).blob.id;
@@ -293,15 +294,23 @@ TEST_CASE("blob files: a dropped value's file serves the next one of its size, w
   CHECK(blobs->read_written(id, kChunkBytes, std::span(back).first(9)));
   CHECK(blobs->finish_partial(id).error().code == ErrorCode::kUnavailable);
   write(next, 0);
+  write(next, 0);  // again: nothing
+  CHECK(bytes_on_disk() <= before + kChunkBytes - 9);  // in the same two places
   REQUIRE(blobs->read_written(id, 0, back));
   CHECK(back == next);
+  CHECK(blobs->read_written(id, 1, back).error().code == ErrorCode::kInvalidArgument);
   REQUIRE(blobs->finish_partial(id));
   CHECK(*blobs->get(id) == next);
 
+  begin(longer);  // in more files than one
+  for (std::size_t i = 12; i-- > 0;) write(longer, i);
+  Bytes part(3 * kChunkBytes + 1);
+  REQUIRE(blobs->read_written(plan_of(longer).blob.id, 5 * kChunkBytes - 7, part));
+  CHECK(std::equal(part.begin(), part.end(), longer.begin() + static_cast<long>(5 * kChunkBytes - 7)));
+  CHECK(bytes_on_disk() > 0);
   blobs->drop_partial(plan_of(longer).blob.id);
-  CHECK(spares() == 1);
   blobs->drop_partial(plan_of(other).blob.id);  // the last one: nothing is kept for nobody
-  CHECK(spares() == 0);
+  CHECK(std::filesystem::is_empty(folder.path() + "/tmp"));
   CHECK(std::filesystem::is_empty(folder.path() + "/partial"));
 }
 
@@ -313,8 +322,11 @@ TEST_CASE("blob files: a restart leaves nothing of an unsynced value") {
     const auto blobs = *open_blob_files(folder.path());
     REQUIRE(blobs->begin_unsynced(plan.blob, plan.hashes));
     REQUIRE(blobs->write_chunk(plan.blob.id, 0, ByteSpan(value).first(kChunkBytes)));
-    CHECK_FALSE(std::filesystem::is_empty(folder.path() + "/partial"));
+    CHECK_FALSE(std::filesystem::is_empty(folder.path() + "/tmp"));
+    std::filesystem::copy(folder.path() + "/tmp/chunks0", folder.path() + "/killed");  // as a killed process leaves it
   }
+  std::filesystem::rename(folder.path() + "/killed", folder.path() + "/tmp/chunks0");
   const auto blobs = *open_blob_files(folder.path());
+  CHECK(std::filesystem::is_empty(folder.path() + "/tmp"));
   CHECK(std::filesystem::is_empty(folder.path() + "/partial"));
 }

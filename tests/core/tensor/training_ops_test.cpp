@@ -35,6 +35,28 @@ TEST_CASE("training ops: layer norm, and norms with a residual") {
   }
 }
 
+TEST_CASE("training ops: norms with an epsilon of the model's own") {
+  Random random(54);
+  constexpr std::int64_t kRows = 3, kWidth = 40;
+  for (const double epsilon : {1e-12, 1e-6, 0.05}) {
+    CAPTURE(epsilon);
+    const Array x = normal(random, {kRows, kWidth}, 0.1), other = normal(random, {kRows, kWidth}, 0.1);
+    const Array y = zeros({kRows, kWidth}), g = normal(random, {kWidth}), b = normal(random, {kWidth});
+    const Array mean = zeros({kRows}), rstd = zeros({kRows});
+    const double tolerance = tolerance_of(DType::kF32);
+    check_against_ref("layernorm", {x, g, b, y, mean, rstd},
+                      [&](Ops& o, const Tensors& t) { o.layernorm(t[0], t[1], t[2], t[3], t[4], t[5], epsilon); }, tolerance);
+    check_against_ref("rmsnorm", {x, g, y, rstd}, [&](Ops& o, const Tensors& t) { o.rmsnorm(t[0], t[1], t[2], t[3], epsilon); },
+                      tolerance);
+    check_against_ref("add_layernorm", {x, other, y, g, b, y, mean, rstd}, [&](Ops& o, const Tensors& t) {
+      o.add_layernorm(t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7], epsilon);
+    }, tolerance);
+    check_against_ref("add_rmsnorm", {x, other, y, g, y, rstd}, [&](Ops& o, const Tensors& t) {
+      o.add_rmsnorm(t[0], t[1], t[2], t[3], t[4], t[5], epsilon);
+    }, tolerance);
+  }
+}
+
 TEST_CASE("training ops: gelu of both kinds") {
   Random random(52);
   for (const DType type : kTypes) {
