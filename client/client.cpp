@@ -36,6 +36,8 @@ class Client::State {
     return participation_.loaded();
   }
 
+  bool stands(Instant now) const { return tenure_.stands(now); }
+
   Commands handle(const Event& event, Instant now) {
     if (presence_.halted()) return {};
     if (std::holds_alternative<Started>(event) || std::holds_alternative<ShutdownRequested>(event) || presence_.started())
@@ -84,7 +86,8 @@ class Client::State {
     if (const auto refused = presence_.foreign(message)) return receive(*refused, now);
     if (presence_.on(message, now)) participation_.rejoined();
   }
-  void receive(const JoinRefused& message, Instant) {
+  void receive(const JoinRefused& message, Instant now) {
+    if (message.ended != Instant{} && tenure_.stands(now)) return presence_.disputed(message, tenure_.end(), now);
     if (presence_.refused_for_good(message)) participation_.stop();
     presence_.on(message);
   }
@@ -168,6 +171,7 @@ Result<std::unique_ptr<Client>> Client::create(ClientConfig config, const std::v
 Client::Client(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Client::~Client() = default;
 
+bool Client::membership_stands(Instant now) const { return state_->stands(now); }
 Commands Client::handle(const Event& event, Instant now) { return state_->handle(event, now); }
 
 Result<std::vector<Digest>> referenced_blobs(const std::vector<Row>& rows) {

@@ -48,6 +48,8 @@ class Client final : public Machine {
   static Result<std::unique_ptr<Client>> create(ClientConfig config, const std::vector<Row>& rows);
   ~Client() override;
   Commands handle(const Event& event, Instant now) override;
+  // By what the authority signed for this node, and by `now`; false without a certificate.
+  bool membership_stands(Instant now) const;
 
  private:
   class State;

@@ -163,7 +163,9 @@ Result<int> serve(const Options& options) {
   DiskGuard guard(*client);
   const Supervisor supervisor = Supervisor::from_environment();
   WatchedMachine machine(guard, supervisor, clock);
-  COVEY_TRY(const auto reactor, make_dialer({membership.coordinator, change}, {machine, executor, *blobs, clock, *log, keys.curve}));
+  DialConfig dialling{membership.coordinator, change};
+  dialling.stands = [&client](Instant now) { return client->membership_stands(now); };
+  COVEY_TRY(const auto reactor, make_dialer(dialling, {machine, executor, *blobs, clock, *log, keys.curve}));
   const StopSignals signals([&reactor] { reactor->request_shutdown(); });
   log->info("client_started", {{"name", membership.certificate.name},
                                {"coordinator", membership.coordinator.host + ":" + std::to_string(membership.coordinator.control_port)},

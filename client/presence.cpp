@@ -1,6 +1,7 @@
 #include "client/presence.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/base/wire.h"
 
@@ -57,7 +58,7 @@ bool Presence::on_timer(std::string_view name, Instant now) {
 std::optional<JoinRefused> Presence::foreign(const JoinAccepted& message) const {
   const std::uint32_t version = version_of(message);
   const auto judged = negotiate({version, version}, config_.protocol);
-  return judged ? std::nullopt : std::optional(JoinRefused{judged.error(), Duration{}});
+  return judged ? std::nullopt : std::optional(JoinRefused{judged.error(), Duration{}, Instant{}});
 }
 
 bool Presence::on(const JoinAccepted& message, Instant now) {
@@ -101,6 +102,7 @@ void Presence::refuse_older(std::uint64_t epoch) {
 
 void Presence::join_accepted(Instant now) {
   standing_ = Standing::kJoined;
+  disputed_ = false;
   backoff_ = config_.rejoin_min;
   last_ack_ = now;
   out_.add(CancelTimer{kJoinTimer});
@@ -129,6 +131,23 @@ void Presence::on(const JoinRefused& message) {
     return;
   }
   wait_to_join(std::min(message.retry_after, kRetryAfterMax));
+}
+
+void Presence::disputed(const JoinRefused& message, Instant until, Instant now) {
+  if (!started() || halted()) return;
+  if (joined()) {
+    out_.add(CancelTimer{kHeartbeatTimer});
+    standing_ = Standing::kJoining;
+    backoff_ = config_.rejoin_min;
+    wait_to_join(Duration::zero());
+  }
+  if (std::exchange(disputed_, true)) return;
+  out_.log(LogLevel::kWarning, "membership_disputed",
+           {{"until", iso8601(until)},
+            {"clock", iso8601(now)},
+            {"ended", iso8601(message.ended)},
+            {"text", "the coordinator's clock says that this membership is over; by what the authority signed and by this "
+                     "machine's clock it stands, so one of the two clocks is wrong; it goes on asking"}});
 }
 
 void Presence::on(const HeartbeatAck&, Instant now) {

@@ -33,6 +33,9 @@ class Presence {
   bool on(const Persisted& event, Instant now);       // the same
   bool refused_for_good(const JoinRefused& message) const;
   void on(const JoinRefused& message);  // halts if refused for good
+  // Refused because by the coordinator's clock our membership ended, which by our own stands until `until`: joins again
+  // at its usual waits, for as long as it takes to set the clock right.
+  void disputed(const JoinRefused& message, Instant until, Instant now);
   void on(const HeartbeatAck& message, Instant now);
   void on(const Ping& message);
   bool on(const RejoinRequired& message);  // true: joining again because of this
@@ -55,6 +58,7 @@ class Presence {
   std::uint64_t epoch_ = 0;  // the highest seen
   Ticket saving_ = 0;        // the write of epoch_, until it is durable
   JoinAccepted accepted_;    // its latest answer
+  bool disputed_ = false;    // and it was said; until it has joined
 };
 
 }  // namespace covey::client

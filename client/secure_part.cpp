@@ -228,6 +228,10 @@ void SecurePart::obey(const Bytes& content, const SecAggMessage& message, Instan
   refused(key, step.error());
   if (invite != nullptr && attempt_->machine->phase() == SecAggClient::Phase::kInvited)
     refusal_ = Decline{DeclineReason::kPolicy, with_remedy(step.error().message, attempt_->seed)};
+  const bool roster = std::holds_alternative<RosterMessage>(message) && attempt_->machine->phase() == SecAggClient::Phase::kJoined;
+  if (roster && step.error().code == ErrorCode::kPermissionDenied) refusal_ = Decline{DeclineReason::kPolicy, step.error().message};
+  // The next attempt goes by the newer list.
+  if (roster && step.error().code == ErrorCode::kUnavailable) refusal_ = Decline{DeclineReason::kBusy, step.error().message};
   of_another(key, message);  // of an attempt before, perhaps
 }
 

@@ -60,7 +60,7 @@ class SecurePart {
   bool on_timer(std::string_view name);            // false: not its own
   void rejoined();
 
-  // Once: this member does not accept the invitation, or cannot go on after a restart, and why.
+  // Once: this member does not accept the invitation or the roster, or cannot go on after a restart, and why.
   std::optional<Decline> take_refusal();
   // Mask by this: its record is durable. Until masked(), so that masking may begin anew.
   const std::shared_ptr<const MaskPlan>& plan() const { return plan_; }

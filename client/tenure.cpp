@@ -29,12 +29,11 @@ bool Tenure::on_timer(std::string_view name, Instant now) {
 }
 
 void Tenure::look(Instant now) {
-  const Instant end = membership_end(*config_.certificate, renewal_);
-  if (!ends_soon(end, now)) return;
+  if (!ends_soon(end(), now)) return;
   const std::string& name = config_.certificate->name;
-  const bool over = now >= end;
+  const bool over = now >= end();
   out_.log(over ? LogLevel::kError : LogLevel::kWarning, over ? "membership_ended" : "membership_ends_soon",
-           {{"until", iso8601(end)},
+           {{"until", iso8601(end())},
             {"text", over ? "the coordinator refuses this node until its operator has run `covey renew " + name + "`"
                           : "the coordinator refuses this node from then on; ask its operator to run `covey renew " + name + "`"}});
 }
@@ -51,7 +50,7 @@ void Tenure::on(const MembershipRenewed& message) {
     return refuse(renewal, own.error().message);
   if (renewal_ && renewal.serial <= renewal_->serial)
     return refuse(renewal, "this client holds number " + std::to_string(renewal_->serial) + " already");
-  before_ = membership_end(*config_.certificate, renewal_);
+  before_ = end();
   renewal_ = renewal;
   saving_ = out_.ticket();
   Batch batch;

@@ -19,6 +19,9 @@ class Tenure {
   Result<void> load(const Row& row);  // of that key; errors: kCorrupted naming it
 
   void start(Instant now);
+  // Whether, by what the authority signed and by our clock, we are a member. Without a certificate: no.
+  bool stands(Instant now) const { return config_.certificate && now < end(); }
+  Instant end() const { return membership_end(*config_.certificate, renewal_); }  // with a certificate
   bool on_timer(std::string_view name, Instant now);  // false: not its own
   void on(const MembershipRenewed& message);
   bool on(const Persisted& event);                    // false: not its own

@@ -92,10 +92,12 @@ void Registry::start(Instant now) {
   for (auto& [key, node] : nodes_) {
     node.ended = now >= node.members_until();
     if (node.summary.revoked) continue;
-    if (node.ended)
+    if (node.ended) {
       news_.left.push_back(key);  // a round that goes on does not wait for it
-    else
+      out_.now(ExpelPeer{key, Expulsion::kEnded});
+    } else {
       out_.now(AdmitPeer{key, Admission::kMember});
+    }
   }
   Batch batch;
   for (auto at = tokens_.begin(); at != tokens_.end();) {
@@ -303,26 +305,27 @@ bool Registry::may_log_refusal(const PeerKey& peer, Instant now) {
 }
 
 // A refusal promises nothing: it does not wait for the disk.
-void Registry::refuse_join(const Link& to, Error error, Duration retry_after, Instant now) {
+void Registry::refuse_join(const Link& to, JoinRefused refusal, Instant now) {
   if (may_log_refusal(to.peer, now))
-    out_.log(LogLevel::kWarning, "join_refused", {{"node", name_of(to.peer)}, {"reason", error.message}});
-  out_.say(to, JoinRefused{std::move(error), retry_after});
+    out_.log(LogLevel::kWarning, "join_refused", {{"node", name_of(to.peer)}, {"reason", refusal.error.message}});
+  out_.say(to, std::move(refusal));
 }
 
 void Registry::join(const Link& from, const Join& message, Instant now) {
   if (const Node* ended = ended_member(from.peer, now))
-    return refuse_join(from, membership_over(*ended), Duration{}, now);
+    return refuse_join(from, {membership_over(*ended), Duration{}, ended->members_until()}, now);
   Node* node = find(from.peer);
   if (node == nullptr) return;  // the allow-list is about to forget it
   if (const auto version = negotiate(config_.protocol, range_of(message)); !version)
-    return refuse_join(from, version.error(), Duration{}, now);
+    return refuse_join(from, {version.error(), Duration{}, Instant{}}, now);
   if (node->link && node->instance == message.instance) return answer_again(*node, from, message, now);
   const bool rival = node->link && node->instance != message.instance && node->link->session != from.session;
   if (!rival) return accept_join(*node, from, message, now);
   if (node->newcomer && node->newcomer->join.instance != message.instance) {
-    refuse_join(from, Error{ErrorCode::kAlreadyExists, "several processes use the identity " +
-                                                           setting_text(node->summary.name) + "; stop all but one"},
-                kIdentityRetry, now);
+    refuse_join(from,
+                {{ErrorCode::kAlreadyExists, "several processes use the identity " + setting_text(node->summary.name) + "; stop all but one"},
+                 kIdentityRetry, Instant{}},
+                now);
     return;
   }
   if (!node->newcomer) {
@@ -366,11 +369,12 @@ void Registry::relink(Node& node, const Link& from) {
 void Registry::accept_join(Node& node, const Link& from, const Join& join, Instant now) {
   if (!node.joins.spend(now)) {
     refuse_join(from,
-                Error{ErrorCode::kResourceExhausted,
-                      "this node joined " + std::to_string(kJoinsPerWindow) + " times within " +
+                {{ErrorCode::kResourceExhausted,
+                  "this node joined " + std::to_string(kJoinsPerWindow) + " times within " +
                           std::to_string(kBudgetWindow / std::chrono::seconds(1)) +
                           " s; check that only one process uses its identity"},
-                kBudgetWindow, now);
+                 kBudgetWindow, Instant{}},
+                now);
     return;
   }
   if (node.newcomer) out_.now(CancelTimer{challenge_timer(from.peer)});
@@ -421,10 +425,11 @@ void Registry::refuse_newcomer(Node& node, Instant now) {
   node.newcomer.reset();
   out_.now(CancelTimer{challenge_timer(newcomer.peer)});
   refuse_join(newcomer,
-              Error{ErrorCode::kAlreadyExists, "another process uses this identity, " +
+              {{ErrorCode::kAlreadyExists, "another process uses this identity, " +
                                                    setting_text(node.summary.name) +
                                                    "; stop it, or enrol this one under its own name"},
-              kIdentityRetry, now);
+               kIdentityRetry, Instant{}},
+              now);
 }
 
 void Registry::leave(const Link& from, Instant now) {

@@ -143,7 +143,7 @@ class Registry {
   JoinAccepted accepted(const Node& node, const Join& join) const;
   void relink(Node& node, const Link& from);
   void refuse_newcomer(Node& node, Instant now);
-  void refuse_join(const Link& to, Error error, Duration retry_after, Instant now);
+  void refuse_join(const Link& to, JoinRefused refusal, Instant now);
   void lose_link(Node& node, Instant now);
   void admit(Token& token);
   void expel(Token& token);

@@ -118,7 +118,7 @@ Result<std::string> Registry::revoke(const std::string& name_or_key, const PeerK
   if (link)  // zero: for good
     out_.send(*link, JoinRefused{Error{ErrorCode::kPermissionDenied, "the operator revoked " + setting_text(node->summary.name) +
                                                                          "; to take part again, enrol with a new join token in a new folder (covey-client --home NEW)"},
-                                 Duration{}});
+                                 Duration{}, Instant{}});
   out_.after(ExpelPeer{key});
   out_.log(LogLevel::kWarning, "node_revoked", {{"node", node->summary.name}, {"key", short_hex(key)}});
   news_.revoked.push_back(key);

@@ -71,10 +71,10 @@ void Registry::end_membership(Node& node) {
   if (link) {
     node.summary.last_seen = node.heard;
     node.unsaved = true;
-    out_.send(*link, JoinRefused{membership_over(node), Duration{}});
+    out_.send(*link, JoinRefused{membership_over(node), Duration{}, node.members_until()});
   }
   news_.left.push_back(key);
-  out_.after(ExpelPeer{key});
+  out_.after(ExpelPeer{key, Expulsion::kEnded});
 }
 
 // ---- renewals

@@ -101,7 +101,7 @@ class DialledCaller final : public Caller {
     for (;;) {
       const Instant now = clock_.now();
       if (now >= end) return unexpected(ErrorCode::kUnavailable, "no answer: " + why());
-      if (transport_->rejections() > 0 && transport_->state() == LinkState::kRefused)
+      if (transport_->rejections() > 0 && (transport_->state() == LinkState::kRefused || transport_->state() == LinkState::kEnded))
         return unexpected(ErrorCode::kPermissionDenied, why());
       if (transport_->rejections() >= kRejectionsMax) return unexpected(ErrorCode::kPermissionDenied, why());
       Instant until = std::min(end, transport_->next_tick());

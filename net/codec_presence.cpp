@@ -46,10 +46,12 @@ JoinAccepted read(const Fields& fields, schema::JoinAccepted::Reader from) {
 void write(schema::JoinRefused::Builder to, const JoinRefused& message) {
   write(to.initError(), message.error);
   to.setRetryAfter(message.retry_after.count());
+  to.setEnded(unix_nanos(message.ended));
 }
 
 JoinRefused read(const Fields& fields, schema::JoinRefused::Reader from) {
-  return {fields.error("error", from.getError()), fields.duration("retry_after", from.getRetryAfter())};
+  return {fields.error("error", from.getError()), fields.duration("retry_after", from.getRetryAfter()),
+          fields.instant("ended", from.getEnded())};
 }
 
 void write(schema::Heartbeat::Builder to, const Heartbeat& message) { to.setInstance(message.instance); }

@@ -14,7 +14,6 @@ namespace covey {
 namespace {
 
 constexpr std::size_t kMessagesAtOnce = 128;
-constexpr Duration kRefusedMax = std::chrono::seconds(45);  // a coordinator that starts refuses for a moment too
 constexpr int kControlQueueMax = 256;
 constexpr std::size_t kUnsentMax = 256;                          // of at most 16 KiB: 4 MiB
 constexpr Duration kSendAgain = std::chrono::milliseconds(20);  // while the link is up but takes nothing
@@ -63,7 +62,7 @@ std::vector<LinkState> DialledPort::changes(Instant now) {
   while (const std::optional<LinkChange> change = watch_.next()) {
     const LinkState state = change->state;
     up_ = state == LinkState::kUp;
-    const bool refused = state == LinkState::kRefused || state == LinkState::kForeign;
+    const bool refused = turned_away(state);
     refused_for_ = refused ? std::clamp(2 * refused_for_, kRefusedMin, kRefusedRedialMax) : Duration::zero();
     if (up_) {
       pace_.connected();
@@ -183,7 +182,7 @@ void DialTransport::look_elsewhere(Instant now) {
 void DialTransport::watch_rising(Instant now, std::vector<Incoming>& out) {
   for (const LinkState state : rising_->changes(now)) {
     if (state == LinkState::kUp) return move_over(now, out);
-    other_->refused = state == LinkState::kRefused || state == LinkState::kForeign;
+    other_->refused = turned_away(state);
     limited_.warning("key_change_waits",
                      {{"address", rising_->endpoint()}, {"reason", describe(state, rising_->endpoint())}});
   }
@@ -200,6 +199,7 @@ void DialTransport::move_over(Instant now, std::vector<Incoming>& out) {
   state_ = LinkState::kUp;
   rejections_ = 0;
   refused_since_.reset();
+  disputed_ = false;
   log_.info("link_moved", {{"address", control_->endpoint()}, {"key", short_hex(place_.key)}});
   out.push_back({{config_.coordinator.curve, 1}, Ping{}});  // as for a link that is up again
   if (moves) dial_bulk();
@@ -258,19 +258,32 @@ void DialTransport::watch(DialledPort& port, Instant now, std::vector<Incoming>&
         ++breaks_;
         linkless_since_ = now;
       }
-      const bool rejected = state == LinkState::kRefused || state == LinkState::kForeign;
+      const bool rejected = turned_away(state);
       rejections_ = rejected ? rejections_ + 1 : 0;
       if (!rejected) refused_since_.reset();
       if (rejected && !refused_since_) refused_since_ = now;
+      if (state == LinkState::kEnded) dispute(now);
     }
     if (state == LinkState::kUp) {
+      if (!bulk) disputed_ = false;
       log_.info("link_up", {{"address", port.endpoint()}});
       continue;
     }
-    const bool refused = state == LinkState::kRefused || state == LinkState::kForeign;
+    const bool refused = turned_away(state);
     limited_.warning(refused ? "link_refused" : "link_down",
                      {{"address", port.endpoint()}, {"reason", describe(state, port.endpoint())}});
   }
+}
+
+// Said once until a link is up: it knocks for as long as the coordinator's clock is wrong.
+void DialTransport::dispute(Instant now) {
+  if (disputed_ || !config_.stands || !config_.stands(now)) return;
+  disputed_ = true;
+  log_.warning("membership_disputed",
+               {{"address", control_->endpoint()},
+                {"clock", iso8601(now)},
+                {"text", "the coordinator refuses this node as one whose membership is over; by what the authority signed "
+                         "and by this machine's clock it stands, so one of the two clocks is wrong; it goes on knocking"}});
 }
 
 bool DialTransport::receive_from(DialledPort& port, bool bulk, std::vector<Incoming>& out) {
@@ -351,11 +364,12 @@ void DialTransport::greet() {
 }
 
 std::optional<Error> DialTransport::hopeless(Instant now) const {
-  if (!refused_since_ || now - *refused_since_ < kRefusedMax) return std::nullopt;
+  if (!refused_since_ || now - *refused_since_ < config_.refused_max) return std::nullopt;
+  if (state_ == LinkState::kEnded && config_.stands && config_.stands(now)) return std::nullopt;
   if (other_ && !other_->refused && now < other_->until) return std::nullopt;  // it is tried as well
   return Error{ErrorCode::kPermissionDenied, describe(state_, control_->endpoint()) + ", for " +
-                                                 std::to_string(static_cast<int>(seconds(kRefusedMax))) +
-                                                 " s now; to enrol again, ask for a new token and use a new --home"};
+                                                 std::to_string(static_cast<int>(seconds(config_.refused_max))) + " s now" +
+                                                 (state_ == LinkState::kEnded ? "" : "; to enrol again, ask for a new token and use a new --home")};
 }
 
 void DialTransport::tick(Instant now) {

@@ -69,7 +69,7 @@ class DialTransport final : public Transport {
   void send_bulk(PeerKey to, const Message& message) override;
   void offer_blobs() override { greet(); }
   void admit(PeerKey, Admission) override {}  // a dialler talks to nobody else
-  void expel(PeerKey) override {}
+  void expel(PeerKey, Expulsion) override {}
   void follow(const KeyChange& change) override;
   bool admitted(PeerKey) const override { return true; }
   void tick(Instant now) override;
@@ -77,7 +77,8 @@ class DialTransport final : public Transport {
   std::uint16_t control_port() const override { return place_.control_port; }
   std::uint16_t bulk_port() const override { return place_.bulk_port; }
   void close(Duration linger) override;
-  // kPermissionDenied once the coordinator has refused this key for kRefusedMax without a break.
+  // kPermissionDenied once the coordinator has refused this key for refused_max without a break; not while it
+  // says that the membership is over and DialConfig::stands knows better.
   std::optional<Error> hopeless(Instant now) const override;
   // From now on says where this peer's blobs are to be asked for: at this connection. Without it the
   // connection only asks, and leaves another process of the same operator alone.
@@ -120,6 +121,7 @@ class DialTransport final : public Transport {
   void dial_bulk();
   void send_waiting();
   void hello(Instant now);
+  void dispute(Instant now);
 
   DialConfig config_;
   const CurveKey& identity_;
@@ -140,6 +142,7 @@ class DialTransport final : public Transport {
   LinkState state_ = LinkState::kUnreachable;
   Instant linkless_since_;
   int rejections_ = 0;
+  bool disputed_ = false;  // that our membership is over, and it was said
   std::optional<Instant> refused_since_;
   bool greets_ = false;
   int breaks_ = 0;

@@ -11,6 +11,15 @@ constexpr int kEvents = ZMQ_EVENT_CONNECT_RETRIED | ZMQ_EVENT_DISCONNECTED | ZMQ
                         ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
                         ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
 
+constexpr std::uint32_t kEndedStatus = 500;  // as ZapDoor answers; 400: the key is unknown
+
+std::uint32_t status_in(const Bytes& event) {
+  std::uint32_t status = 0;
+  if (event.size() >= sizeof(std::uint16_t) + sizeof status)
+    std::memcpy(&status, event.data() + sizeof(std::uint16_t), sizeof status);
+  return status;
+}
+
 }  // namespace
 
 std::string describe(LinkState state, const std::string& address) {
@@ -26,7 +35,10 @@ std::string describe(LinkState state, const std::string& address) {
              "(an operator: covey rotate-key --follow FILE)";
     case LinkState::kRefused:
       return address +
-             " refused: this key is not known to the coordinator (revoked, its membership ended, or the token is spent or expired)";
+             " refused: this key is not known to the coordinator (revoked, or the token is spent or expired)";
+    case LinkState::kEnded:
+      return address + " refused: by the coordinator's clock this node's membership is over; its operator lets it in "
+                       "again with `covey renew NAME`, or sets the clock right";
     case LinkState::kForeign:
       return "the coordinator's key at " + address +
              " differs from the pinned one, or it is not a Covey coordinator: check the address; if its key "
@@ -54,7 +66,7 @@ std::optional<LinkChange> LinkWatch::next() {
         up_ = true;
         return LinkChange{LinkState::kUp};
       case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
-        return LinkChange{LinkState::kRefused};
+        return LinkChange{status_in(message->frames[0]) == kEndedStatus ? LinkState::kEnded : LinkState::kRefused};
       case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
       case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
         return LinkChange{LinkState::kForeign};

@@ -12,8 +12,14 @@ enum class LinkState {
   kDown,         // was up
   kUnreachable,  // nothing listens there
   kRefused,      // reached, but our key is not known there
+  kEnded,        // reached, and by the clock there our membership is over
   kForeign,      // reached, but it is not the coordinator whose key is pinned, or speaks no CURVE
 };
+
+// Reached, and not let in.
+constexpr bool turned_away(LinkState state) {
+  return state == LinkState::kRefused || state == LinkState::kEnded || state == LinkState::kForeign;
+}
 
 struct LinkChange {
   LinkState state = LinkState::kDown;

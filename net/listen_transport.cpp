@@ -116,8 +116,8 @@ class ListenTransport final : public Transport {
     if (found != bulk_routes_.end()) send_on(bulk_, found->second, message);
   }
   void admit(PeerKey peer, Admission admission) override { door_->admit(peer, admission); }
-  void expel(PeerKey peer) override {
-    door_->expel(peer);
+  void expel(PeerKey peer, Expulsion why) override {
+    door_->expel(peer, why);
     bulk_routes_.erase(peer);
   }
   bool admitted(PeerKey peer) const override { return door_->admission(peer).has_value(); }

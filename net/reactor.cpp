@@ -136,7 +136,7 @@ class ReactorLoop final : public Reactor {
   }
   void erased();
   void on(AdmitPeer command) { transport_->admit(command.peer, command.admission); }
-  void on(ExpelPeer command) { transport_->expel(command.peer); }
+  void on(ExpelPeer command) { transport_->expel(command.peer, command.why); }
   void on(ServeKey command) {
     const Result<void> served = transport_->serve_key(command.place);
     mailbox_->put(served ? Event(WorkDone{command.ticket, KeyRotated{command.place.key}}) : Event(WorkFailed{command.ticket, served.error()}));

@@ -36,6 +36,10 @@ struct DialConfig {
   CoordinatorAddress coordinator;
   std::optional<KeyChange> change = {};  // verified: where its keys are served now; `coordinator` may be older
   Duration other_after = std::chrono::seconds(15);  // without a link: try where the other key is served
+  // Whether by our own documents and clock our membership stands: a coordinator that refuses us because it is over
+  // then has a wrong clock, and we go on knocking. Asked on the reactor's thread.
+  std::function<bool(Instant now)> stands = {};
+  Duration refused_max = std::chrono::seconds(45);  // without a break, then it is for good; one that starts refuses for a moment too
 };
 
 struct ReactorParts {  // everything outlives the reactor

@@ -31,7 +31,7 @@ class Transport {
   // Blobs of ours will be asked for: be where peers can ask.
   virtual void offer_blobs() {}
   virtual void admit(PeerKey peer, Admission admission) = 0;
-  virtual void expel(PeerKey peer) = 0;
+  virtual void expel(PeerKey peer, Expulsion why) = 0;
   virtual bool admitted(PeerKey peer) const = 0;
   // A listener: with this key too, or no longer. Errors: kUnavailable for a port that is taken,
   // kUnsupported where nothing listens; those of the source of keys.

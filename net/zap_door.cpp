@@ -12,6 +12,9 @@ namespace {
 
 constexpr int kZapEnforceDomain = 93;  // ZMQ_ZAP_ENFORCE_DOMAIN, which zmq.h shows to draft users only
 constexpr std::string_view kDomain = "covey";
+constexpr std::string_view kZapWelcome = "200";
+constexpr std::string_view kZapUnknown = "400";
+constexpr std::string_view kZapEnded = "500";  // see kEndedStatus in link_watch.cpp
 constexpr auto kProofMax = std::chrono::seconds(5);
 constexpr std::size_t kAnswersAtOnce = 256;
 
@@ -35,6 +38,30 @@ void ZapDoor::guard(ZmqSocket& server, const CurveKey& identity) {
   server.set(kZapEnforceDomain, 1);
 }
 
+void ZapDoor::admit(PeerKey peer, Admission admission) {
+  ended_.erase(peer);
+  admitted_[peer] = admission;
+}
+
+void ZapDoor::expel(PeerKey peer, Expulsion why) {
+  admitted_.erase(peer);
+  if (why == Expulsion::kEnded)
+    ended_.insert(peer);
+  else
+    ended_.erase(peer);
+}
+
+// A peer that is refused hears the status and nothing else, so the one whose day has come gets a status of its own.
+ZapDoor::Answer ZapDoor::answer_to(const std::vector<Bytes>& request) const {
+  const Answer stranger{kZapUnknown, "unknown key", {}};
+  if (request.size() != 7 || text_of(request[2]) != kDomain || text_of(request[5]) != "CURVE") return stranger;
+  const Result<PeerKey> key = fixed_from<PeerKey>(request[6]);
+  if (!key) return stranger;
+  if (ended_.contains(*key)) return {kZapEnded, "its membership is over", {}};
+  if (!admission(*key)) return stranger;
+  return {kZapWelcome, "", hex(key->span())};
+}
+
 // Request: version, id, domain, address, routing id, mechanism, credentials.
 // Reply: version, id, status, text, user id, metadata. The user id comes back with every message.
 void ZapDoor::answer() {
@@ -44,15 +71,8 @@ void ZapDoor::answer() {
     const auto& frames = request->frames;
     const Bytes none;
     const Bytes& id = frames.size() > 1 ? frames[1] : none;
-    bool welcome = false;
-    std::string user;
-    if (frames.size() == 7 && text_of(frames[2]) == kDomain && text_of(frames[5]) == "CURVE") {
-      const Result<PeerKey> key = fixed_from<PeerKey>(frames[6]);
-      welcome = key && admission(*key).has_value();
-      if (welcome) user = hex(key->span());
-    }
-    socket_.send({bytes_of("1.0"), id, bytes_of(welcome ? "200" : "400"),
-                  bytes_of(welcome ? "" : "unknown key"), bytes_of(user), ByteSpan{}});
+    const Answer answer = answer_to(frames);
+    socket_.send({bytes_of("1.0"), id, bytes_of(answer.status), bytes_of(answer.text), bytes_of(answer.user), ByteSpan{}});
   }
 }
 

@@ -3,6 +3,10 @@
 #pragma once
 #include <map>
 #include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "core/crypto/curve_key.h"
 #include "core/protocol/machine.h"
@@ -17,8 +21,8 @@ class ZapDoor {
   // Before the context's first server socket is bound.
   static Result<std::unique_ptr<ZapDoor>> open(ZmqContext& context);
 
-  void admit(PeerKey peer, Admission admission) { admitted_[peer] = admission; }
-  void expel(PeerKey peer) { admitted_.erase(peer); }
+  void admit(PeerKey peer, Admission admission);
+  void expel(PeerKey peer, Expulsion why);
   std::optional<Admission> admission(PeerKey peer) const;
 
   // Makes a socket ask here about every key that knocks, and stay shut if it cannot ask.
@@ -34,7 +38,14 @@ class ZapDoor {
   explicit ZapDoor(ZmqSocket socket) : socket_(std::move(socket)) {}
   Result<void> await_refusal(LinkWatch& watch, const std::string& endpoint);
   ZmqSocket socket_;
+  struct Answer {
+    std::string_view status;
+    std::string_view text;
+    std::string user;
+  };
+  Answer answer_to(const std::vector<Bytes>& request) const;
   std::map<PeerKey, Admission> admitted_;
+  std::set<PeerKey> ended_;  // of those who are not: whose membership is over
 };
 
 }  // namespace covey

@@ -94,19 +94,22 @@ Result<ClientStep> SecAggClient::on(const InviteMessage& m, Instant now) {
   return step;
 }
 
-// R1: the roster holds, with this member's entry byte for byte; then shares for every neighbour.
+// R1: the roster holds, with this member's entry byte for byte; then shares for every neighbour. A roster that is no lie
+// but names whom this member will not aggregate with: kPermissionDenied (not pinned), kUnavailable (withdrawn meanwhile).
 Result<ClientStep> SecAggClient::on(const RosterMessage& m, Instant now) {
   if (phase_ != Phase::kJoined || m.sid != sid_) return refused("the roster is of another attempt, or out of turn");
   if (now - began_ > member_.policy.roster_within) return refused("the roster came too late: too many could have been tried");
   const auto& pinned = member_.policy.pinned;
   for (const RosterEntry& e : m.entries)
     if (!pinned.empty() && std::find(pinned.begin(), pinned.end(), e.credential.key) == pinned.end())
-      return refused("the roster names " + short_hex(e.credential.key) + ", which this member has not pinned");
+      return unexpected(ErrorCode::kPermissionDenied, "this member's policy refuses the roster: it names " + short_hex(e.credential.key) +
+                                                          ", which this member has not pinned");
   const Withdrawals& withdrawn = member_.policy.withdrawals;
   for (const RosterEntry& e : m.entries)
     if (names(withdrawn, e.credential.key))
-      return refused("the roster names " + short_hex(e.credential.key) + ", whose credential the authority withdrew (list " +
-                     std::to_string(withdrawn.number) + ")");
+      return unexpected(ErrorCode::kUnavailable, "the roster names " + short_hex(e.credential.key) +
+                                                     ", whose credential the authority withdrew (list " +
+                                                     std::to_string(withdrawn.number) + ")");
   if (std::find(m.entries.begin(), m.entries.end(), entry_) == m.entries.end())
     return refused("the roster does not hold this member's own entry as it was sent");
   COVEY_TRY(auto cohort, work_.cohort(config_, member_.policy.authority, m));

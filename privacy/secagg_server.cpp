@@ -84,8 +84,11 @@ std::vector<std::uint32_t> SecAggServer::everyone() const {
 // Signatures are verified with the others' at the end of the phase. What is not signed stands in nobody's way until then:
 // a join that it would keep out is reason to verify it now.
 SecAggServer::Sent SecAggServer::on(const JoinMessage& m) {
-  if (phase_ != Phase::kJoining || m.sid != sid_) return refused("the join is of another attempt, or too late");
   const MemberCredential& c = m.entry.credential;
+  const auto known = joins_.find(c.subject);
+  if (m.sid == sid_ && phase_ != Phase::kJoining && known != joins_.end() && known->second == m.entry)
+    return unexpected(ErrorCode::kAlreadyExists, "subject " + short_hex(c.subject) + " joined already");  // it is said until the roster comes
+  if (phase_ != Phase::kJoining || m.sid != sid_) return refused("the join is of another attempt, or too late");
   if (joins_.contains(c.subject) && signed_join(c.subject))
     return unexpected(ErrorCode::kAlreadyExists, "subject " + short_hex(c.subject) + " joined already");
   if (joins_.size() >= config_.members_max) verify_joins();

@@ -224,8 +224,11 @@ struct AdmitPeer {
   PeerKey peer;
   Admission admission = Admission::kMember;
 };
+enum class Expulsion : std::uint8_t { kUnknown, kEnded };  // what the door says to it: no more than a stranger hears, or
+                                                           // that by our clock its membership is over
 struct ExpelPeer {             // no new handshake, and the live connection is not listened to
   PeerKey peer;
+  Expulsion why = Expulsion::kUnknown;
 };
 struct ServeKey {              // coordinator: listen with this key too; WorkDone{KeyRotated} or WorkFailed
   Ticket ticket = 0;

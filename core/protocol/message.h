@@ -82,6 +82,7 @@ struct CredentialIssued {      // coordinator -> client: after each join, when i
 struct JoinRefused {
   Error error;
   Duration retry_after{};      // zero: do not try again
+  Instant ended{};             // refused because by the coordinator's clock its membership ended then; 0: for another reason
   bool operator==(const JoinRefused&) const = default;
 };
 struct Heartbeat {             // client -> coordinator, every kHeartbeatInterval, and as answer to Ping
@@ -241,7 +242,7 @@ struct JobSummary {
   std::uint32_t cohort = 0;    // of the round in progress
   std::uint32_t delivered = 0; // accepted updates of the round in progress
   Instant submitted;
-  Instant ended;               // epoch: not yet
+  Instant ended{};             // epoch: not yet
   std::string text;            // why it failed or waits
   BlobRef model;               // latest manifest
   // Of the round in progress under secure aggregation; not kept in the job's row.

@@ -29,6 +29,7 @@ struct JoinAccepted {
 struct JoinRefused {
   error @0 :Common.Error;
   retryAfter @1 :Int64;     # nanoseconds, as every duration
+  ended @2 :Int64;          # nanoseconds since 1970: the end of the membership, if it is refused for that; 0: it is not
 }
 
 struct Heartbeat {

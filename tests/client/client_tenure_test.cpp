@@ -130,6 +130,38 @@ TEST_CASE("client tenure: foreign, older and repeated serials are refused; a sho
   CHECK(has_logged(client.next_day(), "membership_ends_soon"));
 }
 
+TEST_CASE("client tenure: a coordinator whose clock ends a membership that stands does not end the process") {
+  const JoinRefused over{{ErrorCode::kPermissionDenied, "the membership ended"}, 0s, kNow + 300 * kDay};
+  Member client(kNow + 300 * kDay);
+  client(Started{});
+  client(Received{kCoordinator, JoinAccepted{"site-1"}});
+  const Commands first = client(Received{kCoordinator, over});
+  CHECK(all<Halt>(first).empty());
+  CHECK(field(first, "membership_disputed", "until") == iso8601(kNow + 300 * kDay));
+  CHECK(timers(first, "join").size() == 1);
+  const Commands again = client(TimerFired{"join"});  // at its usual waits
+  CHECK(all_sent<Join>(again).size() == 1);
+  CHECK(timers(again, "join").size() == 1);
+  CHECK(client(Received{kCoordinator, over}).empty());  // it was said
+  CHECK(has_logged(client(Received{kCoordinator, JoinAccepted{"site-1"}}), "client_joined"));
+  CHECK(has_logged(client(Received{kCoordinator, over}), "membership_disputed"));
+
+  const Commands revoked = client(Received{kCoordinator, JoinRefused{{ErrorCode::kPermissionDenied, "revoked"}, 0s}});
+  CHECK(only<Halt>(revoked).exit_code == 5);
+}
+
+TEST_CASE("client tenure: an end that its own clock and documents see ends the process, and a renewal counts") {
+  const JoinRefused over{{ErrorCode::kPermissionDenied, "the membership ended"}, 0s, kNow + 2 * kDay};
+  Member client(kNow + 2 * kDay);
+  client(Started{});
+  client(Received{kCoordinator, JoinAccepted{"site-1"}});
+  client.renewed(renewal(kNow + 5 * kDay, 1));
+  client.now = kNow + 5 * kDay - 1s;
+  CHECK(all<Halt>(client(Received{kCoordinator, over})).empty());
+  client.now = kNow + 5 * kDay;
+  CHECK(only<Halt>(client(Received{kCoordinator, over})).exit_code == 5);
+}
+
 TEST_CASE("client tenure: only its coordinator is heard") {
   Member client(kNow + 3 * kDay);
   client(Started{});

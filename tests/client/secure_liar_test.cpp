@@ -140,7 +140,9 @@ TEST_CASE("secure liar: a revoked node's credential, shown after the authority w
     site.said.clear();
     site.log.clear();
     site.hear(SecAggNote{cohort.offer.key, (*lying)[0].message});
-    CHECK(site.said.empty());
+    REQUIRE(site.said.size() == 1);  // that it declines, and nothing of the attempt
+    CHECK(site.all_said<RoundDecline>().at(0).reason == DeclineReason::kBusy);
+    CHECK(site.all_said<RoundDecline>()[0].text.find("the authority withdrew (list 1)") != std::string::npos);
     CHECK(site.logged("aggregation_message_refused"));
   }
 }
@@ -157,7 +159,8 @@ TEST_CASE("secure liar: a list that comes after the invitation counts for the ro
     site.said.clear();
     site.log.clear();
     site.hear(SecAggNote{cohort.offer.key, (*honest)[0].message});
-    CHECK(site.said.empty());
+    REQUIRE(site.said.size() == 1);
+    CHECK(site.all_said<RoundDecline>().at(0).reason == DeclineReason::kBusy);
     CHECK(site.logged("aggregation_message_refused"));
   }
 }

@@ -266,6 +266,40 @@ TEST_CASE("secure round: invitations that this site's owner or job refuses becom
   CHECK(site.all_said<RoundDecline>()[0].text.find("privacy.ring_bits") != std::string::npos);
 }
 
+TEST_CASE("secure round: a roster with a key that this site has not pinned becomes a decline that names it") {
+  SecureCohort cohort;
+  const auto key = [&](std::uint32_t i) { return cohort.at(i).credential.key; };
+  cohort.at(2).config.secure.pinned = {key(0), key(1), key(2), key(3)};
+  cohort.at(2).start();
+  cohort.offer_all();
+  CHECK(cohort.declined.empty());
+  const auto roster = cohort.server->close_joins();
+  REQUIRE(roster.has_value());
+  SecureSite& site = cohort.at(2);
+  site.said.clear();
+  site.hear(SecAggNote{cohort.offer.key, (*roster)[0].message});
+  REQUIRE(site.said.size() == 1);
+  const RoundDecline decline = site.all_said<RoundDecline>().at(0);
+  CHECK(decline.reason == DeclineReason::kPolicy);
+  CHECK(decline.text.find(short_hex(key(4))) != std::string::npos);
+  CHECK(decline.text.find("not pinned") != std::string::npos);
+  CHECK(decline.text.size() <= kErrorTextBytesMax);
+}
+
+TEST_CASE("secure round: a join that is said again while the others share is no fault") {
+  SecureCohort cohort;
+  cohort.offer_all();
+  const auto roster = cohort.server->close_joins();
+  REQUIRE(roster.has_value());
+  RosterEntry entry = std::get<RosterMessage>(*decode_secagg_message((*roster)[0].message)).entries[0];
+  const auto said = [&](const RosterEntry& of) {
+    return cohort.server->handle(encode(SecAggMessage(JoinMessage{sid_of(cohort.server->config()), of})));
+  };
+  CHECK(said(entry).error().code == ErrorCode::kAlreadyExists);
+  entry.nonce.bytes[0] ^= 1;
+  CHECK(said(entry).error().code == ErrorCode::kInvalidMessage);
+}
+
 TEST_CASE("secure round: without a credential, a key or chance of its own a client declines") {
   const auto declined_by = [](const std::function<void(SecureSite&)>& change) {
     SecureCohort cohort;

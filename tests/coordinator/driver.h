@@ -237,6 +237,7 @@ class Driver {
   std::vector<LogEntry> log;
   std::map<std::string, Instant> timers;
   std::map<PeerKey, Admission> admitted;
+  std::map<PeerKey, Expulsion> expelled;  // the last word to each
   std::set<Digest> published;
   std::map<PeerKey, KeyPlace> serving;          // further keys
   std::set<std::uint16_t> taken_ports;
@@ -359,7 +360,10 @@ class Driver {
     std::erase_if(held_work, [&](const StartWork& start) { return start.ticket == command.ticket; });
   }
   void execute(const AdmitPeer& command) { admitted[command.peer] = command.admission; }
-  void execute(const ExpelPeer& command) { admitted.erase(command.peer); }
+  void execute(const ExpelPeer& command) {
+    admitted.erase(command.peer);
+    expelled[command.peer] = command.why;
+  }
   void execute(const ServeKey& command) {
     if (taken_ports.contains(command.place.control_port)) {
       events.push_back(WorkFailed{command.ticket, Error{ErrorCode::kUnavailable, "cannot listen: taken"}});

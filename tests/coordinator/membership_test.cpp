@@ -85,16 +85,38 @@ TEST_CASE("membership: ends at the tick after its day, and a join is refused wit
   CHECK(refused->retry_after == Duration::zero());
   CHECK(has(refused->error.message, iso8601(kEnd)));
   CHECK(has(refused->error.message, "covey renew brief-1"));
+  CHECK(refused->ended == kEnd);  // the node judges by its own documents and clock whether that is so
   CHECK_FALSE(d.admitted.contains(id.key()));
+  CHECK(d.expelled.at(id.key()) == Expulsion::kEnded);
   CHECK(d.logged("membership_ended") == 1);
   const std::size_t refusals = d.all<JoinRefused>(id.key()).size();
   d.join(id, 2);  // it was on its way
   CHECK(d.all<JoinRefused>(id.key()).size() == refusals + 1);
+  CHECK(d.last<JoinRefused>(id.key())->ended == kEnd);
   jump(d, kEnd + 1h);
   CHECK(d.logged("membership_ended") == 1);
+  d.expelled.clear();
   d.restart();
   CHECK_FALSE(d.admitted.contains(id.key()));
+  CHECK(d.expelled.at(id.key()) == Expulsion::kEnded);
   CHECK(d.admitted.contains(boss().key()));
+}
+
+TEST_CASE("membership: a revocation says nothing of an end, to a member and to one that had ended") {
+  Driver d;
+  const Identity id = brief(1);
+  enrol(d, id);
+  d.join(id);
+  SUBCASE("a member") {
+    d.from(boss(), OperatorRequest{1, RevokeNode{"brief-1"}});
+    CHECK(d.last<JoinRefused>(id.key())->ended == Instant{});
+  }
+  SUBCASE("one that ended") {
+    jump(d, kEnd);
+    CHECK(d.expelled.at(id.key()) == Expulsion::kEnded);
+    d.from(boss(), OperatorRequest{1, RevokeNode{"brief-1"}});
+  }
+  CHECK(d.expelled.at(id.key()) == Expulsion::kUnknown);
 }
 
 TEST_CASE("membership: a join between its end and the tick is refused too, whoever is linked") {

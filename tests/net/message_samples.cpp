@@ -97,6 +97,7 @@ std::vector<Message> message_samples() {
       Join{3, 0xabcdef0123456789, kCapability, 2},
       JoinAccepted{"node-1", 17, 3, 2500ms},
       JoinRefused{kError, 10s},
+      JoinRefused{kError, 0s, instant_of_nanos(1'900'000'000'000'000'007)},
       Heartbeat{0xabcdef0123456789},
       HeartbeatAck{},
       Ping{},
