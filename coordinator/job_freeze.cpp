@@ -100,7 +100,7 @@ void JobRunner::resume_frozen(Instant now) {
                      {"ledger", round_->row.ledger}});
   round_->deadline = now;  // over; what votes and shares may wait beyond it counts from here
   if (revoked && (!secure_ || (!secure_->decided() && secure_->can_abort())))  // we crashed between the revocation and the end of the attempt
-    return abandon(now, "a client whose update is in the frozen sum was revoked", Duration{});
+    return abandon(now, "a client whose update is in the frozen sum was revoked", Duration{}, Fault::kRevocation);
   release_frozen(now);
 }
 

@@ -82,6 +82,11 @@ void JobRunner::node_revoked(const PeerKey& peer, Instant now) {
     not_before_.erase(known);
     if (!batch.empty()) services_.out.persist(std::move(batch));
   }
+  // Who would not aggregate with it may do so without it: asked once more.
+  std::erase_if(not_before_, [](const auto& one) {
+    const Refusal& word = one.second;
+    return word.reason == DeclineReason::kPolicy && !word.caught && !word.kept && !word.barred;
+  });
   if (!round_) return;
   const auto at = round_->members.find(peer);
   if (at == round_->members.end()) return;
@@ -98,18 +103,18 @@ void JobRunner::node_revoked(const PeerKey& peer, Instant now) {
     }
     // Its masks are, or will be, in the others' vectors; a roster without it needs fresh keys of everyone.
     interrupt(member);
-    return abandon(now, "a client of its roster was revoked", Duration{});
+    return abandon(now, "a client of its roster was revoked", Duration{}, Fault::kRevocation);
   }
   const bool delivered = member.state == MemberState::kDelivered;
   if (sums() && (delivered || member.state == MemberState::kChecking)) {
     member.state = MemberState::kRevoked;
     release(member);
-    return abandon(now, "a client was revoked whose update is in the sum", Duration{});
+    return abandon(now, "a client was revoked whose update is in the sum", Duration{}, Fault::kRevocation);
   }
   // Its update is in the sum that is being made. That sum must not be released, and another one of
   // this attempt would be a second release of the others' updates: the attempt ends.
   if (delivered && round_->frozen)
-    return abandon(now, "a client whose update is in the frozen sum was revoked", Duration{});
+    return abandon(now, "a client whose update is in the frozen sum was revoked", Duration{}, Fault::kRevocation);
   interrupt(member);
   member.state = MemberState::kRevoked;
   if (delivered) {  // what it gave does not count either

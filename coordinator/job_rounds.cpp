@@ -348,7 +348,9 @@ void JobRunner::abandon(Instant now, const std::string& why, Duration pause, Fau
   const RoundKey key = round_->key;
   services_.out.log(LogLevel::kWarning, "attempt_abandoned",
                     {{"job", job_.id}, {"round", key.round}, {"attempt", key.attempt}, {"reason", why}});
-  if (fault == Fault::kRestart) {
+  // Between `covey revoke` and the list that it signs members decline what goes by the list before.
+  if (secure_ && secure_->revocation_root() != root_of(services_.registry.withdrawals())) fault = Fault::kRevocation;
+  if (fault != Fault::kAttempt) {
     spared_ = {key.round, spared_.attempts + 1};
   } else if (round_->row.kind == RoundKind::kEvaluate) {
     return end(JobState::kFinished, now, "the final evaluation did not succeed: " + why);
@@ -359,7 +361,7 @@ void JobRunner::abandon(Instant now, const std::string& why, Duration pause, Fau
   }
   Batch batch;
   drop_round(batch);
-  if (fault == Fault::kRestart) batch.put(spared_key(job_.id), encode(spared_));
+  if (fault != Fault::kAttempt) batch.put(spared_key(job_.id), encode(spared_));
   services_.journal.write(batch, now, job_.id,
                           "round " + std::to_string(key.round) + " attempt " + std::to_string(key.attempt) +
                               " abandoned: " + why);

@@ -92,6 +92,7 @@ void JobRunner::start(Instant now) {
   if (!round_) return open_round(now);
   if (sums()) return abandon(now, "the coordinator was restarted, and durability = \"attempt\" keeps no update", Duration{}, Fault::kRestart);
   if (secure() && !secure_) return abandon(now, "the coordinator was restarted before anyone was told to mask", Duration{}, Fault::kRestart);
+  round_->row.started = credible_start(round_->row.started, job_.spec.round.deadline, now);
   if (round_->frozen) return resume_frozen(now);
   Batch stale;
   for (auto& [peer, member] : round_->members) {

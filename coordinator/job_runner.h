@@ -171,7 +171,7 @@ class JobRunner {
   void consider(Instant now);            // whether the round can close
   std::uint32_t needed() const;          // updates below which it cannot commit
   bool close_sum();                      // false: not yet
-  enum class Fault : std::uint8_t { kAttempt, kRestart };  // a restart of ours costs the job no attempt
+  enum class Fault : std::uint8_t { kAttempt, kRestart, kRevocation };  // a restart of ours, and an operator's order, cost no attempt
   void abandon(Instant now, const std::string& why, Duration pause, Fault fault = Fault::kAttempt);
   void aggregated(const Aggregated& value);
   void next_model_ready(const BlobFetched& event, Instant now);

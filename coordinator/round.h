@@ -37,6 +37,14 @@ struct Member {
   std::uint32_t conflicts = 0;  // other updates under the key of an accepted one, so far audited
 };
 
+// When a round that a process before this one began is said to have begun, for its seconds in figures and logs. Within
+// a process time only passes; from one to the next the wall clock may have been set. A span that no round has, below zero
+// or a day more than two deadlines, is not told: its seconds then count from `now`, the restart.
+inline Instant credible_start(Instant started, Duration deadline, Instant now) {
+  const bool credible = started <= now && now - started <= 2 * deadline + std::chrono::hours(24);
+  return credible ? started : now;
+}
+
 struct RoundTally {
   std::uint32_t delivered = 0;
   std::uint32_t declined = 0;   // and failed, and refused

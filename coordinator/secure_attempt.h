@@ -81,6 +81,7 @@ class SecureAttempt {
   std::uint32_t maskers() const { return server_->maskers().count(); }
   std::uint32_t survivors() const { return server_->survivors().count(); }
   std::uint32_t members_max() const { return server_->config().members_max; }
+  const Digest& revocation_root() const { return server_->config().revocation_root; }  // of the list that its members go by
   std::uint32_t corrupt_max() const { return server_->config().corrupt_max; }  // members that may lie
   std::uint32_t needed() const;                 // survivors, by the terms of the aggregation
   bool can_abort() const { return server_->can_abort(); }

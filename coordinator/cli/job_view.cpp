@@ -1,5 +1,6 @@
 #include "coordinator/cli/job_view.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <limits>
 #include <numbers>
@@ -63,7 +64,7 @@ std::string trained_text(Quality quality, const TrainStats& stats) {
   return fixed_text(trained(quality, stats), 3);
 }
 
-double round_seconds(const RoundMetrics& metrics) { return seconds(metrics.committed - metrics.started); }
+double round_seconds(const RoundMetrics& metrics) { return std::max(0.0, seconds(metrics.committed - metrics.started)); }
 
 std::string rounds_head(Quality quality) {
   return columns("round", "clients", quality == Quality::kBitsPerByte ? "train b/byte" : "train loss",

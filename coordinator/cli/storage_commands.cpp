@@ -3,6 +3,7 @@
 
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/format.h"
+#include "coordinator/cli/withdrawing.h"
 #include "coordinator/service/backup_desk.h"
 #include "coordinator/service/durable_state.h"
 #include "coordinator/service/home.h"
@@ -78,11 +79,16 @@ Result<int> restore_command(const RestoreOptions& options, Console& console) {
                      .add("ledger", report.backup.mark.ledger.sequence)
                      .add("ledger_marked", report.ledger_marked)
                      .add("rolled_back", report.rolled_back)
-                     .add("epoch", report.epoch));
+                     .add("epoch", report.epoch)
+                     .add("withdrawals", report.withdrawals.number));
   console.line("Restored the state of " + iso8601(report.backup.taken) + " into " + folder + "/data; what came later is lost.");
   if (report.rolled_back)
     console.line("The release ledger goes back to record " + std::to_string(report.backup.mark.ledger.sequence) +
                  "; the audit log says so for ever.");
+  // The restore is done, whatever lies in the authority's folder.
+  const auto kept = kept_withdrawals(options.home, home.address.authority);
+  console.warn(forgotten_text(report.withdrawals, kept ? *kept : Withdrawals{}));
+  if (!kept) console.warn(kept.error().message);
   console.line("Start it with covey-coordinator --home " + options.home + "; its clients come back by themselves.");
   return kExitOk;
 }

@@ -139,6 +139,11 @@ Result<int> vouch_command(const VouchOptions& options, Console& console) {
   COVEY_TRY(const SigningKey authority, authority_of(options.home, session->membership().coordinator));
   if (options.follow) return follow(*session, options.home, authority, console);
   if (options.new_epoch) return begin_next_epoch(*session, options.home, authority, console);
+  // First: by the newest list others may be without. Who only looks changes nothing.
+  Withdrawals list;
+  if (options.all || !options.nodes.empty()) {
+    COVEY_TRY(list, newest_withdrawals(*session, options.home, authority));
+  }
   COVEY_TRY(const auto unvouched, session->unvouched());
   const Candidates candidates = judge(unvouched, authority.public_key());
   if (!options.all && options.nodes.empty()) {
@@ -148,7 +153,6 @@ Result<int> vouch_command(const VouchOptions& options, Console& console) {
     return kExitOk;
   }
   const ChosenNodes chosen = choose(candidates.sound, options.nodes);
-  COVEY_TRY(const Withdrawals list, newest_withdrawals(*session, options.home, authority));
   COVEY_TRY(const std::size_t issued, vouch_for(*session, {authority, list.epoch}, chosen.certificates, console));
   if (options.all && chosen.certificates.empty() && candidates.unsound.empty()) COVEY_TRY_VOID(say_none(*session, console));
   COVEY_TRY_VOID(complain(candidates.unsound));

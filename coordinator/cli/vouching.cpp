@@ -98,9 +98,13 @@ Result<std::size_t> vouch_for(Session& session, const Voucher& voucher, const st
 
 Result<void> vouch_for_job(Session& session, const std::string& home, const JobSpec& job, Console& console) {
   if (!job.privacy.secure_aggregation) return {};
+  const auto authority = authority_of(home, session.membership().coordinator);
+  Withdrawals list;
+  if (authority) {  // also where nobody is without a credential
+    COVEY_TRY(list, newest_withdrawals(session, home, *authority));
+  }
   COVEY_TRY(const std::vector<Certificate> unvouched, session.unvouched());
   if (unvouched.empty()) return {};
-  const auto authority = authority_of(home, session.membership().coordinator);
   if (!authority) {
     console.warn(std::to_string(unvouched.size()) +
                  " clients have no credential for secure aggregation, and the job selects none without; run `covey vouch --all` "
@@ -116,7 +120,6 @@ Result<void> vouch_for_job(Session& session, const std::string& home, const JobS
   if (!clients.connected.empty())
     console.note("A job with secure aggregation takes only clients that the authority vouches for; signing for those that are "
                  "connected and have no credential (--no-vouch: do not):");
-  COVEY_TRY(const Withdrawals list, newest_withdrawals(session, home, *authority));
   COVEY_TRY_VOID(vouch_for(session, {*authority, list.epoch}, clients.connected, console));
   if (!clients.away.empty()) {
     std::string names;

@@ -8,7 +8,11 @@ namespace {
 
 constexpr std::size_t kFileBytesMax = 64 * 1024;
 
-Result<Withdrawals> kept(const std::string& home, const VerifyKey& authority) {
+}  // namespace
+
+std::string withdrawals_path(const std::string& home) { return authority_folder(home) + "/withdrawals.bin"; }
+
+Result<Withdrawals> kept_withdrawals(const std::string& home, const VerifyKey& authority) {
   const std::string path = withdrawals_path(home);
   const auto content = read_file(path, kFileBytesMax);
   if (!content && content.error().code == ErrorCode::kNotFound) return Withdrawals{};
@@ -19,12 +23,17 @@ Result<Withdrawals> kept(const std::string& home, const VerifyKey& authority) {
   return list;
 }
 
-}  // namespace
-
-std::string withdrawals_path(const std::string& home) { return authority_folder(home) + "/withdrawals.bin"; }
+std::string forgotten_text(const Withdrawals& restored, const Withdrawals& kept) {
+  std::string text = "Revocations after the backup are forgotten, and those nodes are members again: `covey revoke` each once more.";
+  if (kept.number > restored.number)
+    text += " The authority's newest list of withdrawn credentials, number " + std::to_string(kept.number) + " (epoch " +
+            std::to_string(kept.epoch) + ", " + std::to_string(kept.keys.size()) + " keys), is newer than the restored one, number " +
+            std::to_string(restored.number) + ": `covey vouch --all`, or a `covey run` of a secure job, puts it in force again.";
+  return text;
+}
 
 Result<Withdrawals> newest_withdrawals(Session& session, const std::string& home, const SigningKey& authority) {
-  COVEY_TRY(const Withdrawals ours, kept(home, authority.public_key()));
+  COVEY_TRY(const Withdrawals ours, kept_withdrawals(home, authority.public_key()));
   COVEY_TRY(const WithdrawalsRow row, session.ask_for<WithdrawalsRow>(ShowWithdrawals{}));
   const Withdrawals& theirs = row.list;
   if (theirs.number != 0) {

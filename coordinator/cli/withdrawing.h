@@ -11,6 +11,12 @@ namespace covey::cli {
 
 std::string withdrawals_path(const std::string& home);  // ~/.covey/authority/withdrawals.bin
 
+// What the authority's folder keeps; number 0: nothing. Errors: kCorrupted for a file that is not this authority's.
+Result<Withdrawals> kept_withdrawals(const std::string& home, const VerifyKey& authority);
+// What a restore forgot of revocations, and the remedy. `restored`: the list that the backup brought back; `kept`: the
+// authority's, where its folder is at hand.
+std::string forgotten_text(const Withdrawals& restored, const Withdrawals& kept);
+
 // The newest of the coordinator's and the folder's. One that only the folder has is registered again: the command that
 // signed it was cut off, or the coordinator was restored. Errors: kCorrupted for two lists of one number, or a file or
 // answer that is not the authority's.

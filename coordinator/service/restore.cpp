@@ -122,6 +122,12 @@ Result<LedgerMark> write_act(const std::string& data, const AuditEntry& act, std
   return found.now;
 }
 
+Result<Withdrawals> withdrawals_in(const std::vector<Row>& rows) {
+  for (const Row& row : rows)
+    if (row.key == kWithdrawalsRow) return withdrawals_of_value(row.value);
+  return Withdrawals{};
+}
+
 // Room for every start to come stays below the bound of an epoch.
 Result<std::uint64_t> epoch_above(const LedgerMark& saved, const LedgerMark& marked, Instant now) {
   const auto seconds = static_cast<std::uint64_t>(std::max<std::int64_t>(0, unix_nanos(now) / 1'000'000'000));
@@ -156,6 +162,7 @@ Result<RestoreReport> restore_backup(const RestoreRequest& request, const Signin
                       judged.why + ": restore a newer backup, or accept the loss of what was released since with "
                                    "--accept-rollback, which the audit log will say for ever");
 
+  COVEY_TRY(report.withdrawals, withdrawals_in(contents.rows));
   COVEY_TRY(report.epoch, epoch_above(saved, judged.mark, request.now));
   const std::string restoring = request.folder + "/data.restoring";
   COVEY_TRY_VOID(remove_folder(restoring));

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "coordinator/service/backup_manifest.h"
+#include "core/protocol/withdrawals.h"
 #include "core/crypto/signing_key.h"
 
 namespace covey {
@@ -25,6 +26,7 @@ struct RestoreReport {
   std::uint64_t epoch = 0;          // of the restored store; the next start adds one
   bool rolled_back = false;         // the mark was ahead, or missing
   std::uint64_t ledger_marked = 0;  // what the mark said before
+  Withdrawals withdrawals;          // the list of withdrawn credentials that is in force again; number 0: none
 };
 
 // Verifies the backup, copies it (never moves or links), verifies every hash on the way, raises the

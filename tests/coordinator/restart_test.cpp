@@ -177,6 +177,29 @@ TEST_CASE("restart: when all had delivered it commits at once") {
   CHECK(std::get<JobDetail>(d.ask(ShowJob{1, 0})).metrics[0].delivered == 2);
 }
 
+TEST_CASE("restart: with another wall clock a round's seconds stay those of a round") {
+  const auto seconds_after = [](Duration jump) {
+    Driver d(2);
+    d.join_all();
+    d.submit(job_text("[selection]\nmin_clients = 2\n"));
+    d.deliver_update(d.client(0));
+    d.advance(8s);
+    d.now += jump;
+    d.restart();
+    d.join_all();
+    d.advance(2s);
+    d.deliver_update(d.client(1));
+    REQUIRE(d.job().round == 1);
+    const RoundMetrics metrics = std::get<JobDetail>(d.ask(ShowJob{1, 0})).metrics.at(0);
+    CHECK(metrics.committed == d.now);
+    return seconds(metrics.committed - metrics.started);
+  };
+  CHECK(seconds_after({}) == doctest::Approx(10));
+  CHECK(seconds_after(20h) == doctest::Approx(72010));  // it may have been down for so long
+  CHECK(seconds_after(-365 * 24h) == doctest::Approx(2));
+  CHECK(seconds_after(300 * 24h) == doctest::Approx(2));
+}
+
 TEST_CASE("restart: a crash between a revocation and the removal of its update leaves no update behind") {
   Driver d(3);
   d.join_all();

@@ -276,6 +276,61 @@ TEST_CASE("secure round: a member that is revoked after the mask order ends the 
   CHECK(audits(play.d, AuditKind::kOutcome).at(0).number == 2);
 }
 
+TEST_CASE("secure round: what an operator's revocation ends costs none of round.attempts_max") {
+  SecurePlay play(7);
+  play.begin(secure_job("deadline_s = 60\nattempts_max = 1\n"));
+  bool declining = false;
+  play.hold = [&](std::uint8_t, const Message& message) {
+    return is_note<MaskOrderMessage>(message) || (declining && is_note<InviteMessage>(message));
+  };
+  play.run();
+  REQUIRE(play.d.job().phase == "masking");
+  CHECK(std::holds_alternative<Done>(play.d.ask(RevokeNode{"client-3"})));
+  play.silent = {3};
+  SUBCASE("the attempt that the node was in") {}
+  SUBCASE("and the one before the list that withdraws its credential") {
+    declining = true;
+    play.run();
+    REQUIRE(play.d.job().attempt == 2);
+    const Withdrawals list = withdraw({}, play.people[3]->credential.key, authority()).value();
+    CHECK(std::holds_alternative<Done>(play.d.ask(RegisterWithdrawals{list})));
+    for (std::uint8_t n = 0; n < 7; ++n)  // what a client does that holds the list
+      if (n != 3) play.d.from(play.d.client(n), RoundDecline{{1, 1, 2}, DeclineReason::kBusy, "another list"});
+    declining = false;
+    play.policy.withdrawals = list;
+    play.pass(4);
+    REQUIRE(play.d.job().attempt == 3);
+  }
+  CHECK(play.d.job().state == JobState::kRunning);
+  SUBCASE("its own failures count") {
+    play.pass(40);
+    CHECK(play.d.job().state == JobState::kFailed);
+    CHECK(play.d.job().text.find("attempts_max = 1") != std::string::npos);
+  }
+}
+
+TEST_CASE("secure round: who would not aggregate with a node is asked again once that is revoked") {
+  SecurePlay play(6);
+  play.begin(secure_job("deadline_s = 60\n"));
+  play.hold = [&](std::uint8_t, const Message& message) { return is_note<RosterMessage>(message); };
+  play.run();
+  REQUIRE(play.d.job().phase == "sharing");
+  const std::string why = "this member's policy refuses the roster: it names client-5";
+  play.d.from(play.d.client(0), RoundDecline{{1, 1, 1}, DeclineReason::kPolicy, why});
+  const auto journal = std::get<JournalRows>(play.d.ask(ReadJournal{1, 0})).rows;
+  CHECK(std::any_of(journal.begin(), journal.end(),
+                    [&](const JournalEntry& entry) { return entry.text.find("client-0 declined (policy): " + why) != std::string::npos; }));
+  play.d.sent.clear();
+  play.seen = 0;
+  play.pass(8);
+  CHECK(play.d.offer_to(play.d.client(1)));  // another attempt
+  CHECK_FALSE(play.d.offer_to(play.d.client(0)));
+  CHECK(std::holds_alternative<Done>(play.d.ask(RevokeNode{"client-5"})));
+  play.silent = {5};
+  play.pass(8);
+  CHECK(play.d.offer_to(play.d.client(0)));
+}
+
 TEST_CASE("secure round: what strangers say, or members for others, or of another attempt, changes nothing") {
   SecurePlay play(6);
   play.vouch({0, 1, 2, 3, 4});

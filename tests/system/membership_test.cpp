@@ -119,7 +119,7 @@ TEST_CASE("membership: a node whose day has come is let go of, and comes back wi
   CHECK(federation.coordinator().has("membership_ended"));
   CHECK(node_of(federation, "site0").at("state") == "ended");
   Process& refused = federation.nursery().start(federation.client_launch(0));
-  REQUIRE(federation.until([&] { return refused.says("its membership ended"); }));
+  REQUIRE(federation.until([&] { return refused.says("membership is over"); }));
   CHECK_FALSE(refused.has("client_joined"));
   federation.nursery().kill(refused);
 

@@ -3,7 +3,11 @@
 
 #include <doctest/doctest.h>
 
+#include "coordinator/cli/withdrawing.h"
+#include "coordinator/service/home.h"
 #include "core/base/secure_random.h"
+#include "core/service/text_file.h"
+#include "tests/core/base/temporary_folder.h"
 
 using namespace covey;
 using namespace covey::cli;
@@ -26,6 +30,26 @@ struct Signed {
 };
 
 }  // namespace
+
+TEST_CASE("vouching: a restore says that revocations are forgotten, and names a newer list that the authority's folder has") {
+  Signed make;
+  const auto key = [&] { return SigningKey::generate(make.random).public_key(); };
+  const TemporaryFolder home;
+  REQUIRE(make_folders(authority_folder(home.path()), 0700));
+  CHECK(kept_withdrawals(home.path(), make.authority.public_key()).value().number == 0);
+  const Withdrawals first = withdraw({}, key(), make.authority).value();
+  const Withdrawals second = withdraw(first, key(), make.authority).value();
+  REQUIRE(write_file(withdrawals_path(home.path()), encode(second)));
+  const auto kept = kept_withdrawals(home.path(), make.authority.public_key());
+  REQUIRE(kept);
+  CHECK(*kept == second);
+  for (const std::string& text : {forgotten_text({}, {}), forgotten_text(second, second), forgotten_text(first, *kept)})
+    CHECK(text.find("`covey revoke` each once more") != std::string::npos);
+  CHECK(forgotten_text(second, second).find("list") == std::string::npos);
+  CHECK(forgotten_text(first, *kept).find("number 2 (epoch 1, 2 keys), is newer than the restored one, number 1") != std::string::npos);
+  CHECK(forgotten_text(first, *kept).find("covey vouch --all") != std::string::npos);
+  CHECK_FALSE(kept_withdrawals(home.path(), SigningKey::generate(make.random).public_key()));
+}
 
 TEST_CASE("vouching: nobody is signed for whose chain does not begin with the authority") {
   Signed make;

@@ -138,6 +138,10 @@ TEST_CASE("restore: equal to what was saved, but for its epoch and its record of
   state.start(4);
   state.release("one");
   state.release("two");
+  const Withdrawals list = withdraw({}, record_key().public_key(), record_key()).value();
+  Batch batch;
+  batch.put(std::string(kWithdrawalsRow), withdrawals_value(list));
+  REQUIRE(state.store().write(batch));
   const std::string backup = folder / "backup";
   SUBCASE("of a running coordinator") { REQUIRE(take_backup(state.plan(backup), state.store(), kNever)); }
   SUBCASE("of one at rest") {
@@ -152,6 +156,7 @@ TEST_CASE("restore: equal to what was saved, but for its epoch and its record of
   if (!restored) MESSAGE(restored.error().message);
   REQUIRE(restored);
   CHECK_FALSE(restored->rolled_back);
+  CHECK(restored->withdrawals == list);
   CHECK(restored->epoch > 1'700'000'000);
   state.open();
   const auto after = *state.store().scan("");
