@@ -109,8 +109,9 @@ Bytes zmtp_command_header(std::uint64_t bytes) {
 
 // RFC 26: a command frame of 200 bytes: name, version 1.0, filler, transient key, nonce, box.
 Bytes curve_hello_of_noise(std::uint64_t seed) {
-  Bytes frame{0x04, 200, 5, 'H', 'E', 'L', 'L', 'O', 1, 0};
-  frame.resize(2 + 200, 0);
+  constexpr std::uint8_t kBegin[] = {0x04, 200, 5, 'H', 'E', 'L', 'L', 'O', 1, 0};
+  Bytes frame(2 + 200);
+  std::copy(std::begin(kBegin), std::end(kBegin), frame.begin());
   Random random(seed);
   for (std::size_t i = 2 + 80; i < frame.size(); ++i) frame[i] = static_cast<std::uint8_t>(random.next());
   return frame;

@@ -14,7 +14,7 @@ using namespace covey::testing;
 
 namespace {
 
-constexpr long kAround = 10;  // allocations of one call of train(), its steps apart
+constexpr long kAround = 12;  // allocations of one call of train(), its steps apart
 
 constexpr std::string_view kJob = R"(
 name = "sums"

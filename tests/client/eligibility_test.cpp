@@ -82,6 +82,7 @@ std::uint64_t least_bytes(const JobSpec& job) {
 
 TEST_CASE("eligibility: a site's precision other than the job's is its policy") {
   JobSpec job = logistic_job();
+  job.train.precision = Precision::kF32;
   Policy policy = open_site();
   policy.training.precision = Precision::kBf16;
   const auto decline = judge(policy, kMachine, job, kNoon);

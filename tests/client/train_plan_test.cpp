@@ -23,7 +23,10 @@ TrainPlan planned(const JobSpec& job, std::uint64_t memory_bytes, Bf16Speed bf16
 }  // namespace
 
 TEST_CASE("train plan: without a limit, the whole batch at once in the job's precision") {
-  const TrainPlan plan = planned(text_job(), 0, Bf16Speed::kFast);
+  JobSpec wide = text_job();
+  wide.train.precision = Precision::kF32;
+  const TrainPlan plan = planned(wide, 0, Bf16Speed::kFast);
+  CHECK(planned(text_job(), 0, Bf16Speed::kFast).precision == Precision::kBf16);  // the client's choice, unless the job says
   CHECK(plan.precision == Precision::kF32);
   CHECK(plan.checkpointing == Checkpointing::kNone);
   CHECK(plan.micro_batch == 64);

@@ -457,7 +457,7 @@ TEST_CASE("trainer: a batch shrinks where examples agree") {
 TEST_CASE("trainer: frozen weights held in fewer bits move nothing of theirs, and train the rest nearly as well") {
   const std::string lora = "[model.lora]\nrank = 4\n";
   const auto site = [&](const char* storage) {
-    auto made = std::make_unique<CoinSite>("batch_size = 8\n" + std::string(storage) + lora);
+    auto made = std::make_unique<CoinSite>("batch_size = 8\nprecision = \"f32\"\n" + std::string(storage) + lora);
     std::vector<float> parameters = initial_parameters(made->job.model, Random(1));
     made->offer.model = *write_model(made->blobs, made->job.model, 0, parameters);
     return made;

@@ -82,7 +82,7 @@ TEST_CASE("training: a client computes as the job says, and says so") {
 }
 
 TEST_CASE("training: a client of little memory computes smaller pieces, or blocks twice, by itself") {
-  JobSpec job = parse_job(text_job("little", "local_steps = 2\nbatch_size = 256\n")).value();
+  JobSpec job = parse_job(text_job("little", "local_steps = 2\nbatch_size = 256\nprecision = \"f32\"\n")).value();
   job.model.layers = 8;
   // Just enough for blocks computed twice, in the smallest pieces that keep a processor busy.
   JobSpec twice = job;
@@ -105,7 +105,7 @@ TEST_CASE("training: a client of little memory computes smaller pieces, or block
   std::snprintf(memory, sizeof memory, "%.9f", static_cast<double>(allowed) / (1024.0 * 1024 * 1024));
   little.arguments.insert(little.arguments.end(), {"--memory", memory});
   federation.start_client(0, little);
-  const std::string toml = text_job("little", "local_steps = 2\nbatch_size = 256\n", "");
+  const std::string toml = text_job("little", "local_steps = 2\nbatch_size = 256\nprecision = \"f32\"\n", "");
   std::string deep = toml;
   deep.replace(deep.find("layers = 2"), 10, "layers = 8");
   const Said done = run_job(federation, "little", deep);
