@@ -14,11 +14,12 @@ std::string tokenizer_path(const std::string& given, const std::string& beside) 
 
 Result<TokenizerFile> read_tokenizer(const std::string& path) {
   COVEY_TRY(const Bytes bytes, read_data_file(path, kTokenizerBytesMax));
-  auto spec = parse_tokenizer_json(text_of(bytes));
+  std::string text(text_of(bytes));
+  auto spec = parse_tokenizer_json(text);
   if (!spec) return unexpected(in_context(path, spec.error()));
   auto tokenizer = Tokenizer::make(std::move(*spec));
   if (!tokenizer) return unexpected(in_context(path, tokenizer.error()));
-  return TokenizerFile{path, hex(sha256(bytes).span()), std::make_shared<const Tokenizer>(std::move(*tokenizer))};
+  return TokenizerFile{path, hex(sha256(bytes).span()), std::move(text), std::make_shared<const Tokenizer>(std::move(*tokenizer))};
 }
 
 Result<std::shared_ptr<const Tokenizer>> pinned_tokenizer(const DataSpec& data, const std::string& given,

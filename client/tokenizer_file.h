@@ -11,6 +11,7 @@ namespace covey {
 struct TokenizerFile {
   std::string path;
   std::string sha256;  // of the file, hex
+  std::string text;    // the file
   std::shared_ptr<const Tokenizer> tokenizer;  // shared: by the data it encodes and by what decodes
 };
 

@@ -9,6 +9,7 @@
 #include "coordinator/cli/model_file.h"
 #include "core/data/dataset.h"
 #include "core/data/safetensors.h"
+#include "core/data/tokens/token_shard.h"
 #include "core/nn/calibration.h"
 #include "core/nn/model.h"
 #include "core/service/exit_code.h"
@@ -64,10 +65,30 @@ Result<Calibration> measure(const LoadedModel& loaded, const Dataset& data, cons
   return calibration;
 }
 
+// Where nobody said so, a folder of another form would be read as text, and give a loss that looks right.
+Result<void> check_form(const std::string& path, DataFormat format) {
+  if (format != DataFormat::kText) return {};
+  const auto refuse = [&](const std::string& file, const char* form) {
+    return unexpected(ErrorCode::kInvalidArgument, "--data " + path + ": " + file + " is no text; say --format " + form +
+                                                       ", or --format text to read it as such");
+  };
+  const auto judge = [&](const std::filesystem::path& file) -> Result<void> {
+    if (file.extension() == kTokenShardEnd) return refuse(file.filename().string(), "tokens");
+    if (file.extension() == ".jsonl") return refuse(file.filename().string(), "jsonl");
+    return {};
+  };
+  std::error_code code;
+  if (!std::filesystem::is_directory(path, code)) return judge(path);
+  for (const auto& entry : std::filesystem::directory_iterator(path, code)) COVEY_TRY_VOID(judge(entry.path()));
+  return {};
+}
+
 // What the job says of its data, and where the flags say otherwise, that.
 Result<DataSpec> data_of(const EvaluateOptions& options, const LoadedModel& loaded) {
   DataSpec data = loaded.spec.data;
-  if (!options.format.empty()) {
+  if (options.format.empty()) {
+    COVEY_TRY_VOID(check_form(options.data, data.format));
+  } else {
     COVEY_TRY(data.format, data_format_from(options.format));
   }
   if (data.format != DataFormat::kJsonl) data.field = DataSpec{}.field;

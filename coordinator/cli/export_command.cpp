@@ -26,11 +26,12 @@ Result<FileDType> dtype_from(const std::string& name, FileDType otherwise) {
 // What transformers is told of the model: our settings, and of a folder of its own what they do not say.
 Result<HfConfig> config_of(const LoadedModel& loaded) {
   COVEY_TRY(HfConfig config, hf_config_of(loaded.spec.model));
-  if (!loaded.config) return config;
-  config.begin_token = loaded.config->begin_token;
-  config.pad_token = loaded.config->pad_token;
-  config.end_tokens = loaded.config->end_tokens;
-  config.dtype = loaded.config->dtype;
+  const std::optional<HfConfig>& from = loaded.config ? loaded.config : loaded.tokenizer_config;
+  if (!from || from->vocabulary > config.vocabulary) return config;
+  config.begin_token = from->begin_token;
+  config.pad_token = from->pad_token;
+  config.end_tokens = from->end_tokens;
+  if (loaded.config) config.dtype = from->dtype;
   return config;
 }
 
@@ -55,7 +56,7 @@ Result<void> whole_folder(const std::string& folder, const std::function<Result<
 Result<void> export_transformers(const ExportOptions& options, const LoadedModel& loaded, std::uint64_t file_bytes) {
   COVEY_TRY(HfConfig config, config_of(loaded));
   COVEY_TRY(config.dtype, dtype_from(options.dtype, config.dtype));
-  return write_hf(options.output, {config, tokenizer_of(loaded), file_bytes}, source_of(loaded.spec.model, loaded.parameters));
+  return write_hf(options.output, {config, tokenizer_of(loaded), file_bytes, loaded.tokenizer_text}, source_of(loaded.spec.model, loaded.parameters));
 }
 
 Result<void> export_gguf(const ExportOptions& options, const LoadedModel& loaded) {
@@ -102,6 +103,7 @@ Result<int> export_command(const ExportOptions& options, Console& console) {
   if (!file_bytes) return unexpected(in_context("--file-size-max", file_bytes.error()));
   if (*file_bytes < kFileBytesMin)
     return unexpected(ErrorCode::kInvalidArgument, "--file-size-max " + options.file_size_max + ": must be at least 4 KiB");
+  if (options.form == "gguf") COVEY_TRY_VOID(check_output(options.output));
   ModelSource source = options.model;
   COVEY_TRY(LoadedModel loaded, load_model(source));
   if (loaded.config && loaded.config->context > loaded.spec.model.context && source.context == 0) {
@@ -115,6 +117,9 @@ Result<int> export_command(const ExportOptions& options, Console& console) {
     loaded.parameters = std::move(flat.parameters);
     console.note("the job's adapters are merged into the weights; `--to peft` writes them apart");
   }
+  if (whole && loaded.tokenizer == nullptr)
+    console.warn("no tokenizer goes along: name its tokenizer.json, or the folder of transformers that the job started from, "
+                 "with --tokenizer");
   const std::uint64_t parameters = loaded.parameters.size();
   Result<void> written = options.form == "hf"            ? export_transformers(options, loaded, *file_bytes)
                          : options.form == "gguf"        ? export_gguf(options, loaded)

@@ -22,7 +22,7 @@ Result<JobSpec> spec_of_file(const SafetensorsFile& file, const std::string& pat
   auto toml = read_file(beside, 64 * 1024);
   if (!toml)
     return unexpected(in_context(path + " does not say which model it holds, and there is no job file beside "
-                                        "it; use a folder that `covey pull` made",
+                                        "it; use a folder that `covey pull` made, or name the whole folder of transformers",
                                  toml.error()));
   return parse_job(text_of(*toml));
 }
@@ -102,6 +102,10 @@ Result<LoadedModel> load_plain(const ModelSource& source) {
 }
 
 Result<void> add_adapter(const std::string& folder, LoadedModel& loaded) {
+  if (loaded.spec.model.lora.rank > 0)
+    return unexpected(ErrorCode::kInvalidArgument,
+                      "--adapter " + folder + ": the model's job trained adapters of its own, which it has; leave --adapter out, "
+                                              "or give the model that they started from");
   COVEY_TRY(const HfConfig config, hf_config_of(loaded.spec.model));
   COVEY_TRY(const LoraAdapter adapter, read_peft(folder, config));
   auto merged_model = merged({loaded.spec.model, std::move(loaded.parameters)}, adapter);
@@ -128,6 +132,11 @@ Result<void> add_tokenizer(const ModelSource& source, LoadedModel& loaded) {
                                                    ": name the tokenizer that belongs to the model with --tokenizer");
   loaded.tokenizer = std::move(file.tokenizer);
   loaded.tokenizer_sha256 = std::move(file.sha256);
+  loaded.tokenizer_text = std::move(file.text);
+  const std::string config = (std::filesystem::path(path).parent_path() / "config.json").string();
+  if (loaded.config || !is_file(config)) return {};
+  COVEY_TRY(const Bytes text, read_file(config, kHfConfigBytesMax));
+  if (auto read = parse_hf_config(text_of(text))) loaded.tokenizer_config = std::move(*read);  // another kind of model's says nothing here
   return {};
 }
 

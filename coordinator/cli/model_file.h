@@ -25,7 +25,8 @@ struct LoadedModel {
   std::vector<float> parameters;
   std::optional<HfConfig> config;              // of a folder of transformers
   std::shared_ptr<const Tokenizer> tokenizer;  // shared: with the data that it encodes; null: bytes
-  std::string tokenizer_sha256;                // of its file; empty without
+  std::string tokenizer_sha256, tokenizer_text;  // of its file; empty without
+  std::optional<HfConfig> tokenizer_config;      // of the folder that it came from, where that is one of transformers
 };
 // Errors name the path; kInvalidData for another tokenizer than the one that the model's job pins.
 Result<LoadedModel> load_model(const ModelSource& source);

@@ -39,7 +39,8 @@ Result<void> check(const ModelSpec& spec, const ModelOptions& options) {
                           std::to_string(kBatchMax) + "]");
   if (!computes_in(spec, options.activations))
     return unexpected(ErrorCode::kUnsupported, std::string("activations in ") + name_of(options.activations) +
-                                                   ": such a \"" + name_of(spec.family) + "\" does not compute in them");
+                                                   ": such a \"" + name_of(spec.family) +
+                                                   "\" does not compute in them; set train.precision = \"f32\" or \"auto\"");
   if (trained_ranges(spec, options.frozen).empty())
     return unexpected(ErrorCode::kInvalidArgument, "train.frozen leaves nothing to train; remove an entry");
   if (options.per_example_clip > 0 && options.activations == DType::kF16)

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include "core/protocol/job_fit.h"
 #include "core/protocol/job_spec.h"
 #include "core/protocol/limits.h"
 #include "core/protocol/toml_section.h"
@@ -402,6 +403,7 @@ Result<JobSpec> parse_job(std::string_view text) {
   read_small(top, spec, error);
   top.finish();
   if (error) return unexpected(*error);
+  COVEY_TRY_VOID(check_fit(spec));
   fill_sizes(spec, model != nullptr && model->contains("classes"));
   COVEY_TRY_VOID(spec.validate());
   return spec;

@@ -89,6 +89,7 @@ TEST_CASE("files: a folder of transformers is evaluated, goes on writing, and is
     const std::string adapter = vector_of(name == "hf_gpt2" ? "adapter_gpt2" : "adapter_llama");
     const double adapted = desk.loss(model, {"--adapter", adapter});
     CHECK(adapted != loss);
+    CHECK(mentions(desk.refused({"export", "--model", model, "--to", "gguf", "-o", desk.folder / "none/x.gguf"}), "none"));
     desk.run({"export", "--model", model, "--adapter", adapter, "-o", out + ".merged"});
     CHECK(desk.loss(out + ".merged") == adapted);
   }
@@ -162,6 +163,11 @@ TEST_CASE("files: adapters are trained on a published model, from token files, o
   const Process& exported = nursery.run({"covey", {"export", "--model", pulled, "--to", "peft", "-o", adapter}});
   INFO(exported.errors());
   REQUIRE(exported.code() == 0);
+  const Process& whole = nursery.run({"covey", {"export", "--model", pulled, "-o", federation.folder() + "/whole"}});
+  CHECK(whole.says("no tokenizer goes along"));
+  const Process& twice = nursery.run({"covey", {"evaluate", "--model", pulled, "--data", pulled, "--adapter", adapter}});
+  CHECK(twice.code() == 2);
+  CHECK(twice.says("trained adapters of its own"));
   const auto published = HfFolder::open(vector_of("hf_llama"));
   REQUIRE(published.has_value());
   const auto trained = read_peft(adapter, published->config());

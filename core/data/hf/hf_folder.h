@@ -47,6 +47,7 @@ struct HfWriting {
   HfConfig config;
   const TokenizerSpec* tokenizer = nullptr;  // none: no tokenizer.json
   std::uint64_t file_bytes_max = 5'000'000'000;
+  std::string tokenizer_text = {};           // of its tokenizer.json, which goes along byte for byte; empty: written anew
 };
 // Makes `folder`, whole or not at all: it is written beside, as `folder`.partial, and then renamed.
 // Errors: of the source and its values' count (kInvalidArgument); kInvalidData (the configuration, or a

@@ -105,7 +105,7 @@ Result<void> write_into(const std::string& folder, const HfWriting& writing, con
   COVEY_TRY_VOID(write_text(folder + "/config.json", to_hf_config(writing.config)));
   COVEY_TRY_VOID(write_text(folder + "/generation_config.json", token_ids(writing.config).dump(2) + "\n"));
   if (writing.tokenizer != nullptr) {
-    COVEY_TRY_VOID(write_text(folder + "/tokenizer.json", to_tokenizer_json(*writing.tokenizer)));
+    COVEY_TRY_VOID(write_text(folder + "/tokenizer.json", writing.tokenizer_text.empty() ? to_tokenizer_json(*writing.tokenizer) : writing.tokenizer_text));
     COVEY_TRY_VOID(
         write_text(folder + "/tokenizer_config.json", tokenizer_config(writing.config, *writing.tokenizer)));
   }

@@ -167,6 +167,8 @@ TEST_CASE("hf folder: a tokenizer goes with the model") {
   const TemporaryFolder out;
   const HfSource zeros = [](const HfPart& part) { return Result(std::vector<float>(part.elements())); };
   REQUIRE(write_hf(out / "model", {config, &tokenizer, 5'000'000'000}, zeros));
+  REQUIRE(write_hf(out / "as_it_was", {config, &tokenizer, 5'000'000'000, "{ \"as\": 1 }"}, zeros));
+  CHECK(text_of_file(out / "as_it_was/tokenizer.json") == "{ \"as\": 1 }");
   const auto read = opened(out / "model").tokenizer();
   REQUIRE(read);
   REQUIRE(read->has_value());

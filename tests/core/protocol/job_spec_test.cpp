@@ -211,14 +211,32 @@ TEST_CASE("job: a robust rule needs enough updates in every round, and says how 
     CHECK(mentions(error_of(with(plain + "[server]\n" + rule)), "min_clients = 2"));
   }
   CHECK(mentions(error_of(with(many + "combine = \"krum\"")), "geometric_median"));
-  CHECK(mentions(error_of(with(many + "trim = 0.5")), "server.trim = 0.5"));
-  CHECK(mentions(error_of(with(many + "trim = nan")), "server.trim"));
-  CHECK(mentions(error_of(with(many + "norm_factor = 0.5")), "server.norm_factor = 0.5"));
+  CHECK(mentions(error_of(with(many + "combine = \"trimmed_mean\"\ntrim = 0.5")), "server.trim = 0.5"));
+  CHECK(mentions(error_of(with(many + "combine = \"trimmed_mean\"\ntrim = nan")), "server.trim"));
+  CHECK(mentions(error_of(with(many + "combine = \"norm_filter\"\nnorm_factor = 0.5")), "server.norm_factor = 0.5"));
 }
 
 TEST_CASE("job: a model that does not fit the data names both") {
   CHECK(mentions(error_of("[data]\nformat = \"text\"\n[model]\nfamily = \"cnn\""), "\"transformer\""));
   CHECK(mentions(error_of("[data]\nformat = \"idx\"\n[model]\nfamily = \"transformer\""), "idx"));
+}
+
+TEST_CASE("job: a setting of another family, optimizer, schedule or rule than the job's is refused, not ignored") {
+  const auto mlp = [](const std::string& model, const std::string& rest) {
+    return error_of("[model]\nfamily = \"mlp\"\n" + model + "[data]\nformat = \"idx\"\n" + rest);
+  };
+  CHECK(mentions(mlp("layers = 3\n", ""), "model.layers is for model.family = \"transformer\", and this job has model.family = \"mlp\""));
+  CHECK(mentions(mlp("dropout = 0.5\n", ""), "model.dropout"));
+  CHECK(mentions(mlp("kernel = 3\n", ""), "model.kernel is for model.family = \"cnn\""));
+  CHECK(mentions(mlp("", "[train]\nbeta1 = 0.8\n"), "train.beta1"));
+  CHECK(mentions(error_of(with("final_ratio = 0.1\n")), "train.final_ratio is for a train.schedule that falls"));
+  CHECK(mentions(error_of(with("decay = 0.1\nschedule = \"cosine\"\n")), "train.decay is for train.schedule = \"wsd\""));
+  CHECK(mentions(error_of(with("muon_learning_rate = 0.1\n")), "train.muon_learning_rate"));
+  CHECK(mentions(error_of(with("[server]\ntrim = 0.1\n")), "server.trim is for server.combine = \"trimmed_mean\""));
+  CHECK(mentions(error_of(with("[server]\ntau = 0.1\n")), "server.tau"));
+  CHECK(mentions(error_of(with("[server]\nmomentum = 0.5\n")), "server.momentum"));
+  CHECK(mentions(error_of(with("[privacy]\nsecure_aggregation = false\nring_bits = 40\n")), "privacy.ring_bits"));
+  CHECK(parse_job(with("final_ratio = 0.1\nschedule = \"cosine\"\n[server]\noptimizer = \"fedadam\"\ntau = 0.1\n")).has_value());
 }
 
 TEST_CASE("job: an oversized file is refused before it is parsed") {
