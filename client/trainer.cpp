@@ -171,6 +171,7 @@ class StepWindows {
   }
   std::shared_ptr<const Dataset> data() const { return windows_; }
   Bytes cursor() const { return windows_ ? encode(windows_->cursor()) : Bytes(); }
+  std::uint64_t passed_over() const { return windows_ ? windows_->passed_over() : 0; }
 
  private:
   std::shared_ptr<StreamedWindows> windows_;  // shared: with the workspace's buffer; none: nothing is streamed
@@ -306,6 +307,7 @@ Result<TrainStats> take_steps(TrainWorkspace::State& state, const Train& work, c
     context.stepped(report);
   }
   cursor = source.windows.cursor();
+  if (context.damaged && source.windows.passed_over() != 0) context.damaged(source.windows.passed_over());
   return stats;
 }
 

@@ -39,17 +39,15 @@ Result<WorkValue> ClientWork::run(const Train& work, const std::atomic<bool>& ca
                                           .clock = &parts_.clock,
                                           .limits = parts_.limits,
                                           .planned = [&](const TrainPlan& plan) { say(plan, work.job); },
-                                          .stepped = [&](const StepReport& report) { last = report; }}));
-  say_damage(trained.cursor, work.job);
+                                          .stepped = [&](const StepReport& report) { last = report; },
+                                          .damaged = [&](std::uint64_t records) { say_damage(records, work.job); }}));
   say(last, work);
   return WorkValue(std::move(trained));
 }
 
-void ClientWork::say_damage(ByteSpan cursor, const JobSpec& job) {
-  if (parts_.log == nullptr || cursor.empty()) return;
-  const auto place = token_cursor_from(cursor);
-  if (place && place->damaged != 0)
-    parts_.log->warning("data_damaged", {{"job", job.name}, {"passed_over", place->damaged}, {"allowed", job.data.damaged_max}});
+void ClientWork::say_damage(std::uint64_t records, const JobSpec& job) {
+  if (parts_.log == nullptr) return;
+  parts_.log->warning("data_damaged", {{"job", job.name}, {"passed_over", records}, {"allowed", job.data.damaged_max}});
 }
 
 void ClientWork::say(const TrainPlan& plan, const JobSpec& job) {

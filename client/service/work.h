@@ -38,7 +38,7 @@ class ClientWork {
   template <class Other>
   Result<WorkValue> run(const Other&, const std::atomic<bool>&);
   void say(const TrainPlan& plan, const JobSpec& job);
-  void say_damage(ByteSpan cursor, const JobSpec& job);  // passed over in this epoch of a stream
+  void say_damage(std::uint64_t records, const JobSpec& job);  // passed over by the steps of one round
   void say(const StepReport& last, const Train& work);
   Result<std::shared_ptr<const LocalData>> data_of(const JobSpec& job);
 

@@ -8,6 +8,7 @@
 #include "core/data/jsonl.h"
 #include "core/data/tokens/token_shard.h"
 #include "core/service/exit_code.h"
+#include "core/service/signals.h"
 #include "core/service/text_file.h"
 
 namespace covey::cli {
@@ -22,6 +23,7 @@ class Progress {
  public:
   Progress(TokenShardSet& set, Console& console, std::uint64_t bytes) : set_(set), console_(console), bytes_(bytes) {}
   Result<void> take(std::string_view document) {
+    if (StopSignals::interrupted()) return unexpected(ErrorCode::kUnavailable, "interrupted");
     done_ += document.size();
     ++documents_;
     if (documents_ % 256 == 1 || document.size() > (1U << 20U)) {
@@ -98,9 +100,11 @@ Result<TextCount> write_folder(const TokenizeOptions& options, const Chosen& cho
 
 Result<int> tokenize_command(const TokenizeOptions& options, Console& console) {
   const std::string partial = options.output + ".partial";
-  for (const std::string& path : {options.output, partial})
-    if (file_exists(path))
-      return unexpected(ErrorCode::kAlreadyExists, path + " is there already: name another folder, or remove it");
+  if (file_exists(options.output))
+    return unexpected(ErrorCode::kAlreadyExists, options.output + " is there already: name another folder, or remove it");
+  if (file_exists(partial))
+    return unexpected(ErrorCode::kAlreadyExists, partial + " is there already: remove it, unless the command that makes it still runs");
+  const StopSignals signals([] {});
   COVEY_TRY(const Chosen chosen, choose_tokenizer(options));
   COVEY_TRY_VOID(make_folders(partial, 0755));
   auto count = write_folder(options, chosen, partial, console);
@@ -109,6 +113,10 @@ Result<int> tokenize_command(const TokenizeOptions& options, Console& console) {
   }
   std::error_code ignored;  // of the first error there is more to say
   if (!count) fs::remove_all(partial, ignored);
+  if (!count && StopSignals::interrupted()) {
+    console.warn("interrupted: nothing was written");
+    return kExitInterrupted;
+  }
   if (!count) return unexpected(count.error());
   if (count->damaged != 0)
     console.warn(std::to_string(count->damaged) + " damaged lines were passed over (at most " + std::to_string(options.damaged_max) + " are)");

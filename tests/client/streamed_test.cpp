@@ -1,6 +1,9 @@
 // Token files that are trained on as they are read, round after round, and images that are changed.
 #include <doctest/doctest.h>
 
+#include <filesystem>
+#include <fstream>
+
 #include "client/data_place.h"
 #include "client/tokenizer_file.h"
 #include "client/trainer.h"
@@ -59,7 +62,8 @@ struct Site {
     offer.kind = RoundKind::kTrain;
     offer.model = model;
     offer.progress_end = 1;
-    return train({job, offer, std::move(cursor)}, {.blobs = blobs, .local = local, .client = client, .workspace = &workspace});
+    return train({job, offer, std::move(cursor)}, {.blobs = blobs, .local = local, .client = client, .workspace = &workspace,
+                  .damaged = [&](std::uint64_t records) { damaged += records; }});
   }
 
   TemporaryFolder folder;
@@ -69,6 +73,7 @@ struct Site {
   PeerKey client{{1, 2, 3}};
   BlobRef model;
   TrainWorkspace workspace;
+  std::uint64_t damaged = 0;  // told of all rounds
 };
 
 Bytes bytes_named(std::uint8_t name) { return Bytes(3, name); }
@@ -115,6 +120,28 @@ TEST_CASE("streamed data: each round goes on where the one before ended, a repea
   const auto other = site.round(1, {});
   REQUIRE(other);
   CHECK(other->update != first->update);
+}
+
+TEST_CASE("streamed data: what is passed over is told in every round, also where an epoch ends within it") {
+  std::string toml(kJob);
+  toml.replace(toml.find("local_steps = 3"), 15, "local_epochs = 1");
+  toml.replace(toml.find("separator"), 0, "damaged_max = 40\n");
+  Site site(toml);
+  const std::string path = site.folder / "a.tokens";
+  std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+  for (std::uint64_t at = 40; at < std::filesystem::file_size(path); at += 100) {
+    file.seekp(static_cast<std::streamoff>(at));
+    file.put('\x7e');
+  }
+  file.close();
+  Bytes cursor;
+  for (std::uint32_t round = 1; round <= 3; ++round) {
+    const std::uint64_t before = site.damaged;
+    const auto trained = site.round(round, cursor);
+    REQUIRE_MESSAGE(trained, trained.error().message);
+    CHECK(site.damaged > before);
+    cursor = trained->cursor;
+  }
 }
 
 TEST_CASE("streamed data: the place in it survives a restart") {

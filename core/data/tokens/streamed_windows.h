@@ -15,6 +15,7 @@ class StreamedWindows final : public Dataset {
   // Examples 0 to count - 1, count at most count_max, are the stream's next windows. Errors: of TokenStream::next.
   Result<void> read(std::uint32_t count);
   const TokenCursor& cursor() const { return stream_.cursor(); }
+  std::uint64_t passed_over() const { return stream_.passed_over(); }
 
   std::uint32_t size() const override { return count_; }
   Shape input_shape() const override { return {context_}; }

@@ -64,6 +64,7 @@ struct TokenStream::State {
   std::vector<std::uint32_t> record_order;
   std::optional<std::uint32_t> record_at;  // place in record_order of `document`
   TokenIds document;                       // with its separator; empty: damaged, or of the other part
+  std::uint64_t passed_over = 0;
   bool tokens_in_epoch = false;            // of an epoch begun elsewhere nothing is known: true
 
   void forget() {
@@ -75,6 +76,7 @@ struct TokenStream::State {
 
   Result<void> damage(std::uint64_t count) {
     cursor.damaged += count;
+    passed_over += count;
     if (cursor.damaged <= packing.damaged_max) return {};
     return invalid(files[shard_order[cursor.shard]] + ": with it " + std::to_string(cursor.damaged) +
                    " records are damaged in this epoch, at most " + std::to_string(packing.damaged_max) +
@@ -177,6 +179,7 @@ TokenStream::TokenStream(std::unique_ptr<State> state) : state_(std::move(state)
 TokenStream::~TokenStream() = default;
 TokenStream::TokenStream(TokenStream&&) noexcept = default;
 TokenStream& TokenStream::operator=(TokenStream&&) noexcept = default;
+std::uint64_t TokenStream::passed_over() const { return state_->passed_over; }
 
 Result<TokenStream> TokenStream::open(const std::string& path, const PackingSpec& packing,
                                       std::uint64_t seed) {

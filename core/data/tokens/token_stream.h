@@ -61,6 +61,8 @@ class TokenStream {
   // over documents, files and epochs. Errors: kInvalidData (more damage in an epoch than `damaged_max`,
   // with the file last damaged; an epoch without a token). The cursor then stays where it was.
   Result<void> next(std::span<std::int32_t> inputs, std::span<std::int32_t> targets);
+  // Damaged records since it was opened, over the ends of epochs.
+  std::uint64_t passed_over() const;
 
  private:
   struct State;
