@@ -207,35 +207,6 @@ TEST_CASE("secure hostile: who is there and never votes costs one attempt, and t
     for (const RoundOffer& offer : play.d.all<RoundOffer>(play.d.client(n).key())) CHECK((offer.key.round > 1 || offer.key.attempt == 1));
 }
 
-TEST_CASE("secure hostile: a member that reveals nothing and repeats its vote puts off the opening of no sum") {
-  SecurePlay play(6);
-  play.begin(secure_job("deadline_s = 60\n"));
-  const Identity& mute = play.d.client(0);
-  std::optional<SecAggNote> vote;
-  play.hold = [&](std::uint8_t n, const Message& message) {
-    if (n != 0) return false;
-    if (is_note<SurvivorsMessage>(message)) {  // it votes by hand, and goes on with that
-      auto step = play.people[0]->part->client->handle(std::get<SecAggNote>(message).content, play.d.now);
-      REQUIRE(step);
-      vote = SecAggNote{std::get<SecAggNote>(message).key, step->messages.front()};
-      play.d.from(mute, *vote);
-      return true;
-    }
-    return is_note<OutcomeMessage>(message);
-  };
-  play.run();
-  REQUIRE(vote);
-  REQUIRE(play.d.job().phase == "unmasking");
-  const Instant start = play.d.now;
-  for (int second = 0; second < 30 && play.d.job().round == 0; ++second) {
-    play.d.from(mute, *vote);
-    play.d.advance(1s);
-    play.run();
-  }
-  CHECK(play.d.job().round == 1);
-  CHECK(play.d.now - start <= 4s);
-}
-
 TEST_CASE("secure hostile: who lets a round wait and gives up shortly before its deadline rests as who lets it pass") {
   enum class End { kStays, kFails, kDeclines, kDeliversOther };
   End end = End::kStays;
