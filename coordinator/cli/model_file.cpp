@@ -96,6 +96,9 @@ Result<LoadedModel> load_transformers(const ModelSource& source) {
 
 Result<LoadedModel> load_plain(const ModelSource& source) {
   std::error_code code;
+  if (!std::filesystem::exists(source.model, code))
+    return unexpected(ErrorCode::kNotFound, source.model + " does not exist: name a folder of `covey pull`, `covey export` or "
+                                                           "transformers, or a safetensors file");
   if (!std::filesystem::is_directory(source.model, code)) return load_file(source.model);
   if (is_file(source.model + "/config.json") && !is_file(source.model + "/job.toml")) return load_transformers(source);
   return is_file(source.model + "/" + kModelIndexFile) ? load_sharded(source.model) : load_file(source.model + "/" + kModelFile);

@@ -85,6 +85,7 @@ TEST_CASE("files: a folder of transformers is evaluated, goes on writing, and is
     CHECK(mentions(desk.refused({"export", "--model", model, "-o", out + ".hf"}), "is there already"));
     CHECK(mentions(desk.refused({"export", "--model", model, "--to", "peft", "-o", out + ".peft"}), "[model.lora]"));
     CHECK(mentions(desk.refused({"generate", "--model", model}), "--tokenizer"));
+    CHECK(mentions(desk.refused({"generate", "--model", out + ".none"}), "name a folder of `covey pull`"));
 
     const std::string adapter = vector_of(name == "hf_gpt2" ? "adapter_gpt2" : "adapter_llama");
     const double adapted = desk.loss(model, {"--adapter", adapter});
