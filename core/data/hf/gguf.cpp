@@ -244,7 +244,10 @@ void put_tokenizer(const HfConfig& config, const TokenizerSpec& spec, Metadata& 
   metadata.i32s("tokenizer.ggml.token_type", kinds);
   metadata.texts("tokenizer.ggml.merges", merges);
   if (config.begin_token) metadata.u32("tokenizer.ggml.bos_token_id", *config.begin_token);
-  if (!config.end_tokens.empty()) metadata.u32("tokenizer.ggml.eos_token_id", config.end_tokens[0]);
+  // llama.cpp has three places for tokens that end a text (of a document, a turn, a message), and stops at each.
+  static constexpr const char* kEnds[] = {"eos", "eot", "eom"};
+  for (std::size_t i = 0; i < std::min(std::size(kEnds), config.end_tokens.size()); ++i)
+    metadata.u32(std::string("tokenizer.ggml.") + kEnds[i] + "_token_id", config.end_tokens[i]);
   if (config.pad_token) metadata.u32("tokenizer.ggml.padding_token_id", *config.pad_token);
   metadata.boolean("tokenizer.ggml.add_bos_token", !spec.before.empty());
   metadata.boolean("tokenizer.ggml.add_eos_token", !spec.after.empty());

@@ -108,7 +108,7 @@ TEST_CASE("gguf: a Llama with its tokenizer, rows of query and key in pairs") {
   HfConfig config = folder.config();
   config.vocabulary = 300;  // rows of zeros where the model has none
   config.begin_token = 256;
-  config.end_tokens = {257};
+  config.end_tokens = {257, 3};
   TokenizerSpec tokenizer = byte_tokenizer();
   tokenizer.added = {{256, "<|end|>", true, false}, {257, "word", false, true}};
   tokenizer.before = {256};
@@ -129,6 +129,9 @@ TEST_CASE("gguf: a Llama with its tokenizer, rows of query and key in pairs") {
   CHECK(file.numbers.at("llama.rope.dimension_count") == 4);
   CHECK(std::bit_cast<float>(static_cast<std::uint32_t>(file.numbers.at("llama.rope.freq_base"))) == 500000);
   CHECK(file.numbers.at("tokenizer.ggml.bos_token_id") == 256);
+  CHECK(file.numbers.at("tokenizer.ggml.eos_token_id") == 257);
+  CHECK(file.numbers.at("tokenizer.ggml.eot_token_id") == 3);
+  CHECK(!file.numbers.contains("tokenizer.ggml.eom_token_id"));
   CHECK(file.numbers.at("tokenizer.ggml.add_bos_token") == 1);
   CHECK(file.numbers.at("tokenizer.ggml.add_eos_token") == 0);
   const auto& tokens = file.text_lists.at("tokenizer.ggml.tokens");
