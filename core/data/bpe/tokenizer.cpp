@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <functional>
 #include <unordered_map>
 
 #include "core/base/check.h"
@@ -16,17 +17,16 @@ Unexpected invalid(std::string message) { return unexpected(ErrorCode::kInvalidD
 
 constexpr TextToken kNoToken = ~TextToken{0};
 
-// Finds added tokens in text: of those that begin first, the longest.
+// Finds added tokens in text: of those that begin first, the longest. Views of the tokens it is given are kept.
 class AddedFinder {
  public:
   void add(const AddedToken& token) {
-    auto& list = by_first_[static_cast<std::uint8_t>(token.content[0])];
-    list.push_back({token.content, token.id});
-    std::stable_sort(list.begin(), list.end(),
-                     [](const Entry& a, const Entry& b) { return a.content.size() > b.content.size(); });
-    any_ = true;
+    id_of_.emplace(token.content, token.id);
+    std::vector<std::size_t>& lengths = lengths_[static_cast<std::uint8_t>(token.content[0])];
+    const auto place = std::lower_bound(lengths.begin(), lengths.end(), token.content.size(), std::greater<>());
+    if (place == lengths.end() || *place != token.content.size()) lengths.insert(place, token.content.size());
   }
-  bool any() const { return any_; }
+  bool any() const { return !id_of_.empty(); }
 
   struct Found {
     std::size_t at = 0, bytes = 0;
@@ -34,18 +34,17 @@ class AddedFinder {
   };
   Found find(std::string_view text, std::size_t from) const {
     for (std::size_t at = from; at < text.size(); ++at)
-      for (const Entry& entry : by_first_[static_cast<std::uint8_t>(text[at])])
-        if (text.substr(at).starts_with(entry.content)) return {at, entry.content.size(), entry.id};
+      for (const std::size_t length : lengths_[static_cast<std::uint8_t>(text[at])]) {
+        if (length > text.size() - at) continue;
+        const auto found = id_of_.find(text.substr(at, length));
+        if (found != id_of_.end()) return {at, length, found->second};
+      }
     return {text.size(), 0, kNoToken};
   }
 
  private:
-  struct Entry {
-    std::string content;
-    TextToken id = 0;
-  };
-  std::array<std::vector<Entry>, 256> by_first_;
-  bool any_ = false;
+  std::unordered_map<std::string_view, TextToken> id_of_;
+  std::array<std::vector<std::size_t>, 256> lengths_;  // by first byte, the longest first, each once
 };
 
 // What short pieces were cut into. A piece has one place; a newcomer takes it.

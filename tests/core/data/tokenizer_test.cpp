@@ -91,6 +91,19 @@ TEST_CASE("tokenizer: written out, it reads back as the same") {
   }
 }
 
+TEST_CASE("tokenizer: of many added tokens the longest that begins first is found") {
+  constexpr TextToken kMany = 100'000;  // quadratic work over as many would take minutes
+  TokenizerSpec spec = byte_tokenizer();
+  for (TextToken i = 0; i < kMany; ++i) spec.added.push_back({256 + i, "<" + std::to_string(i), false, i % 2 == 1});
+  const auto tokenizer = Tokenizer::make(spec);
+  REQUIRE(tokenizer);
+  TokenEncoder encoder(*tokenizer);
+  CHECK(encoder.encode("<1") == TokenIds{256 + 1});
+  CHECK(encoder.encode("<99998x<99999") == TokenIds{256 + 99998, 'x', 256 + 99999});
+  CHECK(encoder.encode("<100000") == TokenIds{256 + 10000, '0'});  // no token is as long as the text
+  CHECK(encoder.encode("<<12<") == TokenIds{'<', 256 + 12, '<'});
+}
+
 TEST_CASE("tokenizer: a vocabulary of bytes gives the bytes, of any text or none") {
   const auto tokenizer = Tokenizer::make(byte_tokenizer());
   REQUIRE(tokenizer);
