@@ -158,6 +158,19 @@ TEST_CASE("files: adapters are trained on a published model, from token files, o
     return nlohmann::json::parse(run.out()).at("job").get<JobId>();
   };
   const JobId first = job("adapters", lines, "", 6);
+  // The same job in the simulator, where the folder is named.
+  const std::string path = federation.folder() + "/adapters.toml";
+  const std::vector<std::string> simulate{"run", path, "--data", federation.data_of(0), "--clients", "2", "--json"};
+  const Process& unnamed = federation.nursery().run({"covey-sim", simulate});
+  CHECK(unnamed.code() == 2);
+  CHECK(unnamed.says("with --start"));
+  std::vector<std::string> named = simulate;
+  named.insert(named.end(), {"--start", vector_of("hf_llama"), "-o", federation.folder() + "/simulated.safetensors"});
+  const Process& simulated = federation.nursery().run({"covey-sim", named}, 60);
+  INFO(simulated.out() << simulated.errors());
+  CHECK(simulated.code() == 0);
+  named[8] = vector_of("hf_gpt2");
+  CHECK(federation.nursery().run({"covey-sim", named}).says("--start"));
   federation.until([&] { return federation.client(0).count("training_done") >= 2; });
   federation.nursery().kill(federation.client(0));
   federation.start_client(0);
@@ -196,6 +209,11 @@ TEST_CASE("files: adapters are trained on a published model, from token files, o
   CHECK(federation.await_end(second) == "job_finished");
   const std::string undisturbed = federation.folder() + "/undisturbed";
   REQUIRE(federation.covey({"pull", std::to_string(second), "-o", undisturbed}).code() == 0);
+  const std::string simulated_bytes = read_text(federation.folder() + "/simulated.safetensors");
+  const auto twin = from_safetensors(bytes_of(simulated_bytes));
+  REQUIRE(twin.has_value());
+  for (const NamedTensor& tensor : twin->tensors)
+    if (tensor.name == "model.embed_tokens.weight") CHECK(tensor.values == *embedding);
   const std::string other_bytes = read_text(undisturbed + "/model.safetensors");
   const auto other = from_safetensors(bytes_of(other_bytes));
   REQUIRE(other.has_value());

@@ -351,7 +351,7 @@ TEST_CASE("token dataset: windows within a file, the last one padded") {
   CHECK(mentions(load_tokens(folder.path(), packing(4)).error().message, "1 records are damaged"));
   auto damaged = load_tokens(folder.path(), packing(4, 1));
   REQUIRE(damaged);
-  CHECK(!AugmentedDataset::make(std::move(*damaged), {0.5, 0}, 1));  // no images
+  CHECK(!check_augment({0.5, 0}, **damaged));  // no images
 }
 
 TEST_CASE("token dataset: of text that is encoded while it is loaded") {
