@@ -13,10 +13,17 @@ std::string tokenizer_path(const std::string& given, const std::string& beside) 
 }
 
 Result<TokenizerFile> read_tokenizer(const std::string& path) {
+  if (file_exists(path + "/."))  // a folder
+    return unexpected(ErrorCode::kNotFound, path + " holds no " + kTokenizerFile + ": name the file, or a folder that has one");
   COVEY_TRY(const Bytes bytes, read_data_file(path, kTokenizerBytesMax));
   std::string text(text_of(bytes));
   auto spec = parse_tokenizer_json(text);
-  if (!spec) return unexpected(in_context(path, spec.error()));
+  if (!spec) {
+    Error error = in_context(path, spec.error());
+    if (!path.ends_with(kTokenizerFile))
+      error.message += std::string("; a tokenizer is in a ") + kTokenizerFile + ": name that file, or its folder";
+    return unexpected(std::move(error));
+  }
   auto tokenizer = Tokenizer::make(std::move(*spec));
   if (!tokenizer) return unexpected(in_context(path, tokenizer.error()));
   return TokenizerFile{path, hex(sha256(bytes).span()), std::move(text), std::make_shared<const Tokenizer>(std::move(*tokenizer))};

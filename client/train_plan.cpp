@@ -11,7 +11,9 @@ namespace {
 
 constexpr std::uint32_t kRowsBusy = 1024;  // rows of a matrix product below which it wastes the processor
 
+// What is taken, rounded up, and what is allowed, rounded down: a refusal never names the same number twice.
 std::string mebibytes(std::uint64_t bytes) { return std::to_string((bytes + (1U << 20) - 1) >> 20) + " MiB"; }
+std::string whole_mebibytes(std::uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
 
 bool has_blocks(const JobSpec& job) { return job.model.family == ModelFamily::kTransformer; }
 
@@ -81,7 +83,7 @@ std::string why_precision(const TrainPlan& plan, const JobSpec& job, const Train
 std::string why(const TrainPlan& plan, const JobSpec& job, const TrainLimits& limits, std::uint64_t wanted) {
   const std::string precision = why_precision(plan, job, limits);
   if (limits.memory_bytes == 0) return precision + "; no limit of memory";
-  const std::string allowed = mebibytes(limits.memory_bytes);
+  const std::string allowed = whole_mebibytes(limits.memory_bytes);
   if (plan.bytes == wanted) return precision + "; fits the " + allowed + " allowed";
   return precision + "; more at once would take " + mebibytes(wanted) + " of the " + allowed + " allowed";
 }
@@ -125,7 +127,7 @@ Result<TrainPlan> plan_training(const JobSpec& job, const TrainLimits& limits) {
   }
   return unexpected(ErrorCode::kResourceExhausted,
                     "training takes at least " + mebibytes(least.bytes) + " (" + to_text(least) + "), this site allows " +
-                        mebibytes(limits.memory_bytes) + ": choose a smaller model, or lend more memory");
+                        whole_mebibytes(limits.memory_bytes) + ": choose a smaller model, or lend more memory");
 }
 
 std::string to_text(const TrainPlan& plan) {

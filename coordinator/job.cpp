@@ -28,7 +28,7 @@ Result<void> check_memory(const JobSpec& spec, std::uint64_t most) {
   const std::uint64_t bytes = memory_bytes_of(spec);
   if (bytes <= most) return {};
   return unexpected(ErrorCode::kResourceExhausted,
-                    (spec.server.combine == CombineKind::kMean ? "the sum of its updates takes " : "combining its updates takes ") + std::to_string(bytes >> 20) +
+                    (spec.server.combine == CombineKind::kMean ? "the sum of its updates takes " : "combining its updates takes ") + std::to_string((bytes + (1U << 20) - 1) >> 20) +
                         " MiB of the coordinator's memory, its --memory allows " + std::to_string(most >> 20) +
                         "; use durability = \"update\", a smaller model or more memory");
 }

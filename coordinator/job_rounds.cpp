@@ -43,6 +43,12 @@ std::string JobRunner::declined_text() const {
   return std::to_string(declined) + " declined for good, e.g. " + commonest->second.second;
 }
 
+bool JobRunner::asked_again() const {
+  return std::any_of(not_before_.begin(), not_before_.end(), [](const auto& one) {
+    return one.second.until == Instant::max() && !one.second.caught && !one.second.held_up;
+  });
+}
+
 // Whether too few of the connected clients have not declined for good, although enough are there;
 // when that lasts for round.deadline the job fails, so that the next one gets its turn.
 bool JobRunner::fails_for_declines(std::size_t wanted, const std::string& text, Instant now) {
@@ -100,16 +106,20 @@ void JobRunner::wait_for_clients(std::size_t there, std::size_t wanted, Instant 
                 kErrorTextBytesMax);
   if (free_suspects()) return open_round(now);  // the job does not wait for others because of what is not proven
   if (fails_for_declines(wanted, text, now)) return;
+  // Too few are connected for it to fail: it waits for others, or for these to be set otherwise.
+  const std::string told = stuck_since_ || !asked_again() ? text : shortened(
+      "waiting for clients: " + std::to_string(there) + " of " + std::to_string(wanted) + " that can take part (who declined for good is asked again "
+      "when its covey-client starts anew; `covey stop " + std::to_string(job_.id) + "` ends the job); " + declined, kErrorTextBytesMax);
   if (unvouched > 0 && std::exchange(unvouched_named_, job_.next_round()) != job_.next_round()) {
     Batch batch;
     services_.journal.write(batch, now, job_.id, "round " + std::to_string(job_.next_round()) + ": " + text);
     services_.out.persist(std::move(batch));
   }
-  if (waiting_ && job_.summary.text == text) return;
-  job_.summary.text = text;
+  if (waiting_ && job_.summary.text == told) return;
+  job_.summary.text = told;
   if (!waiting_)
     services_.out.log(LogLevel::kInfo, "waiting_for_clients",
-                      {{"job", job_.id}, {"round", job_.next_round()}, {"available", there}, {"needed", wanted}, {"text", text}});
+                      {{"job", job_.id}, {"round", job_.next_round()}, {"available", there}, {"needed", wanted}, {"text", told}});
   if (!waiting_ && job_.evaluating())
     services_.out.now(SetTimer{timer("deadline"), job_.spec.round.deadline});
   waiting_ = true;

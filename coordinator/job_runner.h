@@ -165,6 +165,7 @@ class JobRunner {
   Result<std::unique_ptr<SecureAttempt>> begin_attempt(const Selection& selected);  // none: not secure
   void wait_for_clients(std::size_t there, std::size_t wanted, Instant now);
   std::string declined_text() const;     // "" when nobody declined for good
+  bool asked_again() const;              // somebody declined for good, and would be asked after joining anew
   bool fails_for_declines(std::size_t wanted, const std::string& text, Instant now);
   void offer_again(Instant now);         // to members that should have answered by now
   void offer(const PeerKey& peer, Instant now);
@@ -208,6 +209,7 @@ class JobRunner {
   void opened(const Unmasked& value, Instant now);
   void not_opened(const Error& error, Instant now);
   void sum_closed(const Unmasked& value, Instant now);
+  void name_withholders(const Unmasked& value, Instant now);
   bool awaits_seeds(const Unmasked& value, Instant now);
   void record_secure_metrics(RoundMetrics& metrics) const;
   void show_again(const PeerKey& peer, Instant now);
@@ -288,7 +290,11 @@ class JobRunner {
   void refuse_update(const PeerKey& peer, Member& member, Error error, Instant now);
   void update_failed(const PeerKey& peer, Member& member, const Error& error, Instant now);
   void audit_conflict(const PeerKey& peer, Member& member, const Error& error, Instant now);
-  void journal_decline(const Node& from, const RoundDecline& message, Instant now);
+  struct Word {                       // of a client that gives a round nothing
+    std::optional<DeclineReason> reason;  // none: it failed
+    std::string text;
+  };
+  void journal_word(const Node& from, const RoundKey& key, const Word& word, Instant now);
   void interrupt(Member& member);        // its fetch or check, if one runs; lets go what it has not delivered
   std::pair<const PeerKey, Member>* member_with(Ticket ticket);
   void release(Member& member);
@@ -325,7 +331,7 @@ class JobRunner {
   };
   std::map<RoundKey, SecureRows> secure_rows_;
   std::optional<Instant> stuck_since_;   // too few connected clients have not declined for good
-  std::pair<std::uint32_t, std::set<std::pair<PeerKey, DeclineReason>>> declines_named_;  // round, and who is in its journal
+  std::pair<std::uint32_t, std::set<std::pair<PeerKey, std::optional<DeclineReason>>>> declines_named_;  // round, and who is in its journal
   std::uint32_t unvouched_named_ = 0;    // the round whose lack of credentials is in the journal
 };
 

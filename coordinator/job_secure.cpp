@@ -349,12 +349,25 @@ void JobRunner::sum_closed(const Unmasked& value, Instant now) {
   give_up(now, "the sum cannot be opened: " + value.closed + seen, kOpenAgain);
 }
 
+// Silence proves nothing, an unreachable member is as silent: whoever it was is named, and nobody rests for it.
+void JobRunner::name_withholders(const Unmasked& value, Instant now) {
+  const std::vector<std::uint32_t> silent = secure_->seeds_withheld();
+  if (silent.empty()) return;
+  Batch batch;
+  services_.journal.write(batch, now, job_.id,
+                          shortened("round " + std::to_string(round_->key.round) + ": " + named(silent) + " did not tell what they masked with " +
+                                        named(value.unopened) + ", which dropped out and whose shares do not open: without it the sum stays closed",
+                                    kErrorTextBytesMax));
+  services_.out.persist(std::move(batch));
+}
+
 // What the neighbours of members that dropped out masked with them does as well as those members' keys.
 bool JobRunner::awaits_seeds(const Unmasked& value, Instant now) {
   if (!seeds_until_) {
     seeds_until_ = now + std::clamp<Duration>(job_.spec.round.deadline / 2, kVotesLeast, kVotesMost);
     secure_->ask_seeds(value.unopened, now);
   } else if (now >= *seeds_until_) {
+    name_withholders(value, now);
     return false;
   }
   services_.out.now(SetTimer{timer("phase"), kOpenAgain});

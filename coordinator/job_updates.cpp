@@ -114,21 +114,21 @@ void JobRunner::round_declined(Node& from, const RoundDecline& message, Instant 
                     {{"job", job_.id}, {"round", message.key.round}, {"attempt", message.key.attempt},
                      {"node", from.summary.name}, {"reason", name_of(message.reason)},
                      {"text", shortened(message.text, kErrorTextBytesMax)}});
-  journal_decline(from, message, now);
+  journal_word(from, message.key, {message.reason, "declined (" + std::string(name_of(message.reason)) + "): " + message.text}, now);
   consider(now);
 }
 
 // Once for each client and reason in a round, whatever its attempts; a large cohort must not fill the journal.
-void JobRunner::journal_decline(const Node& from, const RoundDecline& message, Instant now) {
-  if (declines_named_.first != message.key.round) declines_named_ = {message.key.round, {}};
+void JobRunner::journal_word(const Node& from, const RoundKey& key, const Word& word, Instant now) {
+  if (declines_named_.first != key.round) declines_named_ = {key.round, {}};
   auto& named = declines_named_.second;
-  if (named.size() > kDeclinesNamed || !named.insert({from.summary.key, message.reason}).second) return;
-  const std::string round = "round " + std::to_string(message.key.round) + ": ";
+  if (named.size() > kDeclinesNamed || !named.insert({from.summary.key, word.reason}).second) return;
+  const std::string round = "round " + std::to_string(key.round) + ": ";
   Batch batch;
   services_.journal.write(batch, now, job_.id,
                           named.size() > kDeclinesNamed
-                              ? round + "more clients declined; the coordinator's log names them (round_declined)"
-                              : round + from.summary.name + " declined (" + name_of(message.reason) + "): " + message.text);
+                              ? round + "more clients declined or failed; the coordinator's log names them (round_declined, client_failed)"
+                              : round + from.summary.name + " " + word.text);
   services_.out.persist(std::move(batch));
 }
 
@@ -143,6 +143,7 @@ void JobRunner::round_failed(Node& from, const RoundFailed& message, Instant now
   services_.out.log(LogLevel::kWarning, "client_failed",
                     {{"job", job_.id}, {"round", message.key.round}, {"attempt", message.key.attempt},
                      {"node", from.summary.name}, {"reason", shortened(message.error.message, kErrorTextBytesMax)}});
+  journal_word(from, message.key, {std::nullopt, "failed to train: " + message.error.message}, now);
   consider(now);
 }
 

@@ -33,7 +33,7 @@ struct Member {
   bool holds_blob = false;
   bool kept = false;      // a part of its update is here and nothing fetches it now; holds_blob
   Instant fetching_since; // kFetching
-  std::uint64_t turn = 0; // the least is fetched first; higher after each time that it had to let others in
+  std::uint64_t turn = 0; // the least is fetched first; one more after each fetch that ended early, for others or by itself
   std::uint32_t conflicts = 0;  // other updates under the key of an accepted one, so far audited
 };
 

@@ -138,6 +138,7 @@ class SecureAttempt {
   void agree(const Digest& reservation, Instant now);  // the freeze is durable
   bool can_open() const { return server_->can_recover(); }
   std::shared_ptr<const SumRecovery> recovery() const;    // can_open()
+  std::vector<std::uint32_t> seeds_withheld() const { return server_->seeds_withheld(); }
   void ask_seeds(const std::vector<std::uint32_t>& dealers, Instant now);  // phase kUnmasking, of members that dropped out
   void abort(Instant now);                             // open_masks()
   // Before abort(), with what gives the attempt up: what a COMMIT left goes, so that a restart asks for the ABORT.

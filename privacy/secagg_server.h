@@ -119,6 +119,7 @@ class SecAggServer {
   // Asks the surviving neighbours of dropped members what they masked with them, where their shares do not open their
   // keys; all that were asked for is in recovery() once it is here. Errors: kInvalidArgument for others.
   Result<std::vector<Outgoing>> ask_seeds(const std::vector<std::uint32_t>& dealers);
+  std::vector<std::uint32_t> seeds_withheld() const;  // who owes seeds that were asked for, and has not told them
   // A certificate that was made before this machine stopped. Errors: kInvalidMessage.
   Result<void> adopt(const OutcomeMessage& certificate);
   // Asks the committee for its ABORT; handle() returns the certificate. On a complete graph also after a COMMIT,

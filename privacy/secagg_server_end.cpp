@@ -148,6 +148,13 @@ std::vector<std::uint32_t> SecAggServer::seeds_owed(std::uint32_t member) const 
   return owed;
 }
 
+std::vector<std::uint32_t> SecAggServer::seeds_withheld() const {
+  std::vector<std::uint32_t> withheld;
+  for (std::uint32_t i = 0; i < members_.size(); ++i)
+    if (!members_[i].seeds && !seeds_owed(i).empty()) withheld.push_back(i);
+  return withheld;
+}
+
 SecAggServer::Sent SecAggServer::on(const PairSeedsMessage& m) {
   COVEY_TRY_VOID(expect(Phase::kUnmasking, m.id, m.member));
   const std::vector<std::uint32_t> owed = seeds_owed(m.member);

@@ -5,6 +5,7 @@
 
 #include "core/base/wire.h"
 #include "core/crypto/digest.h"
+#include "core/spec/setting.h"
 
 namespace covey {
 namespace {
@@ -55,10 +56,9 @@ Result<void> at_least(const char* what, std::uint64_t value, std::uint64_t bound
   if (value >= bound) return {};
   return denied(std::string(what) + " is " + std::to_string(value) + ", the least is " + std::to_string(bound));
 }
-Result<void> at_most(const char* what, std::uint64_t value, std::uint64_t bound) {
-  if (value <= bound) return {};
-  return denied(std::string(what) + " is " + std::to_string(value) + ", the most is " + std::to_string(bound));
-}
+
+// A share as the job's file and the site's flags write it.
+std::string share_text(std::uint32_t millionths) { return setting_text(millionths / 1e6); }
 
 }  // namespace
 
@@ -161,23 +161,27 @@ Result<void> check_standing(const SecAggConfig& c, const ClientPolicy& p) {
     return denied("credential epoch " + std::to_string(c.credential_epoch) + " is below " + std::to_string(least));
   if (c.revocation_root == root_of(p.withdrawals)) return {};
   return denied("it goes by another list of withdrawn credentials than number " + std::to_string(p.withdrawals.number) +
-                ", the newest this member knows");
+                ", the newest this member knows: any `covey vouch` or `covey revoke` with the authority's key puts the newest in force");
 }
 
 Result<void> check_policy(const SecAggConfig& c, const ClientPolicy& p) {
   COVEY_TRY_VOID(at_least("corrupt_max", c.corrupt_max, p.corrupt_min));
-  COVEY_TRY_VOID(at_least("gamma_millionths", c.gamma_millionths, p.gamma_min_millionths));
+  if (c.gamma_millionths < p.gamma_min_millionths)
+    return denied("privacy.corrupt_fraction is " + share_text(c.gamma_millionths) + ", this site's --gamma-min is " +
+                  share_text(p.gamma_min_millionths));
   // A share that is announced and not reckoned with would be a word only.
   const std::uint32_t corrupt = corrupt_bound_fixed(c.members_max, c.gamma_millionths);
   if (c.corrupt_max < corrupt)
     return denied("corrupt_max is " + std::to_string(c.corrupt_max) + ", the least is " + std::to_string(corrupt) + ": " +
-                  std::to_string(c.gamma_millionths) + " millionths of " + std::to_string(c.members_max) + " members");
+                  share_text(c.gamma_millionths) + " (privacy.corrupt_fraction) of " + std::to_string(c.members_max) + " members");
   COVEY_TRY_VOID(at_least("sigma", c.sigma, p.sigma_min));
   COVEY_TRY_VOID(at_least("members_min", c.members_min, p.members_min));
   COVEY_TRY_VOID(at_least("survivors_min", c.survivors_min, p.survivors_min));
   COVEY_TRY_VOID(at_least("survivors_min less corrupt_max", c.survivors_min - std::min(c.survivors_min, c.corrupt_max),
                           p.honest_min));
-  COVEY_TRY_VOID(at_most("dropout_millionths", c.dropout_millionths, p.dropout_max_millionths));
+  if (c.dropout_millionths > p.dropout_max_millionths)
+    return denied("privacy.dropout is " + share_text(c.dropout_millionths) + ", this site's --dropout-max is " +
+                  share_text(p.dropout_max_millionths));
   COVEY_TRY_VOID(check_standing(c, p));
   if (c.noise.local_noise < p.local_noise_min)
     return denied("local_noise is " + std::to_string(c.noise.local_noise) + ", the least is " + std::to_string(p.local_noise_min));

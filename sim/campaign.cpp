@@ -32,6 +32,7 @@ Result<SimulationResult> replay(const CampaignRequest& request, Populations& pop
                                 const ReplayOptions& options) {
   SimulationRequest world;
   world.job = request.job;
+  world.start = request.start;
   if (scenario.rounds != 0) world.job.rounds = scenario.rounds;
   const std::uint32_t clients = scenario.clients != 0 ? scenario.clients : request.job.simulation.clients;
   if (clients < world.job.selection.min_clients)

@@ -31,6 +31,7 @@ enum class Kinds : std::uint8_t {
 
 struct CampaignRequest {
   JobSpec job;
+  StartReader start;                 // see SimulationRequest
   Kinds kinds = Kinds::kAsTheJob;
   std::uint64_t first = 1;           // seed
   std::uint64_t seeds = 200;

@@ -11,6 +11,7 @@
 #include <CLI/CLI.hpp>
 
 #include "core/base/clock.h"
+#include "core/data/hf/hf_model.h"
 #include "core/data/safetensors.h"
 #include "core/protocol/limits.h"
 #include "core/service/exit_code.h"
@@ -26,6 +27,7 @@ namespace {
 struct Options {
   std::string job;
   std::string data;
+  std::string start;       // folder of transformers
   std::uint32_t clients = 0;
   std::uint64_t seed = 1;
   std::size_t threads = std::max(1U, std::thread::hardware_concurrency());
@@ -80,6 +82,19 @@ Result<JobSpec> read_job(const Options& options) {
   if (!job) return unexpected(in_context(options.job, job.error()));
   if (options.clients != 0) job->simulation.clients = options.clients;
   return job;
+}
+
+// The coordinator of a world holds no imported models: the folder is named here, and read for each job anew.
+Result<StartReader> start_of(const Options& options, const JobSpec& job) {
+  if (job.start.empty() && !options.start.empty())
+    return unexpected(ErrorCode::kInvalidArgument, "--start " + options.start + ": the job has no [model] start; leave it out");
+  if (job.start.empty()) return StartReader();
+  if (options.start.empty())
+    return unexpected(ErrorCode::kInvalidArgument, "model.start = \"" + job.start + "\": name that model's folder of transformers with --start "
+                                                   "(what `covey import` brought is in coordinator/models of its --home)");
+  const auto read = [folder = options.start](const JobSpec& one) { return open_base(folder, one.model); };
+  if (const auto first = read(job); !first) return unexpected(in_context("--start " + options.start, first.error()));
+  return StartReader(read);
 }
 
 Result<std::unique_ptr<Population>> read_population(const Options& options, const JobSpec& job) {
@@ -167,6 +182,7 @@ Result<int> run_once(Options options) {
   const StopSignals signals([] {});
   SimulationRequest request;
   request.job = job;
+  COVEY_TRY(request.start, start_of(options, job));
   request.seed = options.seed;
   request.faults = std::move(faults);
   request.threads = options.threads;
@@ -240,6 +256,7 @@ Result<int> run_faults(const Options& options) {
   const StopSignals signals([] {});
   CampaignRequest request;
   request.job = job;
+  COVEY_TRY(request.start, start_of(options, job));
   COVEY_TRY(request.kinds, kinds_of(options, job));
   request.first = options.first;
   request.seeds = options.seeds;
@@ -276,6 +293,7 @@ Result<int> run_faults(const Options& options) {
 void common_options(CLI::App& command, Options& options) {
   command.add_option("job", options.job, "Job file (docs/job_file.md)")->required()->check(CLI::ExistingFile);
   command.add_option("--data", options.data, "Data set to divide among the clients; default: data in [simulation]");
+  command.add_option("--start", options.start, "Folder of transformers that [model] start of the job means");
   command.add_option("--clients", options.clients, "Number of clients; default: clients in [simulation]")->check(CLI::Range(1, 10'000'000));
   command.add_option("--threads", options.threads, "Threads; never changes a result")->capture_default_str()->check(CLI::Range(1, 1024));
   command.add_option("--horizon-days", options.horizon_days, "Give up after this much virtual time")->capture_default_str()->check(CLI::Range(0.001, 36500.0));

@@ -126,7 +126,7 @@ NodeParts coordinator_parts(const SimulationRequest& request, const Cast& cast) 
   config.operators.push_back(cast.boss.certificate);
   for (std::size_t i = 0; i < cast.clients.size(); ++i)
     if (!cast.late[i]) config.operators.push_back(cast.clients[i].certificate);
-  const auto work = std::make_shared<CoordinatorWork>();  // shared: by two functions of the parts
+  const auto work = std::make_shared<CoordinatorWork>(CoordinatorWorkConfig{.rows = {}, .start = request.start});  // shared: by two functions of the parts
   NodeParts parts;
   parts.key = cast.coordinator.key;
   parts.name = "coordinator";

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "coordinator/work.h"
 #include "core/base/log.h"
 #include "core/protocol/machine.h"
 #include "sim/fault_plan.h"
@@ -19,8 +20,12 @@ class Checker;
 // validates.
 JobSpec other_kind(JobSpec job);
 
+// Reads the model that a job starts from, as CoordinatorWorkConfig::start; without it a job with one fails.
+using StartReader = std::function<Result<ParameterReader>(const JobSpec& job)>;
+
 struct SimulationRequest {
   JobSpec job;
+  StartReader start;
   std::uint64_t seed = 1;
   FaultPlan faults;
   std::size_t threads = 1;

@@ -10,6 +10,9 @@
 namespace covey::cli {
 namespace {
 
+// As the plan and --memory speak of memory.
+std::string mebibytes(std::uint64_t bytes) { return std::to_string((bytes + (1U << 20) - 1) >> 20) + " MiB"; }
+
 Result<JobSpec> job_of(const BenchTrainOptions& options) {
   if (options.job_file.empty() == options.preset.empty())
     return unexpected(ErrorCode::kInvalidArgument, std::string("give one of --job FILE and --preset NAME (") + preset_names() + ")");
@@ -93,8 +96,8 @@ void print(const BenchResult& result, const Rates& rates, Console& console) {
   console.line("  products       " + rate_text(rates.flops) + "FLOP/s  (" + rate_text(static_cast<double>(result.flops.step()) * static_cast<double>(result.examples) / steps) + "FLOP a step)");
   console.line("  of the peak    " + fixed_text(100 * rates.share, 1) + " %  (fastest product here: f32 " + rate_text(result.peak.f32) + "FLOP/s, bf16 " +
                rate_text(result.peak.bf16) + "FLOP/s)");
-  console.line("  peak memory    " + (result.peak_bytes ? bytes_text(*result.peak_bytes) + " of this process" : std::string("not measured")) +
-               "  (planned " + bytes_text(result.plan.bytes) + ")");
+  console.line("  peak memory    " + (result.peak_bytes ? mebibytes(*result.peak_bytes) + " of this process" : std::string("not measured")) +
+               "  (planned " + mebibytes(result.plan.bytes) + ")");
   const double done = rates.per_second * result.seconds;
   console.line("  energy         " + (result.joules ? fixed_text(*result.joules, 1) + " J, " + fixed_text(1e3 * *result.joules / done, 2) + " mJ a " + (rates.tokens ? "token" : "sample") +
                                                           " (whole processors, whatever else runs there)"

@@ -77,6 +77,7 @@ Result<int> log_command(const JournalOptions& options, Console& console);
 struct PullOptions {
   JobOptions job;
   std::string output;          // folder; empty: job-<number>
+  std::string tokenizer;       // tokenizer.json or its folder, of a job that pins one; empty: one of this home, if there is
 };
 Result<int> pull_command(const PullOptions& options, Console& console);
 
@@ -126,6 +127,13 @@ struct ImportOptions {
   std::string name;            // what jobs call it; empty: the folder's own
 };
 Result<int> import_command(const ImportOptions& options, Console& console);
+
+// ---- start_models_command.cpp
+struct ModelsOptions {
+  std::string home;
+  std::string remove;          // one to take away; empty: list
+};
+Result<int> models_command(const ModelsOptions& options, Console& console);
 
 // ---- tokenize_command.cpp
 struct TokenizeOptions {

@@ -13,6 +13,7 @@
 #include "core/nn/calibration.h"
 #include "core/nn/model.h"
 #include "core/service/exit_code.h"
+#include "core/service/signals.h"
 #include "core/service/text_file.h"
 
 namespace covey::cli {
@@ -46,7 +47,13 @@ Result<void> save_logits(const std::string& path, const Minibatch& batch, Tensor
   return write_file(path, to_safetensors(table, values, {}));
 }
 
-Result<Calibration> measure(const LoadedModel& loaded, const Dataset& data, const std::string& save) {
+// What was measured; after Ctrl-C of the first `examples` only.
+struct Measured {
+  Calibration calibration;
+  std::size_t examples = 0;
+};
+
+Result<Measured> measure(const LoadedModel& loaded, const Dataset& data, const std::string& save, Console& console) {
   const auto ops = make_cpu_ops();
   const std::uint32_t batch_size = batch_for(loaded.spec.model);
   COVEY_TRY(const auto model, Model::create(loaded.spec.model, batch_size, *ops));
@@ -54,15 +61,19 @@ Result<Calibration> measure(const LoadedModel& loaded, const Dataset& data, cons
   BatchBuffer buffer(data, batch_size);
   Indices all(data.size());
   std::iota(all.begin(), all.end(), 0U);
-  Calibration calibration;
-  for (std::size_t begin = 0; begin < all.size(); begin += batch_size) {
-    const Minibatch batch =
-        buffer.fill(std::span(all).subspan(begin, std::min<std::size_t>(batch_size, all.size() - begin)));
+  Measured found;
+  for (std::size_t begin = 0; begin < all.size() && !StopSignals::interrupted(); begin += batch_size) {
+    const std::size_t count = std::min<std::size_t>(batch_size, all.size() - begin);
+    const Minibatch batch = buffer.fill(std::span(all).subspan(begin, count));
     const Tensor logits = model->logits(batch);
     if (begin == 0 && !save.empty()) COVEY_TRY_VOID(save_logits(save, batch, logits));
-    calibration.add(logits, batch.targets.reshaped({logits.dim(0)}));
+    found.calibration.add(logits, batch.targets.reshaped({logits.dim(0)}));
+    found.examples = begin + count;
+    console.progress(bar_text(static_cast<double>(found.examples) / static_cast<double>(all.size()), 20) + " " +
+                     std::to_string(found.examples) + " of " + std::to_string(all.size()) + ", loss " + rounded(found.calibration.loss()));
   }
-  return calibration;
+  console.progress("");
+  return found;
 }
 
 // Where nobody said so, a folder of another form would be read as text, and give a loss that looks right.
@@ -115,6 +126,7 @@ Result<int> evaluate_command(const EvaluateOptions& options, Console& console) {
   if (!options.logits.empty() && !text)
     return unexpected(ErrorCode::kInvalidArgument, "--logits is for transformers; leave it out");
   COVEY_TRY(const DataSpec spec, data_of(options, loaded));
+  console.progress("reading " + options.data);
   COVEY_TRY(const auto data, load_dataset({.path = options.data,
                                            .data = spec,
                                            .model = loaded.spec.model,
@@ -122,19 +134,25 @@ Result<int> evaluate_command(const EvaluateOptions& options, Console& console) {
   if (data->damaged() != 0)
     console.warn(std::to_string(data->damaged()) + " damaged lines or records were passed over (at most " +
                  std::to_string(spec.damaged_max) + " are)");
-  COVEY_TRY(const Calibration found, measure(loaded, *data, options.logits));
+  const StopSignals signals([] {});
+  COVEY_TRY(const Measured measured, measure(loaded, *data, options.logits, console));
+  const Calibration& found = measured.calibration;
+  const bool interrupted = measured.examples < data->size();
   JsonObject object;
-  object.add("event", "evaluated").add("examples", data->size()).add("targets", found.targets());
+  object.add("event", "evaluated").add("examples", measured.examples).add("targets", found.targets());
   object.add("loss", found.loss()).add("accuracy", found.accuracy()).add("calibration_error", found.calibration_error());
   if (text) object.add("perplexity", std::exp(found.loss()));
   if (spec.is_language()) object.add("damaged", data->damaged());
+  object.add("interrupted", interrupted);
   console.object(object);
-  console.line(std::to_string(data->size()) + (text ? " windows, " : " examples, ") + std::to_string(found.targets()) +
+  if (interrupted)
+    console.warn("interrupted: these figures are of the first " + std::to_string(measured.examples) + " of " + std::to_string(data->size()));
+  console.line(std::to_string(measured.examples) + (text ? " windows, " : " examples, ") + std::to_string(found.targets()) +
                " targets");
   console.line("  loss       " + rounded(found.loss()) + " nats" + (text ? ", perplexity " + rounded(std::exp(found.loss())) : ""));
   console.line("  accuracy   " + rounded(found.accuracy()));
   console.line("  ECE        " + rounded(found.calibration_error()) + " (15 bins)");
-  return kExitOk;
+  return interrupted ? kExitInterrupted : kExitOk;
 }
 
 }  // namespace covey::cli

@@ -68,6 +68,11 @@ Result<void> export_gguf(const ExportOptions& options, const LoadedModel& loaded
                     source_of(loaded.spec.model, loaded.parameters));
 }
 
+// Byte for byte, for jobs pin its hash.
+Result<void> bring_tokenizer(const std::string& folder, const std::string& text) {
+  return text.empty() ? Result<void>() : write_file(folder + "/" + kTokenizerFile, bytes_of(text));
+}
+
 // Every parameter under its own name, of any family, and the job that says what they are.
 Result<void> export_tensors(const ExportOptions& options, const LoadedModel& loaded, std::uint64_t file_bytes) {
   COVEY_TRY(const FileDType dtype, dtype_from(options.dtype, FileDType::kF32));
@@ -83,6 +88,7 @@ Result<void> export_tensors(const ExportOptions& options, const LoadedModel& loa
       const auto first = loaded.parameters.begin() + static_cast<std::ptrdiff_t>(table.parameters[index].offset);
       return std::vector<float>(first, first + static_cast<std::ptrdiff_t>(table.parameters[index].size));
     }));
+    COVEY_TRY_VOID(bring_tokenizer(folder, loaded.tokenizer_text));
     return write_file(folder + "/job.toml", bytes_of(toml));
   });
 }
@@ -93,7 +99,10 @@ Result<void> export_adapter(const ExportOptions& options, LoadedModel loaded) {
   COVEY_TRY(const HfConfig config, hf_config_of(loaded.spec.model));
   COVEY_TRY(LoraAdapter adapter, adapter_of({loaded.spec.model, std::move(loaded.parameters)}));
   adapter.base_model = loaded.spec.start;
-  return whole_folder(options.output, [&](const std::string& folder) { return write_peft(folder, config, adapter); });
+  return whole_folder(options.output, [&](const std::string& folder) -> Result<void> {
+    COVEY_TRY_VOID(write_peft(folder, config, adapter));
+    return bring_tokenizer(folder, loaded.tokenizer_text);
+  });
 }
 
 }  // namespace

@@ -111,6 +111,16 @@ Result<Duration> duration_from(std::string_view what, std::string_view text, Dur
   return duration;
 }
 
+std::size_t whole_bytes(std::string_view text) {
+  for (std::size_t back = 1; back <= std::min<std::size_t>(3, text.size()); ++back) {
+    const auto byte = static_cast<unsigned char>(text[text.size() - back]);
+    if ((byte & 0xC0U) == 0x80U) continue;  // the beginning is further to the front
+    const std::size_t length = (byte & 0xE0U) == 0xC0U ? 2 : (byte & 0xF0U) == 0xE0U ? 3 : (byte & 0xF8U) == 0xF0U ? 4 : 1;
+    return length > back ? text.size() - back : text.size();
+  }
+  return text.size();
+}
+
 std::string printable(std::string_view text) {
   std::string out;
   out.reserve(text.size());

@@ -24,6 +24,8 @@ Result<Duration> duration_from(std::string_view what, std::string_view text, Dur
 std::string printable(std::string_view text);
 // The same on one line: line breaks and tabs become blanks.
 std::string one_line(std::string_view text);
+// Bytes of `text` without a UTF-8 character at its end that is begun and not whole: what can be shown already.
+std::size_t whole_bytes(std::string_view text);
 std::size_t columns_of(std::string_view text);  // UTF-8 characters
 
 // A bar of `width` cells, `share` of them filled, in [0, 1].

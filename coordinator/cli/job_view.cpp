@@ -66,6 +66,17 @@ std::string trained_text(Quality quality, const TrainStats& stats) {
 
 double round_seconds(const RoundMetrics& metrics) { return std::max(0.0, seconds(metrics.committed - metrics.started)); }
 
+RoundsSpan span_of(std::span<const RoundMetrics> rounds) {
+  RoundsSpan span;
+  for (std::size_t i = 0; i < rounds.size(); ++i) {
+    span.seconds += round_seconds(rounds[i]);
+    const double pause = i == 0 ? 0 : seconds(rounds[i].started - rounds[i - 1].committed);
+    span.seconds += std::max(0.0, pause);
+    span.clock_set_back = span.clock_set_back || pause < 0;
+  }
+  return span;
+}
+
 std::string rounds_head(Quality quality) {
   return columns("round", "clients", quality == Quality::kBitsPerByte ? "train b/byte" : "train loss",
                  quality == Quality::kBitsPerByte ? "held-out b/byte (1)" : "held-out right (1)", "time",

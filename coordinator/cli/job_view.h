@@ -1,6 +1,7 @@
 // A job's figures as people and programs read them. Pure.
 #pragma once
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -28,6 +29,13 @@ const char* held_out_unit(Quality quality);  // "bits/byte", "% right"
 std::string held_out_text(Quality quality, const EvalStats& stats);
 std::string trained_text(Quality quality, const TrainStats& stats);
 double round_seconds(const RoundMetrics& metrics);
+// From the first round's start to the last one's end, rounds and the pauses between them. Times of day are the
+// coordinator's: where its clock was set back between two rounds, their pause counts as none.
+struct RoundsSpan {
+  double seconds = 0;
+  bool clock_set_back = false;
+};
+RoundsSpan span_of(std::span<const RoundMetrics> rounds);
 
 // The line above the rounds, and one per round. Row rounds + 1 is the final model's measurement.
 std::string rounds_head(Quality quality);

@@ -33,6 +33,7 @@ struct Chosen {
   EvaluateOptions evaluate;
   ExportOptions exporting;
   ImportOptions import;
+  ModelsOptions models;
   TokenizeOptions tokenize;
   BenchTrainOptions bench;
   RevokeOptions revoke;
@@ -214,6 +215,8 @@ void add_models(CLI::App& app, Chosen& chosen) {
                     "covey pull 3 -o model");
   add_job(pull, chosen.pull.job.job, "the latest");
   pull->add_option("-o,--output", chosen.pull.output, "Folder to write into; left out: job-NUMBER");
+  pull->add_option("--tokenizer", chosen.pull.tokenizer,
+                   "tokenizer.json that the job pins, or its folder, to go along; left out: an imported model's, where one is");
   pull->callback([&chosen] {
     chosen.pull.job.home = chosen.home;
     chosen.run = [&chosen](Console& console) { return pull_command(chosen.pull, console); };
@@ -294,6 +297,14 @@ void add_files(CLI::App& app, Chosen& chosen) {
   import->callback([&chosen] {
     chosen.import.home = chosen.home;
     chosen.run = [&chosen](Console& console) { return import_command(chosen.import, console); };
+  });
+
+  CLI::App* models = add_with_home(app, chosen, "models", "The imported models that jobs can start from; --remove takes one away",
+                                   "covey models --remove gpt2");
+  models->add_option("--remove", chosen.models.remove, "Take this one away; jobs that have begun keep theirs");
+  models->callback([&chosen] {
+    chosen.models.home = chosen.home;
+    chosen.run = [&chosen](Console& console) { return models_command(chosen.models, console); };
   });
 
   CLI::App* tokenize = add(app, chosen, "tokenize", "Make token files of text or JSON lines, for [data] format = \"tokens\"",

@@ -133,10 +133,12 @@ std::string tiles(const ReportData& data, Quality quality) {
     const RoundMetrics& last = data.rounds.back();
     out += tile(held_out_text(quality, first.evaluation) + " → " + held_out_text(quality, last.evaluation),
                 held_label(quality) + ", first and last model");
+    const RoundsSpan span = span_of(data.rounds);
     std::uint64_t bytes = 0;
     for (const RoundMetrics& round : data.rounds) bytes += round.update_bytes;
     out += tile(bytes_text(bytes), "updates received") +
-           tile(duration_text(seconds(last.committed - first.started)), "first to last round");
+           tile(duration_text(span.seconds),
+                span.clock_set_back ? "first to last round, about: the coordinator's clock was set back between two" : "first to last round");
   }
   return out + "</div>\n";
 }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <memory>
 
 #include "core/data/hf/hf_model.h"
 
@@ -31,16 +30,9 @@ Result<ParameterReader> open_start(const std::string& models, const JobSpec& job
   if (!std::filesystem::is_directory(folder, code))
     return unexpected(ErrorCode::kNotFound, what + ": the coordinator holds no such model, " + names_in(models) +
                                                 "; bring it with `covey import`, on the coordinator's machine");
-  auto opened = HfFolder::open(folder);
-  if (!opened) return unexpected(in_context(what, opened.error()));
-  if (const auto same = check_same_model(job.model, opened->config()); !same) return unexpected(in_context(what, same.error()));
-  // Shared: the reader is copied with the function that holds it.
-  const auto start = std::make_shared<const HfFolder>(std::move(*opened));
-  return ParameterReader([start](const ParameterInfo& info) -> Result<std::optional<std::vector<float>>> {
-    if (is_adapter(info)) return std::optional<std::vector<float>>();
-    COVEY_TRY(std::vector<float> values, read_parameter(*start, info));
-    return std::optional(std::move(values));
-  });
+  auto reader = open_base(folder, job.model);
+  if (!reader) return unexpected(in_context(what, reader.error()));
+  return ParameterReader(std::move(*reader));
 }
 
 }  // namespace covey

@@ -27,9 +27,6 @@ void change_channel(const float* from, std::int64_t height, std::int64_t width, 
 
 }  // namespace
 
-AugmentedDataset::AugmentedDataset(std::unique_ptr<Dataset> base, const AugmentSpec& spec, std::uint64_t seed)
-    : base_(std::move(base)), spec_(spec), random_(seed) {}
-
 Result<void> check_augment(const AugmentSpec& spec, const Dataset& data) {
   const Shape shape = data.input_shape();
   if (shape.rank() != 3 || data.input_dtype() != DType::kF32)
@@ -45,13 +42,6 @@ Result<void> check_augment(const AugmentSpec& spec, const Dataset& data) {
   return unexpected(ErrorCode::kInvalidArgument,
                     "the padding is " + std::to_string(spec.crop_padding) + " pixels, images have " +
                         std::to_string(shape[1]) + " x " + std::to_string(shape[2]) + ": less is possible");
-}
-
-Result<std::unique_ptr<AugmentedDataset>> AugmentedDataset::make(std::unique_ptr<Dataset> base,
-                                                                 const AugmentSpec& spec,
-                                                                 std::uint64_t seed) {
-  COVEY_TRY_VOID(check_augment(spec, *base));
-  return std::unique_ptr<AugmentedDataset>(new AugmentedDataset(std::move(base), spec, seed));
 }
 
 void augment_images(const AugmentSpec& spec, const Random& random, std::span<const std::uint32_t> indices, Tensor images) {
@@ -72,11 +62,6 @@ void augment_images(const AugmentSpec& spec, const Random& random, std::span<con
       change_channel(original.data() + c * pixels, height, width, change, image + c * pixels);
     image += image_size;
   }
-}
-
-void AugmentedDataset::fill(std::span<const std::uint32_t> indices, const Minibatch& batch) const {
-  base_->fill(indices, batch);
-  augment_images(spec_, random_.split("augment", epoch_), indices, batch.inputs);
 }
 
 }  // namespace covey

@@ -1,5 +1,7 @@
 #include "core/data/files.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -13,12 +15,12 @@ namespace {
 namespace fs = std::filesystem;
 
 Unexpected not_found(const std::string& path) {
-  return unexpected(ErrorCode::kNotFound, shown(path, 300) + " does not exist: check the path of the data");
+  return unexpected(ErrorCode::kNotFound, shown(path, 300) + " does not exist: check the path");
 }
 
 Unexpected unreadable(const std::string& path, const std::error_code& reason) {
   return unexpected(ErrorCode::kInvalidData, "cannot read " + shown(path, 300) + ": " + reason.message() +
-                                                 "; make it readable or move it out of the data");
+                                                 "; make it readable, or move it elsewhere");
 }
 
 bool missing(const fs::file_status& status) { return status.type() == fs::file_type::not_found; }
@@ -126,6 +128,21 @@ Result<Bytes> read_data_file(const std::string& path, std::uint64_t bytes_max) {
                                                    " changed while it was read: try again when "
                                                    "nothing writes to it");
   return bytes;
+}
+
+Result<FileDescriptor> create_data_file(const std::string& path) {
+  FileDescriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+  if (file.number() < 0) return unexpected(system_error_of(errno, path));
+  return file;
+}
+
+Result<void> make_data_folders(const std::string& path) {
+  std::error_code error;
+  fs::create_directories(path, error);  // 0777 less the umask
+  if (!error && !fs::is_directory(path, error)) error = std::make_error_code(std::errc::not_a_directory);
+  if (error) return unexpected(system_error_of(error.value(), path));
+  const std::string parent = fs::path(path).parent_path().string();
+  return sync_folder(parent.empty() ? "." : parent);
 }
 
 }  // namespace covey

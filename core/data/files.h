@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/base/bytes.h"
+#include "core/base/file.h"
 #include "core/base/result.h"
 
 namespace covey {
@@ -32,5 +33,11 @@ Result<FileList> list_files(const std::string& path);
 // A whole regular file. Errors: kNotFound; kInvalidData when it is unreadable, is not a regular
 // file, is longer than `bytes_max`, or changes while it is read.
 Result<Bytes> read_data_file(const std::string& path, std::uint64_t bytes_max);
+
+// What is written for other tools and people: a new file of mode 0644, and a folder with its parents of mode
+// 0777, less what the umask takes (open_file() and make_folders() keep theirs to this user: they hold state).
+// Errors: as open_file's and make_folders'.
+Result<FileDescriptor> create_data_file(const std::string& path);
+Result<void> make_data_folders(const std::string& path);
 
 }  // namespace covey

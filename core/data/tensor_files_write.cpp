@@ -4,6 +4,7 @@
 
 #include "core/base/check.h"
 #include "core/base/wire.h"
+#include "core/data/files.h"
 #include "core/data/tensor_files.h"
 
 namespace covey {
@@ -61,7 +62,7 @@ Bytes header_of(const TensorWriting& writing, Stretch stretch) {
 
 Result<void> write_stretch(const std::string& path, const TensorWriting& writing, Stretch stretch,
                            const TensorSource& source) {
-  COVEY_TRY(const FileDescriptor file, open_file(path, OpenMode::kCreateNew));
+  COVEY_TRY(const FileDescriptor file, create_data_file(path));
   const Bytes header = header_of(writing, stretch);
   COVEY_TRY_VOID(write_at(file, 0, header, path));
   std::uint64_t at = header.size();
@@ -112,7 +113,7 @@ Result<void> write_tensor_files(const std::string& folder, const TensorWriting& 
   const nlohmann::json index = {{"metadata", {{"total_size", bytes}}}, {"weight_map", map}};
   const std::string text = index.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   const std::string path = folder + "/" + kModelIndexFile;
-  COVEY_TRY(const FileDescriptor file, open_file(path, OpenMode::kCreateNew));
+  COVEY_TRY(const FileDescriptor file, create_data_file(path));
   COVEY_TRY_VOID(write_at(file, 0, bytes_of(text), path));
   COVEY_TRY_VOID(sync_file(file, path));
   return sync_folder(folder);

@@ -226,7 +226,8 @@ std::int32_t sample(std::span<const float> logits, const Sampling& sampling, Ran
 }
 
 std::vector<std::int32_t> continue_tokens(TokenDecoder& decoder, std::span<const std::int32_t> prompt,
-                                          std::size_t count, const Sampling& sampling, Random random) {
+                                          std::size_t count, const Sampling& sampling, Random random,
+                                          const std::function<bool(std::int32_t)>& each) {
   COVEY_CHECK(!prompt.empty());
   const std::size_t keep = std::min(prompt.size(), decoder.context());
   std::vector<std::int32_t> all(prompt.end() - static_cast<std::ptrdiff_t>(keep), prompt.end());
@@ -241,6 +242,7 @@ std::vector<std::int32_t> continue_tokens(TokenDecoder& decoder, std::span<const
     const std::int32_t token = sample(logits, sampling, random);
     if (std::find(sampling.ends.begin(), sampling.ends.end(), token) != sampling.ends.end()) break;
     all.push_back(token);
+    if (each && !each(token)) break;
     if (decoder.tokens() < decoder.context()) {
       logits = decoder.next(all.back());
       continue;

@@ -1,6 +1,7 @@
 // A transformer read one token at a time: keys and values of the tokens before are kept, so that each token
 // costs one pass over the parameters.
 #pragma once
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -69,8 +70,10 @@ struct Sampling {
 std::int32_t sample(std::span<const float> logits, const Sampling& sampling, Random& random);
 
 // At most `count` tokens that continue `prompt`, which has at least one. Where more than the context's tokens have
-// been read, the last half of them is read anew.
+// been read, the last half of them is read anew. `each` gets every token as it is drawn; where it says false, that
+// one is the last.
 std::vector<std::int32_t> continue_tokens(TokenDecoder& decoder, std::span<const std::int32_t> prompt,
-                                          std::size_t count, const Sampling& sampling, Random random);
+                                          std::size_t count, const Sampling& sampling, Random random,
+                                          const std::function<bool(std::int32_t)>& each = {});
 
 }  // namespace covey

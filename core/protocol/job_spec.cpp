@@ -174,8 +174,8 @@ Result<void> check_training(const JobSpec& spec) {
   const bool narrow = storage == FrozenStorage::kBf16 || storage == FrozenStorage::kInt8;
   if (narrow && frozen_weights(spec.model, spec.train.frozen).empty())
     return bad_setting("train.frozen_storage", setting_text(name_of(storage)),
-                       (transformer ? std::string("no weight of a block is frozen; set train.frozen or [model.lora]") : family + " has no frozen weights") +
-                           ", or use \"auto\"");
+                       transformer ? std::string("no weight of a block is frozen; set train.frozen or [model.lora], or use \"auto\"")
+                                   : "it is for the frozen weights of transformers, and " + family + "; use \"auto\"");
   return {};
 }
 

@@ -127,7 +127,7 @@ TEST_CASE("attempt: a job whose sum never fits is refused with the figures, one 
   d.restart();
   const auto refused = d.submit(text(1'000'000), 1);
   REQUIRE(std::holds_alternative<Error>(refused));
-  CHECK(std::get<Error>(refused).message.find("takes 15 MiB of the coordinator's memory, its --memory allows 10") != std::string::npos);
+  CHECK(std::get<Error>(refused).message.find("takes 16 MiB of the coordinator's memory, its --memory allows 10") != std::string::npos);
   REQUIRE(std::holds_alternative<Submitted>(d.submit(text(400'000), 2)));  // 6.1 MiB
   REQUIRE(std::holds_alternative<Submitted>(d.submit(text(400'000), 3)));
   REQUIRE(std::holds_alternative<Submitted>(d.submit(text(10), 4)));

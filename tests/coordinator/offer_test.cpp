@@ -120,6 +120,17 @@ TEST_CASE("declined: the reason is told, and when nobody is left the next job ge
   CHECK(offers(d, 0, 2) > 0);
 }
 
+TEST_CASE("failed: what a client could not train on is in the journal, once a round") {
+  Driver d(3);
+  begin(d, kTwo + "[round]\ndeadline_s = 30\n");
+  for (int twice = 0; twice < 2; ++twice)
+    d.from(d.client(0), RoundFailed{{1, 1, 1}, {ErrorCode::kInvalidData, "a.tokens: with it 101 records are damaged in this epoch"}});
+  const auto entries = std::get<JournalRows>(d.ask(ReadJournal{1, 0})).rows;
+  CHECK(std::count_if(entries.begin(), entries.end(), [](const JournalEntry& entry) {
+          return entry.text.starts_with("round 1: ") && entry.text.ends_with(" failed to train: a.tokens: with it 101 records are damaged in this epoch");
+        }) == 1);
+}
+
 TEST_CASE("declined: a job whose clients are only away goes on waiting") {
   Driver d(2);
   begin(d, kTwo + "[round]\ndeadline_s = 30\n");
@@ -130,6 +141,10 @@ TEST_CASE("declined: a job whose clients are only away goes on waiting") {
   d.from(d.client(0), Leave{});
   d.advance(60s);
   CHECK(d.job().state == JobState::kRunning);
+  // It goes on waiting, and says what would end that.
+  CHECK(d.job().text.find("who declined for good is asked again when its covey-client starts anew; `covey stop 1` ends the job") !=
+        std::string::npos);
+  CHECK(d.job().text.ends_with("policy: not here"));
 }
 
 TEST_CASE("close: the cohort hears of a commit only when it is durable") {

@@ -99,6 +99,10 @@ TEST_CASE("lying dealer: wrong shares of its masking key, and then it is gone: i
   REQUIRE(metrics.size() == 3);
   CHECK(metrics[0].delivered == (seeds ? 6 : 0));
   CHECK(metrics[1].delivered == 6);
+  std::size_t named = 0;
+  for (const Row& row : lied.d.store.scan("journal/").value())
+    named += std::string(row.value.begin(), row.value.end()).find(lied.d.client(5).certificate.name + " did not tell what they masked with") != std::string::npos ? 1 : 0;
+  CHECK(named == (seeds ? 0 : 1));
 }
 
 TEST_CASE("lying dealer: a dropped key that too few shares are here to judge, and that seeds make up for, is in the journal") {

@@ -357,6 +357,7 @@ TEST_CASE("withdrawn credentials: terms of an earlier epoch or another list are 
   const auto told = world.act(0, world.server_->invitation());
   REQUIRE_FALSE(told.has_value());
   CHECK(told.error().message.find("another list of withdrawn credentials than number 1") != std::string::npos);
+  CHECK(told.error().message.find("`covey vouch`") != std::string::npos);
 
   world.config_.revocation_root = root_of(list);
   world.begin();
@@ -384,14 +385,20 @@ TEST_CASE("the announced share of corrupt members is reckoned with, and the decl
   config.gamma_millionths = 100'000;
   const auto few = check_policy(config, policy);
   REQUIRE_FALSE(few.has_value());
-  CHECK(few.error().message.find("corrupt_max is 1, the least is 100: 100000 millionths of 1000 members") != std::string::npos);
+  CHECK(few.error().message.find("corrupt_max is 1, the least is 100: 0.1 (privacy.corrupt_fraction) of 1000 members") != std::string::npos);
   config.corrupt_max = 100;
   config.members_min = config.survivors_min = 500;
   CHECK(check_policy(config, policy).has_value());
   policy.gamma_min_millionths = 150'000;
   const auto low = check_policy(config, policy);
   REQUIRE_FALSE(low.has_value());
-  CHECK(low.error().message.find("gamma_millionths is 100000, the least is 150000") != std::string::npos);
+  CHECK(low.error().message.find("privacy.corrupt_fraction is 0.1, this site's --gamma-min is 0.15") != std::string::npos);
+  policy.gamma_min_millionths = 0;
+  policy.dropout_max_millionths = 50'000;
+  config.dropout_millionths = 100'000;
+  const auto silent = check_policy(config, policy);
+  REQUIRE_FALSE(silent.has_value());
+  CHECK(silent.error().message.find("privacy.dropout is 0.1, this site's --dropout-max is 0.05") != std::string::npos);
 }
 
 // A committee's ABORT of the world's running attempt.

@@ -2,11 +2,13 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <csignal>
 #include <filesystem>
 
 #include "core/base/random.h"
 #include "core/crypto/digest.h"
 #include "core/data/hf/hf_folder.h"
+#include "core/data/hf/hf_model.h"
 #include "core/data/hf/peft_adapter.h"
 #include "core/data/safetensors.h"
 #include "core/data/tokens/token_shard.h"
@@ -139,7 +141,9 @@ TEST_CASE("files: adapters are trained on a published model, from token files, o
   INFO(import.errors());
   REQUIRE(import.code() == 0);
   const std::string lines = nlohmann::json::parse(import.out()).at("job_lines").get<std::string>();
-  CHECK(federation.covey({"import", vector_of("hf_llama"), "--name", "small"}).code() != 0);
+  const Process& taken = federation.covey({"import", vector_of("hf_llama"), "--name", "small"});
+  CHECK(taken.code() == 2);
+  CHECK(taken.says("give this one another name with --name"));
 
   const auto job = [&](const std::string& name, const std::string& model, const std::string& data, int rounds) {
     const std::string path = federation.folder() + "/" + name + ".toml";
@@ -154,6 +158,19 @@ TEST_CASE("files: adapters are trained on a published model, from token files, o
     return nlohmann::json::parse(run.out()).at("job").get<JobId>();
   };
   const JobId first = job("adapters", lines, "", 6);
+  // The same job in the simulator, where the folder is named.
+  const std::string path = federation.folder() + "/adapters.toml";
+  const std::vector<std::string> simulate{"run", path, "--data", federation.data_of(0), "--clients", "2", "--json"};
+  const Process& unnamed = federation.nursery().run({"covey-sim", simulate});
+  CHECK(unnamed.code() == 2);
+  CHECK(unnamed.says("with --start"));
+  std::vector<std::string> named = simulate;
+  named.insert(named.end(), {"--start", vector_of("hf_llama"), "-o", federation.folder() + "/simulated.safetensors"});
+  const Process& simulated = federation.nursery().run({"covey-sim", named}, 60);
+  INFO(simulated.out() << simulated.errors());
+  CHECK(simulated.code() == 0);
+  named[8] = vector_of("hf_gpt2");
+  CHECK(federation.nursery().run({"covey-sim", named}).says("--start"));
   federation.until([&] { return federation.client(0).count("training_done") >= 2; });
   federation.nursery().kill(federation.client(0));
   federation.start_client(0);
@@ -192,6 +209,11 @@ TEST_CASE("files: adapters are trained on a published model, from token files, o
   CHECK(federation.await_end(second) == "job_finished");
   const std::string undisturbed = federation.folder() + "/undisturbed";
   REQUIRE(federation.covey({"pull", std::to_string(second), "-o", undisturbed}).code() == 0);
+  const std::string simulated_bytes = read_text(federation.folder() + "/simulated.safetensors");
+  const auto twin = from_safetensors(bytes_of(simulated_bytes));
+  REQUIRE(twin.has_value());
+  for (const NamedTensor& tensor : twin->tensors)
+    if (tensor.name == "model.embed_tokens.weight") CHECK(tensor.values == *embedding);
   const std::string other_bytes = read_text(undisturbed + "/model.safetensors");
   const auto other = from_safetensors(bytes_of(other_bytes));
   REQUIRE(other.has_value());
@@ -205,6 +227,19 @@ TEST_CASE("files: adapters are trained on a published model, from token files, o
   const JobId absent = job("absent", std::string(lines).replace(lines.find("small"), 5, "other"), "", 1);
   CHECK(federation.await_end(absent) == "job_failed");
   CHECK(mentions(federation.covey({"list"}).out(), "there are small"));
+  const Process& none = federation.covey({"pull", std::to_string(absent), "--json"});
+  CHECK(none.code() == 1);
+  CHECK(nlohmann::json::parse(none.out()).at("exit_code") == 1);
+  CHECK(mentions(none.errors(), "is failed and has no model: "));
+  CHECK(mentions(none.errors(), "there are small"));
+
+  const Process& listed = federation.covey({"models", "--json"});
+  CHECK(nlohmann::json::parse(listed.out()).at("name") == "small");
+  CHECK(nlohmann::json::parse(listed.out()).at("parameters") == parameter_table(model_spec_of(published->config(), 0).value()).size);
+  CHECK(federation.covey({"models", "--remove", "../data"}).says("there is no such model"));
+  CHECK(federation.covey({"models", "--remove", "small"}).code() == 0);
+  CHECK(!std::filesystem::exists(federation.home() + "/coordinator/models/small"));
+  CHECK(mentions(federation.covey({"models"}).out(), "no model was imported yet"));
 }
 
 TEST_CASE("files: JSON lines are encoded with the tokenizer that the job pins, and damage is counted") {
@@ -237,7 +272,9 @@ TEST_CASE("files: JSON lines are encoded with the tokenizer that the job pins, a
   REQUIRE(damaged != nullptr);
   CHECK(damaged->number("passed_over") == 1);
   const std::string pulled = federation.folder() + "/pulled";
-  REQUIRE(federation.covey({"pull", std::to_string(job), "-o", pulled}).code() == 0);
+  const Process& without = federation.covey({"pull", std::to_string(job), "-o", pulled});
+  REQUIRE(without.code() == 0);
+  CHECK(without.says("the job pins a tokenizer that is not on this machine"));
   Workbench desk;
   CHECK(mentions(desk.refused({"evaluate", "--model", pulled, "--data", federation.data_of(0)}), "name its tokenizer.json"));
   const auto found = desk.run({"evaluate", "--model", pulled, "--data", federation.data_of(0), "--tokenizer", federation.data_of(1)});
@@ -247,6 +284,30 @@ TEST_CASE("files: JSON lines are encoded with the tokenizer that the job pins, a
   CHECK(mentions(desk.refused({"generate", "--model", pulled, "--tokenizer", desk.folder.path()}), "another tokenizer than the model's"));
   const auto text = desk.run({"generate", "--model", pulled, "--tokenizer", federation.data_of(1), "--prompt", "line", "--tokens", "5"});
   CHECK(text.at("tokens") == 5);
+  CHECK(mentions(desk.refused({"generate", "--model", pulled, "--tokenizer", pulled + "/job.toml"}), "name that file, or its folder"));
+  CHECK(mentions(desk.refused({"generate", "--model", pulled, "--tokenizer", pulled}), "holds no tokenizer.json"));
+  CHECK(mentions(federation.covey({"pull", std::to_string(job), "-o", pulled, "--tokenizer", desk.folder.path()}).errors(),
+                 "another tokenizer than the job's"));
+  // It goes along: the one that is named, or that of an imported model; then nothing else is needed.
+  const std::string given = federation.folder() + "/given", found_here = federation.folder() + "/found-here";
+  CHECK(federation.covey({"pull", std::to_string(job), "-o", given, "--tokenizer", federation.data_of(1)}).code() == 0);
+  CHECK(read_text(given + "/tokenizer.json") == tokenizer);
+  std::filesystem::copy(vector_of("hf_gpt2"), desk.folder / "gpt2");
+  write_text(desk.folder / "gpt2/tokenizer.json", tokenizer);
+  REQUIRE(federation.covey({"import", desk.folder / "gpt2"}).code() == 0);
+  CHECK(!federation.covey({"pull", std::to_string(job), "-o", found_here}).says("not on this machine"));
+  CHECK(desk.run({"generate", "--model", found_here, "--prompt", "line", "--tokens", "5"}).at("text") == text.at("text"));
+  desk.run({"export", "--model", found_here, "--to", "safetensors", "-o", desk.folder / "st"});
+  CHECK(read_text(desk.folder / "st/tokenizer.json") == tokenizer);
+
+  // Text comes as it is drawn, and Ctrl-C leaves what there is.
+  Process& writes = desk.nursery.start({"covey", {"generate", "--model", found_here, "--prompt", "line", "--tokens", "1000000"}});
+  CHECK(desk.nursery.until([&] { return writes.out().size() > 200; }, 20));
+  writes.signal(SIGINT);
+  desk.nursery.finish(writes);
+  CHECK(writes.code() == 130);
+  CHECK(writes.out().substr(0, 4) == "line");
+  CHECK(writes.says("interrupted after "));
 
   const JobId strict = submit("strict", 0);
   federation.until([&] { return federation.client(0).has("data_refused"); });

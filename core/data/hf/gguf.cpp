@@ -6,6 +6,7 @@
 
 #include "core/base/check.h"
 #include "core/base/wire.h"
+#include "core/data/files.h"
 
 namespace covey {
 namespace {
@@ -273,7 +274,7 @@ Result<void> write_into(const std::string& path, const GgufWriting& writing, con
   if (writing.tokenizer != nullptr) put_tokenizer(writing.config, *writing.tokenizer, metadata);
   const std::vector<GgufTensor> tensors = tensors_of(writing);
   const Bytes header = header_of(metadata, tensors);
-  COVEY_TRY(const FileDescriptor file, open_file(path, OpenMode::kCreateNew));
+  COVEY_TRY(const FileDescriptor file, create_data_file(path));
   COVEY_TRY_VOID(write_at(file, 0, header, path));
   for (const GgufTensor& tensor : tensors) {
     COVEY_TRY(const std::vector<float> values, gathered(writing.config, tensor, source));

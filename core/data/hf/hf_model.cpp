@@ -1,6 +1,7 @@
 #include "core/data/hf/hf_model.h"
 
 #include <algorithm>
+#include <memory>
 #include <map>
 #include <string>
 
@@ -141,6 +142,18 @@ Result<std::vector<float>> read_parameter(const HfFolder& folder, const Paramete
   }
   COVEY_CHECK(values.size() == info.size);
   return values;
+}
+
+Result<BaseReader> open_base(const std::string& folder, const ModelSpec& spec) {
+  COVEY_TRY(HfFolder opened, HfFolder::open(folder));
+  COVEY_TRY_VOID(check_same_model(spec, opened.config()));
+  // Shared: the reader is copied with the function that holds it.
+  const auto base = std::make_shared<const HfFolder>(std::move(opened));
+  return BaseReader([base](const ParameterInfo& info) -> Result<std::optional<std::vector<float>>> {
+    if (is_adapter(info)) return std::optional<std::vector<float>>();
+    COVEY_TRY(std::vector<float> values, read_parameter(*base, info));
+    return std::optional(std::move(values));
+  });
 }
 
 Result<std::vector<float>> read_base_parameters(const HfFolder& folder, const ModelSpec& spec) {

@@ -2,7 +2,10 @@
 // buffer of ParameterTable. Names of our parameters are transformers' own; matrices are [out, in] here.
 #pragma once
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "core/data/hf/hf_folder.h"
@@ -29,6 +32,10 @@ Result<std::vector<float>> read_parameter(const HfFolder& folder, const Paramete
 // All but the adapters', in table order: as many as the base has. Errors: of check_same_model and read.
 Result<std::vector<float>> read_base_parameters(const HfFolder& folder, const ModelSpec& spec);
 bool is_adapter(const ParameterInfo& info);
+// The parameters of `spec` out of `folder`, one at a time; nothing for an adapter's.
+// Errors: of HfFolder::open and check_same_model.
+using BaseReader = std::function<Result<std::optional<std::vector<float>>>(const ParameterInfo& info)>;
+Result<BaseReader> open_base(const std::string& folder, const ModelSpec& spec);
 
 // The parts of hf_config_of(spec) out of the flat buffer, which outlives the source.
 HfSource source_of(const ModelSpec& spec, std::span<const float> parameters);

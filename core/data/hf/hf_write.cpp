@@ -63,7 +63,7 @@ Result<std::vector<float>> assembled(const Stored& stored, const HfSource& sourc
 }
 
 Result<void> write_text(const std::string& path, const std::string& text) {
-  COVEY_TRY(const FileDescriptor file, open_file(path, OpenMode::kCreateNew));
+  COVEY_TRY(const FileDescriptor file, create_data_file(path));
   COVEY_TRY_VOID(write_at(file, 0, bytes_of(text), path));
   return sync_file(file, path);
 }
@@ -137,7 +137,7 @@ Result<void> write_hf(const std::string& folder, const HfWriting& writing, const
     if (file_exists(path))
       return unexpected(ErrorCode::kAlreadyExists,
                         path + " is there already: name another folder, or remove it");
-  COVEY_TRY_VOID(make_folders(partial));
+  COVEY_TRY_VOID(make_data_folders(partial));
   auto written = write_into(partial, writing, source);
   if (written) written = rename_file(partial, folder);
   if (!written) {

@@ -236,7 +236,7 @@ Result<LoraAdapter> read_peft(const std::string& folder, const HfConfig& config)
 
 Result<void> write_peft(const std::string& folder, const HfConfig& config, const LoraAdapter& adapter) {
   COVEY_TRY_VOID(check_parts(config, adapter));
-  COVEY_TRY_VOID(make_folders(folder));
+  COVEY_TRY_VOID(make_data_folders(folder));
   TensorWriting writing;
   writing.metadata = {{"format", "pt"}};
   for (const LoraPart& part : adapter.parts) {
@@ -250,7 +250,7 @@ Result<void> write_peft(const std::string& folder, const HfConfig& config, const
     return Result<std::vector<float>>(index % 2 == 0 ? part.a : part.b);
   }));
   const std::string path = folder + "/" + kConfigFile;
-  COVEY_TRY(const FileDescriptor file, open_file(path, OpenMode::kCreateNew));
+  COVEY_TRY(const FileDescriptor file, create_data_file(path));
   COVEY_TRY_VOID(write_at(file, 0, bytes_of(config_text(config, adapter)), path));
   COVEY_TRY_VOID(sync_file(file, path));
   return sync_folder(folder);

@@ -14,9 +14,9 @@ namespace covey {
 namespace {
 
 constexpr std::string_view kMagic = "COVEYTOK";
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2, kVersionWithoutLength = 1;
 constexpr std::uint32_t kRecordMagic = 0x4e4b4f54;  // "TOKN"
-constexpr std::size_t kHeaderBytes = 32, kRecordHeaderBytes = 16;
+constexpr std::size_t kHeaderBytes = 48, kShortHeaderBytes = 32, kRecordHeaderBytes = 16;
 constexpr std::size_t kPendingMax = 4 << 20;
 constexpr std::size_t kBlockBytes = 1 << 20;  // of a file, at a time, while records are looked for
 
@@ -24,6 +24,13 @@ Unexpected invalid(std::string message) { return unexpected(ErrorCode::kInvalidD
 
 std::uint32_t crc_of(ByteSpan bytes) {
   return static_cast<std::uint32_t>(::crc32_z(0, bytes.data(), bytes.size()));
+}
+
+// The CRC-32 of what `roll` is of and of one more number.
+std::uint32_t rolled(std::uint32_t roll, std::uint32_t number) {
+  ByteWriter writer;
+  writer.u32(number);
+  return static_cast<std::uint32_t>(::crc32_z(roll, writer.bytes().data(), writer.bytes().size()));
 }
 
 std::size_t token_bytes(std::uint32_t vocabulary) { return vocabulary <= 65536 ? 2 : 4; }
@@ -41,6 +48,16 @@ std::optional<RecordHeader> record_header(ByteSpan bytes) {
       header.tokens > kDocumentTokensMax)
     return std::nullopt;
   return header;
+}
+
+// What a whole file of `bytes` begins with.
+Bytes header_of(std::uint32_t vocabulary, std::uint64_t bytes, std::uint64_t records, std::uint32_t roll) {
+  ByteWriter header;
+  header.raw(bytes_of(kMagic)).u32(kVersion).u32(vocabulary).u32(static_cast<std::uint32_t>(token_bytes(vocabulary)));
+  header.u32(crc_of(header.bytes())).u64(bytes).u64(records).u32(roll);
+  header.u32(crc_of(header.bytes()));
+  COVEY_CHECK(header.bytes().size() == kHeaderBytes);
+  return header.take();
 }
 
 // A file's bytes by position, a block at a time.
@@ -79,16 +96,9 @@ Result<TokenShardWriter> TokenShardWriter::create(const std::string& path, std::
                                                        " are possible");
   if (file_exists(path))
     return unexpected(ErrorCode::kAlreadyExists, path + " is there already: name another file, or remove it");
-  COVEY_TRY(FileDescriptor file, open_file(path + ".partial", OpenMode::kCreateNew));
+  COVEY_TRY(FileDescriptor file, create_data_file(path + ".partial"));
   TokenShardWriter writer(std::move(file), path, vocabulary);
-  ByteWriter header;
-  header.raw(bytes_of(kMagic))
-      .u32(kVersion)
-      .u32(vocabulary)
-      .u32(static_cast<std::uint32_t>(token_bytes(vocabulary)));
-  header.u32(crc_of(header.bytes())).u64(0);
-  writer.pending_ = header.take();
-  COVEY_CHECK(writer.pending_.size() == kHeaderBytes);
+  writer.pending_ = header_of(vocabulary, 0, 0, 0);  // what it holds is known at the end
   return writer;
 }
 
@@ -108,12 +118,15 @@ Result<void> TokenShardWriter::add(std::span<const TextToken> document) {
       body[i * width + b] = static_cast<std::uint8_t>(document[i] >> (8 * b));
   }
   ByteWriter header;
-  header.u32(kRecordMagic).u32(static_cast<std::uint32_t>(document.size())).u32(crc_of(body));
+  const std::uint32_t crc = crc_of(body);
+  header.u32(kRecordMagic).u32(static_cast<std::uint32_t>(document.size())).u32(crc);
   header.u32(crc_of(header.bytes()));
   pending_.insert(pending_.end(), header.bytes().begin(), header.bytes().end());
   pending_.insert(pending_.end(), body.begin(), body.end());
   pending_.resize(padded(pending_.size()));  // what was flushed is a multiple of 8 too
   tokens_ += document.size();
+  ++records_;
+  roll_ = rolled(roll_, crc);
   return pending_.size() < kPendingMax ? Result<void>() : flush();
 }
 
@@ -126,6 +139,7 @@ Result<void> TokenShardWriter::flush() {
 
 Result<void> TokenShardWriter::finish() {
   COVEY_TRY_VOID(flush());
+  COVEY_TRY_VOID(write_at(file_, 0, header_of(vocabulary_, written_, records_, roll_), path_));
   COVEY_TRY_VOID(sync_file(file_, path_));
   COVEY_TRY_VOID(rename_file(path_ + ".partial", path_));
   const std::size_t slash = path_.find_last_of('/');
@@ -137,8 +151,8 @@ TokenShard::TokenShard(FileDescriptor file, std::string path)
 
 Result<TokenShard> TokenShard::open(const std::string& path) {
   COVEY_TRY(TokenShard shard, open_header(path));
-  COVEY_TRY(const std::uint64_t bytes, file_size(shard.file_, path));
-  COVEY_TRY_VOID(shard.find_records(bytes));
+  COVEY_TRY_VOID(shard.find_records());
+  COVEY_TRY_VOID(shard.check_records());
   return shard;
 }
 
@@ -156,27 +170,62 @@ Result<TokenShard> TokenShard::open_header(const std::string& path) {
   Bytes header(kHeaderBytes);
   COVEY_TRY(const std::size_t got, read_at(shard.file_, 0, header, path));
   ByteReader reader(header);
-  const bool magic = got == kHeaderBytes && text_of(reader.raw(8)) == kMagic;
+  COVEY_TRY(shard.bytes_, file_size(shard.file_, path));
+  const bool magic = got >= kShortHeaderBytes && text_of(reader.raw(8)) == kMagic;
   if (!magic) return invalid(path + ": is no token file: it does not begin with " + std::string(kMagic));
   const std::uint32_t version = reader.u32();
   shard.vocabulary_ = reader.u32();
   shard.width_ = reader.u32();
   if (reader.u32() != crc_of(ByteSpan(header).first(20)))
     return invalid(path + ": its first 20 bytes are damaged: make it again");
-  if (version != kVersion)
-    return unexpected(ErrorCode::kUnsupported, path + ": has version " + std::to_string(version) + ", " +
-                                                   std::to_string(kVersion) + " is read: make it again");
+  if (version != kVersion && version != kVersionWithoutLength)
+    return unexpected(ErrorCode::kUnsupported, path + ": has version " + std::to_string(version) + ", 1 and " +
+                                                   std::to_string(kVersion) + " are read: make it again");
   if (shard.vocabulary_ < 1 || shard.vocabulary_ > kVocabularyMax ||
       shard.width_ != token_bytes(shard.vocabulary_))
     return invalid(path + ": says that its vocabulary has " + std::to_string(shard.vocabulary_) +
                    " tokens of " + std::to_string(shard.width_) + " bytes");
+  shard.begin_ = kShortHeaderBytes;
+  if (version == kVersion) COVEY_TRY_VOID(shard.read_length(ByteSpan(header).first(got)));
   return shard;
 }
 
-Result<void> TokenShard::find_records(std::uint64_t bytes) {
+Result<void> TokenShard::read_length(ByteSpan header) {
+  if (header.size() < kHeaderBytes)
+    return invalid(path_ + ": is cut off within its first " + std::to_string(kHeaderBytes) +
+                   " bytes: copy it again, or make it again");
+  ByteReader reader(header.subspan(24));
+  const std::uint64_t bytes = reader.u64(), records = reader.u64();
+  roll_told_ = reader.u32();
+  if (reader.u32() != crc_of(header.first(44)))
+    return invalid(path_ + ": its first 48 bytes are damaged: copy it again, or make it again");
+  if (bytes != bytes_)
+    return invalid(path_ + (bytes_ < bytes ? ": is cut off: it has " : ": something was added to it: it has ") + std::to_string(bytes_) +
+                   " bytes, when it was made it had " + std::to_string(bytes) + ": copy it again, or make it again");
+  records_told_ = records;
+  begin_ = kHeaderBytes;
+  return {};
+}
+
+// Damage is counted in records; records that are whole but others are no damage.
+Result<void> TokenShard::check_records() {
+  if (!records_told_) return {};
+  if (places_.size() < *records_told_) {
+    const std::uint64_t missing = *records_told_ - places_.size();
+    damaged_ = std::max(damaged_, static_cast<std::uint32_t>(std::min<std::uint64_t>(missing, ~std::uint32_t{0})));
+    return {};
+  }
+  std::uint32_t roll = 0;
+  for (const Place& place : places_) roll = rolled(roll, place.crc);
+  if (places_.size() == *records_told_ && (damaged_ != 0 || roll == roll_told_)) return {};
+  return invalid(path_ + ": holds other documents than when it was made: copy it again, or make it again");
+}
+
+Result<void> TokenShard::find_records() {
+  const std::uint64_t bytes = bytes_;
   BlockReader blocks(file_, path_, bytes);
   bool lost = false;  // within a stretch that was counted
-  for (std::uint64_t at = kHeaderBytes; at < bytes;) {
+  for (std::uint64_t at = begin_; at < bytes;) {
     if (bytes - at < kRecordHeaderBytes) {
       damaged_ += lost ? 0 : 1;
       break;
@@ -227,7 +276,7 @@ Result<void> TokenShardSet::add(std::string_view document) {
     writer_.reset();
   }
   if (!writer_) {
-    COVEY_TRY_VOID(make_folders(folder_));
+    COVEY_TRY_VOID(make_data_folders(folder_));
     char name[32];
     std::snprintf(name, sizeof name, "/part-%05u", files_++);
     COVEY_TRY(TokenShardWriter made, TokenShardWriter::create(folder_ + name + kTokenShardEnd, vocabulary_));

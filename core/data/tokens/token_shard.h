@@ -1,8 +1,11 @@
 // Documents as tokens in a file, one record each, checked by CRC-32: a damaged record is found, counted
-// and passed over, and what follows it is found again.
+// and passed over, and what follows it is found again. A file that was cut off, or put together of others,
+// is refused.
 //
-// All numbers little-endian. Header, 32 bytes: "COVEYTOK", u32 version 1, u32 vocabulary, u32 bytes of a
-// token (2 where the vocabulary is at most 65,536, else 4), u32 CRC-32 of these 20 bytes, 8 bytes 0.
+// All numbers little-endian. Header, 48 bytes: "COVEYTOK", u32 version 2, u32 vocabulary, u32 bytes of a
+// token (2 where the vocabulary is at most 65,536, else 4), u32 CRC-32 of these 20 bytes; u64 bytes of the
+// file, u64 records, u32 CRC-32 of all records' CRC-32 of their tokens (4 bytes each), u32 CRC-32 of these 44
+// bytes. Version 1 is read too: 32 bytes, 8 of them 0 after the first CRC-32; that it was cut off cannot be told.
 // Each record begins at a multiple of 8: u32 "TOKN", u32 tokens, u32 CRC-32 of their bytes, u32 CRC-32 of
 // these 12 bytes, the tokens, zeros up to the next multiple of 8.
 #pragma once
@@ -38,21 +41,22 @@ class TokenShardWriter {
   std::string path_;
   std::uint32_t vocabulary_ = 0;
   std::uint64_t written_ = 0;  // bytes
-  std::uint64_t tokens_ = 0;
+  std::uint64_t tokens_ = 0, records_ = 0;
+  std::uint32_t roll_ = 0;     // CRC-32 of the records' CRC-32
   Bytes pending_;
 };
 
 class TokenShard {
  public:
   // Finds the records; their tokens are read and checked when they are asked for.
-  // Errors, with the path: kNotFound, kInvalidData (no such file's header).
+  // Errors, with the path: kNotFound, kInvalidData (no such file's header, or cut off, or longer than it was).
   static Result<TokenShard> open(const std::string& path);
   // Of its header alone; the same errors.
   static Result<std::uint32_t> vocabulary_of(const std::string& path);
   std::uint32_t vocabulary() const { return vocabulary_; }
   std::uint32_t records() const { return static_cast<std::uint32_t>(places_.size()); }
   std::uint32_t tokens(std::uint32_t record) const { return places_[record].tokens; }  // as its header says
-  std::uint32_t damaged() const { return damaged_; }  // stretches without a readable record's header
+  std::uint32_t damaged() const { return damaged_; }  // records not found; of version 1: stretches without one
 
   // Nothing where the record is damaged. Errors: of the disk.
   Result<std::optional<TokenIds>> read(std::uint32_t record) const;
@@ -64,11 +68,16 @@ class TokenShard {
   };
   TokenShard(FileDescriptor file, std::string path);
   static Result<TokenShard> open_header(const std::string& path);
-  Result<void> find_records(std::uint64_t bytes);
+  Result<void> read_length(ByteSpan header);
+  Result<void> find_records();
+  Result<void> check_records();
   FileDescriptor file_;
   std::string path_;
   std::uint32_t vocabulary_ = 0;
   std::size_t width_ = 0;  // bytes of a token
+  std::uint64_t bytes_ = 0, begin_ = 0;        // of the file; where its records begin
+  std::optional<std::uint64_t> records_told_;  // none: version 1
+  std::uint32_t roll_told_ = 0;
   std::uint32_t damaged_ = 0;
   std::vector<Place> places_;
 };

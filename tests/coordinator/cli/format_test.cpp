@@ -7,6 +7,17 @@
 using namespace covey;
 using namespace covey::cli;
 
+TEST_CASE("format: what is shown while it comes ends with a whole character") {
+  const std::string text = "a\xc3\xa4\xe2\x82\xac\xf0\x9f\x90\xa6z";  // 1, 2, 3, 4 and 1 bytes
+  const std::size_t whole[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 11};
+  for (std::size_t size = 0; size <= text.size(); ++size) {
+    CAPTURE(size);
+    CHECK(whole_bytes(std::string_view(text).substr(0, size)) == whole[size]);
+  }
+  CHECK(whole_bytes("\x80\x80\x80\x80") == 4);  // belongs to nothing: is not waited for
+  CHECK(whole_bytes("a\xff") == 2);
+}
+
 TEST_CASE("format: bytes keep two or three digits and grow by powers of 1000") {
   CHECK(bytes_text(0) == "0 B");
   CHECK(bytes_text(999) == "999 B");

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "coordinator/cli/job_view.h"
 #include "tests/coordinator/cli/sample_job.h"
 
 using namespace covey;
@@ -69,4 +70,17 @@ TEST_CASE("report: a job without a committed round makes a page that says so") {
   const std::string html = report_html(data);
   CHECK(count(html, "Nothing was measured yet") == 4);
   CHECK(count(html, "</html>") == 1);
+}
+
+TEST_CASE("report: the time from first to last round stays sound where the coordinator's clock was set back") {
+  ReportData data = sample_report(DataFormat::kText);
+  data.rounds = {sample_round(1, 2), sample_round(2, 1)};
+  CHECK(span_of(data.rounds).seconds == doctest::Approx(19));
+  CHECK_FALSE(span_of(data.rounds).clock_set_back);
+  data.rounds[1].started -= std::chrono::hours(24);
+  data.rounds[1].committed -= std::chrono::hours(24);
+  CHECK(span_of(data.rounds).seconds == doctest::Approx(18));  // both rounds, and no pause
+  CHECK(span_of(data.rounds).clock_set_back);
+  CHECK(report_html(data).find("clock was set back between two") != std::string::npos);
+  CHECK(span_of({}).seconds == 0);
 }

@@ -33,8 +33,20 @@ class CountedImages final : public Dataset {
 
 using Image = std::vector<float>;
 
-std::vector<Image> images(const AugmentedDataset& data, const std::vector<std::uint32_t>& indices) {
-  BatchBuffer buffer(data, static_cast<std::uint32_t>(indices.size()));
+// Batches that are changed as they are filled, as a client's training does it.
+struct Augmented {
+  AugmentSpec spec;
+  Random random;
+  std::uint64_t epoch = 0;
+};
+
+std::vector<Image> images(const Augmented& data, const std::vector<std::uint32_t>& indices) {
+  const CountedImages plain;
+  REQUIRE(check_augment(data.spec, plain));
+  BatchBuffer buffer(plain, static_cast<std::uint32_t>(indices.size()));
+  buffer.on_fill([&](std::span<const std::uint32_t> which, const Minibatch& batch) {
+    augment_images(data.spec, data.random.split("augment", data.epoch), which, batch.inputs);
+  });
   const Minibatch batch = buffer.fill(indices);
   std::vector<Image> out;
   for (std::size_t i = 0; i < indices.size(); ++i) {
@@ -44,11 +56,7 @@ std::vector<Image> images(const AugmentedDataset& data, const std::vector<std::u
   return out;
 }
 
-std::unique_ptr<AugmentedDataset> made(const AugmentSpec& spec, std::uint64_t seed) {
-  auto data = AugmentedDataset::make(std::make_unique<CountedImages>(), spec, seed);
-  REQUIRE(data);
-  return std::move(*data);
-}
+Augmented made(const AugmentSpec& spec, std::uint64_t seed) { return {spec, Random(seed)}; }
 
 // What mirroring and then moving by (down, right) makes of image `index`.
 Image expected(std::uint32_t index, bool mirror, int down, int right) {
@@ -68,12 +76,12 @@ Image expected(std::uint32_t index, bool mirror, int down, int right) {
 }  // namespace
 
 TEST_CASE("augment: each image is mirrored or moved, all ways come up, and nothing else happens") {
-  const auto data = made({0.5, 2}, 9);
+  Augmented data = made({0.5, 2}, 9);
   std::set<int> ways;
   for (std::uint64_t epoch = 0; epoch < 20; ++epoch) {
-    data->set_epoch(epoch);
+    data.epoch = epoch;
     for (std::uint32_t index = 0; index < 50; ++index) {
-      const Image image = images(*data, {index})[0];
+      const Image image = images(data, {index})[0];
       int found = -1;
       for (int way = 0; way < 50; ++way)
         if (image == expected(index, way % 2 == 1, way / 2 % 5 - 2, way / 10 - 2)) found = way;
@@ -85,28 +93,29 @@ TEST_CASE("augment: each image is mirrored or moved, all ways come up, and nothi
 }
 
 TEST_CASE("augment: the same for seed, epoch and example, whatever the batch") {
-  const auto data = made({0.5, 1}, 9), same = made({0.5, 1}, 9), other = made({0.5, 1}, 10);
+  Augmented data = made({0.5, 1}, 9);
+  const Augmented same = made({0.5, 1}, 9), other = made({0.5, 1}, 10);
   std::vector<std::uint32_t> all(50);
   for (std::uint32_t i = 0; i < 50; ++i) all[i] = i;
-  const auto together = images(*data, all);
+  const auto together = images(data, all);
   std::vector<std::uint32_t> backwards(all.rbegin(), all.rend());
-  auto reversed = images(*same, backwards);
+  auto reversed = images(same, backwards);
   std::reverse(reversed.begin(), reversed.end());
   CHECK(together == reversed);
-  CHECK(together != images(*other, all));
-  data->set_epoch(1);
-  CHECK(together != images(*data, all));
-  data->set_epoch(0);
-  CHECK(together == images(*data, all));
+  CHECK(together != images(other, all));
+  data.epoch = 1;
+  CHECK(together != images(data, all));
+  data.epoch = 0;
+  CHECK(together == images(data, all));
   const auto plain = made({0, 0}, 9);
-  CHECK(images(*plain, {7})[0] == expected(7, false, 0, 0));
+  CHECK(images(plain, {7})[0] == expected(7, false, 0, 0));
   const auto mirrored = made({1, 0}, 9);
-  CHECK(images(*mirrored, {7})[0] == expected(7, true, 0, 0));
+  CHECK(images(mirrored, {7})[0] == expected(7, true, 0, 0));
 }
 
 TEST_CASE("augment: settings that make no sense are refused") {
   const auto refuse = [](const AugmentSpec& spec) {
-    const auto data = AugmentedDataset::make(std::make_unique<CountedImages>(), spec, 1);
+    const auto data = check_augment(spec, CountedImages());
     REQUIRE(!data);
     CHECK(data.error().code == ErrorCode::kInvalidArgument);
     return data.error().message;

@@ -1,5 +1,9 @@
+#include <sys/stat.h>
+#include <zlib.h>
+
 #include <set>
 
+#include "core/base/wire.h"
 #include "core/data/augment.h"
 #include "core/data/jsonl.h"
 #include "core/data/tokens/token_stream.h"
@@ -100,7 +104,7 @@ TEST_CASE("token shard: any changed byte damages one record or the file's header
     std::filesystem::copy_file(good, bad, std::filesystem::copy_options::overwrite_existing);
     damage(bad, at);
     const auto shard = TokenShard::open(bad);
-    if (at < 24) {
+    if (at < 48) {
       CHECK_MESSAGE(!shard, at);
       continue;
     }
@@ -120,9 +124,64 @@ TEST_CASE("token shard: any changed byte damages one record or the file's header
     std::filesystem::copy_file(good, bad, std::filesystem::copy_options::overwrite_existing);
     std::filesystem::resize_file(bad, keep);
     const auto shard = TokenShard::open(bad);
-    CHECK(shard.has_value() == (keep >= 32));
-    if (shard) CHECK(read_all(*shard).size() <= documents.size());
+    REQUIRE_MESSAGE(!shard, keep);
+    CHECK(mentions(shard.error().message, bad));
+    CHECK(!TokenShard::vocabulary_of(bad));  // a stream refuses it when it is opened
+    if (keep >= 48) CHECK(mentions(shard.error().message, "is cut off: it has " + std::to_string(keep) + " bytes"));
+    CHECK(shard.error().code == ErrorCode::kInvalidData);
   }
+  std::filesystem::copy_file(good, bad, std::filesystem::copy_options::overwrite_existing);
+  std::ofstream(bad, std::ios::binary | std::ios::app) << "12345678";
+  CHECK(mentions(TokenShard::open(bad).error().message, "something was added"));
+}
+
+TEST_CASE("token shard: every record of a damaged stretch counts, and another file's are refused") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "a.tokens", other = folder / "b.tokens";
+  write_shard(path, Documents(9, TokenIds{1, 2, 3, 4}));  // 24 bytes each
+  write_shard(other, Documents(9, TokenIds{1, 2, 3, 5}));
+  std::string bytes = text_of_file(path);
+  for (std::size_t record = 2; record < 7; ++record) bytes[48 + record * 24] = 'x';
+  folder.write("c.tokens", bytes);
+  const auto shard = TokenShard::open(folder / "c.tokens");
+  REQUIRE(shard);
+  CHECK(shard->records() == 4);
+  CHECK(shard->damaged() == 5);  // in one stretch
+
+  const std::string mixed = text_of_file(path).substr(0, 48 + 24 * 4) + text_of_file(other).substr(48 + 24 * 4);
+  folder.write("d.tokens", mixed);
+  const auto refused = TokenShard::open(folder / "d.tokens");
+  REQUIRE(!refused);
+  CHECK(mentions(refused.error().message, "other documents than when it was made"));
+}
+
+TEST_CASE("token shard: files of version 1, without a length, are read") {
+  const TemporaryFolder folder;
+  const Documents documents{{1, 2, 3}, {4, 5, 6, 7, 8}, {9}};
+  write_shard(folder / "new.tokens", documents);
+  ByteWriter old;
+  old.raw(bytes_of("COVEYTOK")).u32(1).u32(1000).u32(2);
+  old.u32(static_cast<std::uint32_t>(::crc32(0, old.bytes().data(), 20))).u64(0);
+  const std::string text = std::string(text_of(old.bytes())) + text_of_file(folder / "new.tokens").substr(48);
+  folder.write("old.tokens", text);
+  const auto shard = TokenShard::open(folder / "old.tokens");
+  REQUIRE_MESSAGE(shard, shard.error().message);
+  CHECK(read_all(*shard) == documents);
+  CHECK(shard->damaged() == 0);
+  folder.write("cut.tokens", text.substr(0, text.size() - 12));
+  CHECK(TokenShard::open(folder / "cut.tokens")->damaged() == 1);
+}
+
+TEST_CASE("token shard: a new file is anyone's to read whom the umask lets") {
+  const TemporaryFolder folder;
+  const mode_t before = ::umask(022);
+  write_shard(folder / "open.tokens", {{1}});
+  ::umask(077);
+  write_shard(folder / "own.tokens", {{1}});
+  ::umask(before);
+  using std::filesystem::perms;
+  CHECK(std::filesystem::status(folder / "open.tokens").permissions() == static_cast<perms>(0644));
+  CHECK(std::filesystem::status(folder / "own.tokens").permissions() == static_cast<perms>(0600));
 }
 
 TEST_CASE("token stream: windows follow one another over documents, files and epochs") {
@@ -202,7 +261,7 @@ TEST_CASE("token stream: damaged records are passed over and counted, up to a bo
   const std::string path = folder / "a.tokens";
   write_shard(path, numbered(0, 12));
   // Into the tokens of document 3, and the header of document 7. A record of n tokens: 16 + 2n, padded.
-  std::size_t at = 32, third = 0, seventh = 0;
+  std::size_t at = 48, third = 0, seventh = 0;
   for (std::size_t d = 0; d < 12; ++d) {
     if (d == 3) third = at + 16;
     if (d == 7) seventh = at + 4;
@@ -239,7 +298,7 @@ TEST_CASE("token stream: damaged records are passed over and counted, up to a bo
 
   // Nothing but damage is an error too, not a search without end.
   write_shard(folder / "b.tokens", {{1}});
-  damage(folder / "b.tokens", 48);
+  damage(folder / "b.tokens", 64);
   TokenStream empty = opened(folder / "b.tokens", packing(6, 1000), 1);
   const auto none = empty.next(inputs, targets);
   REQUIRE(!none);
@@ -288,11 +347,11 @@ TEST_CASE("token dataset: windows within a file, the last one padded") {
   const std::vector<std::int32_t> targets(batch.targets.i32(), batch.targets.i32() + 12);
   CHECK(inputs == std::vector<std::int32_t>{1, 2, 3, 999, 4, 5, 0, 0, 6, 7, 0, 0});
   CHECK(targets == std::vector<std::int32_t>{2, 3, 999, 4, 5, 999, -1, -1, 7, 999, -1, -1});
-  damage(folder / "a.tokens", 48);
+  damage(folder / "a.tokens", 64);
   CHECK(mentions(load_tokens(folder.path(), packing(4)).error().message, "1 records are damaged"));
   auto damaged = load_tokens(folder.path(), packing(4, 1));
   REQUIRE(damaged);
-  CHECK(!AugmentedDataset::make(std::move(*damaged), {0.5, 0}, 1));  // no images
+  CHECK(!check_augment({0.5, 0}, **damaged));  // no images
 }
 
 TEST_CASE("token dataset: of text that is encoded while it is loaded") {

@@ -65,4 +65,11 @@ TEST_CASE("decoder: goes on beyond its context, the same for the same seed") {
   CHECK(once.size() == 30);
   CHECK(once == continue_tokens(decoder, prompt, 30, {1, 0, 1}, Random(1)));
   CHECK(once != continue_tokens(decoder, prompt, 30, {1, 0, 1}, Random(2)));
+  std::vector<std::int32_t> told;
+  const auto five = continue_tokens(decoder, prompt, 30, {1, 0, 1}, Random(1), [&](std::int32_t token) {
+    told.push_back(token);
+    return told.size() < 5;
+  });
+  CHECK(five == std::vector<std::int32_t>(once.begin(), once.begin() + 5));
+  CHECK(told == five);
 }

@@ -373,7 +373,7 @@ TEST_CASE("job: training that does not go with the model is refused") {
   CHECK(mentions(cnn("separable", "bf16"), "with separable blocks computes in f32 alone"));
   CHECK(mentions(mlp("checkpointing = \"block\""), "train.checkpointing = \"block\""));
   CHECK(mentions(mlp("frozen = [\"model\"]"), "leaves nothing to train"));
-  CHECK(mentions(mlp("frozen_storage = \"int8\""), "train.frozen_storage = \"int8\": model.family = \"mlp\" has no frozen weights"));
+  CHECK(mentions(mlp("frozen_storage = \"int8\""), "train.frozen_storage = \"int8\": it is for the frozen weights of transformers, and model.family = \"mlp\"; use \"auto\""));
   CHECK(mentions(error_of(with("frozen_storage = \"bf16\"\nfrozen = [\"embedding\"]")), "train.frozen_storage = \"bf16\": no weight of a block is frozen"));
   CHECK(mentions(error_of(with("frozen_storage = \"int4\"")), "train.frozen_storage = \"int4\": must be \"auto\", \"f32\", \"bf16\" or \"int8\""));
   CHECK(mentions(error_of(with("frozen = [\"layer.0\"]")), "train.frozen = \"layer.0\": names no shard"));
