@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <thread>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 
@@ -96,7 +97,7 @@ Result<int> serve(const Options& options) {
   const auto log = make_log({options.json ? LogFormat::kJson : LogFormat::kText,
                              options.verbose ? LogLevel::kDebug : LogLevel::kInfo, ""});
   check_file_limit(options.nodes_max, *log);
-  COVEY_TRY(const DurableState state, open_state(state_options(options, folder), *log));
+  COVEY_TRY(DurableState state, open_state(state_options(options, folder), *log));
   COVEY_TRY(const std::uint64_t retired, retired_key_change(state.rows));
   COVEY_TRY_VOID(settle_keys(folder, home.changes, retired));  // under the lock of the state
   COVEY_TRY(home, load_coordinator_home(folder));
@@ -116,6 +117,7 @@ Result<int> serve(const Options& options) {
   config.public_work = std::make_shared<PublicWork>(
       PublicWork::Memory::kForget, [&spare](std::size_t count, const std::function<void(std::size_t)>& part) { spare.share(count, part); });
   COVEY_TRY(const auto coordinator, Coordinator::create(config, state.rows));
+  const std::size_t rows = std::exchange(state.rows, {}).size();  // 1 kB a node, which the machine has in its own form
   DiskGuard guard(*coordinator, "where a job needs more than there is, start with --paused and stop it with `covey stop JOB`");
   SystemRandom random;
   CoordinatorWork work({options.threads, config.memory_bytes_max,
@@ -136,7 +138,7 @@ Result<int> serve(const Options& options) {
   const StopSignals signals([&reactor] { reactor->request_shutdown(); });
   log->info("coordinator_started", {{"home", options.home}, {"listen", options.listen.address},
                                     {"control_port", reactor->control_port()}, {"bulk_port", reactor->bulk_port()},
-                                    {"rows", state.rows.size()}, {"threads", options.threads},
+                                    {"rows", rows}, {"threads", options.threads},
                                     {"memory_mib", options.memory_mib}});
   supervisor.ready("serving on ports " + std::to_string(reactor->control_port()) + " and " + std::to_string(reactor->bulk_port()));
   return reactor->run();

@@ -9,8 +9,7 @@
 #include "net/codec.h"
 #include "net/limited_log.h"
 #include "net/listening.h"
-#include "net/peer_socket.h"
-#include "net/send_budget.h"
+#include "net/peer_table.h"
 #include "net/transport.h"
 #include "net/zap_door.h"
 
@@ -21,8 +20,7 @@ constexpr std::size_t kMessagesAtOnce = 128;         // from one port, then the 
 constexpr int kControlQueueMax = 64;                 // messages to one peer: 1 MiB
 constexpr int kBulkQueueMax = 2 * kChunkCreditsMax + 4;  // what two blobs may ask for at once: 5 MiB
 constexpr std::uint64_t kFloorFrames = 2;            // that anyone may have on the way while others do not read
-constexpr Duration kConnectionIdleMax = std::chrono::minutes(5);
-constexpr Duration kSweep = std::chrono::minutes(1);
+constexpr Duration kSweep = std::chrono::seconds(20);  // 20,000 connections: 10 ms
 constexpr Duration kCalm = std::chrono::seconds(10);  // not found full for so long: it reads
 constexpr Duration kProbe = std::chrono::seconds(1);  // of connections that may hold what they should have read
 
@@ -33,36 +31,15 @@ struct Served {
   KeyPlace place;
 };
 
-struct Connection {
-  Bytes routing;
-  PeerKey peer;
-  Instant heard;
-  PeerSocket socket = {};
-  std::optional<Instant> full_since = {};  // its queue was found full then, and never since was it calm
-  Instant full_last = {};
-  bool gone = false;  // nothing reaches it; what it said before it left may still wait to be read
-};
-
 constexpr SendBudget::Limits limits_of_peer(std::size_t frame_bytes_max, int queue_max, std::uint64_t in_all) {
   const std::uint64_t reserve = in_all / 4;
   return {frame_bytes_max * static_cast<std::uint64_t>(queue_max), in_all - reserve, kFloorFrames * frame_bytes_max, reserve};
 }
 
-// One port: its socket and who is connected to it. Their numbers are never used twice.
 struct Port {
-  Port(ZmqSocket s, SendBudget::Limits limits) : socket(std::move(s)), budget(limits) {}
+  Port(ZmqSocket s, SendBudget::Limits limits) : socket(std::move(s)), peers(limits) {}
   ZmqSocket socket;
-  SendBudget budget;
-  std::map<std::uint64_t, Connection> connections;
-  std::map<Bytes, std::uint64_t> numbers;  // by routing id
-
-  void forget(std::uint64_t number) {
-    const auto found = connections.find(number);
-    if (found == connections.end()) return;
-    budget.forget(number);
-    numbers.erase(found->second.routing);
-    connections.erase(found);
-  }
+  PeerTable peers;
 };
 
 std::uint16_t port_of(const std::string& endpoint) {
@@ -104,8 +81,8 @@ class ListenTransport final : public Transport {
     return messages;
   }
   void send(const Link& to, const Message& message) override {
-    const auto found = control_.connections.find(to.session);
-    if (found == control_.connections.end() || found->second.peer != to.peer)
+    const Connection* const found = control_.peers.find(to.session);
+    if (found == nullptr || found->peer != to.peer)
       return log_.warning("send_dropped", {{"message", name_of(message)},
                                            {"peer", short_hex(to.peer)},
                                            {"reason", "the peer is not connected any more"}});
@@ -132,13 +109,12 @@ class ListenTransport final : public Transport {
     }
     if (now < next_sweep_) return;
     next_sweep_ = now + kSweep;
-    sweep(control_, now);
-    sweep(bulk_, now);
-    std::erase_if(bulk_routes_,
-                  [&](const auto& route) { return bulk_.connections.count(route.second) == 0; });
+    control_.peers.sweep(now);
+    bulk_.peers.sweep(now);
+    std::erase_if(bulk_routes_, [&](const auto& route) { return !bulk_.peers.contains(route.second); });
   }
   Instant next_tick() const override {
-    const bool charged = control_.budget.outstanding() + bulk_.budget.outstanding() > 0;
+    const bool charged = control_.peers.budget().outstanding() + bulk_.peers.budget().outstanding() > 0;
     return charged ? std::min(next_sweep_, next_probe_) : next_sweep_;
   }
   std::uint16_t control_port() const override { return control_port_; }
@@ -179,7 +155,7 @@ class ListenTransport final : public Transport {
       return drop(who, std::string(name_of(*message)) + " came on the other port");
     if (*admission == Admission::kEnrolment && !std::holds_alternative<Enrol>(*message))
       return drop(who, std::string(name_of(*message)) + " came from a key that may only enrol");
-    const std::uint64_t number = number_of(port, raw, *peer);
+    const std::uint64_t number = port.peers.heard(raw.frames[0], *peer, raw.descriptor, clock_.now());
     if (bulk && !take_route(*peer, number, std::holds_alternative<BulkHello>(*message))) return std::nullopt;
     return Incoming{{*peer, number}, *std::move(message)};
   }
@@ -197,10 +173,10 @@ class ListenTransport final : public Transport {
   }
 
   bool lives(std::uint64_t number) {
-    const auto found = bulk_.connections.find(number);
-    if (found == bulk_.connections.end() || found->second.heard + kLinkTimeout < clock_.now()) return false;
+    const Connection* const found = bulk_.peers.find(number);
+    if (found == nullptr || found->heard + kLinkTimeout < clock_.now()) return false;
     // Diallers ignore a greeting; ZeroMQ says whether there is anyone to send it to.
-    return bulk_.socket.send({found->second.routing, encode_frame(BulkHello{})}) != ZmqSent::kUnreachable;
+    return bulk_.socket.send({found->routing, encode_frame(BulkHello{})}) != ZmqSent::kUnreachable;
   }
 
   std::optional<Incoming> drop(const std::string& who, const std::string& reason) {
@@ -208,47 +184,26 @@ class ListenTransport final : public Transport {
     return std::nullopt;
   }
 
-  std::uint64_t number_of(Port& port, const ZmqMessage& raw, PeerKey peer) {
-    const Bytes& routing = raw.frames[0];
-    const Instant now = clock_.now();
-    if (const auto known = port.numbers.find(routing); known != port.numbers.end()) {
-      Connection& connection = port.connections.at(known->second);
-      connection.heard = now;
-      connection.gone = false;
-      port.budget.heard(known->second);
-      if (connection.peer == peer) return known->second;
-      port.forget(known->second);  // another peer got the routing id of one that left
-    }
-    const std::uint64_t number = ++connections_made_;
-    port.connections[number] = {routing, peer, now, PeerSocket(raw.descriptor)};
-    port.numbers[routing] = number;
-    return number;
-  }
-
   void send_on(Port& port, std::uint64_t number, const Message& message) {
-    const auto found = port.connections.find(number);
-    if (found == port.connections.end()) return;
-    const PeerKey peer = found->second.peer;
+    const Connection* const found = port.peers.find(number);
+    if (found == nullptr) return;
     const Bytes frame = encode_frame(message);
-    const bool affordable = port.budget.spend(number, frame.size());
-    const ZmqSent sent = affordable ? port.socket.send({found->second.routing, frame}) : ZmqSent::kFull;
-    if (sent == ZmqSent::kDone) return port.budget.sent(number, frame.size());
-    if (sent == ZmqSent::kUnreachable) {
-      found->second.gone = true;  // under its number: a Leave that is still to be read must be this link's
-      port.budget.forget(number);
-    }
+    const bool affordable = port.peers.budget().spend(number, frame.size());
+    const ZmqSent sent = affordable ? port.socket.send({found->routing, frame}) : ZmqSent::kFull;
+    if (sent == ZmqSent::kDone) return port.peers.budget().sent(number, frame.size());
+    if (sent == ZmqSent::kUnreachable) port.peers.left(number, clock_.now());
     if (sent == ZmqSent::kFull && affordable) found_full(port, number);
     log_.warning("send_dropped",
                  {{"message", name_of(message)},
-                  {"peer", short_hex(peer)},
+                  {"peer", short_hex(found->peer)},
                   {"reason", sent == ZmqSent::kFull ? "the peer does not read" : "the peer has left"}});
   }
 
   // An honest receiver asks for less than its queue takes. Who reads so slowly that TCP does not cut it, and
   // speaks so that nothing stays charged to it, would keep a whole queue for ever.
   void found_full(Port& port, std::uint64_t number) {
-    port.budget.full(number);
-    Connection& connection = port.connections.at(number);
+    port.peers.budget().full(number);
+    Connection& connection = *port.peers.find(number);
     const Instant now = clock_.now();
     if (!connection.full_since || connection.full_last + kCalm < now) connection.full_since = now;
     connection.full_last = now;
@@ -259,28 +214,22 @@ class ListenTransport final : public Transport {
                                                    std::to_string(static_cast<int>(seconds(config_.full_max))) + " s"}});
   }
 
-  // Who has not been heard for so long, or was full, is tried: whoever is gone by now (TCP cuts those that do
-  // not read) holds nothing any more, and what was sent to one that lives and has room was read. Diallers
-  // ignore a greeting, and answer a ping.
+  // Whose connection is over holds nothing any more. Of the others, who has not been heard for so long, or was
+  // full, is tried: whoever is gone by now (TCP cuts those that do not read) holds nothing either, and what was
+  // sent to one that lives and has room was read. Diallers ignore a greeting, and answer a ping.
   void probe(Port& port, const Message& message, Instant now) {
-    for (const auto& [number, full] : port.budget.charged()) {
-      Connection& connection = port.connections.at(number);
+    SendBudget& budget = port.peers.budget();
+    for (const auto& [number, full] : budget.charged()) {
+      const Connection& connection = *port.peers.find(number);
+      if (port.peers.look(number, now)) continue;
       if (!full && connection.heard + unread_max_ >= now) continue;
       const Bytes frame = encode_frame(message);
       const ZmqSent sent = port.socket.send({connection.routing, frame});
       if (sent == ZmqSent::kFull) found_full(port, number);
-      if (sent == ZmqSent::kDone && full) port.budget.sent(number, frame.size());
-      if (sent == ZmqSent::kFull || (sent == ZmqSent::kDone && full)) continue;
-      connection.gone = sent == ZmqSent::kUnreachable;
-      port.budget.forget(number);
+      if (sent == ZmqSent::kDone && full) budget.sent(number, frame.size());
+      if (sent == ZmqSent::kUnreachable) port.peers.left(number, now);
+      if (sent == ZmqSent::kDone && !full) budget.forget(number);
     }
-  }
-
-  void sweep(Port& port, Instant now) {
-    std::vector<std::uint64_t> idle;
-    for (const auto& [number, connection] : port.connections)
-      if (connection.gone || connection.heard + kConnectionIdleMax < now) idle.push_back(number);
-    for (const std::uint64_t number : idle) port.forget(number);
   }
 
   Result<std::string> listen_too(ZmqSocket& socket, const CurveKey& key, std::uint16_t port);
@@ -298,7 +247,6 @@ class ListenTransport final : public Transport {
   LimitedLog log_;
   std::map<PeerKey, std::uint64_t> bulk_routes_;  // where each peer's blobs go
   std::map<PeerKey, Served> served_;
-  std::uint64_t connections_made_ = 0;
   Instant next_sweep_;
   Instant next_probe_ = next_sweep_ - kSweep + kProbe;
 };

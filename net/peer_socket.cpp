@@ -7,6 +7,11 @@
 #include <cstring>
 
 namespace covey {
+namespace {
+
+constexpr std::array<std::uint8_t, 28> kNone{};
+
+}  // namespace
 
 PeerSocket::PeerSocket(int descriptor) : descriptor_(descriptor) { far_end_ = far_end(); }
 
@@ -20,8 +25,9 @@ std::array<std::uint8_t, 28> PeerSocket::far_end() const {
   return bytes;
 }
 
+bool PeerSocket::over() const { return far_end_ != kNone && far_end() != far_end_; }
+
 bool PeerSocket::end() const {
-  static constexpr std::array<std::uint8_t, 28> kNone{};
   return far_end_ != kNone && far_end() == far_end_ && ::shutdown(descriptor_, SHUT_RDWR) == 0;
 }
 

@@ -14,6 +14,9 @@ class PeerSocket {
   // descriptor belongs to no connection with that other end any more. (Between the look and the end another
   // thread may give the number to a new connection, which then has to dial again.)
   bool end() const;
+  // Whether that connection is over: closed here, or the descriptor leads to somebody else by now. False where it
+  // never was known.
+  bool over() const;
 
  private:
   std::array<std::uint8_t, 28> far_end() const;  // a sockaddr_in6, or less and zeros; all zeros: none

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <memory>
 #include <new>
@@ -14,6 +15,7 @@
 #include "bench/load/visitor.h"
 #include "core/protocol/job_spec.h"
 #include "core/service/file_limit.h"
+#include "core/service/heap.h"
 #include "core/spec/parameter_table.h"
 
 namespace covey::load {
@@ -44,6 +46,7 @@ secure_aggregation = false
 )";
 
 constexpr double kPauseSeconds = 0.002;
+constexpr double kTrimSeconds = 0.5 + std::chrono::duration<double>(HeapKeeper::kEvery).count();
 constexpr double kRestSeconds = 40;  // for the coordinator to close what a batch left
 
 struct Shared {
@@ -129,10 +132,12 @@ Gauge gauge_of(const Child& service) {
   return {static_cast<double>(service.rss_bytes()), service.open_files() - sockets, sockets, service.threads()};
 }
 
-// When the sockets are as many as at first, or the patience ends: then the gauge tells.
+// When the sockets are as many as at first, or the patience ends, and what was freed last had its time to go
+// back to the system: then the gauge tells.
 Gauge rested(const Child& service, std::size_t sockets) {
   const double end = now_seconds() + kRestSeconds;
   while (service.open_sockets() > sockets && now_seconds() < end) pause_seconds(0.05);
+  pause_seconds(kTrimSeconds);
   return gauge_of(service);
 }
 

@@ -1,5 +1,7 @@
+#include <rocksdb/cache.h>
 #include <rocksdb/db.h>
 #include <rocksdb/options.h>
+#include <rocksdb/table.h>
 #include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
 
@@ -52,6 +54,24 @@ class SilentLogger final : public rocksdb::Logger {
   void Logv(const char*, va_list) override {}
 };
 
+// What RocksDB may hold, all of it: two tables of the newest rows (one is filled while the other goes to the disk),
+// and the blocks that were read, those of indexes and filters among them. Rows are read at the start and hardly
+// ever again. Measured, a table of 4 MiB that fills and empties again was most of what a coordinator's memory went
+// up and down by between visits. To replay a long log larger tables are less work: a third of the processor's
+// time with 4 instead of 1 MiB, a quarter with 4 instead of 16.
+constexpr std::size_t kNewestRowsBytes = 1ULL << 20;
+constexpr std::size_t kReplayedRowsBytes = 4ULL << 20;
+constexpr std::size_t kBlocksReadBytes = 2ULL << 20;
+
+void bound_memory(rocksdb::Options& options) {
+  options.write_buffer_size = kReplayedRowsBytes;  // until it is open
+  options.max_write_buffer_number = 2;
+  rocksdb::BlockBasedTableOptions tables;
+  tables.block_cache = rocksdb::NewLRUCache(kBlocksReadBytes, /*num_shard_bits=*/0);
+  tables.cache_index_and_filter_blocks = true;
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(tables));
+}
+
 rocksdb::Options options_for_small_records(Recovery recovery) {
   rocksdb::Options options;
   options.create_if_missing = true;
@@ -60,7 +80,7 @@ rocksdb::Options options_for_small_records(Recovery recovery) {
                                   ? rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords
                                   : rocksdb::WALRecoveryMode::kPointInTimeRecovery;
   options.max_total_wal_size = 256ULL << 20;
-  options.write_buffer_size = 4ULL << 20;  // a quarter less work to replay a long log than with 16 MiB
+  bound_memory(options);
   options.info_log = std::make_shared<SilentLogger>();
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
@@ -82,7 +102,9 @@ Result<void> check_current(const std::string& path) {
 
 Result<std::vector<Row>> rows_from(rocksdb::DB& database, std::string_view prefix, const std::string& path) {
   std::vector<Row> rows;
-  const std::unique_ptr<rocksdb::Iterator> row(database.NewIterator(rocksdb::ReadOptions()));
+  rocksdb::ReadOptions once;
+  once.fill_cache = false;
+  const std::unique_ptr<rocksdb::Iterator> row(database.NewIterator(once));
   for (row->Seek(slice_of(prefix)); row->Valid(); row->Next()) {
     if (!row->key().starts_with(slice_of(prefix))) break;
     rows.push_back({row->key().ToString(), bytes_from(row->value())});
@@ -163,8 +185,9 @@ Result<std::unique_ptr<DurableStore>> open_rocks_store(const std::string& path, 
   return guarded(path, [&]() -> Result<std::unique_ptr<DurableStore>> {
     fault_point("store.open.begin");
     rocksdb::DB* opened = nullptr;
-    const rocksdb::Status status = rocksdb::DB::Open(options_for_small_records(recovery), path, &opened);
+    rocksdb::Status status = rocksdb::DB::Open(options_for_small_records(recovery), path, &opened);
     std::unique_ptr<rocksdb::DB> database(opened);
+    if (status.ok()) status = database->SetOptions({{"write_buffer_size", std::to_string(kNewestRowsBytes)}});
     if (!status.ok()) return unexpected(error_of(status, path));
     fault_point("store.open.end");
     return std::unique_ptr<DurableStore>(

@@ -537,6 +537,30 @@ TEST_CASE("reactor: members that ask and never read shut nobody out, and are cut
   CHECK(most == 8);  // the deaf ones were cut, and what they held is free
 }
 
+TEST_CASE("reactor: what those who left did not read is charged to nobody") {
+  ListenConfig config{"127.0.0.1", 0, 0};
+  config.send_bytes_max = 16 << 20;
+  config.unread_max = 10min;  // only that they are gone can help
+  Listener coordinator(echo_machine(), config);
+  const BlobRef offered = coordinator.blobs.put(bytes_of_size(8 * kChunkBytes, 6)).value();
+  coordinator.command(PublishBlob{offered.id, std::nullopt});
+  const Bytes all = encode(ChunkWant{offered.id, {0, 1, 2, 3, 4, 5, 6, 7}});
+  for (int visit = 0; visit < 12; ++visit) {  // 24 MiB, of which each reads a chunk at most
+    RawPeer visitor(coordinator, RawPeer::Port::kBulk);
+    visitor.send(all);
+    visitor.receive_within(100ms);
+  }
+  RawPeer innocent(coordinator, RawPeer::Port::kBulk);
+  std::size_t most = 0;
+  for (int tries = 0; tries < 10 && most < 8; ++tries) {
+    innocent.send(all);
+    std::size_t chunks = 0;
+    while (chunks < 8 && innocent.receive_within(1s).size() > kChunkBytes) ++chunks;
+    most = std::max(most, chunks);
+  }
+  CHECK(most == 8);
+}
+
 // TCP cuts only who takes nothing at all.
 TEST_CASE("reactor: a member that asks for more than it reads is cut after a while, and others are not") {
   ListenConfig config{"127.0.0.1", 0, 0};
