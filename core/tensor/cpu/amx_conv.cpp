@@ -72,6 +72,30 @@ void multiply_slots(const std::uint16_t* lines, const std::uint16_t* panel, cons
 }
 
 template <int kPlanes>
+void multiply_rows(const std::uint16_t* pixels, const std::uint16_t* weights, const PixelRows& size,
+                   const ConvTaps& taps, std::int64_t row) {
+  const Steps left{kTileElements, size.channels * size.pixels, kRowBytes};
+  const Steps right{kTileElements, kPanelTile, kRowBytes};
+  for (std::int64_t tap = 0; tap < taps.count; ++tap) {
+    const std::uint16_t* from = pixels + (row + taps.shifts[tap]) * kTileDepth;
+    for (std::int64_t channel = 0; channel < size.channels; channel += kTileDepth, weights += kPlanes * kPanelTile)
+      add_products<kPlanes>(from + channel * size.pixels, left, weights, right);
+  }
+}
+
+template <int kPlanes>
+void multiply_row_pairs(const std::uint16_t* panel, const std::uint16_t* pairs, const PixelRows& size,
+                        const ConvSlots& slots) {
+  const Steps left{kTileElements, kPanelTile, kRowBytes};
+  const Steps right{16 * size.pixels, size.channels * size.pixels, kRowBytes};
+  for (std::int64_t slot = 0; slot < slots.count; ++slot) {
+    const std::uint16_t *from = panel + slot * slots.panel_slot, *to = pairs + slot * slots.line_slot;
+    for (std::int64_t k = 0; k < slots.depth; k += kTileDepth, from += kPlanes * kPanelTile, to += kTileElements)
+      add_products<kPlanes>(from, left, to, right);
+  }
+}
+
+template <int kPlanes>
 void pack_pairs(const float* const* rows, const ConvLines& size, std::uint16_t* to) {
   const std::int64_t plane_size = size.lines * size.length;
   __m512i bits[kPlanes][16];
@@ -232,6 +256,26 @@ void multiply_lines(const std::uint16_t* lines, const std::uint16_t* panel, cons
     multiply_slots<1>(lines, panel, size, slots);
   else
     multiply_slots<3>(lines, panel, size, slots);
+  store_sums(sums, stride);
+}
+
+void multiply_pixels(const std::uint16_t* pixels, const std::uint16_t* weights, const PixelRows& size,
+                     const ConvTaps& taps, std::int64_t row, float* sums, std::int64_t stride) {
+  zero_sums();
+  if (size.planes == 1)
+    multiply_rows<1>(pixels, weights, size, taps, row);
+  else
+    multiply_rows<3>(pixels, weights, size, taps, row);
+  store_sums(sums, stride);
+}
+
+void multiply_pixel_pairs(const std::uint16_t* panel, const std::uint16_t* pairs, const PixelRows& size,
+                          const ConvSlots& slots, float* sums, std::int64_t stride) {
+  load_sums(sums, stride);
+  if (size.planes == 1)
+    multiply_row_pairs<1>(panel, pairs, size, slots);
+  else
+    multiply_row_pairs<3>(panel, pairs, size, slots);
   store_sums(sums, stride);
 }
 

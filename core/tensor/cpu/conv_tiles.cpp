@@ -83,9 +83,20 @@ struct ConvTiles::Layout {
   std::int64_t output_floats() const { return outputs * columns; }
   std::int64_t panel_floats() const { return outputs / kPanelLines * panel_elements(columns, planes) / 2; }
   std::int64_t gradient_floats() const { return depth() * outputs; }
+  // [tap][output][line], or where planes are unfolded [line][output].
+  std::int64_t gradient_at(std::int64_t tap, std::int64_t line, std::int64_t o) const {
+    return unfolded ? line * outputs + o : (tap * outputs + o) * lines.lines + line;
+  }
+  // Of pack_pixel_pairs(), the first pair of that channel that the shift begins with.
+  std::int64_t pair_of(std::int64_t channel, std::int64_t shift) const {
+    const std::int64_t odd = shift % 2;
+    return odd * planes * lines.lines * lines.length + channel * lines.length + (shift - odd) / 2 * 32;
+  }
+  PixelRows pixels() const { return {lines.lines, lines.length, planes}; }
+  std::int64_t pairs_floats() const { return lines_floats() * (unfolded ? 1 : 2); }  // pixels are paired both ways
   std::int64_t strips() const { return std::min(size.batch, kStripsMax); }
   std::int64_t slots() const {  // images whose operands are packed at once
-    const std::int64_t bytes = 4 * (lines_floats() + panel_floats());
+    const std::int64_t bytes = 4 * (pairs_floats() + panel_floats());
     return std::clamp<std::int64_t>(kSlotBytes / bytes, 1, (size.batch + strips() - 1) / strips());
   }
 };
@@ -97,7 +108,7 @@ struct ConvTiles::WeightPlaces {
 
 struct ConvTiles::Strip {
   std::int64_t begin, end;  // images
-  float *sums, *bias;       // [tap][line][output], [output]
+  float *sums, *bias;       // as gradient_at() says; [output]
 };
 
 ConvTiles::Layout ConvTiles::layout_of(const ConvSize& s, DType type) {
@@ -121,7 +132,7 @@ ConvTiles::Layout ConvTiles::layout_of(const ConvSize& s, DType type) {
   return l;
 }
 
-// As a matrix [output][tap][line], or where planes are unfolded [output][plane][tap], in left panels.
+// As a matrix [output][tap][line] in right panels, or where planes are unfolded [output][plane][tap] in left ones.
 const std::uint16_t* ConvTiles::pack_weights(const Layout& l, const float* w, const WeightPlaces& at) {
   const std::int64_t depth = l.depth(), in = l.size.in;
   float* matrix = room(rows_.size(), l.size.out * depth);
@@ -135,7 +146,11 @@ const std::uint16_t* ConvTiles::pack_weights(const Layout& l, const float* w, co
     }
   }
   auto* packed = reinterpret_cast<std::uint16_t*>(room(rows_.size() + 1, l.outputs / kPanelLines * panel_elements(depth, l.planes) / 2));
-  pack_left_panels({matrix, depth, true, false}, {l.size.out, depth, l.planes}, packed);
+  const TileSource source{matrix, depth, true, false};
+  if (l.unfolded)
+    pack_left_panels(source, {l.size.out, depth, l.planes}, packed);
+  else
+    pack_right_panels(source, {l.size.out, depth, l.planes}, packed);
   return packed;
 }
 
@@ -156,7 +171,7 @@ void ConvTiles::lines_of(const Layout& l, Tensor x, std::int64_t image, int memb
   }
 }
 
-// finish(image, sums of its outputs [output][columns])
+// finish(image, sums of its outputs: [output][columns] where planes are unfolded, else [columns][output])
 template <class Finish>
 void ConvTiles::images(const Layout& l, Tensor x, const std::uint16_t* weights, Finish finish) {
   // An unfolded line of the last tap reads past the end of its plane by what rounding added to its length.
@@ -168,12 +183,20 @@ void ConvTiles::images(const Layout& l, Tensor x, const std::uint16_t* weights, 
     lines_of(l, x, piece, member);
     auto* pairs = reinterpret_cast<std::uint16_t*>(starts_[i] + image);
     float* sums = starts_[i] + image + l.lines_floats();
-    pack_line_pairs(rows_[i].data(), l.lines, pairs);
+    if (l.unfolded)
+      pack_line_pairs(rows_[i].data(), l.lines, pairs);
+    else
+      pack_pixels(rows_[i].data(), l.pixels(), pairs);
     tiles_begin();
-    for (std::int64_t column = 0; column < l.columns; column += 32)
-      for (std::int64_t o = 0; o < l.outputs; o += kPanelLines)
-        multiply_line_pairs(weights + o / kPanelLines * panel, pairs, l.lines, l.shifts, column,
-                            sums + o * l.columns + column, l.columns);
+    for (std::int64_t column = 0; column < l.columns; column += 32) {
+      for (std::int64_t o = 0; o < l.outputs; o += kPanelLines) {
+        const std::uint16_t* some = weights + o / kPanelLines * panel;
+        if (l.unfolded)
+          multiply_line_pairs(some, pairs, l.lines, l.shifts, column, sums + o * l.columns + column, l.columns);
+        else
+          multiply_pixels(pairs, some, l.pixels(), l.shifts, column, sums + column * l.outputs + o, l.outputs);
+      }
+    }
     tiles_end();
     finish(piece, sums);
   });
@@ -184,8 +207,12 @@ void ConvTiles::outputs(const Layout& l, Tensor x, const std::uint16_t* weights,
   const bool bf16 = y.dtype == DType::kBf16;
   const std::int64_t image_bytes = s.out * s.out_height * s.out_width * (bf16 ? 2 : 4);
   images(l, x, weights, [&](std::int64_t image, const float* sums) {
-    gather_images(sums, {s.out, s.out_height, s.out_width, l.pitch, l.columns}, bias,
-                  static_cast<char*>(y.data) + image * image_bytes, bf16);
+    const PaddedImages planes{s.out, s.out_height, s.out_width, l.pitch, l.columns};
+    char* to = static_cast<char*>(y.data) + image * image_bytes;
+    if (l.unfolded)
+      gather_images(sums, planes, bias, to, bf16);
+    else
+      gather_pixels(sums, l.outputs, planes, bias, to, bf16);
   });
 }
 
@@ -199,9 +226,13 @@ void ConvTiles::forward_pooled(const ConvSize& s, Tensor x, const float* w, cons
   const bool bf16 = out.y.dtype == DType::kBf16;
   const std::int64_t image_elements = s.out * (s.out_height / 2) * (s.out_width / 2);
   images(l, x, pack_weights(l, w, {s.in * l.taps, l.taps, 0, 1}), [&](std::int64_t image, const float* sums) {
-    gather_pooled(sums, {s.out, s.out_height, s.out_width, l.pitch, l.columns}, bias,
-                  {static_cast<char*>(out.y.data) + image * image_elements * (bf16 ? 2 : 4),
-                   out.argmax.i32() + image * image_elements, bf16});
+    const PaddedImages planes{s.out, s.out_height, s.out_width, l.pitch, l.columns};
+    const PooledOutput to{static_cast<char*>(out.y.data) + image * image_elements * (bf16 ? 2 : 4),
+                          out.argmax.i32() + image * image_elements, bf16};
+    if (l.unfolded)
+      gather_pooled(sums, planes, bias, to);
+    else
+      gather_pooled_pixels(sums, l.outputs, planes, bias, to);
   });
 }
 
@@ -214,7 +245,7 @@ void ConvTiles::grad_weight(const ConvSize& size, Tensor dy, Tensor x, float* dw
   const Layout l = layout_of(size, x.dtype);
   const std::int64_t strips = l.strips(), each = l.gradient_floats() + l.outputs;
   const std::int64_t image = rounded_up(l.image_floats() + 64, 16);
-  prepare(image + size.out * l.columns + l.slots() * (l.lines_floats() + l.panel_floats()));
+  prepare(image + size.out * l.columns + l.slots() * (l.pairs_floats() + l.panel_floats()));
   float* sums = room(rows_.size(), strips * each);
   std::fill_n(sums, strips * each, 0.0F);
   team_.run(strips, [&](std::int64_t piece, int member) {
@@ -231,27 +262,43 @@ void ConvTiles::strip(const Layout& l, const Strip& strip, Tensor dy, Tensor x, 
   const bool bf16 = dy.dtype == DType::kBf16;
   float* padded = starts_[i] + rounded_up(l.image_floats() + 64, 16);  // dy between zeros
   auto* lines = reinterpret_cast<std::uint16_t*>(padded + s.out * l.columns);
-  auto* panels = lines + 2 * l.slots() * l.lines_floats();
+  auto* panels = lines + 2 * l.slots() * l.pairs_floats();
   const std::int64_t panel = panel_elements(l.columns, l.planes);
   std::fill_n(padded, s.out * l.columns, 0.0F);
   for (std::int64_t first = strip.begin; first < strip.end; first += l.slots()) {
-    const ConvSlots slots{std::min(l.slots(), strip.end - first), l.columns, 2 * l.lines_floats(), 2 * l.panel_floats()};
+    const ConvSlots slots{std::min(l.slots(), strip.end - first), l.columns, 2 * l.pairs_floats(), 2 * l.panel_floats()};
     for (std::int64_t slot = 0; slot < slots.count; ++slot) {
       lines_of(l, x, first + slot, member);
-      pack_lines(rows_[i].data(), l.lines, lines + slot * slots.line_slot);
+      if (l.unfolded)
+        pack_lines(rows_[i].data(), l.lines, lines + slot * slots.line_slot);
+      else
+        pack_pixel_pairs(rows_[i].data(), l.pixels(), lines + slot * slots.line_slot);
       const char* from = static_cast<const char*>(dy.data) +
                          (first + slot) * s.out * s.out_height * s.out_width * (bf16 ? 2 : 4);
       spread_images(from, bf16, {s.out, s.out_height, s.out_width, l.pitch, l.columns}, padded);
       for (std::int64_t o = 0; o < s.out; ++o)
         strip.bias[o] += static_cast<float>(kernels_.f32.sum(padded + o * l.columns, l.columns));
-      pack_right_panels({padded, l.columns, true, false}, {s.out, l.columns, l.planes}, panels + slot * slots.panel_slot);
+      const TileSource source{padded, l.columns, true, false};
+      if (l.unfolded)
+        pack_right_panels(source, {s.out, l.columns, l.planes}, panels + slot * slots.panel_slot);
+      else
+        pack_left_panels(source, {s.out, l.columns, l.planes}, panels + slot * slots.panel_slot);
     }
     tiles_begin();
-    for (std::int64_t line = 0; line < l.lines.lines; line += kPanelLines)
-      for (std::int64_t tap = 0; tap < l.shifts.count; ++tap)
-        for (std::int64_t o = 0; o < l.outputs; o += kPanelLines)
-          multiply_lines(lines + line * l.lines.length + l.shifts.shifts[tap], panels + o / kPanelLines * panel, l.lines,
-                         slots, strip.sums + (tap * l.lines.lines + line) * l.outputs + o, l.outputs);
+    for (std::int64_t line = 0; line < l.lines.lines; line += kPanelLines) {
+      for (std::int64_t tap = 0; tap < l.shifts.count; ++tap) {
+        const std::int64_t shift = l.shifts.shifts[tap];
+        const std::uint16_t* from = lines + (l.unfolded ? line * l.lines.length + shift : l.pair_of(line, shift));
+        for (std::int64_t o = 0; o < l.outputs; o += kPanelLines) {
+          const std::uint16_t* some = panels + o / kPanelLines * panel;
+          float* to = strip.sums + l.gradient_at(tap, line, o);
+          if (l.unfolded)
+            multiply_lines(from, some, l.lines, slots, to, l.outputs);
+          else
+            multiply_pixel_pairs(some, from, l.pixels(), slots, to, l.lines.lines);
+        }
+      }
+    }
     tiles_end();
   }
 }
@@ -267,7 +314,7 @@ void ConvTiles::add_strips(const Layout& l, const float* sums, std::int64_t stri
     float* to = dw + o * in * l.taps;
     for (std::int64_t c = 0; c < in; ++c)
       for (std::int64_t tap = 0; tap < l.taps; ++tap)
-        *to++ += all[(l.unfolded ? c * l.taps + tap : tap * l.lines.lines + c) * l.outputs + o];
+        *to++ += all[l.unfolded ? l.gradient_at(0, c * l.taps + tap, o) : l.gradient_at(tap, c, o)];
   }
 }
 #else
