@@ -8,45 +8,6 @@ namespace {
 
 #include "core/tensor/cpu/amx_tiles.inc"
 
-// Sixteen rows of 16 contiguous pairs, or of 32 contiguous elements.
-inline void load_right(const std::uint16_t* low, const std::uint16_t* high, std::int64_t row_bytes) {
-  COVEY_TILE_LOAD(6, low, row_bytes);
-  COVEY_TILE_LOAD(7, high, row_bytes);
-}
-inline void load_left(const std::uint16_t* low, const std::uint16_t* high, std::int64_t row_bytes) {
-  COVEY_TILE_LOAD(4, low, row_bytes);
-  COVEY_TILE_LOAD(5, high, row_bytes);
-}
-
-// Elements from one load to another: to the second tile, and to the next plane.
-struct Steps {
-  std::int64_t half, plane, row_bytes;
-};
-
-template <int kPlanes>
-inline void add_products(const std::uint16_t* left, Steps l, const std::uint16_t* right, Steps r) {
-  const auto from_left = [&](int plane) { load_left(left + plane * l.plane, left + plane * l.plane + l.half, l.row_bytes); };
-  const auto from_right = [&](int plane) { load_right(right + plane * r.plane, right + plane * r.plane + r.half, r.row_bytes); };
-  from_left(0);
-  if constexpr (kPlanes == 1) {
-    from_right(0);
-    dot_tiles();
-    return;
-  }
-  from_right(2);  // the six products of planes in the order of amx_kernels.cpp's
-  dot_tiles();
-  from_right(1);
-  dot_tiles();
-  from_left(1);
-  dot_tiles();
-  from_right(0);
-  dot_tiles();
-  from_left(2);
-  dot_tiles();
-  from_left(0);
-  dot_tiles();
-}
-
 template <int kPlanes>
 void multiply_pairs(const std::uint16_t* weights, const std::uint16_t* pairs, const ConvLines& size,
                     const ConvTaps& taps, std::int64_t column) {

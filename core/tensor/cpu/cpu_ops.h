@@ -8,6 +8,7 @@
 #include "core/tensor/arena.h"
 #include "core/tensor/cpu/conv_engine.h"
 #include "core/tensor/cpu/conv_tiles.h"
+#include "core/tensor/cpu/few_rows.h"
 #include "core/tensor/cpu/kernels.h"
 #include "core/tensor/cpu/product.h"
 #include "core/tensor/ops.h"
@@ -124,6 +125,7 @@ class CpuOps final : public Ops {  // one per thread of use
   std::unique_ptr<Team> own_team_;  // where none was given
   Team& team_;
   cpu::ProductEngine products_;
+  cpu::FewRows few_rows_;
   cpu::ConvTiles conv_tiles_;
   cpu::ConvEngine conv_;
   RopeTable rope_;

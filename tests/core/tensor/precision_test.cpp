@@ -17,7 +17,8 @@ TEST_CASE("precision: linear and its gradients") {
     CAPTURE(int(type));
     for (const auto [m, n, k] : {Size{1, 1, 1}, {3, 5, 2}, {16, 16, 16}, {33, 31, 65}, {64, 96, 128}, {17, 200, 40},
                                  {130, 40, 70},
-                                 {130, 150, 70}, {200, 128, 33}}) {
+                                 {130, 150, 70}, {200, 128, 33},
+                                 {32, 512, 48}, {32, 80, 1100}, {13, 150, 1061}, {29, 421, 70}}) {
       const Array x = as(type, normal(random, {m, k})), y = as(type, normal(random, {m, n}));
       const Array w = normal(random, {n, k}), b = normal(random, {n}), dw = normal(random, {n, k});
       const double tolerance = tolerance_of(type);
