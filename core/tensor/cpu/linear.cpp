@@ -96,6 +96,13 @@ void CpuOps::linear_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) {
   if (!db.empty()) add_column_sums(dy, m, n, db.f32());
 }
 
+void CpuOps::linear_first_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) {
+  const auto [m, n, k] = check_linear(x, dw, db, dy);
+  if (!few_rows_.serve({m, n, k}, dy.dtype)) return Ops::linear_first_grad_weight(dy, x, dw, db);
+  few_rows_.grad_weight({m, n, k}, dy, x, dw.f32(), cpu::FewRows::Into::kSet);
+  if (!db.empty()) add_column_sums(dy, m, n, db.f32());
+}
+
 void CpuOps::add_column_sums(Tensor x, std::int64_t m, std::int64_t n, float* sums) {
   constexpr std::int64_t kRows = 64, kColumns = 128;  // the kernel's blocks
   const std::int64_t strips = (m + 16 * kRows - 1) / (16 * kRows);

@@ -29,6 +29,8 @@ TEST_CASE("precision: linear and its gradients") {
       // Both operands are exact here, and sums are f32.
       check_against_ref("linear_grad_weight", {y, x, dw, b},
                         [](Ops& o, const Tensors& t) { o.linear_grad_weight(t[0], t[1], t[2], t[3]); });
+      check_against_ref("linear_first_grad_weight", {y, x, dw, b},
+                        [](Ops& o, const Tensors& t) { o.linear_first_grad_weight(t[0], t[1], t[2], t[3]); });
       if (type == DType::kF32) continue;
       check_against_ref("linear to f32", {x, w, zeros({m, n})},
                         [](Ops& o, const Tensors& t) { o.linear(t[0], t[1], {}, t[2]); });
