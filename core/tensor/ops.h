@@ -179,6 +179,19 @@ class Ops {
     relu(y, y);
   }
 
+  // Its gradients: dw += ..., db += ..., dx = ..., each of which may be empty; `dy` is of y. dy and `conv` may be
+  // used for what is between.
+  struct ConvPoolGrad {
+    Tensor x, w, y, argmax, dy, conv, dw, db, dx;
+    ConvGeometry geometry;
+  };
+  virtual void conv2d_pool_grad(const ConvPoolGrad& grad) {
+    relu_grad(grad.y, grad.dy, grad.dy);
+    maxpool2_grad(grad.dy, grad.argmax, grad.conv);
+    if (!grad.dw.empty()) conv2d_grad_weight(grad.conv, grad.x, grad.dw, grad.db, grad.geometry);
+    if (!grad.dx.empty()) conv2d_grad_input(grad.conv, grad.w, grad.dx, grad.geometry);
+  }
+
   // losses[M] = -log softmax(logits[M,V])[target]; 0 where target i32[M] is -1.
   // dlogits[M,V] = (softmax - onehot) * scale, 0 rows where target is -1; empty: not computed.
   // May alias logits. Returns how many rows had their target as the (first) largest logit.

@@ -22,9 +22,18 @@ struct PaddedImages {
 #ifdef COVEY_X86_KERNELS
 // Writes the rows of f32 or bf16 images into padded ones that are zero; `to` is the first element inside.
 void spread_images(const void* from, bool bf16, const PaddedImages& size, float* to);
+
+// Writes the gradient of a convolution whose 2x2 windows were pooled, and then negative ones taken as 0: dy and
+// y [count][height / 2][width / 2], f32 or bf16. What no window has is left as it is. sums[count] += those of dy.
+struct PooledInput {
+  const void *dy, *y;
+  const std::int32_t* argmax;
+  bool bf16;
+};
+void spread_pooled(const PooledInput& from, const PaddedImages& size, float* to, float* sums);
+
 // The rows of padded images + bias, as f32 or bf16; bias [count] may be null.
 void gather_images(const float* from, const PaddedImages& size, const float* bias, void* to, bool bf16);
-
 // The same after 2x2 pooling, negative ones as 0; argmax as Ops::maxpool2's.
 struct PooledOutput {
   void* y;

@@ -1,4 +1,4 @@
-// Images as rows of pixels (amx_conv.h), there and back; see kernels.h for why nothing of the standard library
+// Images as rows of pixels (amx_conv.h), there and back, and gradients back through their pooling; see kernels.h for why nothing of the standard library
 // may be included here.
 #include <immintrin.h>
 
@@ -155,7 +155,52 @@ void pool(const float* from, std::int64_t stride, const PaddedImages& size, cons
   }
 }
 
+template <bool kBf16>
+void spread_windows(const PooledInput& from, const PaddedImages& all, float* to, float* sums) {
+  const PaddedImages size = all;
+  const std::int64_t columns = size.width / 2;
+  const auto value = [](const void* data, std::int64_t at, __mmask16 some) {
+    if constexpr (kBf16) return widened(_mm256_maskz_loadu_epi16(some, static_cast<const std::uint16_t*>(data) + at));
+    return _mm512_maskz_loadu_ps(some, static_cast<const float*>(data) + at);
+  };
+  const __m512i twos = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+  const __m512i first = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  const __m512i second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
+  std::int64_t at = 0;
+  for (std::int64_t image = 0; image < size.count; ++image, to += size.length) {
+    __m512 sum = _mm512_setzero_ps();
+    for (std::int64_t row = 0; row + 1 < size.height; row += 2, at += columns) {
+      for (std::int64_t j = 0; j < columns; j += 16) {
+        const __mmask16 some = low16(columns - j);
+        const __mmask16 passed = _mm512_cmp_ps_mask(value(from.y, at + j, some), _mm512_setzero_ps(), _CMP_GT_OQ);
+        const __m512 d = _mm512_maskz_mov_ps(passed, value(from.dy, at + j, some));
+        sum = _mm512_add_ps(sum, d);
+        const __m512i place = _mm512_maskz_loadu_epi32(some, from.argmax + at + j);
+        const auto at_corner = [&](std::int64_t corner) {
+          const __m512i own = _mm512_add_epi32(twos, _mm512_set1_epi32(static_cast<std::int32_t>(corner + row * size.width + 2 * j)));
+          return _mm512_maskz_mov_ps(_mm512_cmpeq_epi32_mask(place, own), d);
+        };
+        const auto put = [&](std::int64_t corner, float* out) {
+          const __m512 left = at_corner(corner), right = at_corner(corner + 1);
+          _mm512_mask_storeu_ps(out, low16(2 * (columns - j)), _mm512_permutex2var_ps(left, first, right));
+          _mm512_mask_storeu_ps(out + 16, low16(2 * (columns - j) - 16), _mm512_permutex2var_ps(left, second, right));
+        };
+        put(0, to + row * size.pitch + 2 * j);
+        put(size.width, to + (row + 1) * size.pitch + 2 * j);
+      }
+    }
+    sums[image] += _mm512_reduce_add_ps(sum);
+  }
+}
+
 }  // namespace
+
+void spread_pooled(const PooledInput& from, const PaddedImages& size, float* to, float* sums) {
+  if (from.bf16)
+    spread_windows<true>(from, size, to, sums);
+  else
+    spread_windows<false>(from, size, to, sums);
+}
 
 void pack_pixels(const float* const* rows, const PixelRows& size, std::uint16_t* to) {
   if (size.planes == 1)

@@ -59,6 +59,7 @@ class CpuOps final : public Ops {  // one per thread of use
   void relu(Tensor x, Tensor y) override;
   void relu_grad(Tensor y, Tensor dy, Tensor dx) override;
   void conv2d(Tensor x, Tensor w, Tensor b, Tensor y, ConvGeometry geometry) override;
+  void conv2d_pool_grad(const ConvPoolGrad& grad) override;
   void conv2d_grad_input(Tensor dy, Tensor w, Tensor dx, ConvGeometry geometry) override;
   void conv2d_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db,
                           ConvGeometry geometry) override;

@@ -211,6 +211,14 @@ TEST_CASE("precision: convolution and pooling") {
         CHECK(apart.floats == fused.floats);
         CHECK(place.ints == fused_place.ints);
       }
+      const Array dy = as(type, normal(random, less)), pooled = as(type, normal(random, less));
+      check_against_ref("conv2d_pool gradients", {x, w, b, y, pooled, integers(random, less, 0, 1), dy, w, b, x},
+                        [&](Ops& o, const Tensors& t) {  // windows of ref's, so that equals are not chosen apart
+                          make_ref_ops()->conv2d_pool(t[0], t[1], t[2], t[3], t[4], t[5], g);
+                          o.fill(t[3], 0);
+                          o.conv2d_pool_grad({t[0], t[1], t[4], t[5], t[6], t[3], t[7], t[8], t[9], g});
+                          o.fill(t[3], 0), o.fill(t[6], 0);  // what is left there is nobody's matter
+                        }, tolerance_of(type));
       const Shape half{s.batch, s.in, s.height / 2, s.width / 2};
       check_against_ref("maxpool2", {x, as(type, zeros(half)), integers(random, half, 0, 1), as(type, normal(random, half)), x},
                         [](Ops& o, const Tensors& t) {
