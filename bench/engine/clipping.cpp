@@ -36,6 +36,7 @@ std::vector<Case> cases() {
           {"llama_6x256", "Llama 6x256, batch 16x256, bf16", llama, 16, DType::kBf16, 9},
           {"", "GPT 6x256 with a tied head, batch 16x256, f32", gpt, 16, DType::kF32, 7},
           {"fedavg_cnn", "FedAvg CNN, batch 32, f32", cnn, 32, DType::kF32, 41},
+          {"fedavg_cnn", "FedAvg CNN, batch 32, bf16", cnn, 32, DType::kBf16, 41},
           {"mlp", "MLP 784-200-200-10, batch 32, f32", mlp, 32, DType::kF32, 201}};
 }
 

@@ -49,8 +49,14 @@ Tensor ConvBlock::forward(const Pass& pass, Tensor x) {
 Tensor ConvBlock::backward(const Pass& pass, Tensor dy) {
   const std::int64_t batch = pass.extent.batch;
   dy = dy.reshaped(pooled_shape(batch));
-  pass.ops.relu_grad(cut(y_, dy.shape), dy, dy);
   const Tensor dconv = pass.workspace.get(Slot::kWork0, conv_shape(batch));
+  if (pass.book == nullptr) {
+    const Tensor dx = input_gradient_ == InputGradient::kSkip ? Tensor{} : pass.workspace.other_flow(dy, x_.shape);
+    pass.ops.conv2d_pool_grad({x_, weight_.value, cut(y_, dy.shape), cut(argmax_, dy.shape), dy, dconv,
+                               weight_.gradient, bias_.gradient, dx, geometry()});
+    return dx;
+  }
+  pass.ops.relu_grad(cut(y_, dy.shape), dy, dy);
   pass.ops.maxpool2_grad(dy, cut(argmax_, dy.shape), dconv);
   if (trained())
     add_gradients(pass, weight_, bias_, [&](const ExamplePart& part, Tensor dw, Tensor db) {

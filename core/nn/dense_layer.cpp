@@ -27,7 +27,10 @@ Tensor DenseLayer::forward(const Pass& pass, Tensor x) {
 Tensor DenseLayer::backward(const Pass& pass, Tensor dy) {
   dy = dy.reshaped({pass.extent.batch, outputs()});
   if (activation_ == Activation::kRelu) pass.ops.relu_grad(cut(y_, dy.shape), dy, dy);
-  if (trained()) add_linear_gradient(pass, dy, x_, weight_, bias_);
+  if (trained() && pass.first)
+    pass.ops.linear_first_grad_weight(dy, x_, weight_.gradient, bias_.gradient);
+  else if (trained())
+    add_linear_gradient(pass, dy, x_, weight_, bias_);
   if (input_gradient_ == InputGradient::kSkip) return {};
   const Tensor dx = pass.workspace.other_flow(dy, x_.shape);
   pass.ops.linear_grad_input(dy, weight_.value, dx);

@@ -15,6 +15,7 @@ class DenseLayer final : public Layer {
   Tensor forward(const Pass& pass, Tensor x) override;  // x of any rank is flattened to [B,K]
   Tensor backward(const Pass& pass, Tensor dy) override;
   bool trained() const override { return weight_.trained(); }
+  Tensor set_first() const override { return weight_.gradient; }
 
  private:
   std::int64_t inputs() const { return weight_.value.dim(1); }

@@ -64,6 +64,7 @@ struct Pass {  // one call of forward or backward
   Extent extent;
   StepCoins coins{};
   ExampleBook* book = nullptr;  // backward enters gradients there instead of adding them up
+  bool first = false;           // of its step: what Layer::set_first() names holds nothing yet. Not with a book
 };
 
 // A parameter and its gradient: views into the model's flat buffers. No gradient where it is frozen;
@@ -91,6 +92,8 @@ class Layer {
   // without one). May overwrite dy and the flow slots.
   virtual Tensor backward(const Pass& pass, Tensor dy) = 0;
   virtual bool trained() const = 0;  // whether any of its parameters is
+  // A gradient that backward sets in the first pass of a step, so that nobody need fill it with zeros.
+  virtual Tensor set_first() const { return {}; }
 };
 
 }  // namespace covey

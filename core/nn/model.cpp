@@ -116,7 +116,10 @@ class LayeredModel final : public Model {
   }
 
   std::span<float> parameters() override { return parameters_.floats(); }
-  std::span<float> gradients() override { return gradients_.floats(); }
+  std::span<float> gradients() override {
+    if (first_pass_) clear_gradients(false);
+    return gradients_.floats();
+  }
 
   Tensor logits(const Minibatch& batch) override {
     const Pass pass = pass_of(batch);
@@ -139,7 +142,7 @@ class LayeredModel final : public Model {
   }
 
   void begin_step(std::uint64_t seed, std::uint64_t step) override {
-    ops_->fill(gradients_, 0);
+    first_pass_ = true;
     coins_ = {true, seed, step << kPartBits};
   }
 
@@ -147,6 +150,8 @@ class LayeredModel final : public Model {
     Pass pass = pass_of(batch);
     pass.coins = coins_;
     ++coins_.step;
+    pass.first = first_pass_ && !clips();
+    if (first_pass_) clear_gradients(pass.first);
     if (clips()) {
       book_.begin(*ops_, pass.extent);
       pass.book = &book_;
@@ -164,6 +169,25 @@ class LayeredModel final : public Model {
 
  private:
   bool clips() const { return options_.per_example_clip > 0; }
+
+  // With what layers set themselves left as it is, or all of it.
+  void clear_gradients(bool but_set) {
+    first_pass_ = false;
+    const std::span<float> all = gradients_.floats();
+    std::size_t begin = 0;
+    const auto clear_up_to = [&](std::size_t end) {
+      if (end > begin) ops_->fill(tensor_of(all.subspan(begin, end - begin), {static_cast<std::int64_t>(end - begin)}), 0);
+    };
+    for (const auto& layer : model_.layers) {  // in the order of their gradients
+      const Tensor set = but_set ? layer->set_first() : Tensor{};
+      if (set.empty()) continue;
+      const auto at = static_cast<std::size_t>(set.f32() - all.data());
+      COVEY_CHECK(at >= begin);
+      clear_up_to(at);
+      begin = at + static_cast<std::size_t>(set.elements());
+    }
+    clear_up_to(all.size());
+  }
 
   void backward_layers(const Pass& pass, Tensor gradient) {
     for (std::size_t i = model_.layers.size(); i-- > first_trained_;)
@@ -322,6 +346,7 @@ class LayeredModel final : public Model {
   std::vector<double> target_scales_;  // of each example's gradient
   ModelLayers model_;
   std::size_t first_trained_ = 0;
+  bool first_pass_ = false;  // of a step, and gradients_ not cleared for it yet
   StepCoins coins_;
   std::uint64_t next_step_ = 0;
 };

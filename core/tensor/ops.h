@@ -80,6 +80,11 @@ class Ops {
   virtual void linear_grad_input(Tensor dy, Tensor w, Tensor dx) = 0;
   // dw[N,K] += dy[M,N]^T x[M,K];  db[N] += column sums of dy  (db may be empty)
   virtual void linear_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) = 0;
+  // The same where dw holds nothing yet: dw = ..., db += ...
+  virtual void linear_first_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) {
+    fill(dw, 0);
+    linear_grad_weight(dy, x, dw, db);
+  }
 
   // The same with a packed weight. pack_weight() must be called again when the weight changed.
   // packed_bytes: 0 where this implementation has no packed form for such activations.
@@ -172,6 +177,19 @@ class Ops {
     conv2d(x, w, b, conv, geometry);
     maxpool2(conv, y, argmax);
     relu(y, y);
+  }
+
+  // Its gradients: dw += ..., db += ..., dx = ..., each of which may be empty; `dy` is of y. dy and `conv` may be
+  // used for what is between.
+  struct ConvPoolGrad {
+    Tensor x, w, y, argmax, dy, conv, dw, db, dx;
+    ConvGeometry geometry;
+  };
+  virtual void conv2d_pool_grad(const ConvPoolGrad& grad) {
+    relu_grad(grad.y, grad.dy, grad.dy);
+    maxpool2_grad(grad.dy, grad.argmax, grad.conv);
+    if (!grad.dw.empty()) conv2d_grad_weight(grad.conv, grad.x, grad.dw, grad.db, grad.geometry);
+    if (!grad.dx.empty()) conv2d_grad_input(grad.conv, grad.w, grad.dx, grad.geometry);
   }
 
   // losses[M] = -log softmax(logits[M,V])[target]; 0 where target i32[M] is -1.

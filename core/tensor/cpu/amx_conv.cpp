@@ -8,45 +8,6 @@ namespace {
 
 #include "core/tensor/cpu/amx_tiles.inc"
 
-// Sixteen rows of 16 contiguous pairs, or of 32 contiguous elements.
-inline void load_right(const std::uint16_t* low, const std::uint16_t* high, std::int64_t row_bytes) {
-  COVEY_TILE_LOAD(6, low, row_bytes);
-  COVEY_TILE_LOAD(7, high, row_bytes);
-}
-inline void load_left(const std::uint16_t* low, const std::uint16_t* high, std::int64_t row_bytes) {
-  COVEY_TILE_LOAD(4, low, row_bytes);
-  COVEY_TILE_LOAD(5, high, row_bytes);
-}
-
-// Elements from one load to another: to the second tile, and to the next plane.
-struct Steps {
-  std::int64_t half, plane, row_bytes;
-};
-
-template <int kPlanes>
-inline void add_products(const std::uint16_t* left, Steps l, const std::uint16_t* right, Steps r) {
-  const auto from_left = [&](int plane) { load_left(left + plane * l.plane, left + plane * l.plane + l.half, l.row_bytes); };
-  const auto from_right = [&](int plane) { load_right(right + plane * r.plane, right + plane * r.plane + r.half, r.row_bytes); };
-  from_left(0);
-  if constexpr (kPlanes == 1) {
-    from_right(0);
-    dot_tiles();
-    return;
-  }
-  from_right(2);  // the six products of planes in the order of amx_kernels.cpp's
-  dot_tiles();
-  from_right(1);
-  dot_tiles();
-  from_left(1);
-  dot_tiles();
-  from_right(0);
-  dot_tiles();
-  from_left(2);
-  dot_tiles();
-  from_left(0);
-  dot_tiles();
-}
-
 template <int kPlanes>
 void multiply_pairs(const std::uint16_t* weights, const std::uint16_t* pairs, const ConvLines& size,
                     const ConvTaps& taps, std::int64_t column) {
@@ -68,6 +29,30 @@ void multiply_slots(const std::uint16_t* lines, const std::uint16_t* panel, cons
     const std::uint16_t *from = lines + slot * slots.line_slot, *to = panel + slot * slots.panel_slot;
     for (std::int64_t k = 0; k < slots.depth; k += kTileDepth, to += kPlanes * kPanelTile)
       add_products<kPlanes>(from + k, left, to, right);
+  }
+}
+
+template <int kPlanes>
+void multiply_rows(const std::uint16_t* pixels, const std::uint16_t* weights, const PixelRows& size,
+                   const ConvTaps& taps, std::int64_t row) {
+  const Steps left{kTileElements, size.channels * size.pixels, kRowBytes};
+  const Steps right{kTileElements, kPanelTile, kRowBytes};
+  for (std::int64_t tap = 0; tap < taps.count; ++tap) {
+    const std::uint16_t* from = pixels + (row + taps.shifts[tap]) * kTileDepth;
+    for (std::int64_t channel = 0; channel < size.channels; channel += kTileDepth, weights += kPlanes * kPanelTile)
+      add_products<kPlanes>(from + channel * size.pixels, left, weights, right);
+  }
+}
+
+template <int kPlanes>
+void multiply_row_pairs(const std::uint16_t* panel, const std::uint16_t* pairs, const PixelRows& size,
+                        const ConvSlots& slots) {
+  const Steps left{kTileElements, kPanelTile, kRowBytes};
+  const Steps right{16 * size.pixels, size.channels * size.pixels, kRowBytes};
+  for (std::int64_t slot = 0; slot < slots.count; ++slot) {
+    const std::uint16_t *from = panel + slot * slots.panel_slot, *to = pairs + slot * slots.line_slot;
+    for (std::int64_t k = 0; k < slots.depth; k += kTileDepth, from += kPlanes * kPanelTile, to += kTileElements)
+      add_products<kPlanes>(from, left, to, right);
   }
 }
 
@@ -232,6 +217,26 @@ void multiply_lines(const std::uint16_t* lines, const std::uint16_t* panel, cons
     multiply_slots<1>(lines, panel, size, slots);
   else
     multiply_slots<3>(lines, panel, size, slots);
+  store_sums(sums, stride);
+}
+
+void multiply_pixels(const std::uint16_t* pixels, const std::uint16_t* weights, const PixelRows& size,
+                     const ConvTaps& taps, std::int64_t row, float* sums, std::int64_t stride) {
+  zero_sums();
+  if (size.planes == 1)
+    multiply_rows<1>(pixels, weights, size, taps, row);
+  else
+    multiply_rows<3>(pixels, weights, size, taps, row);
+  store_sums(sums, stride);
+}
+
+void multiply_pixel_pairs(const std::uint16_t* panel, const std::uint16_t* pairs, const PixelRows& size,
+                          const ConvSlots& slots, float* sums, std::int64_t stride) {
+  load_sums(sums, stride);
+  if (size.planes == 1)
+    multiply_row_pairs<1>(panel, pairs, size, slots);
+  else
+    multiply_row_pairs<3>(panel, pairs, size, slots);
   store_sums(sums, stride);
 }
 

@@ -7,6 +7,7 @@ namespace covey::cpu {
 namespace {
 
 #include "core/tensor/cpu/amx_tiles.inc"
+#include "core/tensor/cpu/amx_transpose.inc"
 
 template <int kPlanes>  // of an operand that is bf16 already
 inline void no_rest(int line, __m512i (*rows)[16]) {
@@ -48,33 +49,6 @@ inline void load_depths(TileSource from, std::int64_t lines, std::int64_t depth,
     }
     const float* row = static_cast<const float*>(from.data) + 2 * i * from.stride;
     split_pairs<kPlanes>({_mm512_maskz_loadu_ps(first, row), _mm512_maskz_loadu_ps(second, row + from.stride)}, i, rows);
-  }
-}
-
-// The transpose of 16x16 elements of 32 bits.
-inline void transpose(__m512i* r) {
-  __m512i t[16];
-  for (int i = 0; i < 16; i += 2) {
-    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-  }
-  for (int i = 0; i < 16; i += 4) {
-    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-    r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-    r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-  }
-  for (int i = 0; i < 4; ++i) {
-    t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
-    t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xDD);
-    t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
-    t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xDD);
-  }
-  for (int i = 0; i < 4; ++i) {
-    r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
-    r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xDD);
-    r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
-    r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xDD);
   }
 }
 

@@ -41,6 +41,17 @@ void CpuOps::conv2d_pool(Tensor x, Tensor w, Tensor b, Tensor conv, Tensor y, Te
   conv_tiles_.forward_pooled(size, x, w.f32(), b.empty() ? nullptr : b.f32(), {y, argmax});
 }
 
+void CpuOps::conv2d_pool_grad(const ConvPoolGrad& grad) {
+  const ConvSize size = check_conv2d(grad.x, grad.w, grad.db, grad.conv, grad.geometry);
+  check_maxpool2(grad.conv, grad.dy, grad.argmax);
+  COVEY_CHECK(grad.y.shape == grad.dy.shape && grad.y.dtype == grad.dy.dtype && grad.x.dtype == grad.dy.dtype);
+  const bool tiles = conv_tiles_.serve(size) && (grad.dx.empty() || conv_tiles_.serve_grad_input(size));
+  if (size.batch == 0 || widens(grad.x) || !tiles) return Ops::conv2d_pool_grad(grad);
+  const cpu::ConvTiles::Gradient dy{grad.dy, grad.y, grad.argmax};
+  if (!grad.dw.empty()) conv_tiles_.grad_weight(size, dy, grad.x, grad.dw.f32(), grad.db.empty() ? nullptr : grad.db.f32());
+  if (!grad.dx.empty()) conv_tiles_.grad_input(size, dy, grad.w.f32(), grad.dx);
+}
+
 void CpuOps::conv2d_grad_input(Tensor dy, Tensor w, Tensor dx, ConvGeometry geometry) {
   const ConvSize size = check_conv2d(dx, w, {}, dy, geometry);
   if (size.batch == 0) return;
@@ -50,7 +61,7 @@ void CpuOps::conv2d_grad_input(Tensor dy, Tensor w, Tensor dx, ConvGeometry geom
     conv2d_grad_input(widened(dy, room), conv_weight(w, dy.dtype, room + dx.elements() + dy.elements()), wide, geometry);
     return convert(wide, dx);
   }
-  if (conv_tiles_.serve_grad_input(size)) return conv_tiles_.grad_input(size, dy, w.f32(), dx);
+  if (conv_tiles_.serve_grad_input(size)) return conv_tiles_.grad_input(size, {dy}, w.f32(), dx);
   conv_.grad_input(size, dy.dtype, dy.data, w.f32(), dx.data);
 }
 
@@ -65,7 +76,7 @@ void CpuOps::conv2d_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db, ConvG
     dy = widened(dy, room + x.elements());
   }
   if (conv_tiles_.serve(size))
-    return conv_tiles_.grad_weight(size, dy, x, dw.f32(), db.empty() ? nullptr : db.f32());
+    return conv_tiles_.grad_weight(size, {dy}, x, dw.f32(), db.empty() ? nullptr : db.f32());
   conv_.grad_weight(size, x.dtype, dy.data, x.data, fresh, fresh + dw.elements());
   kernels_.f32.add(dw.f32(), fresh, dw.f32(), dw.elements());
   if (!db.empty()) kernels_.f32.add(db.f32(), fresh + dw.elements(), db.f32(), size.out);

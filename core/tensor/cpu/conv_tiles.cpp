@@ -80,12 +80,26 @@ struct ConvTiles::Layout {
   std::int64_t depth() const { return shifts.count * lines.lines; }
   std::int64_t lines_floats() const { return lines.planes * lines.lines * lines.length / 2; }
   std::int64_t image_floats() const { return size.in * image_length; }
+  // An unfolded line of the last tap reads past the end of its plane by what rounding added to its length; behind
+  // the planes is also a sum of each.
+  std::int64_t image_room() const { return rounded_up(image_floats() + std::max<std::int64_t>(size.in, 64), 16); }
   std::int64_t output_floats() const { return outputs * columns; }
   std::int64_t panel_floats() const { return outputs / kPanelLines * panel_elements(columns, planes) / 2; }
   std::int64_t gradient_floats() const { return depth() * outputs; }
+  // [tap][output][line], or where planes are unfolded [line][output].
+  std::int64_t gradient_at(std::int64_t tap, std::int64_t line, std::int64_t o) const {
+    return unfolded ? line * outputs + o : (tap * outputs + o) * lines.lines + line;
+  }
+  // Of pack_pixel_pairs(), the first pair of that channel that the shift begins with.
+  std::int64_t pair_of(std::int64_t channel, std::int64_t shift) const {
+    const std::int64_t odd = shift % 2;
+    return odd * planes * lines.lines * lines.length + channel * lines.length + (shift - odd) / 2 * 32;
+  }
+  PixelRows pixels() const { return {lines.lines, lines.length, planes}; }
+  std::int64_t pairs_floats() const { return lines_floats() * (unfolded ? 1 : 2); }  // pixels are paired both ways
   std::int64_t strips() const { return std::min(size.batch, kStripsMax); }
   std::int64_t slots() const {  // images whose operands are packed at once
-    const std::int64_t bytes = 4 * (lines_floats() + panel_floats());
+    const std::int64_t bytes = 4 * (pairs_floats() + panel_floats());
     return std::clamp<std::int64_t>(kSlotBytes / bytes, 1, (size.batch + strips() - 1) / strips());
   }
 };
@@ -97,7 +111,7 @@ struct ConvTiles::WeightPlaces {
 
 struct ConvTiles::Strip {
   std::int64_t begin, end;  // images
-  float *sums, *bias;       // [tap][line][output], [output]
+  float *sums, *bias;       // as gradient_at() says; [output]
 };
 
 ConvTiles::Layout ConvTiles::layout_of(const ConvSize& s, DType type) {
@@ -121,7 +135,7 @@ ConvTiles::Layout ConvTiles::layout_of(const ConvSize& s, DType type) {
   return l;
 }
 
-// As a matrix [output][tap][line], or where planes are unfolded [output][plane][tap], in left panels.
+// As a matrix [output][tap][line] in right panels, or where planes are unfolded [output][plane][tap] in left ones.
 const std::uint16_t* ConvTiles::pack_weights(const Layout& l, const float* w, const WeightPlaces& at) {
   const std::int64_t depth = l.depth(), in = l.size.in;
   float* matrix = room(rows_.size(), l.size.out * depth);
@@ -135,19 +149,34 @@ const std::uint16_t* ConvTiles::pack_weights(const Layout& l, const float* w, co
     }
   }
   auto* packed = reinterpret_cast<std::uint16_t*>(room(rows_.size() + 1, l.outputs / kPanelLines * panel_elements(depth, l.planes) / 2));
-  pack_left_panels({matrix, depth, true, false}, {l.size.out, depth, l.planes}, packed);
+  const TileSource source{matrix, depth, true, false};
+  if (l.unfolded)
+    pack_left_panels(source, {l.size.out, depth, l.planes}, packed);
+  else
+    pack_right_panels(source, {l.size.out, depth, l.planes}, packed);
   return packed;
 }
 
+namespace {
+
+// One image of x, or the gradient of one, between zeros; sums[count] += those of its planes where it is of windows.
+void spread(const ConvTiles::Gradient& x, std::int64_t image, const PaddedImages& size, float* to, float* sums) {
+  const bool bf16 = x.dy.dtype == DType::kBf16;
+  const auto at = [bf16](Tensor t, std::int64_t element) { return static_cast<const char*>(t.data) + element * (bf16 ? 2 : 4); };
+  if (x.argmax.empty()) return spread_images(at(x.dy, image * size.count * size.height * size.width), bf16, size, to);
+  const std::int64_t first = image * size.count * (size.height / 2) * (size.width / 2);
+  spread_pooled({at(x.dy, first), at(x.y, first), x.argmax.i32() + first, bf16}, size, to, sums);
+}
+
+}  // namespace
+
 // Sets the member's rows to the lines of that image, in the first of its memory.
-void ConvTiles::lines_of(const Layout& l, Tensor x, std::int64_t image, int member) {
+void ConvTiles::lines_of(const Layout& l, const Gradient& x, std::int64_t image, int member) {
   const ConvSize& s = l.size;
   const auto i = static_cast<std::size_t>(member);
   float* padded = starts_[i];
-  std::fill_n(padded, l.image_floats(), 0.0F);
-  const bool bf16 = x.dtype == DType::kBf16;
-  const char* from = static_cast<const char*>(x.data) + image * s.in * s.height * s.width * (bf16 ? 2 : 4);
-  spread_images(from, bf16, {s.in, s.height, s.width, l.pitch, l.image_length}, padded + l.lead);
+  std::fill_n(padded, l.image_room(), 0.0F);
+  spread(x, image, {s.in, s.height, s.width, l.pitch, l.image_length}, padded + l.lead, padded + l.image_floats());
   std::size_t line = 0;
   for (std::int64_t c = 0; c < s.in; ++c) {
     const float* plane = padded + c * l.image_length;
@@ -156,11 +185,10 @@ void ConvTiles::lines_of(const Layout& l, Tensor x, std::int64_t image, int memb
   }
 }
 
-// finish(image, sums of its outputs [output][columns])
+// finish(image, sums of its outputs: [output][columns] where planes are unfolded, else [columns][output])
 template <class Finish>
-void ConvTiles::images(const Layout& l, Tensor x, const std::uint16_t* weights, Finish finish) {
-  // An unfolded line of the last tap reads past the end of its plane by what rounding added to its length.
-  const std::int64_t image = rounded_up(l.image_floats() + 64, 16);
+void ConvTiles::images(const Layout& l, const Gradient& x, const std::uint16_t* weights, Finish finish) {
+  const std::int64_t image = l.image_room();
   prepare(image + l.lines_floats() + l.output_floats());
   const std::int64_t panel = panel_elements(l.depth(), l.planes);
   team_.run(l.size.batch, [&](std::int64_t piece, int member) {
@@ -168,53 +196,69 @@ void ConvTiles::images(const Layout& l, Tensor x, const std::uint16_t* weights, 
     lines_of(l, x, piece, member);
     auto* pairs = reinterpret_cast<std::uint16_t*>(starts_[i] + image);
     float* sums = starts_[i] + image + l.lines_floats();
-    pack_line_pairs(rows_[i].data(), l.lines, pairs);
+    if (l.unfolded)
+      pack_line_pairs(rows_[i].data(), l.lines, pairs);
+    else
+      pack_pixels(rows_[i].data(), l.pixels(), pairs);
     tiles_begin();
-    for (std::int64_t column = 0; column < l.columns; column += 32)
-      for (std::int64_t o = 0; o < l.outputs; o += kPanelLines)
-        multiply_line_pairs(weights + o / kPanelLines * panel, pairs, l.lines, l.shifts, column,
-                            sums + o * l.columns + column, l.columns);
+    for (std::int64_t column = 0; column < l.columns; column += 32) {
+      for (std::int64_t o = 0; o < l.outputs; o += kPanelLines) {
+        const std::uint16_t* some = weights + o / kPanelLines * panel;
+        if (l.unfolded)
+          multiply_line_pairs(some, pairs, l.lines, l.shifts, column, sums + o * l.columns + column, l.columns);
+        else
+          multiply_pixels(pairs, some, l.pixels(), l.shifts, column, sums + column * l.outputs + o, l.outputs);
+      }
+    }
     tiles_end();
     finish(piece, sums);
   });
 }
 
-void ConvTiles::outputs(const Layout& l, Tensor x, const std::uint16_t* weights, const float* bias, Tensor y) {
+void ConvTiles::outputs(const Layout& l, const Gradient& x, const std::uint16_t* weights, const float* bias, Tensor y) {
   const ConvSize& s = l.size;
   const bool bf16 = y.dtype == DType::kBf16;
   const std::int64_t image_bytes = s.out * s.out_height * s.out_width * (bf16 ? 2 : 4);
   images(l, x, weights, [&](std::int64_t image, const float* sums) {
-    gather_images(sums, {s.out, s.out_height, s.out_width, l.pitch, l.columns}, bias,
-                  static_cast<char*>(y.data) + image * image_bytes, bf16);
+    const PaddedImages planes{s.out, s.out_height, s.out_width, l.pitch, l.columns};
+    char* to = static_cast<char*>(y.data) + image * image_bytes;
+    if (l.unfolded)
+      gather_images(sums, planes, bias, to, bf16);
+    else
+      gather_pixels(sums, l.outputs, planes, bias, to, bf16);
   });
 }
 
 void ConvTiles::forward(const ConvSize& size, Tensor x, const float* w, const float* bias, Tensor y) {
   const Layout l = layout_of(size, x.dtype);
-  outputs(l, x, pack_weights(l, w, {size.in * l.taps, l.taps, 0, 1}), bias, y);
+  outputs(l, {x}, pack_weights(l, w, {size.in * l.taps, l.taps, 0, 1}), bias, y);
 }
 
 void ConvTiles::forward_pooled(const ConvSize& s, Tensor x, const float* w, const float* bias, Pooled out) {
   const Layout l = layout_of(s, x.dtype);
   const bool bf16 = out.y.dtype == DType::kBf16;
   const std::int64_t image_elements = s.out * (s.out_height / 2) * (s.out_width / 2);
-  images(l, x, pack_weights(l, w, {s.in * l.taps, l.taps, 0, 1}), [&](std::int64_t image, const float* sums) {
-    gather_pooled(sums, {s.out, s.out_height, s.out_width, l.pitch, l.columns}, bias,
-                  {static_cast<char*>(out.y.data) + image * image_elements * (bf16 ? 2 : 4),
-                   out.argmax.i32() + image * image_elements, bf16});
+  images(l, {x}, pack_weights(l, w, {s.in * l.taps, l.taps, 0, 1}), [&](std::int64_t image, const float* sums) {
+    const PaddedImages planes{s.out, s.out_height, s.out_width, l.pitch, l.columns};
+    const PooledOutput to{static_cast<char*>(out.y.data) + image * image_elements * (bf16 ? 2 : 4),
+                          out.argmax.i32() + image * image_elements, bf16};
+    if (l.unfolded)
+      gather_pooled(sums, planes, bias, to);
+    else
+      gather_pooled_pixels(sums, l.outputs, planes, bias, to);
   });
 }
 
-void ConvTiles::grad_input(const ConvSize& size, Tensor dy, const float* w, Tensor dx) {
-  const Layout l = layout_of(turned(size), dy.dtype);
+void ConvTiles::grad_input(const ConvSize& size, const Gradient& dy, const float* w, Tensor dx) {
+  const Layout l = layout_of(turned(size), dy.dy.dtype);
   outputs(l, dy, pack_weights(l, w, {l.taps, size.in * l.taps, l.taps - 1, -1}), nullptr, dx);
 }
 
-void ConvTiles::grad_weight(const ConvSize& size, Tensor dy, Tensor x, float* dw, float* db) {
+void ConvTiles::grad_weight(const ConvSize& size, const Gradient& dy, Tensor x, float* dw, float* db) {
   const Layout l = layout_of(size, x.dtype);
   const std::int64_t strips = l.strips(), each = l.gradient_floats() + l.outputs;
-  const std::int64_t image = rounded_up(l.image_floats() + 64, 16);
-  prepare(image + size.out * l.columns + l.slots() * (l.lines_floats() + l.panel_floats()));
+  const std::int64_t image = l.image_room();
+  prepare(image + size.out * l.columns + l.slots() * (l.pairs_floats() + l.panel_floats()));
   float* sums = room(rows_.size(), strips * each);
   std::fill_n(sums, strips * each, 0.0F);
   team_.run(strips, [&](std::int64_t piece, int member) {
@@ -225,33 +269,46 @@ void ConvTiles::grad_weight(const ConvSize& size, Tensor dy, Tensor x, float* dw
   add_strips(l, sums, strips, dw, db);
 }
 
-void ConvTiles::strip(const Layout& l, const Strip& strip, Tensor dy, Tensor x, int member) {
+void ConvTiles::strip(const Layout& l, const Strip& strip, const Gradient& dy, Tensor x, int member) {
   const ConvSize& s = l.size;
   const auto i = static_cast<std::size_t>(member);
-  const bool bf16 = dy.dtype == DType::kBf16;
-  float* padded = starts_[i] + rounded_up(l.image_floats() + 64, 16);  // dy between zeros
+  float* padded = starts_[i] + l.image_room();  // dy between zeros
   auto* lines = reinterpret_cast<std::uint16_t*>(padded + s.out * l.columns);
-  auto* panels = lines + 2 * l.slots() * l.lines_floats();
+  auto* panels = lines + 2 * l.slots() * l.pairs_floats();
   const std::int64_t panel = panel_elements(l.columns, l.planes);
   std::fill_n(padded, s.out * l.columns, 0.0F);
   for (std::int64_t first = strip.begin; first < strip.end; first += l.slots()) {
-    const ConvSlots slots{std::min(l.slots(), strip.end - first), l.columns, 2 * l.lines_floats(), 2 * l.panel_floats()};
+    const ConvSlots slots{std::min(l.slots(), strip.end - first), l.columns, 2 * l.pairs_floats(), 2 * l.panel_floats()};
     for (std::int64_t slot = 0; slot < slots.count; ++slot) {
-      lines_of(l, x, first + slot, member);
-      pack_lines(rows_[i].data(), l.lines, lines + slot * slots.line_slot);
-      const char* from = static_cast<const char*>(dy.data) +
-                         (first + slot) * s.out * s.out_height * s.out_width * (bf16 ? 2 : 4);
-      spread_images(from, bf16, {s.out, s.out_height, s.out_width, l.pitch, l.columns}, padded);
-      for (std::int64_t o = 0; o < s.out; ++o)
+      lines_of(l, {x}, first + slot, member);
+      if (l.unfolded)
+        pack_lines(rows_[i].data(), l.lines, lines + slot * slots.line_slot);
+      else
+        pack_pixel_pairs(rows_[i].data(), l.pixels(), lines + slot * slots.line_slot);
+      spread(dy, first + slot, {s.out, s.out_height, s.out_width, l.pitch, l.columns}, padded, strip.bias);
+      for (std::int64_t o = 0; o < s.out && dy.argmax.empty(); ++o)
         strip.bias[o] += static_cast<float>(kernels_.f32.sum(padded + o * l.columns, l.columns));
-      pack_right_panels({padded, l.columns, true, false}, {s.out, l.columns, l.planes}, panels + slot * slots.panel_slot);
+      const TileSource source{padded, l.columns, true, false};
+      if (l.unfolded)
+        pack_right_panels(source, {s.out, l.columns, l.planes}, panels + slot * slots.panel_slot);
+      else
+        pack_left_panels(source, {s.out, l.columns, l.planes}, panels + slot * slots.panel_slot);
     }
     tiles_begin();
-    for (std::int64_t line = 0; line < l.lines.lines; line += kPanelLines)
-      for (std::int64_t tap = 0; tap < l.shifts.count; ++tap)
-        for (std::int64_t o = 0; o < l.outputs; o += kPanelLines)
-          multiply_lines(lines + line * l.lines.length + l.shifts.shifts[tap], panels + o / kPanelLines * panel, l.lines,
-                         slots, strip.sums + (tap * l.lines.lines + line) * l.outputs + o, l.outputs);
+    for (std::int64_t line = 0; line < l.lines.lines; line += kPanelLines) {
+      for (std::int64_t tap = 0; tap < l.shifts.count; ++tap) {
+        const std::int64_t shift = l.shifts.shifts[tap];
+        const std::uint16_t* from = lines + (l.unfolded ? line * l.lines.length + shift : l.pair_of(line, shift));
+        for (std::int64_t o = 0; o < l.outputs; o += kPanelLines) {
+          const std::uint16_t* some = panels + o / kPanelLines * panel;
+          float* to = strip.sums + l.gradient_at(tap, line, o);
+          if (l.unfolded)
+            multiply_lines(from, some, l.lines, slots, to, l.outputs);
+          else
+            multiply_pixel_pairs(some, from, l.pixels(), slots, to, l.lines.lines);
+        }
+      }
+    }
     tiles_end();
   }
 }
@@ -267,14 +324,14 @@ void ConvTiles::add_strips(const Layout& l, const float* sums, std::int64_t stri
     float* to = dw + o * in * l.taps;
     for (std::int64_t c = 0; c < in; ++c)
       for (std::int64_t tap = 0; tap < l.taps; ++tap)
-        *to++ += all[(l.unfolded ? c * l.taps + tap : tap * l.lines.lines + c) * l.outputs + o];
+        *to++ += all[l.unfolded ? l.gradient_at(0, c * l.taps + tap, o) : l.gradient_at(tap, c, o)];
   }
 }
 #else
 void ConvTiles::forward(const ConvSize&, Tensor, const float*, const float*, Tensor) { COVEY_CHECK(tiles_); }
 void ConvTiles::forward_pooled(const ConvSize&, Tensor, const float*, const float*, Pooled) { COVEY_CHECK(tiles_); }
-void ConvTiles::grad_input(const ConvSize&, Tensor, const float*, Tensor) { COVEY_CHECK(tiles_); }
-void ConvTiles::grad_weight(const ConvSize&, Tensor, Tensor, float*, float*) { COVEY_CHECK(tiles_); }
+void ConvTiles::grad_input(const ConvSize&, const Gradient&, const float*, Tensor) { COVEY_CHECK(tiles_); }
+void ConvTiles::grad_weight(const ConvSize&, const Gradient&, Tensor, float*, float*) { COVEY_CHECK(tiles_); }
 #endif
 
 }  // namespace covey::cpu

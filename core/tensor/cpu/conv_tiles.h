@@ -27,9 +27,13 @@ class ConvTiles {  // one per thread of use
     Tensor y, argmax;
   };
   void forward_pooled(const ConvSize& size, Tensor x, const float* w, const float* bias, Pooled out);
-  void grad_input(const ConvSize& size, Tensor dy, const float* w, Tensor dx);
+  // Of the outputs; or, where there are y and argmax, of what forward_pooled() made of them.
+  struct Gradient {
+    Tensor dy, y{}, argmax{};
+  };
+  void grad_input(const ConvSize& size, const Gradient& dy, const float* w, Tensor dx);
   // dw += ..., db += ...; db may be null.
-  void grad_weight(const ConvSize& size, Tensor dy, Tensor x, float* dw, float* db);
+  void grad_weight(const ConvSize& size, const Gradient& dy, Tensor x, float* dw, float* db);
 
  private:
   struct Layout;
@@ -38,10 +42,10 @@ class ConvTiles {  // one per thread of use
   Layout layout_of(const ConvSize& size, DType type);
   const std::uint16_t* pack_weights(const Layout& layout, const float* w, const WeightPlaces& places);
   template <class Finish>
-  void images(const Layout& layout, Tensor x, const std::uint16_t* weights, Finish finish);
-  void outputs(const Layout& layout, Tensor x, const std::uint16_t* weights, const float* bias, Tensor y);
-  void lines_of(const Layout& layout, Tensor x, std::int64_t image, int member);
-  void strip(const Layout& layout, const Strip& strip, Tensor dy, Tensor x, int member);
+  void images(const Layout& layout, const Gradient& x, const std::uint16_t* weights, Finish finish);
+  void outputs(const Layout& layout, const Gradient& x, const std::uint16_t* weights, const float* bias, Tensor y);
+  void lines_of(const Layout& layout, const Gradient& x, std::int64_t image, int member);
+  void strip(const Layout& layout, const Strip& strip, const Gradient& dy, Tensor x, int member);
   void add_strips(const Layout& layout, const float* sums, std::int64_t strips, float* dw, float* db);
   float* room(std::size_t index, std::int64_t floats);
   void prepare(std::int64_t floats);

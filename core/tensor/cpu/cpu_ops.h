@@ -8,6 +8,7 @@
 #include "core/tensor/arena.h"
 #include "core/tensor/cpu/conv_engine.h"
 #include "core/tensor/cpu/conv_tiles.h"
+#include "core/tensor/cpu/few_rows.h"
 #include "core/tensor/cpu/kernels.h"
 #include "core/tensor/cpu/product.h"
 #include "core/tensor/ops.h"
@@ -25,6 +26,7 @@ class CpuOps final : public Ops {  // one per thread of use
   void linear(Tensor x, Tensor w, Tensor b, Tensor y) override;
   void linear_grad_input(Tensor dy, Tensor w, Tensor dx) override;
   void linear_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) override;
+  void linear_first_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) override;
   std::int64_t packed_bytes(Shape weight, DType activations) override;
   void pack_weight(Tensor w, DType activations, Tensor packed) override;
   void linear(Tensor x, Weight w, Tensor b, Tensor y) override;
@@ -57,6 +59,7 @@ class CpuOps final : public Ops {  // one per thread of use
   void relu(Tensor x, Tensor y) override;
   void relu_grad(Tensor y, Tensor dy, Tensor dx) override;
   void conv2d(Tensor x, Tensor w, Tensor b, Tensor y, ConvGeometry geometry) override;
+  void conv2d_pool_grad(const ConvPoolGrad& grad) override;
   void conv2d_grad_input(Tensor dy, Tensor w, Tensor dx, ConvGeometry geometry) override;
   void conv2d_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db,
                           ConvGeometry geometry) override;
@@ -124,6 +127,7 @@ class CpuOps final : public Ops {  // one per thread of use
   std::unique_ptr<Team> own_team_;  // where none was given
   Team& team_;
   cpu::ProductEngine products_;
+  cpu::FewRows few_rows_;
   cpu::ConvTiles conv_tiles_;
   cpu::ConvEngine conv_;
   RopeTable rope_;

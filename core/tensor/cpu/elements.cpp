@@ -15,12 +15,14 @@ CpuOps::CpuOps(const cpu::Kernels& kernels, Tiles tiles)
       own_team_(std::make_unique<Team>(1)),
       team_(*own_team_),
       products_(team_, kernels, tiles == Tiles::kWhereUsable),
+      few_rows_(team_, kernels, tiles == Tiles::kWhereUsable),
       conv_tiles_(team_, kernels, tiles == Tiles::kWhereUsable) {}
 
 CpuOps::CpuOps(const cpu::Kernels& kernels, Tiles tiles, Team& team)
     : kernels_(kernels),
       team_(team),
       products_(team_, kernels, tiles == Tiles::kWhereUsable),
+      few_rows_(team_, kernels, tiles == Tiles::kWhereUsable),
       conv_tiles_(team_, kernels, tiles == Tiles::kWhereUsable) {}
 
 float* CpuOps::scratch(std::int64_t floats) {

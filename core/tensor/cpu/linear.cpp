@@ -53,6 +53,8 @@ void CpuOps::linear(Tensor x, Weight w, Tensor b, Tensor y) {
     linear(widened(x, room), w, b, wide);
     return convert(wide, y);
   }
+  if (w.packed.empty() && w.value.dtype == DType::kF32 && few_rows_.serve({m, n, k}, x.dtype))
+    return few_rows_.forward({m, n, k}, x, w.value, b.empty() ? nullptr : b.f32(), y);
   products_.multiply({.m = m, .n = n, .k = k,
                       .a = operand(x, k, false), .b = operand(w.value, k, true),
                       .c = y.data, .c_stride = n, .c_bf16 = is_bf16(y),
@@ -69,6 +71,8 @@ void CpuOps::linear_grad_input(Tensor dy, Weight w, Tensor dx) {
     linear_grad_input(widened(dy, room), w, wide);
     return convert(wide, dx);
   }
+  if (w.packed.empty() && w.value.dtype == DType::kF32 && few_rows_.serve({m, n, k}, dy.dtype))
+    return few_rows_.grad_input({m, n, k}, dy, w.value, dx);
   const std::uint16_t* packed = forward_of(w);
   if (packed != nullptr) packed += products_.packed_elements(n, k, is_bf16(dy));
   products_.multiply({.m = m, .n = k, .k = n,
@@ -83,9 +87,19 @@ void CpuOps::linear_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) {
     float* room = scratch(m * (k + n));
     return linear_grad_weight(widened(dy, room), widened(x, room + m * n), dw, db);
   }
-  products_.multiply({.m = n, .n = k, .k = m,
-                      .a = operand(dy, n, true), .b = operand(x, k, false),
-                      .c = dw.data, .c_stride = k, .accumulate = true});
+  if (few_rows_.serve({m, n, k}, dy.dtype))
+    few_rows_.grad_weight({m, n, k}, dy, x, dw.f32(), cpu::FewRows::Into::kAdd);
+  else
+    products_.multiply({.m = n, .n = k, .k = m,
+                        .a = operand(dy, n, true), .b = operand(x, k, false),
+                        .c = dw.data, .c_stride = k, .accumulate = true});
+  if (!db.empty()) add_column_sums(dy, m, n, db.f32());
+}
+
+void CpuOps::linear_first_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) {
+  const auto [m, n, k] = check_linear(x, dw, db, dy);
+  if (!few_rows_.serve({m, n, k}, dy.dtype)) return Ops::linear_first_grad_weight(dy, x, dw, db);
+  few_rows_.grad_weight({m, n, k}, dy, x, dw.f32(), cpu::FewRows::Into::kSet);
   if (!db.empty()) add_column_sums(dy, m, n, db.f32());
 }
 

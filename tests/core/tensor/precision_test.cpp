@@ -17,7 +17,8 @@ TEST_CASE("precision: linear and its gradients") {
     CAPTURE(int(type));
     for (const auto [m, n, k] : {Size{1, 1, 1}, {3, 5, 2}, {16, 16, 16}, {33, 31, 65}, {64, 96, 128}, {17, 200, 40},
                                  {130, 40, 70},
-                                 {130, 150, 70}, {200, 128, 33}}) {
+                                 {130, 150, 70}, {200, 128, 33},
+                                 {32, 512, 48}, {32, 80, 1100}, {13, 150, 1061}, {29, 421, 70}}) {
       const Array x = as(type, normal(random, {m, k})), y = as(type, normal(random, {m, n}));
       const Array w = normal(random, {n, k}), b = normal(random, {n}), dw = normal(random, {n, k});
       const double tolerance = tolerance_of(type);
@@ -28,6 +29,8 @@ TEST_CASE("precision: linear and its gradients") {
       // Both operands are exact here, and sums are f32.
       check_against_ref("linear_grad_weight", {y, x, dw, b},
                         [](Ops& o, const Tensors& t) { o.linear_grad_weight(t[0], t[1], t[2], t[3]); });
+      check_against_ref("linear_first_grad_weight", {y, x, dw, b},
+                        [](Ops& o, const Tensors& t) { o.linear_first_grad_weight(t[0], t[1], t[2], t[3]); });
       if (type == DType::kF32) continue;
       check_against_ref("linear to f32", {x, w, zeros({m, n})},
                         [](Ops& o, const Tensors& t) { o.linear(t[0], t[1], {}, t[2]); });
@@ -208,6 +211,14 @@ TEST_CASE("precision: convolution and pooling") {
         CHECK(apart.floats == fused.floats);
         CHECK(place.ints == fused_place.ints);
       }
+      const Array dy = as(type, normal(random, less)), pooled = as(type, normal(random, less));
+      check_against_ref("conv2d_pool gradients", {x, w, b, y, pooled, integers(random, less, 0, 1), dy, w, b, x},
+                        [&](Ops& o, const Tensors& t) {  // windows of ref's, so that equals are not chosen apart
+                          make_ref_ops()->conv2d_pool(t[0], t[1], t[2], t[3], t[4], t[5], g);
+                          o.fill(t[3], 0);
+                          o.conv2d_pool_grad({t[0], t[1], t[4], t[5], t[6], t[3], t[7], t[8], t[9], g});
+                          o.fill(t[3], 0), o.fill(t[6], 0);  // what is left there is nobody's matter
+                        }, tolerance_of(type));
       const Shape half{s.batch, s.in, s.height / 2, s.width / 2};
       check_against_ref("maxpool2", {x, as(type, zeros(half)), integers(random, half, 0, 1), as(type, normal(random, half)), x},
                         [](Ops& o, const Tensors& t) {
