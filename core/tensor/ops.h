@@ -137,12 +137,15 @@ class Ops {
 
   // y = silu(gate) * up, all [M,F]
   virtual void swiglu(Tensor gate, Tensor up, Tensor y) = 0;
-  virtual void swiglu_grad(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup) = 0;
+  // y, where it is not empty, is what swiglu made, once more; it may alias dy.
+  virtual void swiglu_grad(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup, Tensor y) = 0;
+  void swiglu_grad(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup) { swiglu_grad(gate, up, dy, dgate, dup, {}); }
 
   // y = x * Phi(x), Phi the normal distribution's, or its approximation by tanh (Hendrycks and Gimpel 2016).
-  // dx may alias dy.
+  // Either dx or y may alias dy; y, where it is not empty, is what gelu made, once more.
   virtual void gelu(Tensor x, Tensor y, Gelu kind) = 0;
-  virtual void gelu_grad(Tensor x, Tensor dy, Tensor dx, Gelu kind) = 0;
+  virtual void gelu_grad(Tensor x, Tensor dy, Tensor dx, Gelu kind, Tensor y) = 0;
+  void gelu_grad(Tensor x, Tensor dy, Tensor dx, Gelu kind) { gelu_grad(x, dy, dx, kind, {}); }
 
   // y = x / (1 - rate) where the coin says so, else 0. The gradient is the same operation on dy.
   virtual void dropout(Tensor x, Tensor y, Dropout coins) = 0;

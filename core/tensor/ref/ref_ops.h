@@ -38,9 +38,9 @@ class RefOps final : public Ops {
   void attention_grad(Tensor q, Tensor k, Tensor v, Tensor y, Tensor lse, Tensor dy, Tensor dq,
                       Tensor dk, Tensor dv) override;
   void swiglu(Tensor gate, Tensor up, Tensor y) override;
-  void swiglu_grad(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup) override;
+  void swiglu_grad(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup, Tensor y) override;
   void gelu(Tensor x, Tensor y, Gelu kind) override;
-  void gelu_grad(Tensor x, Tensor dy, Tensor dx, Gelu kind) override;
+  void gelu_grad(Tensor x, Tensor dy, Tensor dx, Gelu kind, Tensor y) override;
   void dropout(Tensor x, Tensor y, Dropout coins) override;
   void relu(Tensor x, Tensor y) override;
   void relu_grad(Tensor y, Tensor dy, Tensor dx) override;

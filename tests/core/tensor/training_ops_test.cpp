@@ -72,6 +72,11 @@ TEST_CASE("training ops: gelu of both kinds") {
           o.gelu(t[0], t[1], kind);
           o.gelu_grad(t[0], t[2], t[2], kind);
         }, tolerance_of(type));
+      for (const Gelu kind : {Gelu::kTanh, Gelu::kExact})
+        check_against_ref("gelu_grad with y", {x, y, y, dy}, [&](Ops& o, const Tensors& t) {
+          o.gelu_grad(t[0], t[3], t[1], kind, t[2]);
+          o.gelu_grad(t[0], t[3], t[1], kind, t[3]);
+        }, tolerance_of(type));
     }
   }
 }
