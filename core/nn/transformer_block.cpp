@@ -1,6 +1,7 @@
 #include "core/nn/transformer_block.h"
 
 #include <algorithm>
+#include <array>
 
 namespace covey {
 namespace {
@@ -8,6 +9,8 @@ namespace {
 // A pass over activations costs the less, beside the products, the wider they are; from here on it is worth the
 // memory that it saves, two fifths of what such a block would keep.
 constexpr std::int64_t kRemadeWidth = 512;
+
+using Use = Projection::Use;
 
 }  // namespace
 
@@ -67,9 +70,7 @@ void TransformerBlock::forward_attention(const Pass& pass) {
   const Tensor normed = kept_or(pass, normed_, Slot::kWork1, narrow(pass));
   p_.attention_norm.forward(pass, x_, normed);
   const Tensor q = cut(q_, narrow(pass)), k = cut(k_, kv(pass)), v = cut(v_, kv(pass));
-  p_.query.forward(pass, normed, q);
-  p_.key.forward(pass, normed, k);
-  p_.value.forward(pass, normed, v);
+  Projection::forward(pass, normed, std::array{Use{&p_.query, q}, Use{&p_.key, k}, Use{&p_.value, v}});
   if (llama()) {
     ops.rope(by_head(pass, q, s_.heads), +1, s_.rope_theta);
     ops.rope(by_head(pass, k, s_.kv_heads), +1, s_.rope_theta);
@@ -87,10 +88,12 @@ void TransformerBlock::forward_attention(const Pass& pass) {
 void TransformerBlock::forward_ffn(const Pass& pass) {
   const Tensor normed = kept_or(pass, normed1_, Slot::kWork3, narrow(pass)), up = cut(up_, wide(pass));
   const Tensor activated = kept_or(pass, activated_, Slot::kWork1, wide(pass));
-  p_.up.forward(pass, normed, up);
-  if (!llama()) return pass.ops.gelu(up, activated, Gelu::kTanh);
+  if (!llama()) {
+    p_.up.forward(pass, normed, up);
+    return pass.ops.gelu(up, activated, Gelu::kTanh);
+  }
   const Tensor gate = cut(gate_, wide(pass));
-  p_.gate.forward(pass, normed, gate);
+  Projection::forward(pass, normed, std::array{Use{&p_.gate, gate}, Use{&p_.up, up}});
   pass.ops.swiglu(gate, up, activated);
 }
 
@@ -127,11 +130,9 @@ void TransformerBlock::backward_ffn(const Pass& pass, Tensor d) {
   if (remade_) p_.ffn_norm.forward(pass, x1, normed);
   if (llama()) {
     const Tensor part = pass.workspace.get(Slot::kWork4, narrow(pass));
-    p_.gate.gradient(pass, dgate, normed);
-    p_.up.gradient(pass, dup, normed);
-    p_.gate.input_gradient(pass, dgate, dnormed);
-    p_.up.input_gradient(pass, dup, part);
-    pass.ops.add(dnormed, part, dnormed);
+    const std::array uses{Use{&p_.gate, dgate}, Use{&p_.up, dup}};
+    Projection::gradient(pass, uses, normed);
+    Projection::input_gradient(pass, uses, dnormed, part);
   } else {
     p_.up.gradient(pass, dup, normed);
     p_.up.input_gradient(pass, dup, dnormed);
@@ -162,15 +163,10 @@ void TransformerBlock::backward_queries(const Pass& pass, Tensor d, Tensor datte
   }
   const Tensor normed = kept_or(pass, normed_, Slot::kWork0, narrow(pass));  // where dattended was
   if (remade_) p_.attention_norm.forward(pass, x_, normed);
-  p_.query.gradient(pass, dq, normed);
-  p_.key.gradient(pass, dk, normed);
-  p_.value.gradient(pass, dv, normed);
+  const std::array uses{Use{&p_.query, dq}, Use{&p_.key, dk}, Use{&p_.value, dv}};
+  Projection::gradient(pass, uses, normed);
   const Tensor dnormed = pass.workspace.get(Slot::kWork4, narrow(pass)), part = pass.workspace.get(Slot::kWork5, narrow(pass));
-  p_.query.input_gradient(pass, dq, dnormed);
-  p_.key.input_gradient(pass, dk, part);
-  ops.add(dnormed, part, dnormed);
-  p_.value.input_gradient(pass, dv, part);
-  ops.add(dnormed, part, dnormed);
+  Projection::input_gradient(pass, uses, dnormed, part);
   p_.attention_norm.backward(pass, x_, dnormed, d);
 }
 

@@ -81,6 +81,24 @@ class Ops {
   // dw[N,K] += dy[M,N]^T x[M,K];  db[N] += column sums of dy  (db may be empty)
   virtual void linear_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) = 0;
 
+  // The same of up to three weights at once, none of them packed; what they share is prepared once.
+  struct LinearPart {
+    Tensor w, b, y;  // y = x w^T + b
+  };
+  virtual void linears(Tensor x, std::span<const LinearPart> parts) {
+    for (const LinearPart& part : parts) linear(x, part.w, part.b, part.y);
+  }
+  struct GradientPart {
+    Tensor dy, w;
+    Tensor dw{}, db{};
+  };
+  // dx[M,K] = the sum over parts of dy w
+  virtual void linears_grad_input(std::span<const GradientPart> parts, Tensor dx) = 0;
+  // dw += dy^T x, db += column sums of dy, of each part
+  virtual void linears_grad_weight(std::span<const GradientPart> parts, Tensor x) {
+    for (const GradientPart& part : parts) linear_grad_weight(part.dy, x, part.dw, part.db);
+  }
+
   // The same with a packed weight. pack_weight() must be called again when the weight changed.
   // packed_bytes: 0 where this implementation has no packed form for such activations.
   virtual std::int64_t packed_bytes(Shape weight, DType activations) = 0;

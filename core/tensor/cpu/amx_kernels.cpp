@@ -159,7 +159,8 @@ inline void pack_tiles(TileSource from, std::int64_t lines, std::int64_t depth, 
 // Stored rows are read whole before the next ones, as far as the panels reach.
 template <int kPlanes>
 void pack(TileSource from, TilePart part, bool turned, std::uint16_t* to) {
-  const std::int64_t panel = panel_elements(part.depth, kPlanes), lines_of_tile = from.bf16 ? 32 : 64;
+  const std::int64_t panel = part.panel > 0 ? part.panel : panel_elements(part.depth, kPlanes);
+  const std::int64_t lines_of_tile = from.bf16 ? 32 : 64;
   const bool apart = from.along_k && from.stride > part.depth;
   Ahead next;
   const auto tiles = [&](std::int64_t line, std::int64_t k) {

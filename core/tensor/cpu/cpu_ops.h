@@ -25,6 +25,9 @@ class CpuOps final : public Ops {  // one per thread of use
   void linear(Tensor x, Tensor w, Tensor b, Tensor y) override;
   void linear_grad_input(Tensor dy, Tensor w, Tensor dx) override;
   void linear_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) override;
+  void linears(Tensor x, std::span<const LinearPart> parts) override;
+  void linears_grad_input(std::span<const GradientPart> parts, Tensor dx) override;
+  void linears_grad_weight(std::span<const GradientPart> parts, Tensor x) override;
   std::int64_t packed_bytes(Shape weight, DType activations) override;
   void pack_weight(Tensor w, DType activations, Tensor packed) override;
   void linear(Tensor x, Weight w, Tensor b, Tensor y) override;
@@ -129,6 +132,7 @@ class CpuOps final : public Ops {  // one per thread of use
   RopeTable rope_;
   Arena scratch_{0};
   float* scratch_data_ = nullptr;
+  Arena summand_{0};  // of linears_grad_input, where products are not computed together
   Arena dequantized_{0};
   float* dequantized_data_ = nullptr;
   Arena example_room_{0};

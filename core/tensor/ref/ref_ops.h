@@ -13,6 +13,7 @@ class RefOps final : public Ops {
   void linear(Tensor x, Tensor w, Tensor b, Tensor y) override;
   void linear_grad_input(Tensor dy, Tensor w, Tensor dx) override;
   void linear_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) override;
+  void linears_grad_input(std::span<const GradientPart> parts, Tensor dx) override;
   std::int64_t packed_bytes(Shape weight, DType activations) override;
   void pack_weight(Tensor w, DType activations, Tensor packed) override;
   void linear(Tensor x, Weight w, Tensor b, Tensor y) override;
