@@ -82,11 +82,12 @@ void CpuOps::linear_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) {
   if (m == 0) return;
   if (dy.dtype == DType::kF16) {
     float* room = scratch(m * (k + n));
-    return linear_grad_weight(widened(dy, room), widened(x, room + m * n), dw, db);
+    linear_grad_weight(widened(dy, room), widened(x, room + m * n), dw, {});
+  } else {
+    products_.multiply({.m = n, .n = k, .k = m,
+                        .a = operand(dy, n, true), .b = operand(x, k, false),
+                        .c = dw.data, .c_stride = k, .accumulate = true});
   }
-  products_.multiply({.m = n, .n = k, .k = m,
-                      .a = operand(dy, n, true), .b = operand(x, k, false),
-                      .c = dw.data, .c_stride = k, .accumulate = true});
   if (!db.empty()) add_column_sums(dy, m, n, db.f32());
 }
 
@@ -142,8 +143,8 @@ void CpuOps::linears_grad_weight(std::span<const GradientPart> parts, Tensor x) 
 }
 
 void CpuOps::add_column_sums(Tensor x, std::int64_t m, std::int64_t n, float* sums) {
-  constexpr std::int64_t kRows = 64, kColumns = 128;  // the kernel's blocks
-  const std::int64_t strips = (m + 16 * kRows - 1) / (16 * kRows);
+  constexpr std::int64_t kRows = 4 * 64, kColumns = 128;  // four of the kernel's blocks, and one
+  const std::int64_t strips = (m + kRows - 1) / kRows;
   if (strips == 1 || n < kColumns) {
     cpu::with_type(x.dtype, [&]<class T>(T) { cpu::typed<T>(kernels_).column_sums(x.as<T>(), m, n, sums); });
     return;
@@ -151,9 +152,9 @@ void CpuOps::add_column_sums(Tensor x, std::int64_t m, std::int64_t n, float* su
   // Strips of rows apart, then added in their order.
   float* parts = scratch(strips * n);
   std::fill_n(parts, strips * n, 0.0F);
-  cpu::share(team_, m, 16 * kRows, [&](std::int64_t row, std::int64_t rows, int) {
+  cpu::share(team_, m, kRows, [&](std::int64_t row, std::int64_t rows, int) {
     cpu::with_type(x.dtype, [&]<class T>(T) {
-      cpu::typed<T>(kernels_).column_sums(x.as<T>() + row * n, rows, n, parts + row / (16 * kRows) * n);
+      cpu::typed<T>(kernels_).column_sums(x.as<T>() + row * n, rows, n, parts + row / kRows * n);
     });
   });
   for (std::int64_t i = 0; i < strips; ++i) kernels_.f32.accumulate(parts + i * n, sums, n);

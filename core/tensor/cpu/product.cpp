@@ -299,9 +299,12 @@ void ProductEngine::tile_columns(const Joined& p, const Block& block) {
   const Cut cut = cut_of(p.m, block.columns, block.depth, block.planes);
   for (int member = 0; member < team_.size(); ++member) room(member, cut.rows / kPanelLines * panel_size);
   packed_rows_.assign(static_cast<std::size_t>(team_.size()), -1);
+  // One thread does a row's pieces one after the other; several each have a row, as far as there are as many.
+  const bool down = team_.size() > 1;
   team_.run(cut.row_pieces * cut.column_pieces, [&](std::int64_t piece, int member) {
-    const std::int64_t row0 = piece / cut.column_pieces * cut.rows, rows = std::min(cut.rows, p.m - row0);
-    const std::int64_t first = piece % cut.column_pieces * cut.columns;
+    const std::int64_t row = down ? piece % cut.row_pieces : piece / cut.column_pieces;
+    const std::int64_t row0 = row * cut.rows, rows = std::min(cut.rows, p.m - row0);
+    const std::int64_t first = (down ? piece / cut.row_pieces : piece % cut.column_pieces) * cut.columns;
     const std::int64_t end = std::min(block.columns, first + cut.columns);
     std::uint16_t* left = starts_[static_cast<std::size_t>(member)];
     if (packed_rows_[static_cast<std::size_t>(member)] != row0) {  // else left by this member's last piece
@@ -314,11 +317,11 @@ void ProductEngine::tile_columns(const Joined& p, const Block& block) {
       const std::int64_t column = block.column + c;
       for (std::int64_t r = 0; r < rows; r += kPanelLines) {
         const Joined::Target& to = p.target_of(row0 + r, column);
-        const std::int64_t row = row0 + r - to.row, at = row * to.stride + column - to.column;
+        const std::int64_t line = row0 + r - to.row, at = line * to.stride + column - to.column;
         const TileOutput out{static_cast<char*>(to.c) + at * (p.c_bf16 ? 2 : 4),
                              to.stride,
                              to.bias != nullptr && block.first ? to.bias + (column - to.column) : nullptr,
-                             std::min(kPanelLines, to.rows - row),
+                             std::min(kPanelLines, to.rows - line),
                              std::min(kPanelLines, to.columns - (column - to.column)),
                              p.c_bf16,
                              p.accumulate || !block.first};
