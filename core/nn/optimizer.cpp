@@ -4,6 +4,8 @@
 #include <cmath>
 #include <vector>
 
+#include "core/tensor/arena.h"
+
 namespace covey {
 namespace {
 
@@ -44,15 +46,24 @@ class FlatOptimizer : public Optimizer {
 
   void reset() override {
     steps_ = 0;
-    for (std::vector<float>* state : {&first_, &second_}) std::fill(state->begin(), state->end(), 0.0F);
+    for (const State* state : {&first_, &second_}) std::fill(state->values.begin(), state->values.end(), 0.0F);
   }
 
  protected:
   virtual void move(Tensor parameters, Tensor gradients, const Piece& piece) = 0;
 
-  static Tensor state_of(std::vector<float>& state, const Piece& piece) {
-    if (state.empty()) return {};
-    return flat(std::span(state).subspan(piece.gradient, piece.size));
+  // What is kept of each gradient, zero at first. An arena's pages are large, where the system has such.
+  struct State {
+    Arena arena{0};
+    std::span<float> values;
+    void take(std::size_t size) {
+      arena = Arena(size * sizeof(float));
+      values = arena.take({static_cast<std::int64_t>(size)}).floats();
+    }
+  };
+  static Tensor state_of(const State& state, const Piece& piece) {
+    if (state.values.empty()) return {};
+    return flat(state.values.subspan(piece.gradient, piece.size));
   }
   float rate(double first) const { return static_cast<float>(first * factor_); }
 
@@ -65,7 +76,7 @@ class FlatOptimizer : public Optimizer {
   std::vector<Piece> pieces_;
   Ops& ops_;
   std::size_t size_ = 0;  // of the gradients
-  std::vector<float> first_, second_;
+  State first_, second_;
   std::int64_t steps_ = 0;
   float scale_ = 1;  // of this step's gradients
 
@@ -81,7 +92,7 @@ class SgdOptimizer final : public FlatOptimizer {
  public:
   SgdOptimizer(const TrainSpec& spec, std::vector<Piece> pieces, Ops& ops)
       : FlatOptimizer(spec, std::move(pieces), ops) {
-    if (spec.momentum > 0) first_.resize(size_);
+    if (spec.momentum > 0) first_.take(size_);
   }
   void reset() override { steps_ = 0; }  // the first step overwrites the velocity
 
@@ -97,8 +108,8 @@ class AdamWOptimizer final : public FlatOptimizer {
  public:
   AdamWOptimizer(const TrainSpec& spec, std::vector<Piece> pieces, Ops& ops)
       : FlatOptimizer(spec, std::move(pieces), ops) {
-    first_.resize(size_);
-    second_.resize(size_);
+    first_.take(size_);
+    second_.take(size_);
   }
 
  private:
@@ -111,7 +122,7 @@ class LionOptimizer final : public FlatOptimizer {
  public:
   LionOptimizer(const TrainSpec& spec, std::vector<Piece> pieces, Ops& ops)
       : FlatOptimizer(spec, std::move(pieces), ops) {
-    first_.resize(size_);
+    first_.take(size_);
   }
 
  private:
@@ -126,8 +137,8 @@ class MuonOptimizer final : public FlatOptimizer {
  public:
   MuonOptimizer(const TrainSpec& spec, std::vector<Piece> pieces, Ops& ops)
       : FlatOptimizer(spec, std::move(pieces), ops) {
-    first_.resize(size_);
-    second_.resize(size_);
+    first_.take(size_);
+    second_.take(size_);
   }
 
  private:

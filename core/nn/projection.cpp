@@ -1,10 +1,16 @@
 #include "core/nn/projection.h"
 
 #include <algorithm>
+#include <array>
 
 #include "core/nn/example_book.h"
 
 namespace covey {
+namespace {
+
+constexpr std::size_t kUses = 3;
+
+}  // namespace
 
 void Projection::plan(const Plan& plan, std::int64_t rows) {
   if (plan.book != nullptr && weight_.trained()) plan.book->want_gradient(rows * outputs(), plan.activations);
@@ -92,6 +98,43 @@ void Projection::input_gradient(const Pass& pass, Tensor dy, Tensor dx) {
   ops.linear_grad_input(dlow, adapter_.a.value, more);
   if (drops(pass)) ops.dropout(more, more, pass.coins.of(adapter_.dropout, adapter_.place));
   ops.add(dx, more, dx);
+}
+
+void Projection::forward(const Pass& pass, Tensor x, std::span<const Use> uses) {
+  if (!std::all_of(uses.begin(), uses.end(), [](const Use& use) { return use.part->plain(); })) {
+    for (const Use& use : uses) use.part->forward(pass, x, use.tensor);
+    return;
+  }
+  std::array<Ops::LinearPart, kUses> parts{};
+  for (std::size_t i = 0; i < uses.size(); ++i)
+    parts[i] = {uses[i].part->weight_.value, uses[i].part->bias_.value, uses[i].tensor};
+  pass.ops.linears(x, std::span(parts).first(uses.size()));
+}
+
+void Projection::gradient(const Pass& pass, std::span<const Use> uses, Tensor x) {
+  const auto joins = [](const Use& use) { return use.part->plain() && use.part->weight_.trained(); };
+  if (pass.book != nullptr || !std::all_of(uses.begin(), uses.end(), joins)) {
+    for (const Use& use : uses) use.part->gradient(pass, use.tensor, x);
+    return;
+  }
+  std::array<Ops::GradientPart, kUses> parts{};
+  for (std::size_t i = 0; i < uses.size(); ++i)
+    parts[i] = {uses[i].tensor, uses[i].part->weight_.value, uses[i].part->weight_.gradient, uses[i].part->bias_.gradient};
+  pass.ops.linears_grad_weight(std::span(parts).first(uses.size()), x);
+}
+
+void Projection::input_gradient(const Pass& pass, std::span<const Use> uses, Tensor dx, Tensor room) {
+  if (!std::all_of(uses.begin(), uses.end(), [](const Use& use) { return use.part->plain(); })) {
+    uses[0].part->input_gradient(pass, uses[0].tensor, dx);
+    for (const Use& use : uses.subspan(1)) {
+      use.part->input_gradient(pass, use.tensor, room);
+      pass.ops.add(dx, room, dx);
+    }
+    return;
+  }
+  std::array<Ops::GradientPart, kUses> parts{};
+  for (std::size_t i = 0; i < uses.size(); ++i) parts[i] = {uses[i].tensor, uses[i].part->weight_.value};
+  pass.ops.linears_grad_input(std::span(parts).first(uses.size()), dx);
 }
 
 }  // namespace covey

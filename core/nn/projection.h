@@ -1,6 +1,8 @@
 // A linear layer as a part of others: y[M,N] = x[M,K] w[N,K]^T + b[N], frozen or trained, with or
 // without an adapter.
 #pragma once
+#include <span>
+
 #include "core/nn/layer.h"
 
 namespace covey {
@@ -31,7 +33,19 @@ class Projection {
   void gradient(const Pass& pass, Tensor dy, Tensor x);
   void input_gradient(const Pass& pass, Tensor dy, Tensor dx);
 
+  // Up to three that read the same x. `tensor`: y in forward, dy in the others.
+  struct Use {
+    Projection* part;
+    Tensor tensor;
+  };
+  static void forward(const Pass& pass, Tensor x, std::span<const Use> uses);
+  static void gradient(const Pass& pass, std::span<const Use> uses, Tensor x);
+  // dx = the sum of theirs; `room` is like dx.
+  static void input_gradient(const Pass& pass, std::span<const Use> uses, Tensor dx, Tensor room);
+
  private:
+  // Nothing but a weight and a bias that an operation takes as they are.
+  bool plain() const { return !adapted() && weight_.value.dtype != DType::kI8; }
   bool adapted() const { return adapter_.a.exists(); }
   bool drops(const Pass& pass) const { return pass.coins.thrown && adapter_.dropout > 0; }
   // With the weight as it is held; `y` without the adapter's part, `dx` too.

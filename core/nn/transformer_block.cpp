@@ -1,8 +1,18 @@
 #include "core/nn/transformer_block.h"
 
 #include <algorithm>
+#include <array>
 
 namespace covey {
+namespace {
+
+// A pass over activations costs the less, beside the products, the wider they are; from here on it is worth the
+// memory that it saves, two fifths of what such a block would keep.
+constexpr std::int64_t kRemadeWidth = 512;
+
+using Use = Projection::Use;
+
+}  // namespace
 
 Tensor TransformerBlock::by_head(const Pass& pass, Tensor x, std::int64_t heads) const {
   return cut(x, {pass.extent.batch, pass.extent.length, heads, s_.head_width});
@@ -17,9 +27,14 @@ void TransformerBlock::plan(const Plan& plan) {
 
 void TransformerBlock::plan_inside(const Plan& plan) {
   const std::int64_t rows = plan.largest.rows();
-  for (Tensor* tensor : {&normed_, &q_, &attended_, &x1_, &normed1_}) *tensor = plan.activation({rows, width()});
+  remade_ = kept_ == Kept::kKeep && plan.book == nullptr && width() >= kRemadeWidth;
+  for (Tensor* tensor : {&q_, &attended_, &x1_}) *tensor = plan.activation({rows, width()});
   for (Tensor* tensor : {&k_, &v_}) *tensor = plan.activation({rows, kv_width()});
-  for (Tensor* tensor : {&up_, &activated_}) *tensor = plan.activation({rows, s_.inner});
+  up_ = plan.activation({rows, s_.inner});
+  if (!remade_) {
+    for (Tensor* tensor : {&normed_, &normed1_}) *tensor = plan.activation({rows, width()});
+    activated_ = plan.activation({rows, s_.inner});
+  }
   if (llama()) gate_ = plan.activation({rows, s_.inner});
   lse_ = plan.arena.take({plan.largest.batch, s_.heads, plan.largest.length});
   for (NormPart* norm : {&p_.attention_norm, &p_.ffn_norm}) norm->plan(plan, rows);
@@ -52,12 +67,10 @@ Tensor TransformerBlock::dropped(const Pass& pass, Tensor x, Tensor y, std::uint
 // Up to the second norm.
 void TransformerBlock::forward_attention(const Pass& pass) {
   Ops& ops = pass.ops;
-  const Tensor normed = cut(normed_, narrow(pass));
+  const Tensor normed = kept_or(pass, normed_, Slot::kWork1, narrow(pass));
   p_.attention_norm.forward(pass, x_, normed);
   const Tensor q = cut(q_, narrow(pass)), k = cut(k_, kv(pass)), v = cut(v_, kv(pass));
-  p_.query.forward(pass, normed, q);
-  p_.key.forward(pass, normed, k);
-  p_.value.forward(pass, normed, v);
+  Projection::forward(pass, normed, std::array{Use{&p_.query, q}, Use{&p_.key, k}, Use{&p_.value, v}});
   if (llama()) {
     ops.rope(by_head(pass, q, s_.heads), +1, s_.rope_theta);
     ops.rope(by_head(pass, k, s_.kv_heads), +1, s_.rope_theta);
@@ -67,16 +80,20 @@ void TransformerBlock::forward_attention(const Pass& pass) {
                 by_head(pass, attended, s_.heads), cut(lse_, {pass.extent.batch, s_.heads, pass.extent.length}));
   const Tensor out = pass.workspace.get(Slot::kWork0, narrow(pass));
   p_.out.forward(pass, attended, out);
-  p_.ffn_norm.add_forward(pass, x_, dropped(pass, out, out, 0), cut(x1_, narrow(pass)), cut(normed1_, narrow(pass)));
+  p_.ffn_norm.add_forward(pass, x_, dropped(pass, out, out, 0), cut(x1_, narrow(pass)),
+                          kept_or(pass, normed1_, Slot::kWork3, narrow(pass)));
 }
 
 // Up to the activation.
 void TransformerBlock::forward_ffn(const Pass& pass) {
-  const Tensor normed = cut(normed1_, narrow(pass)), up = cut(up_, wide(pass)), activated = cut(activated_, wide(pass));
-  p_.up.forward(pass, normed, up);
-  if (!llama()) return pass.ops.gelu(up, activated, Gelu::kTanh);
+  const Tensor normed = kept_or(pass, normed1_, Slot::kWork3, narrow(pass)), up = cut(up_, wide(pass));
+  const Tensor activated = kept_or(pass, activated_, Slot::kWork1, wide(pass));
+  if (!llama()) {
+    p_.up.forward(pass, normed, up);
+    return pass.ops.gelu(up, activated, Gelu::kTanh);
+  }
   const Tensor gate = cut(gate_, wide(pass));
-  p_.gate.forward(pass, normed, gate);
+  Projection::forward(pass, normed, std::array{Use{&p_.gate, gate}, Use{&p_.up, up}});
   pass.ops.swiglu(gate, up, activated);
 }
 
@@ -85,34 +102,42 @@ Tensor TransformerBlock::forward(const Pass& pass, Tensor x) {
   forward_attention(pass);
   forward_ffn(pass);
   const Tensor out = pass.workspace.get(Slot::kWork0, narrow(pass)), y = cut(y_, narrow(pass));
-  p_.down.forward(pass, cut(activated_, wide(pass)), out);
+  p_.down.forward(pass, kept_or(pass, activated_, Slot::kWork1, wide(pass)), out);
   pass.ops.add(cut(x1_, narrow(pass)), dropped(pass, out, out, 1), y);
   return y;
 }
 
-void TransformerBlock::backward_ffn(const Pass& pass, Tensor d) {
-  const Tensor dactivated = pass.workspace.get(Slot::kWork0, wide(pass));
-  const Tensor dup = p_.up.output_gradient(pass, Slot::kWork1, wide(pass));
-  const Tensor dnormed = pass.workspace.get(Slot::kWork3, narrow(pass));
-  const Tensor normed = cut(normed1_, narrow(pass)), up = cut(up_, wide(pass));
-  const Tensor dout = dropped(pass, d, s_.dropout > 0 ? pass.workspace.get(Slot::kFlow1, narrow(pass)) : d, 1);
-  p_.down.gradient(pass, dout, cut(activated_, wide(pass)));
+// From the gradient of the activation's input on; `dup` becomes that of `up`, and what is returned that of the gate.
+Tensor TransformerBlock::backward_down(const Pass& pass, Tensor dout, Tensor dup) {
+  const Tensor dactivated = pass.workspace.get(Slot::kWork0, wide(pass)), up = cut(up_, wide(pass));
+  const Tensor activated = remade_ ? dactivated : cut(activated_, wide(pass));  // made on the way, in its gradient's place
+  const Tensor dgate = llama() ? p_.gate.output_gradient(pass, Slot::kWork2, wide(pass)) : Tensor{};
   p_.down.input_gradient(pass, dout, dactivated);
+  if (llama())
+    pass.ops.swiglu_grad(cut(gate_, wide(pass)), up, dactivated, dgate, dup, remade_ ? activated : Tensor{});
+  else
+    pass.ops.gelu_grad(up, dactivated, dup, Gelu::kTanh, remade_ ? activated : Tensor{});
+  p_.down.gradient(pass, dout, activated);
+  return dgate;
+}
+
+void TransformerBlock::backward_ffn(const Pass& pass, Tensor d) {
+  const Tensor dup = p_.up.output_gradient(pass, Slot::kWork1, wide(pass));
+  const Tensor dnormed = pass.workspace.get(Slot::kWork3, narrow(pass)), x1 = cut(x1_, narrow(pass));
+  const Tensor dout = dropped(pass, d, s_.dropout > 0 ? pass.workspace.get(Slot::kFlow1, narrow(pass)) : d, 1);
+  const Tensor dgate = backward_down(pass, dout, dup);
+  const Tensor normed = kept_or(pass, normed1_, Slot::kWork5, narrow(pass));
+  if (remade_) p_.ffn_norm.forward(pass, x1, normed);
   if (llama()) {
-    const Tensor dgate = p_.gate.output_gradient(pass, Slot::kWork2, wide(pass));
     const Tensor part = pass.workspace.get(Slot::kWork4, narrow(pass));
-    pass.ops.swiglu_grad(cut(gate_, wide(pass)), up, dactivated, dgate, dup);
-    p_.gate.gradient(pass, dgate, normed);
-    p_.up.gradient(pass, dup, normed);
-    p_.gate.input_gradient(pass, dgate, dnormed);
-    p_.up.input_gradient(pass, dup, part);
-    pass.ops.add(dnormed, part, dnormed);
+    const std::array uses{Use{&p_.gate, dgate}, Use{&p_.up, dup}};
+    Projection::gradient(pass, uses, normed);
+    Projection::input_gradient(pass, uses, dnormed, part);
   } else {
-    pass.ops.gelu_grad(up, dactivated, dup, Gelu::kTanh);
     p_.up.gradient(pass, dup, normed);
     p_.up.input_gradient(pass, dup, dnormed);
   }
-  p_.ffn_norm.backward(pass, cut(x1_, narrow(pass)), dnormed, d);
+  p_.ffn_norm.backward(pass, x1, dnormed, d);
 }
 
 void TransformerBlock::backward_attention(const Pass& pass, Tensor d) {
@@ -136,16 +161,12 @@ void TransformerBlock::backward_queries(const Pass& pass, Tensor d, Tensor datte
     ops.rope(by_head(pass, dq, s_.heads), -1, s_.rope_theta);
     ops.rope(by_head(pass, dk, s_.kv_heads), -1, s_.rope_theta);
   }
-  const Tensor normed = cut(normed_, narrow(pass));
-  p_.query.gradient(pass, dq, normed);
-  p_.key.gradient(pass, dk, normed);
-  p_.value.gradient(pass, dv, normed);
+  const Tensor normed = kept_or(pass, normed_, Slot::kWork0, narrow(pass));  // where dattended was
+  if (remade_) p_.attention_norm.forward(pass, x_, normed);
+  const std::array uses{Use{&p_.query, dq}, Use{&p_.key, dk}, Use{&p_.value, dv}};
+  Projection::gradient(pass, uses, normed);
   const Tensor dnormed = pass.workspace.get(Slot::kWork4, narrow(pass)), part = pass.workspace.get(Slot::kWork5, narrow(pass));
-  p_.query.input_gradient(pass, dq, dnormed);
-  p_.key.input_gradient(pass, dk, part);
-  ops.add(dnormed, part, dnormed);
-  p_.value.input_gradient(pass, dv, part);
-  ops.add(dnormed, part, dnormed);
+  Projection::input_gradient(pass, uses, dnormed, part);
   p_.attention_norm.backward(pass, x_, dnormed, d);
 }
 

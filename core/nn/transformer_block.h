@@ -23,7 +23,8 @@ struct BlockShape {
   std::uint64_t place = 0;  // of its coins: this and the next
 };
 
-// keep: what backward needs stays where forward put it. again: it lies in memory that all such blocks
+// keep: what backward needs stays where forward put it, but for norms and activations of wide blocks, which are
+// made again from what they were made of; they are kept where a book of examples refers to them. again: it lies in memory that all such blocks
 // share, and backward computes it once more from x.
 enum class Kept : std::uint8_t { kKeep, kAgain };
 
@@ -47,17 +48,23 @@ class TransformerBlock final : public Layer {
   Tensor by_head(const Pass& pass, Tensor x, std::int64_t heads) const;  // [B,T,heads,Dh]
   void want_work(const Plan& plan) const;
   Tensor dropped(const Pass& pass, Tensor x, Tensor y, std::uint64_t use) const;
+  // `kept` or, where it is not, work memory.
+  Tensor kept_or(const Pass& pass, Tensor kept, Slot slot, Shape shape) const {
+    return remade_ ? pass.workspace.get(slot, shape) : cut(kept, shape);
+  }
 
   void forward_attention(const Pass& pass);
   void forward_ffn(const Pass& pass);
   // d: the gradient of the block's running sum, read and added to.
   void backward_ffn(const Pass& pass, Tensor d);
+  Tensor backward_down(const Pass& pass, Tensor dout, Tensor dup);
   void backward_attention(const Pass& pass, Tensor d);
   void backward_queries(const Pass& pass, Tensor d, Tensor dattended);
 
   BlockParts p_;
   BlockShape s_;
   Kept kept_;
+  bool remade_ = false;  // what norms and activations made
   Tensor x_, normed_, q_, k_, v_, attended_, lse_;
   Tensor x1_, normed1_, gate_, up_, activated_, y_;
 };

@@ -28,6 +28,14 @@ Result<void> above_zero(std::string_view name, double value, double high) {
   return bad_setting(name, setting_text(value), "must be above 0 and at most " + setting_text(high));
 }
 
+// A norm so small that fixed-point steps could not show it clips to nothing.
+Result<void> check_clip(double norm) {
+  constexpr double kSmallest = 1e-6, kLargest = 1e6;
+  if (norm == 0 || (norm >= kSmallest && norm <= kLargest)) return {};
+  return bad_setting("update.clip_norm", setting_text(norm),
+                     "must be 0 (updates are not clipped), or lie in [" + setting_text(kSmallest) + ", " + setting_text(kLargest) + "]");
+}
+
 // Robust rules tell the odd update from the others, of which there must be enough.
 Result<void> check_combine(const JobSpec& spec) {
   if (!(spec.server.trim > 0 && spec.server.trim < 0.5))
@@ -247,6 +255,7 @@ double secure_scale(double range, std::uint32_t bits, std::uint32_t members) {
   const std::uint64_t bound = ((std::uint64_t{1} << (bits - 1)) - 1) / members;  // B: what one member may add
   if (bound < 2) return 0;
   const double room = static_cast<double>(bound - 1) / range;
+  if (!std::isfinite(room)) return 0;  // a range so small that no scale is a number
   double scale = std::exp2(std::floor(std::log2(room)));
   // Neither the logarithm nor the conversion of B to a double may take it past the bound.
   while (range * scale + 1 > static_cast<double>(bound)) scale /= 2;
@@ -273,7 +282,7 @@ Result<void> JobSpec::validate() const {
   COVEY_TRY_VOID(check_quota(*this));
   COVEY_TRY_VOID(check_server(server));
   COVEY_TRY_VOID(check_combine(*this));
-  COVEY_TRY_VOID(setting_within("update.clip_norm", update.clip_norm, 0.0, 1e6));
+  COVEY_TRY_VOID(check_clip(update.clip_norm));
   COVEY_TRY_VOID(setting_within("update.value_max", update.value_max, 1e-6, 1e6));
   COVEY_TRY_VOID(check_privacy(*this));
   COVEY_TRY_VOID(setting_within("simulation.clients", std::uint64_t{simulation.clients}, 1, kClientsMax));

@@ -86,6 +86,24 @@ class Ops {
     linear_grad_weight(dy, x, dw, db);
   }
 
+  // The same of up to three weights at once, none of them packed; what they share is prepared once.
+  struct LinearPart {
+    Tensor w, b, y;  // y = x w^T + b
+  };
+  virtual void linears(Tensor x, std::span<const LinearPart> parts) {
+    for (const LinearPart& part : parts) linear(x, part.w, part.b, part.y);
+  }
+  struct GradientPart {
+    Tensor dy, w;
+    Tensor dw{}, db{};
+  };
+  // dx[M,K] = the sum over parts of dy w
+  virtual void linears_grad_input(std::span<const GradientPart> parts, Tensor dx) = 0;
+  // dw += dy^T x, db += column sums of dy, of each part
+  virtual void linears_grad_weight(std::span<const GradientPart> parts, Tensor x) {
+    for (const GradientPart& part : parts) linear_grad_weight(part.dy, x, part.dw, part.db);
+  }
+
   // The same with a packed weight. pack_weight() must be called again when the weight changed.
   // packed_bytes: 0 where this implementation has no packed form for such activations.
   virtual std::int64_t packed_bytes(Shape weight, DType activations) = 0;
@@ -142,12 +160,15 @@ class Ops {
 
   // y = silu(gate) * up, all [M,F]
   virtual void swiglu(Tensor gate, Tensor up, Tensor y) = 0;
-  virtual void swiglu_grad(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup) = 0;
+  // y, where it is not empty, is what swiglu made, once more; it may alias dy.
+  virtual void swiglu_grad(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup, Tensor y) = 0;
+  void swiglu_grad(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup) { swiglu_grad(gate, up, dy, dgate, dup, {}); }
 
   // y = x * Phi(x), Phi the normal distribution's, or its approximation by tanh (Hendrycks and Gimpel 2016).
-  // dx may alias dy.
+  // Either dx or y may alias dy; y, where it is not empty, is what gelu made, once more.
   virtual void gelu(Tensor x, Tensor y, Gelu kind) = 0;
-  virtual void gelu_grad(Tensor x, Tensor dy, Tensor dx, Gelu kind) = 0;
+  virtual void gelu_grad(Tensor x, Tensor dy, Tensor dx, Gelu kind, Tensor y) = 0;
+  void gelu_grad(Tensor x, Tensor dy, Tensor dx, Gelu kind) { gelu_grad(x, dy, dx, kind, {}); }
 
   // y = x / (1 - rate) where the coin says so, else 0. The gradient is the same operation on dy.
   virtual void dropout(Tensor x, Tensor y, Dropout coins) = 0;

@@ -45,6 +45,7 @@ struct TilePart {
   std::int64_t lines;  // in panels of 32 one after the other: the rest of the last is zero
   std::int64_t depth;  // along k: the rest of the last tile is zero
   std::int64_t planes;
+  std::int64_t panel = 0;  // elements from one panel to the next, where it is more than depth takes; else 0
 };
 void pack_left_panels(TileSource from, TilePart part, std::uint16_t* to);
 void pack_right_panels(TileSource from, TilePart part, std::uint16_t* to);

@@ -71,26 +71,40 @@ inline const void* moved(TileSource from, std::int64_t elements) {
   return static_cast<const char*>(from.data) + elements * (from.bf16 ? 2 : 4);
 }
 
-// The stored rows jump too far for the processor to foresee, so the tile after the next is asked for: of
-// these lines, or at their end of the next panel's.
-inline void ask_for(TileSource from, TilePart part, std::int64_t line, std::int64_t k) {
-  if (from.along_k) {
-    k += 2 * kTileDepth;
-    if (k >= part.depth) {
-      k -= (part.depth + kTileDepth - 1) / kTileDepth * kTileDepth;
-      line += kPanelLines;
-      if (k < 0) return;
-    }
-  } else {
-    k += 2 * kTileDepth;
+// Tiles jump from one stored row to the next, which the processor cannot foresee. So while the tiles of some rows
+// are made, the rows after them are asked for as they lie: in that order it reads ahead by itself, too. Rows that
+// lie apart are asked for by tiles.
+struct Ahead {
+  const char* row = nullptr;     // the one being asked for
+  std::int64_t row_bytes = 0;    // of it, that are wanted
+  std::int64_t stride_bytes = 0;
+  std::int64_t rows = 0;         // left, this one included
+  std::int64_t at = 0;           // bytes of this one that were asked for
+};
+inline Ahead ahead_of(TileSource from, std::int64_t row, std::int64_t rows, std::int64_t elements) {
+  const std::int64_t size = from.bf16 ? 2 : 4;
+  return {static_cast<const char*>(from.data) + row * from.stride * size, elements * size, from.stride * size,
+          rows < kPanelLines ? rows : kPanelLines, 0};
+}
+// The tile after the next of these lines, or at their end of the next panel's.
+inline Ahead tile_ahead(TileSource from, TilePart part, std::int64_t line, std::int64_t k) {
+  k += 2 * kTileDepth;
+  if (k >= part.depth) {
+    k -= (part.depth + kTileDepth - 1) / kTileDepth * kTileDepth;
+    line += kPanelLines;
   }
-  const std::int64_t rows = from.along_k ? part.lines - line : part.depth - k;
-  if (rows <= 0) return;
-  const char* at = static_cast<const char*>(moved(from, from.along_k ? line * from.stride + k : k * from.stride + line));
-  const std::int64_t step = from.stride * (from.bf16 ? 2 : 4);
-  for (std::int64_t i = 0; i < 32 && i < rows; ++i) {
-    _mm_prefetch(at + i * step, _MM_HINT_T1);
-    if (!from.bf16) _mm_prefetch(at + i * step + 64, _MM_HINT_T1);
+  if (k < 0 || line >= part.lines) return {};
+  from.data = static_cast<const char*>(from.data) + k * (from.bf16 ? 2 : 4);
+  return ahead_of(from, line, part.lines - line, kTileDepth);
+}
+inline void ask_for(Ahead& next, std::int64_t lines) {
+  for (std::int64_t i = 0; i < lines && next.rows > 0; ++i) {
+    _mm_prefetch(next.row + next.at, _MM_HINT_T1);
+    next.at += 64;
+    if (next.at < next.row_bytes) continue;
+    next.at = 0;
+    next.row += next.stride_bytes;
+    --next.rows;
   }
 }
 
@@ -119,20 +133,28 @@ inline void pack_tiles(TileSource from, std::int64_t lines, std::int64_t depth, 
 // Stored rows are read whole before the next ones, as far as the panels reach.
 template <int kPlanes>
 void pack(TileSource from, TilePart part, bool turned, std::uint16_t* to) {
-  const std::int64_t panel = panel_elements(part.depth, kPlanes);
+  const std::int64_t panel = part.panel > 0 ? part.panel : panel_elements(part.depth, kPlanes);
+  const std::int64_t lines_of_tile = from.bf16 ? 32 : 64;
+  const bool apart = from.along_k && from.stride > part.depth;
+  Ahead next;
   const auto tiles = [&](std::int64_t line, std::int64_t k) {
-    ask_for(from, part, line, k);
+    if (apart) next = tile_ahead(from, part, line, k);
+    ask_for(next, lines_of_tile);
     TileSource at = from;
     at.data = moved(from, from.along_k ? line * from.stride + k : k * from.stride + line);
     pack_tiles<kPlanes>(at, part.lines - line, part.depth - k, turned,
                         to + line / kPanelLines * panel + k / kTileDepth * kPlanes * kPanelTile);
   };
   if (from.along_k) {
-    for (std::int64_t line = 0; line < part.lines; line += kPanelLines)
+    for (std::int64_t line = 0; line < part.lines; line += kPanelLines) {
+      next = ahead_of(from, line + kPanelLines, part.lines - line - kPanelLines, part.depth);
       for (std::int64_t k = 0; k < part.depth; k += kTileDepth) tiles(line, k);
+    }
   } else {
-    for (std::int64_t k = 0; k < part.depth; k += kTileDepth)
+    for (std::int64_t k = 0; k < part.depth; k += kTileDepth) {
+      next = ahead_of(from, k + kTileDepth, part.depth - k - kTileDepth, part.lines);
       for (std::int64_t line = 0; line < part.lines; line += kPanelLines) tiles(line, k);
+    }
   }
 }
 
@@ -144,8 +166,22 @@ inline void load_right(const std::uint16_t* from) {
   COVEY_TILE_LOAD(6, from, kRowBytes);
   COVEY_TILE_LOAD(7, from + kTileElements, kRowBytes);
 }
-inline void sum_bf16(const std::uint16_t* left, const std::uint16_t* right, std::int64_t depth) {
+// Where a block of sums goes is seldom near: its lines are asked for, a few at each depth, while it is summed.
+struct Coming {
+  const char* at;
+  std::int64_t row_bytes, lines;  // 64 bytes each; 0: all were asked for
+  std::int64_t rows;              // at each depth
+};
+inline void ask_some(Coming& c) {
+  for (std::int64_t i = 0; i < c.rows && c.lines > 0; ++i, --c.lines, c.at += c.row_bytes) {
+    __builtin_prefetch(c.at, 1);
+    __builtin_prefetch(c.at + 64, 1);
+  }
+}
+
+inline void sum_bf16(const std::uint16_t* left, const std::uint16_t* right, std::int64_t depth, Coming coming) {
   for (std::int64_t k = 0; k < depth; k += kTileDepth, left += kPanelTile, right += kPanelTile) {
+    ask_some(coming);
     load_left(left);
     load_right(right);
     dot_tiles();
@@ -153,8 +189,9 @@ inline void sum_bf16(const std::uint16_t* left, const std::uint16_t* right, std:
 }
 
 // The six products of planes, smallest first as far as changing one operand at a time allows.
-inline void sum_f32(const std::uint16_t* left, const std::uint16_t* right, std::int64_t depth) {
+inline void sum_f32(const std::uint16_t* left, const std::uint16_t* right, std::int64_t depth, Coming coming) {
   for (std::int64_t k = 0; k < depth; k += kTileDepth, left += 3 * kPanelTile, right += 3 * kPanelTile) {
+    ask_some(coming);
     load_left(left);
     load_right(right + 2 * kPanelTile);
     dot_tiles();  // 0, 2
@@ -227,10 +264,12 @@ void multiply_panels(const std::uint16_t* left, const std::uint16_t* right, cons
   } else {
     zero_sums();
   }
+  const std::int64_t element = out.bf16 ? 2 : 4, depths = (part.depth + kTileDepth - 1) / kTileDepth;
+  const Coming coming{static_cast<const char*>(out.data), out.stride * element, out.rows, (out.rows + depths - 1) / depths};
   if (part.planes == 1)
-    sum_bf16(left, right, part.depth);
+    sum_bf16(left, right, part.depth, coming);
   else
-    sum_f32(left, right, part.depth);
+    sum_f32(left, right, part.depth, coming);
   if (direct) return store_sums(static_cast<float*>(out.data), out.stride);
   alignas(64) float sums[32 * 32];
   store_sums(sums, 32);

@@ -27,6 +27,9 @@ class CpuOps final : public Ops {  // one per thread of use
   void linear_grad_input(Tensor dy, Tensor w, Tensor dx) override;
   void linear_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) override;
   void linear_first_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) override;
+  void linears(Tensor x, std::span<const LinearPart> parts) override;
+  void linears_grad_input(std::span<const GradientPart> parts, Tensor dx) override;
+  void linears_grad_weight(std::span<const GradientPart> parts, Tensor x) override;
   std::int64_t packed_bytes(Shape weight, DType activations) override;
   void pack_weight(Tensor w, DType activations, Tensor packed) override;
   void linear(Tensor x, Weight w, Tensor b, Tensor y) override;
@@ -52,9 +55,9 @@ class CpuOps final : public Ops {  // one per thread of use
   void attention_grad(Tensor q, Tensor k, Tensor v, Tensor y, Tensor lse, Tensor dy, Tensor dq,
                       Tensor dk, Tensor dv) override;
   void swiglu(Tensor gate, Tensor up, Tensor y) override;
-  void swiglu_grad(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup) override;
+  void swiglu_grad(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup, Tensor y) override;
   void gelu(Tensor x, Tensor y, Gelu kind) override;
-  void gelu_grad(Tensor x, Tensor dy, Tensor dx, Gelu kind) override;
+  void gelu_grad(Tensor x, Tensor dy, Tensor dx, Gelu kind, Tensor y) override;
   void dropout(Tensor x, Tensor y, Dropout coins) override;
   void relu(Tensor x, Tensor y) override;
   void relu_grad(Tensor y, Tensor dy, Tensor dx) override;
@@ -133,6 +136,7 @@ class CpuOps final : public Ops {  // one per thread of use
   RopeTable rope_;
   Arena scratch_{0};
   float* scratch_data_ = nullptr;
+  Arena summand_{0};  // of linears_grad_input, where products are not computed together
   Arena dequantized_{0};
   float* dequantized_data_ = nullptr;
   Arena example_room_{0};

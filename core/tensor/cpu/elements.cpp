@@ -82,13 +82,14 @@ void CpuOps::swiglu(Tensor gate, Tensor up, Tensor y) {
   });
 }
 
-void CpuOps::swiglu_grad(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup) {
+void CpuOps::swiglu_grad(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup, Tensor y) {
   const std::int64_t n = check_same(gate, up, dy);
   check_same(dy, dgate, dup);
+  if (!y.empty()) check_same(dy, y, y);
   share(team_, n, cpu::kPieceElements, [&](std::int64_t at, std::int64_t count, int) {
     with_type(dy.dtype, [&]<class T>(T) {
       typed<T>(kernels_).swiglu_grad(gate.as<T>() + at, up.as<T>() + at, dy.as<T>() + at, dgate.as<T>() + at,
-                                     dup.as<T>() + at, count);
+                                     dup.as<T>() + at, y.empty() ? nullptr : y.as<T>() + at, count);
     });
   });
 }
@@ -103,13 +104,14 @@ void CpuOps::gelu(Tensor x, Tensor y, Gelu kind) {
   });
 }
 
-void CpuOps::gelu_grad(Tensor x, Tensor dy, Tensor dx, Gelu kind) {
+void CpuOps::gelu_grad(Tensor x, Tensor dy, Tensor dx, Gelu kind, Tensor y) {
   const std::int64_t n = check_same(x, dy, dx);
+  if (!y.empty()) check_same(x, y, y);
   share(team_, n, cpu::kPieceElements, [&](std::int64_t at, std::int64_t count, int) {
     with_type(x.dtype, [&]<class T>(T) {
       const cpu::TypedKernels<T>& k = typed<T>(kernels_);
       (kind == Gelu::kTanh ? k.gelu_tanh_grad : k.gelu_exact_grad)(x.as<T>() + at, dy.as<T>() + at, dx.as<T>() + at,
-                                                                   count);
+                                                                   y.empty() ? nullptr : y.as<T>() + at, count);
     });
   });
 }

@@ -15,8 +15,7 @@ constexpr std::int64_t kPiece = 65'536;  // parameters; sums over pieces are add
 void CpuOps::fill(Tensor y, float value) {
   const std::int64_t n = check_reals(y);
   if (y.dtype == DType::kF32) {
-    std::fill_n(y.f32(), n, value);
-    return;
+    return cpu::share(team_, n, kPiece, [&](std::int64_t at, std::int64_t count, int) { std::fill_n(y.f32() + at, count, value); });
   }
   cpu::with_type(y.dtype, [&]<class T>(T) {
     T rounded{};

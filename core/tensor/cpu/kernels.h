@@ -90,11 +90,11 @@ struct TypedKernels {
   void (*relu)(const T* x, T* y, std::int64_t n);
   void (*relu_grad)(const T* y, const T* dy, T* dx, std::int64_t n);
   void (*swiglu)(const T* gate, const T* up, T* y, std::int64_t n);
-  void (*swiglu_grad)(const T* gate, const T* up, const T* dy, T* dgate, T* dup, std::int64_t n);
+  void (*swiglu_grad)(const T* gate, const T* up, const T* dy, T* dgate, T* dup, T* y, std::int64_t n);  // y may be null
   void (*gelu_tanh)(const T* x, T* y, std::int64_t n);
   void (*gelu_exact)(const T* x, T* y, std::int64_t n);
-  void (*gelu_tanh_grad)(const T* x, const T* dy, T* dx, std::int64_t n);
-  void (*gelu_exact_grad)(const T* x, const T* dy, T* dx, std::int64_t n);
+  void (*gelu_tanh_grad)(const T* x, const T* dy, T* dx, T* y, std::int64_t n);
+  void (*gelu_exact_grad)(const T* x, const T* dy, T* dx, T* y, std::int64_t n);
   void (*dropout)(const T* x, T* y, const DropoutCoins& coins, std::int64_t n);
 
   float (*largest)(const T* x, std::int64_t n);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "core/tensor/cpu/cpu_ops.h"
@@ -85,14 +86,14 @@ void CpuOps::linear_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) {
   if (m == 0) return;
   if (dy.dtype == DType::kF16) {
     float* room = scratch(m * (k + n));
-    return linear_grad_weight(widened(dy, room), widened(x, room + m * n), dw, db);
-  }
-  if (few_rows_.serve({m, n, k}, dy.dtype))
+    linear_grad_weight(widened(dy, room), widened(x, room + m * n), dw, {});
+  } else if (few_rows_.serve({m, n, k}, dy.dtype)) {
     few_rows_.grad_weight({m, n, k}, dy, x, dw.f32(), cpu::FewRows::Into::kAdd);
-  else
+  } else {
     products_.multiply({.m = n, .n = k, .k = m,
                         .a = operand(dy, n, true), .b = operand(x, k, false),
                         .c = dw.data, .c_stride = k, .accumulate = true});
+  }
   if (!db.empty()) add_column_sums(dy, m, n, db.f32());
 }
 
@@ -103,9 +104,60 @@ void CpuOps::linear_first_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db)
   if (!db.empty()) add_column_sums(dy, m, n, db.f32());
 }
 
+void CpuOps::linears(Tensor x, std::span<const LinearPart> parts) {
+  COVEY_CHECK(!parts.empty() && parts.size() <= cpu::kTogether);
+  std::array<cpu::Product, cpu::kTogether> products{};
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const auto& [w, b, y] = parts[i];
+    const auto [m, n, k] = check_linear(x, w, b, y);
+    products[i] = {.m = m, .n = n, .k = k,
+                   .a = operand(x, k, false), .b = operand(w, k, true),
+                   .c = y.data, .c_stride = n, .c_bf16 = is_bf16(y), .bias = b.empty() ? nullptr : b.f32()};
+  }
+  const bool together = x.dtype != DType::kF16 && products_.multiply(std::span(products).first(parts.size()), cpu::Shared::kLeft);
+  if (!together) Ops::linears(x, parts);
+}
+
+void CpuOps::linears_grad_input(std::span<const GradientPart> parts, Tensor dx) {
+  COVEY_CHECK(!parts.empty() && parts.size() <= cpu::kTogether);
+  std::array<cpu::Product, cpu::kTogether> products{};
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const auto [m, n, k] = check_linear(dx, parts[i].w, {}, parts[i].dy);
+    products[i] = {.m = m, .n = k, .k = n,
+                   .a = operand(parts[i].dy, n, false), .b = operand(parts[i].w, k, false),
+                   .c = dx.data, .c_stride = k, .c_bf16 = is_bf16(dx)};
+  }
+  if (dx.dtype != DType::kF16 && products_.multiply(std::span(products).first(parts.size()), cpu::Shared::kSum)) return;
+  linear_grad_input(parts[0].dy, parts[0].w, dx);
+  for (std::size_t i = 1; i < parts.size(); ++i) {
+    const std::size_t bytes = static_cast<std::size_t>(dx.elements()) * size_of(dx.dtype);
+    if (summand_.capacity() < bytes) summand_ = Arena(bytes);
+    summand_.rewind(0);
+    const Tensor summand = summand_.take(dx.shape, dx.dtype);
+    linear_grad_input(parts[i].dy, parts[i].w, summand);
+    add(dx, summand, dx);
+  }
+}
+
+void CpuOps::linears_grad_weight(std::span<const GradientPart> parts, Tensor x) {
+  COVEY_CHECK(!parts.empty() && parts.size() <= cpu::kTogether);
+  std::array<cpu::Product, cpu::kTogether> products{};
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const auto& [dy, w, dw, db] = parts[i];
+    const auto [m, n, k] = check_linear(x, dw, db, dy);
+    products[i] = {.m = n, .n = k, .k = m,
+                   .a = operand(dy, n, true), .b = operand(x, k, false),
+                   .c = dw.data, .c_stride = k, .accumulate = true};
+  }
+  const bool together = x.dtype != DType::kF16 && products_.multiply(std::span(products).first(parts.size()), cpu::Shared::kRight);
+  if (!together) return Ops::linears_grad_weight(parts, x);
+  for (const GradientPart& part : parts)
+    if (!part.db.empty()) add_column_sums(part.dy, part.dy.elements() / part.dw.dim(0), part.dw.dim(0), part.db.f32());
+}
+
 void CpuOps::add_column_sums(Tensor x, std::int64_t m, std::int64_t n, float* sums) {
-  constexpr std::int64_t kRows = 64, kColumns = 128;  // the kernel's blocks
-  const std::int64_t strips = (m + 16 * kRows - 1) / (16 * kRows);
+  constexpr std::int64_t kRows = 4 * 64, kColumns = 128;  // four of the kernel's blocks, and one
+  const std::int64_t strips = (m + kRows - 1) / kRows;
   if (strips == 1 || n < kColumns) {
     cpu::with_type(x.dtype, [&]<class T>(T) { cpu::typed<T>(kernels_).column_sums(x.as<T>(), m, n, sums); });
     return;
@@ -113,9 +165,9 @@ void CpuOps::add_column_sums(Tensor x, std::int64_t m, std::int64_t n, float* su
   // Strips of rows apart, then added in their order.
   float* parts = scratch(strips * n);
   std::fill_n(parts, strips * n, 0.0F);
-  cpu::share(team_, m, 16 * kRows, [&](std::int64_t row, std::int64_t rows, int) {
+  cpu::share(team_, m, kRows, [&](std::int64_t row, std::int64_t rows, int) {
     cpu::with_type(x.dtype, [&]<class T>(T) {
-      cpu::typed<T>(kernels_).column_sums(x.as<T>() + row * n, rows, n, parts + row / (16 * kRows) * n);
+      cpu::typed<T>(kernels_).column_sums(x.as<T>() + row * n, rows, n, parts + row / kRows * n);
     });
   });
   for (std::int64_t i = 0; i < strips; ++i) kernels_.f32.accumulate(parts + i * n, sums, n);

@@ -174,9 +174,12 @@ std::int64_t CpuOps::head_loss(const HeadLoss& head) {
   const std::int64_t rows_max = std::min(kHeadRows, size.m), columns = std::min(kHeadColumns, size.n);
   const bool gradients = !head.dx.empty(), wide = head.x.dtype == DType::kF16;
   const auto stats_floats = static_cast<std::int64_t>(sizeof(RowStats) / sizeof(float)) * rows_max;
-  float* room = scratch(stats_floats + rows_max * ((gradients ? 2 : 1) * columns + 2 * size.k));
+  const bool in_place = !gradients || head.x.dtype != DType::kBf16;  // gradients of f32 logits take their memory
+  const std::int64_t x_floats = wide ? rows_max * size.k : 0;
+  const std::int64_t dx_floats = gradients && head.dx.dtype != DType::kF32 ? rows_max * size.k : 0;
+  float* room = scratch(stats_floats + x_floats + dx_floats + (in_place ? 1 : 2) * rows_max * columns);
   auto* stats = reinterpret_cast<RowStats*>(room);
-  float *x = room + stats_floats, *dx = x + rows_max * size.k, *logits = dx + rows_max * size.k;
+  float *x = room + stats_floats, *dx = x + x_floats, *logits = dx + dx_floats;
   std::int64_t correct = 0;
   for (std::int64_t row = 0; row < size.m; row += kHeadRows) {
     const std::int64_t count = std::min(kHeadRows, size.m - row), at = row * size.k;
@@ -184,7 +187,7 @@ std::int64_t CpuOps::head_loss(const HeadLoss& head) {
       return Tensor{static_cast<std::byte*>(t.data) + static_cast<std::size_t>(at) * size_of(t.dtype),
                     {count, size.k}, t.dtype, t.device};
     };
-    HeadRows rows{row, count, size.k, size.n, part(head.x), logits, dx, logits + rows_max * columns, stats};
+    HeadRows rows{row, count, size.k, size.n, part(head.x), logits, dx, in_place ? logits : logits + rows_max * columns, stats};
     if (wide) rows.x = widened(rows.x, x);
     if (gradients && head.dx.dtype == DType::kF32) rows.dx = head.dx.f32() + at;
     correct += head_losses(head, rows);

@@ -1,6 +1,7 @@
 #include "core/tensor/cpu/product.h"
 
 #include <algorithm>
+#include <array>
 
 #include "core/base/check.h"
 #include "core/tensor/cpu/gemm.h"
@@ -56,6 +57,74 @@ bool worth_tiles(const Product& p) {
 
 }  // namespace
 
+// Products that are computed as one: each operand of it is made of pieces that lie side by side, and so is c.
+// All but the last piece are whole panels, along k whole tiles.
+struct ProductEngine::Joined {
+  struct Piece {
+    Operand from;
+    std::int64_t line, lines, k, depth;  // of the operand
+  };
+  struct Target {
+    void* c;
+    std::int64_t stride;
+    const float* bias;
+    std::int64_t row, rows, column, columns;  // of c
+  };
+  std::int64_t m = 0, n = 0, k = 0;
+  bool c_bf16 = false, accumulate = false;
+  const std::uint16_t* packed_b = nullptr;
+  std::array<Piece, kTogether> left{}, right{};
+  std::array<Target, kTogether> targets{};
+  std::size_t lefts = 0, rights = 0, outs = 0;
+
+  explicit Joined(const Product& p) { add(p, 0, 0, 0); }
+  Joined(std::span<const Product> products, Shared shared) {
+    for (const Product& p : products)
+      add(p, shared == Shared::kRight ? m : 0, shared == Shared::kLeft ? n : 0, shared == Shared::kSum ? k : 0);
+  }
+  const Target& target_of(std::int64_t row, std::int64_t column) const {
+    std::size_t i = 0;
+    while (row >= targets[i].row + targets[i].rows || column >= targets[i].column + targets[i].columns) ++i;
+    return targets[i];
+  }
+
+ private:
+  void add(const Product& p, std::int64_t row, std::int64_t column, std::int64_t depth) {
+    if (lefts == 0) {
+      c_bf16 = p.c_bf16;
+      accumulate = p.accumulate;
+      packed_b = p.packed_b;
+    }
+    m = row + p.m;
+    n = column + p.n;
+    k = depth + p.k;
+    if (lefts == 0 || column == 0) left[lefts++] = {p.a, row, p.m, depth, p.k};
+    if (rights == 0 || row == 0) right[rights++] = {p.b, column, p.n, depth, p.k};
+    if (outs == 0 || depth == 0) targets[outs++] = {p.c, p.c_stride, p.bias, row, p.m, column, p.n};
+  }
+};
+
+namespace {
+
+// Packs what of [line, line + lines) x [k, k + depth) the pieces have, as panels of that depth.
+template <class Pieces, class Pack>
+void pack_pieces(const Pieces& pieces, std::size_t count, bool lines_are_rows, TilePart part, std::int64_t line,
+                 std::int64_t k, std::uint16_t* to, Pack pack) {
+  part.panel = panel_elements(part.depth, part.planes);
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto& piece = pieces[i];
+    const std::int64_t first = std::max(line, piece.line), from = std::max(k, piece.k);
+    TilePart some = part;
+    some.lines = std::min(line + part.lines, piece.line + piece.lines) - first;
+    some.depth = std::min(k + part.depth, piece.k + piece.depth) - from;
+    if (some.lines <= 0 || some.depth <= 0) continue;
+    pack(source_of(piece.from, lines_are_rows, first - piece.line, from - piece.k), some,
+         to + (first - line) / kPanelLines * part.panel + panel_elements(from - k, part.planes));
+  }
+}
+
+}  // namespace
+
 struct ProductEngine::Block {  // columns [column, column + columns), k in [k, k + depth)
   std::int64_t planes, column, columns, k, depth;
   const std::uint16_t* right;  // its panels
@@ -87,11 +156,30 @@ void ProductEngine::multiply(const Product& product) {
   COVEY_CHECK(!(product.accumulate && (product.c_bf16 || product.bias != nullptr)));
   if (product.m == 0 || product.n == 0) return;
 #ifdef COVEY_X86_KERNELS
-  if (tiles_ && product.k > 0 && (product.packed_b != nullptr || worth_tiles(product)))
-    return by_tiles(product, product.a.bf16 ? 1 : 3);
+  if (tiles_ && product.k > 0 && (product.packed_b != nullptr || worth_tiles(product))) {
+    const std::int64_t planes = product.a.bf16 ? 1 : 3;
+    const bool few = product.m <= kFewRows && product.packed_b == nullptr;
+    return few ? few_rows(product, planes) : by_tiles(Joined(product), planes);
+  }
 #endif
   COVEY_CHECK(product.packed_b == nullptr);
   by_vectors(product);
+}
+
+bool ProductEngine::multiply(std::span<const Product> products, Shared shared) {
+  COVEY_CHECK(!products.empty() && products.size() <= kTogether);
+#ifdef COVEY_X86_KERNELS
+  if (!tiles_) return false;
+  for (const Product& p : products) {
+    COVEY_CHECK(p.packed_b == nullptr && p.c_bf16 == products[0].c_bf16 && p.a.bf16 == products[0].a.bf16);
+    const std::int64_t size = shared == Shared::kRight ? p.m : shared == Shared::kLeft ? p.n : p.k;
+    if (p.k == 0 || p.m <= kFewRows || size % kPanelLines != 0 || !worth_tiles(p)) return false;
+  }
+  by_tiles(Joined(products, shared), products[0].a.bf16 ? 1 : 3);
+  return true;
+#else
+  return false;
+#endif
 }
 
 #ifdef COVEY_X86_KERNELS
@@ -99,36 +187,50 @@ void ProductEngine::multiply(const Product& product) {
 void ProductEngine::pack(const Operand& b, std::int64_t n, std::int64_t k, bool bf16, std::uint16_t* to) {
   COVEY_CHECK(tiles_);
   const std::int64_t planes = bf16 ? 1 : 3, deep = depth_of(planes, k);
+  const Joined whole({.m = 0, .n = n, .k = k, .a = {}, .b = b, .c = nullptr, .c_stride = 0});
   for (std::int64_t k0 = 0; k0 < k; k0 += deep) {
     const Block block{planes, 0, n, k0, std::min(deep, k - k0), nullptr, false};
-    pack_right(b, n, block, to);
+    pack_right(whole, block, to);
     to += ceil_of(n, kPanelLines) * panel_elements(block.depth, planes);
   }
 }
 
-void ProductEngine::pack_right(const Operand& b, std::int64_t n, const Block& block, std::uint16_t* to) {
+void ProductEngine::pack_right(const Joined& p, const Block& block, std::uint16_t* to) {
   constexpr std::int64_t kColumns = 4 * kPanelLines;  // of one piece
   const std::int64_t size = panel_elements(block.depth, block.planes);
   team_.run(ceil_of(block.columns, kColumns), [&](std::int64_t piece, int) {
-    const std::int64_t first = piece * kColumns, line = block.column + first;
-    pack_right_panels(source_of(b, false, line, block.k),
-                      {std::min({kColumns, n - line, block.columns - first}), block.depth, block.planes},
-                      to + first / kPanelLines * size);
+    const std::int64_t first = piece * kColumns;
+    pack_pieces(p.right, p.rights, false, {std::min(kColumns, block.columns - first), block.depth, block.planes},
+                block.column + first, block.k, to + first / kPanelLines * size, pack_right_panels);
   });
 }
 
-void ProductEngine::by_tiles(const Product& product, std::int64_t planes) {
-  Product p = product;
-  const std::int64_t deep = depth_of(planes, p.k), panels_all = ceil_of(p.n, kPanelLines);
-  const bool apart = p.c_bf16 && p.k > deep;  // c cannot hold what the blocks along k add up
-  if (apart) {
-    p.c = wide(team_.size() + 1, p.m * p.n);
-    p.c_bf16 = false;
-    p.c_stride = p.n;
+void ProductEngine::by_tiles(const Joined& product, std::int64_t planes) {
+  const std::int64_t deep = depth_of(planes, product.k);
+  if (!product.c_bf16 || product.k <= deep) return sum_blocks(product, planes, deep);
+  // c cannot hold what the blocks along k add up.
+  Joined p = product;
+  float* sums = wide(team_.size() + 1, p.m * p.n);
+  p.c_bf16 = false;
+  for (std::size_t i = 0; i < p.outs; ++i) {
+    p.targets[i].c = sums + p.targets[i].row * p.n + p.targets[i].column;
+    p.targets[i].stride = p.n;
   }
-  const bool few = p.m <= kFewRows && p.packed_b == nullptr;
-  if (few) few_rows(p, planes);
-  for (std::int64_t column = 0; column < p.n && !few; column += kBlockColumns) {
+  sum_blocks(p, planes, deep);
+  team_.run(ceil_of(p.m, kPanelLines), [&](std::int64_t piece, int) {
+    for (std::int64_t row = piece * kPanelLines; row < std::min(p.m, (piece + 1) * kPanelLines); ++row) {
+      for (std::size_t i = 0; i < p.outs; ++i) {
+        const Joined::Target& to = product.targets[i];
+        if (row < to.row || row >= to.row + to.rows) continue;
+        kernels_.bf16.from_f32(sums + row * p.n + to.column, static_cast<Bf16*>(to.c) + (row - to.row) * to.stride, to.columns);
+      }
+    }
+  });
+}
+
+void ProductEngine::sum_blocks(const Joined& p, std::int64_t planes, std::int64_t deep) {
+  const std::int64_t panels_all = ceil_of(p.n, kPanelLines);
+  for (std::int64_t column = 0; column < p.n; column += kBlockColumns) {
     const std::int64_t columns = std::min(kBlockColumns, p.n - column);
     const std::uint16_t* packed = p.packed_b;
     for (std::int64_t k = 0; k < p.k; k += deep) {
@@ -139,24 +241,26 @@ void ProductEngine::by_tiles(const Product& product, std::int64_t planes) {
         packed += panels_all * size;
       } else {
         std::uint16_t* right = room(team_.size(), ceil_of(columns, kPanelLines) * size);
-        pack_right(p.b, p.n, block, right);
+        pack_right(p, block, right);
         block.right = right;
       }
       tile_columns(p, block);
     }
   }
-  if (!apart) return;
-  team_.run(ceil_of(p.m, kPanelLines), [&](std::int64_t piece, int) {
-    for (std::int64_t i = piece * kPanelLines; i < std::min(p.m, (piece + 1) * kPanelLines); ++i)
-      kernels_.bf16.from_f32(static_cast<const float*>(p.c) + i * p.n,
-                             static_cast<Bf16*>(product.c) + i * product.c_stride, p.n);
-  });
 }
 
 // With few rows each panel of the right operand serves once or twice, so it should not leave the core's own
 // cache in between: who packs columns multiplies them. The sums are those of the blocks above, bit for bit.
-void ProductEngine::few_rows(const Product& p, std::int64_t planes) {
-  const std::int64_t deep = depth_of(planes, p.k), row_panels = ceil_of(p.m, kPanelLines);
+void ProductEngine::few_rows(const Product& product, std::int64_t planes) {
+  Product p = product;
+  const std::int64_t deep = depth_of(planes, p.k);
+  const bool apart = p.c_bf16 && p.k > deep;  // c cannot hold what the blocks along k add up
+  if (apart) {
+    p.c = wide(team_.size() + 1, p.m * p.n);
+    p.c_bf16 = false;
+    p.c_stride = p.n;
+  }
+  const std::int64_t row_panels = ceil_of(p.m, kPanelLines);
   const std::int64_t blocks = ceil_of(p.k, deep), size = panel_elements(deep, planes);
   std::uint16_t* left = room(team_.size(), blocks * row_panels * size);
   for (std::int64_t k = 0; k < p.k; k += deep)
@@ -186,20 +290,25 @@ void ProductEngine::few_rows(const Product& p, std::int64_t planes) {
       tiles_end();
     }
   });
+  for (std::int64_t i = 0; i < (apart ? p.m : 0); ++i)
+    kernels_.bf16.from_f32(static_cast<const float*>(p.c) + i * p.n, static_cast<Bf16*>(product.c) + i * product.c_stride, p.n);
 }
 
-void ProductEngine::tile_columns(const Product& p, const Block& block) {
+void ProductEngine::tile_columns(const Joined& p, const Block& block) {
   const std::int64_t panel_size = panel_elements(block.depth, block.planes);
   const Cut cut = cut_of(p.m, block.columns, block.depth, block.planes);
   for (int member = 0; member < team_.size(); ++member) room(member, cut.rows / kPanelLines * panel_size);
   packed_rows_.assign(static_cast<std::size_t>(team_.size()), -1);
+  // One thread does a row's pieces one after the other; several each have a row, as far as there are as many.
+  const bool down = team_.size() > 1;
   team_.run(cut.row_pieces * cut.column_pieces, [&](std::int64_t piece, int member) {
-    const std::int64_t row0 = piece / cut.column_pieces * cut.rows, rows = std::min(cut.rows, p.m - row0);
-    const std::int64_t first = piece % cut.column_pieces * cut.columns;
+    const std::int64_t row = down ? piece % cut.row_pieces : piece / cut.column_pieces;
+    const std::int64_t row0 = row * cut.rows, rows = std::min(cut.rows, p.m - row0);
+    const std::int64_t first = (down ? piece / cut.row_pieces : piece % cut.column_pieces) * cut.columns;
     const std::int64_t end = std::min(block.columns, first + cut.columns);
     std::uint16_t* left = starts_[static_cast<std::size_t>(member)];
     if (packed_rows_[static_cast<std::size_t>(member)] != row0) {  // else left by this member's last piece
-      pack_left_panels(source_of(p.a, true, row0, block.k), {rows, block.depth, block.planes}, left);
+      pack_pieces(p.left, p.lefts, true, {rows, block.depth, block.planes}, row0, block.k, left, pack_left_panels);
       packed_rows_[static_cast<std::size_t>(member)] = row0;
     }
     const TilePart part{kPanelLines, block.depth, block.planes};
@@ -207,12 +316,13 @@ void ProductEngine::tile_columns(const Product& p, const Block& block) {
     for (std::int64_t c = first; c < end; c += kPanelLines) {
       const std::int64_t column = block.column + c;
       for (std::int64_t r = 0; r < rows; r += kPanelLines) {
-        const std::int64_t at = (row0 + r) * p.c_stride + column;
-        const TileOutput out{static_cast<char*>(p.c) + at * (p.c_bf16 ? 2 : 4),
-                             p.c_stride,
-                             p.bias != nullptr && block.first ? p.bias + column : nullptr,
-                             std::min(kPanelLines, rows - r),
-                             std::min(kPanelLines, p.n - column),
+        const Joined::Target& to = p.target_of(row0 + r, column);
+        const std::int64_t line = row0 + r - to.row, at = line * to.stride + column - to.column;
+        const TileOutput out{static_cast<char*>(to.c) + at * (p.c_bf16 ? 2 : 4),
+                             to.stride,
+                             to.bias != nullptr && block.first ? to.bias + (column - to.column) : nullptr,
+                             std::min(kPanelLines, to.rows - line),
+                             std::min(kPanelLines, to.columns - (column - to.column)),
                              p.c_bf16,
                              p.accumulate || !block.first};
         multiply_panels(left + r / kPanelLines * panel_size, block.right + c / kPanelLines * panel_size, part, out);
@@ -223,7 +333,6 @@ void ProductEngine::tile_columns(const Product& p, const Block& block) {
 }
 #else
 void ProductEngine::pack(const Operand&, std::int64_t, std::int64_t, bool, std::uint16_t*) { COVEY_CHECK(tiles_); }
-void ProductEngine::by_tiles(const Product&, std::int64_t) { COVEY_CHECK(tiles_); }
 #endif
 
 // Rows [row, row + rows) of the stored matrix as f32, in `room` if they are not.

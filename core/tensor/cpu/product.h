@@ -2,6 +2,7 @@
 // them (amx.h), else by oneDNN in f32. The same bits for any number of threads.
 #pragma once
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "core/tensor/arena.h"
@@ -32,6 +33,10 @@ struct Product {
   const std::uint16_t* packed_b = nullptr;
 };
 
+// What products computed together share: the left operand, the right one, or the matrix that they add up to.
+enum class Shared : std::uint8_t { kLeft, kRight, kSum };
+constexpr std::size_t kTogether = 3;  // products at most
+
 class ProductEngine {  // one per thread of use
  public:
   // `team` outlives this. `tiles`: whether tiles may be used where amx_usable().
@@ -39,6 +44,10 @@ class ProductEngine {  // one per thread of use
 
   bool has_tiles() const { return tiles_; }
   void multiply(const Product& product);
+  // The same for products alike in all that they share, and in types; what they share is packed once. kSum: c
+  // becomes their sum, and bias and accumulate are the first's. False, and nothing is done, where sizes or the
+  // processor do not allow it; no packed_b.
+  bool multiply(std::span<const Product> products, Shared shared);
 
   // Elements (16 bits) that b[k,n] takes when packed, 0 where products do not use tiles. bf16: for an
   // a in bf16; else for an a in f32.
@@ -48,9 +57,11 @@ class ProductEngine {  // one per thread of use
 
  private:
   struct Block;
-  void by_tiles(const Product& product, std::int64_t planes);
-  void pack_right(const Operand& b, std::int64_t n, const Block& block, std::uint16_t* to);
-  void tile_columns(const Product& product, const Block& block);
+  struct Joined;
+  void by_tiles(const Joined& product, std::int64_t planes);
+  void sum_blocks(const Joined& product, std::int64_t planes, std::int64_t deep);
+  void pack_right(const Joined& product, const Block& block, std::uint16_t* to);
+  void tile_columns(const Joined& product, const Block& block);
   void few_rows(const Product& product, std::int64_t planes);
   void by_vectors(const Product& product);
   GemmMatrix round(const Operand& operand, std::int64_t rows, std::int64_t columns, float* room) const;

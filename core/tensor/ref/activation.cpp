@@ -24,14 +24,16 @@ void RefOps::swiglu(Tensor gate, Tensor up, Tensor y) {
   }
 }
 
-void RefOps::swiglu_grad(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup) {
+void RefOps::swiglu_grad(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup, Tensor y) {
   const std::int64_t n = check_same(gate, up, dy);
   check_same(dy, dgate, dup);
+  if (!y.empty()) check_same(dy, y, y);
   for (std::int64_t i = 0; i < n; ++i) {
     const double g = at(gate, i), u = at(up, i), d = at(dy, i);
     const double sigmoid = 1.0 / (1.0 + std::exp(-g));
     put(dgate, i, d * u * sigmoid * (1.0 + g * (1.0 - sigmoid)));
     put(dup, i, d * g * sigmoid);
+    if (!y.empty()) put(y, i, g * sigmoid * u);
   }
 }
 
@@ -53,19 +55,22 @@ void RefOps::gelu(Tensor x, Tensor y, Gelu kind) {
   }
 }
 
-void RefOps::gelu_grad(Tensor x, Tensor dy, Tensor dx, Gelu kind) {
+void RefOps::gelu_grad(Tensor x, Tensor dy, Tensor dx, Gelu kind, Tensor y) {
   const std::int64_t n = check_same(x, dy, dx);
+  if (!y.empty()) check_same(x, y, y);
   for (std::int64_t i = 0; i < n; ++i) {
-    const double v = at(x, i);
-    double slope = 0;
+    const double v = at(x, i), d = at(dy, i);
+    double below = 0, rise = 0;  // y = v below, and dbelow/dv
     if (kind == Gelu::kTanh) {
       const double t = std::tanh(inner(v));
-      slope = 0.5 * (1.0 + t) + 0.5 * v * (1.0 - t * t) * inner_slope(v);
+      below = 0.5 * (1.0 + t);
+      rise = 0.5 * (1.0 - t * t) * inner_slope(v);
     } else {
-      const double bell = std::exp(-0.5 * v * v) / std::sqrt(2.0 * std::numbers::pi);
-      slope = 0.5 * std::erfc(-v / std::numbers::sqrt2) + v * bell;
+      below = 0.5 * std::erfc(-v / std::numbers::sqrt2);
+      rise = std::exp(-0.5 * v * v) / std::sqrt(2.0 * std::numbers::pi);
     }
-    put(dx, i, at(dy, i) * slope);
+    put(dx, i, d * (below + v * rise));
+    if (!y.empty()) put(y, i, v * below);
   }
 }
 

@@ -55,6 +55,19 @@ void RefOps::linear_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) {
   }
 }
 
+void RefOps::linears_grad_input(std::span<const GradientPart> parts, Tensor dx) {
+  for (const GradientPart& part : parts) check_linear(dx, part.w, {}, part.dy);
+  const std::int64_t k = dx.dim(dx.shape.rank() - 1), m = dx.elements() / k;
+  for (std::int64_t i = 0; i < m; ++i) {
+    for (std::int64_t l = 0; l < k; ++l) {
+      double sum = 0;
+      for (const auto& [dy, w, dw, db] : parts)
+        for (std::int64_t n = w.dim(0), j = 0; j < n; ++j) sum += at(dy, i * n + j) * weight_at(w, j * k + l, dy.dtype);
+      put(dx, i * k + l, sum);
+    }
+  }
+}
+
 // The reference multiplies weights as they are.
 std::int64_t RefOps::packed_bytes(Shape, DType) { return 0; }
 void RefOps::pack_weight(Tensor, DType, Tensor packed) { COVEY_CHECK(packed.elements() == 0); }

@@ -13,6 +13,7 @@ class RefOps final : public Ops {
   void linear(Tensor x, Tensor w, Tensor b, Tensor y) override;
   void linear_grad_input(Tensor dy, Tensor w, Tensor dx) override;
   void linear_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) override;
+  void linears_grad_input(std::span<const GradientPart> parts, Tensor dx) override;
   std::int64_t packed_bytes(Shape weight, DType activations) override;
   void pack_weight(Tensor w, DType activations, Tensor packed) override;
   void linear(Tensor x, Weight w, Tensor b, Tensor y) override;
@@ -38,9 +39,9 @@ class RefOps final : public Ops {
   void attention_grad(Tensor q, Tensor k, Tensor v, Tensor y, Tensor lse, Tensor dy, Tensor dq,
                       Tensor dk, Tensor dv) override;
   void swiglu(Tensor gate, Tensor up, Tensor y) override;
-  void swiglu_grad(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup) override;
+  void swiglu_grad(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup, Tensor y) override;
   void gelu(Tensor x, Tensor y, Gelu kind) override;
-  void gelu_grad(Tensor x, Tensor dy, Tensor dx, Gelu kind) override;
+  void gelu_grad(Tensor x, Tensor dy, Tensor dx, Gelu kind, Tensor y) override;
   void dropout(Tensor x, Tensor y, Dropout coins) override;
   void relu(Tensor x, Tensor y) override;
   void relu_grad(Tensor y, Tensor dy, Tensor dx) override;

@@ -105,6 +105,29 @@ TEST_CASE("ways: blocks computed twice have the same gradients, bit for bit, in 
   }
 }
 
+// Blocks as wide as that make norms and activations again on the way back; computed twice they keep them.
+TEST_CASE("ways: wide blocks make norms and activations again, bit for bit") {
+  for (const ModelSpec& tiny : {tiny_gpt2(), tiny_transformer(), dropping(tiny_gpt2()), dropping(tiny_transformer())}) {
+    for (const DType type : {DType::kF32, DType::kBf16}) {
+      ModelSpec spec = tiny;
+      spec.width = 512;
+      spec.heads = 8;
+      spec.ffn = 600;
+      const auto ops = make_cpu_ops();
+      const Examples examples(spec, 2, 8, Random(6));
+      ModelOptions remade, kept;
+      remade.activations = kept.activations = type;
+      kept.checkpointing = Checkpointing::kBlock;
+      const auto model = made(spec, remade, *ops, 2), other = made(spec, kept, *ops, 2);
+      for (Model* one : {model.get(), other.get()})
+        for (float& value : one->parameters()) value *= 0.1F;
+      const std::vector<float> gradients = gradients_of(*model, examples.batch());
+      CHECK(largest_of(gradients) > 0);
+      CHECK(gradients == gradients_of(*other, examples.batch()));
+    }
+  }
+}
+
 TEST_CASE("ways: a CNN in bf16 has logits and gradients near those of f32") {
   ModelSpec larger = tiny_cnn();  // one that is computed by tiles, where there are any
   larger.blocks = CnnBlocks::kCifar;

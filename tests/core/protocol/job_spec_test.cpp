@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <limits>
+
 #include "core/protocol/limits.h"
 
 using namespace covey;
@@ -177,6 +180,8 @@ TEST_CASE("job: the scale of a secure sum is the largest that cannot wrap") {
       }
   CHECK(secure_scale(4, 32, 0) == 0);
   CHECK(secure_scale(4, 16, 40'000) == 0);
+  for (const double tiny : {1e-300, 5e-324, std::numeric_limits<double>::infinity(), std::nan("")})
+    CHECK(secure_scale(tiny, 32, 4) == 0);  // and it returns
   JobSpec spec;
   spec.privacy.value_range = 4;
   CHECK(secure_range(spec) == 4);
@@ -193,6 +198,8 @@ TEST_CASE("job: wrong types and ranges name the setting and the bound") {
   CHECK(mentions(error_of(with("batch_size = 0")), "train.batch_size"));
   CHECK(mentions(error_of(with("[selection]\nfraction = 1.5")), "selection.fraction = 1.5"));
   CHECK(mentions(error_of(with("[round]\ndeadline_s = 0")), "round.deadline_s"));
+  for (const std::string norm : {"1e-300", "1e-7", "-1", "1e7", "nan", "inf"})
+    CHECK(mentions(error_of(with("[update]\nclip_norm = " + norm)), "update.clip_norm = "));
   CHECK(mentions(error_of(with("[server]\noptimizer = \"adam\"")), "\"fedadam\""));
   CHECK(mentions(error_of("name = \"a b\""), "name = \"a b\""));
   CHECK(mentions(error_of("x = ["), "not TOML"));

@@ -118,6 +118,12 @@ TEST_CASE("cpu activations agree with ref, also in place") {
     check_against_ref("swiglu_grad", {a, b, c, c, c}, [](Ops& o, const Tensors& t) {
       o.swiglu_grad(t[0], t[1], t[2], t[3], t[4]);
     });
+    check_against_ref("swiglu_grad with y", {a, b, c, c, c, c}, [](Ops& o, const Tensors& t) {
+      o.swiglu_grad(t[0], t[1], t[2], t[3], t[4], t[5]);
+    });
+    check_against_ref("swiglu_grad with y for dy", {a, b, c, c, c}, [](Ops& o, const Tensors& t) {
+      o.swiglu_grad(t[0], t[1], t[2], t[3], t[4], t[2]);
+    });
     check_against_ref("swiglu_grad in place", {a, b, c}, [](Ops& o, const Tensors& t) {
       o.swiglu_grad(t[0], t[1], t[2], t[0], t[1]);
     });

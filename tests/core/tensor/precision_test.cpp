@@ -136,6 +136,9 @@ TEST_CASE("precision: rows and elements") {
         o.swiglu_grad(t[0], t[1], t[2], t[3], t[4]);
         o.swiglu(t[0], t[1], t[2]);
       }, tolerance);
+      check_against_ref("swiglu once more", {x, y, dx, y, y}, [](Ops& o, const Tensors& t) {
+        o.swiglu_grad(t[0], t[1], t[2], t[3], t[4], t[2]);
+      }, tolerance);
       check_against_ref("relu and add", {x, y, dx}, [](Ops& o, const Tensors& t) {
         o.add(t[0], t[1], t[2]);
         o.relu_grad(t[0], t[1], t[1]);

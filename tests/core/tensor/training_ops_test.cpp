@@ -57,6 +57,48 @@ TEST_CASE("training ops: norms with an epsilon of the model's own") {
   }
 }
 
+// Sizes of which some fill panels and some do not, few rows and many, and one that is added up in blocks.
+TEST_CASE("training ops: linears of one x") {
+  Random random(61);
+  struct Size {
+    std::int64_t m, k;
+    std::vector<std::int64_t> widths;
+  };
+  for (const DType type : kTypes) {
+    CAPTURE(int(type));
+    for (const Size& size : {Size{3, 5, {4, 2}}, {100, 70, {64, 32, 96}}, {130, 200, {224, 224}}, {300, 256, {64, 72}},
+                             {70, 33, {1024, 640, 512}}, {288, 64, {128, 128, 128}}}) {
+      CAPTURE(size.m);
+      const std::size_t count = size.widths.size();
+      Arrays forward{as(type, normal(random, {size.m, size.k}))};
+      for (const std::int64_t n : size.widths) {
+        forward.push_back(normal(random, {n, size.k}));
+        forward.push_back(normal(random, {n}));
+        forward.push_back(as(type, zeros({size.m, n})));
+      }
+      check_against_ref("linears", forward, [&](Ops& o, const Tensors& t) {
+        std::vector<Ops::LinearPart> parts;
+        for (std::size_t i = 0; i < count; ++i) parts.push_back({t[3 * i + 1], i == 0 ? Tensor{} : t[3 * i + 2], t[3 * i + 3]});
+        o.linears(t[0], parts);
+      }, tolerance_of(type));
+      Arrays back{as(type, normal(random, {size.m, size.k})), as(type, zeros({size.m, size.k}))};
+      for (const std::int64_t n : size.widths) {
+        back.push_back(as(type, normal(random, {size.m, n})));
+        back.push_back(normal(random, {n, size.k}));
+        back.push_back(normal(random, {n, size.k}));
+        back.push_back(normal(random, {n}));
+      }
+      check_against_ref("their gradients", back, [&](Ops& o, const Tensors& t) {
+        std::vector<Ops::GradientPart> parts;
+        for (std::size_t i = 0; i < count; ++i)
+          parts.push_back({t[4 * i + 2], t[4 * i + 3], t[4 * i + 4], i == 1 ? Tensor{} : t[4 * i + 5]});
+        o.linears_grad_input(parts, t[1]);
+        o.linears_grad_weight(parts, t[0]);
+      }, 2 * tolerance_of(type));
+    }
+  }
+}
+
 TEST_CASE("training ops: gelu of both kinds") {
   Random random(52);
   for (const DType type : kTypes) {
@@ -71,6 +113,11 @@ TEST_CASE("training ops: gelu of both kinds") {
         check_against_ref("gelu", {x, y, dy}, [&](Ops& o, const Tensors& t) {
           o.gelu(t[0], t[1], kind);
           o.gelu_grad(t[0], t[2], t[2], kind);
+        }, tolerance_of(type));
+      for (const Gelu kind : {Gelu::kTanh, Gelu::kExact})
+        check_against_ref("gelu_grad with y", {x, y, y, dy}, [&](Ops& o, const Tensors& t) {
+          o.gelu_grad(t[0], t[3], t[1], kind, t[2]);
+          o.gelu_grad(t[0], t[3], t[1], kind, t[3]);
         }, tolerance_of(type));
     }
   }
