@@ -112,7 +112,9 @@ TEST_CASE("who knew its roster and lost its keys before it masked signs the ABOR
   REQUIRE(world.server_->abort().has_value());
   const AttemptId id = world.server_->cohort()->id();
   auto& person = *world.people_[5];
-  const auto before = AttemptBook::load(person.disk)->find(id.sid);
+  const auto stored = AttemptBook::load(person.disk);
+  REQUIRE(stored.has_value());
+  const auto before = stored->find(id.sid);
   REQUIRE(before != nullptr);
   CHECK(before->state == AttemptState::kJoined);
   CHECK_FALSE(before->masked);
