@@ -5,30 +5,19 @@ export them: logits, text and weights must be those of `transformers` and `peft`
 usage: check_files.py COVEY   (pip install torch transformers tokenizers safetensors peft gguf)
 """
 import json
-import os
-import pathlib
 import subprocess
 import sys
-import tempfile
 
-os.environ["HF_HUB_OFFLINE"] = "1"
-sys.path.append(str(pathlib.Path(__file__).parents[2] / "tests/vectors"))
-import gguf  # noqa: E402
-import make_engine_files as made  # noqa: E402
-import torch  # noqa: E402
-from peft import LoraConfig, get_peft_model  # noqa: E402
-from safetensors.torch import load_file  # noqa: E402
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast  # noqa: E402
+from checking import each_case, expect, made
+
+import gguf
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 TEXT = "The coordinator sums what the clients send, and learns no more than the sum. " * 40
 TOLERANCE = 1e-4
-failures = 0
-
-
-def expect(what, holds):
-    global failures
-    failures += not holds
-    print(f"  {'ok' if holds else 'WRONG'}: {what}")
 
 
 def covey(program, *arguments):
@@ -107,20 +96,13 @@ def check(program, folder, kind, tokenizer, changes):
 
 
 def main():
-    tokenizers = made.tokenizers_trained()
     cases = [
         ("gpt2", "gpt2", {"n_positions": 64}),
         ("gpt2", "gpt2", {"n_positions": 64, "tie_word_embeddings": False, "n_inner": 40, "layer_norm_epsilon": 1e-3}),
         ("llama", "llama3", {"max_position_embeddings": 64}),
         ("llama", "llama3", {"max_position_embeddings": 64, "num_key_value_heads": 1, "rms_norm_eps": 1e-2}),
     ]
-    for kind, name, changes in cases:
-        with tempfile.TemporaryDirectory() as folder:
-            if kind == "llama":
-                changes = {**changes, "bos_token_id": tokenizers[name].token_to_id("<|begin_of_text|>")}
-            check(sys.argv[1], pathlib.Path(folder), kind, tokenizers[name], {"vocab_size": 500, **changes})
-    print("all equal" if failures == 0 else f"{failures} WRONG")
-    sys.exit(1 if failures else 0)
+    each_case(cases, lambda *case: check(sys.argv[1], *case))
 
 
 if __name__ == "__main__":

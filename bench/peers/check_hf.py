@@ -4,28 +4,16 @@ what it wrote in `transformers`, `peft` and `gguf`: weights, logits, token ids a
 
 usage: check_hf.py COVEY-ENGINE-FILES   (pip install torch transformers tokenizers safetensors peft gguf)
 """
-import os
-import pathlib
 import subprocess
 import sys
-import tempfile
 
-os.environ["HF_HUB_OFFLINE"] = "1"
-sys.path.append(str(pathlib.Path(__file__).parents[2] / "tests/vectors"))
-import gguf  # noqa: E402
-import make_engine_files as made  # noqa: E402
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from peft import LoraConfig, PeftModel, get_peft_model  # noqa: E402
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast  # noqa: E402
+from checking import each_case, expect, made
 
-failures = 0
-
-
-def expect(what, holds):
-    global failures
-    failures += not holds
-    print(f"  {'ok' if holds else 'WRONG'}: {what}")
+import gguf
+import numpy as np
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 
 def logits(model, tokens):
@@ -147,7 +135,6 @@ def check_adapter(program, folder, kind, source):
 
 def main():
     program = sys.argv[1]
-    tokenizers = made.tokenizers_trained()
     cases = [
         ("gpt2", "gpt2", 5_000_000_000, "float32", {}),
         ("gpt2", "gpt2", 20_000, "float16", {"tie_word_embeddings": False, "n_inner": 40}),
@@ -155,15 +142,12 @@ def main():
         ("llama", "llama3", 9_000, "bfloat16", {"tie_word_embeddings": True, "num_key_value_heads": 1}),
         ("llama", "llama3", 30_000, "float32", {"num_key_value_heads": 4, "rms_norm_eps": 1e-5}),
     ]
-    for kind, name, shard, dtype, changes in cases:
-        with tempfile.TemporaryDirectory() as folder:
-            folder = pathlib.Path(folder)
-            if kind == "llama":
-                changes = {**changes, "bos_token_id": tokenizers[name].token_to_id("<|begin_of_text|>")}
-            source = check_model(program, folder, kind, tokenizers[name], shard, dtype, {"vocab_size": 500, **changes})
-            check_adapter(program, folder, kind, source)
-    print("all equal" if failures == 0 else f"{failures} WRONG")
-    sys.exit(1 if failures else 0)
+
+    def check(folder, kind, tokenizer, shard, dtype, changes):
+        source = check_model(program, folder, kind, tokenizer, shard, dtype, changes)
+        check_adapter(program, folder, kind, source)
+
+    each_case(cases, check)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,9 @@ void Console::warn(std::string_view text) { write(stderr, std::string(text) + "\
 
 void Console::progress(std::string_view text) {
   if (!terminal_ || (text.empty() && !moved_)) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (moved_ && !text.empty() && now - shown_ < std::chrono::milliseconds(50)) return;
+  shown_ = now;
   const std::string shown(first_columns(text, terminal_columns() - 1));
   std::fprintf(stderr, "\r%s\033[K", shown.c_str());
   std::fflush(stderr);

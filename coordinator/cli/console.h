@@ -1,6 +1,7 @@
 // What a command prints: results on standard output, as text or (--json) as JSON lines; what it is
 // doing on standard error, with one line that moves where that is a terminal.
 #pragma once
+#include <chrono>
 #include <cstdio>
 #include <string>
 #include <string_view>
@@ -27,7 +28,8 @@ class Console {
   void note(std::string_view text);
   // Always on standard error.
   void warn(std::string_view text);
-  // The moving line; nothing where standard error is no terminal. An empty text clears it.
+  // The moving line, at most some twenty times a second; nothing where standard error is no terminal. An empty text
+  // clears it.
   void progress(std::string_view text);
   bool moving() const { return terminal_; }
   // Nobody reads standard output any more (`covey watch | head`): what follows a job for ever may end.
@@ -39,6 +41,7 @@ class Console {
   bool terminal_;      // of standard error
   bool moved_ = false; // there is a moving line to clear
   bool unread_ = false;
+  std::chrono::steady_clock::time_point shown_;  // when the moving line was, last
 };
 
 // Waits, but not past the moment when Ctrl-C comes. False: it came.
