@@ -62,6 +62,7 @@ class Coordinator::State {
   void in_job(Node& node, const SecAggLetter& message, Instant now);
 
   void tell_news(Instant now);
+  void take_parts();
   void begin_jobs(Instant now);
   void open_rounds(Instant now);
   std::uint32_t share_of(const JobRunner& job, Instant now);
@@ -221,9 +222,17 @@ void Coordinator::State::on(const Started&, Instant now) {
   for (const Renewal& renewal : config_.renewals) registry_.renew_given(renewal, now);
   keys_.start(now);
   for (auto& [id, job] : jobs_) config_.jobs_paused ? job->pause(now) : job->start(now);
+  if (!config_.jobs_paused) take_parts();
   if (config_.jobs_paused) out_.log(LogLevel::kWarning, "jobs_paused", {{"reason", kPausedText}});
   out_.now(SetTimer{kTick, kHeartbeatInterval});
   out_.log(LogLevel::kInfo, "machine_started", {{"nodes", registry_.nodes().size()}, {"jobs", jobs_.size()}, {"epoch", records_.epoch()}});
+}
+
+// Each part to the first job that may be sent it; what none takes is erased.
+void Coordinator::State::take_parts() {
+  std::vector<BlobRef> parts = std::exchange(config_.partials, {});
+  each_active([&](JobRunner& job) { parts = job.take_parts(std::move(parts)); });
+  for (const BlobRef& part : parts) out_.now(EraseBlob{part.id});  // before anything can be fetched again
 }
 
 void Coordinator::State::on(const Persisted& event, Instant now) {

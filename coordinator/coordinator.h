@@ -33,6 +33,9 @@ struct CoordinatorConfig {
   // Renewals that `covey renew --offline` laid there: the way back of an operator whose membership
   // ended, for nobody else could register one.
   std::vector<Renewal> renewals;
+  // Values of which a process before this one left a part, in the order of their ids. No row says whose they are: they
+  // count against the quotas of the jobs that may be sent them, and nobody waits for the others.
+  std::vector<BlobRef> partials = {};
   std::optional<TransportKeys> keys = {};  // none: its CURVE key cannot be changed
 };
 

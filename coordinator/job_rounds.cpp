@@ -346,7 +346,7 @@ void JobRunner::commit(Instant now, std::optional<ModelRow> next) {
   job_.models[version] = std::move(*next);
   close_to_cohort(consumed ? "the round was consumed: " + round_->consumed : "");
   services_.out.log(consumed ? LogLevel::kWarning : LogLevel::kInfo, consumed ? "round_consumed" : "round_committed", std::move(fields));
-  for (auto& [peer, member] : round_->members) release(member);
+  release_all();
   if (hidden) hide_model(*hidden);
   if (hidden && version >= 3) drop_model(*hidden);
   round_.reset();
@@ -379,7 +379,7 @@ void JobRunner::abandon(Instant now, const std::string& why, Duration pause, Fau
   abandoned.text = why;
   services_.records.persist(std::move(batch), {std::move(abandoned)});
   close_to_cohort(shortened(why, kErrorTextBytesMax));
-  for (auto& [peer, member] : round_->members) release(member);
+  release_all();
   round_.reset();
   if (seek_abort(key, now)) return;
   if (pause == Duration{}) return open_round(now);

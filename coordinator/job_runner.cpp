@@ -336,7 +336,7 @@ void JobRunner::end(JobState state, Instant now, const std::string& text, Batch 
   services_.records.persist(std::move(batch), std::move(acts));
   if (round_) {
     close_to_cohort(std::string("the job is ") + name_of(state));
-    for (auto& [peer, member] : round_->members) release(member);
+    release_all();
     const RoundKey key = round_->key;
     round_.reset();
     seek_abort(key, now);  // its maskers take part in nothing alike before

@@ -82,6 +82,8 @@ class JobRunner {
   // ---- after Started
   void publish();                        // what the rows say that clients may fetch
   void start(Instant now);               // takes up what the rows say
+  // After start(): takes what may be parts of its round's updates, as far as there is room; gives back the others.
+  std::vector<BlobRef> take_parts(std::vector<BlobRef> parts);
   void pause(Instant now);               // instead, while jobs are paused: leaves it where the rows have it
 
   void submit(Instant now);              // persists a new job as pending
@@ -298,11 +300,15 @@ class JobRunner {
   void interrupt(Member& member);        // its fetch or check, if one runs; lets go what it has not delivered
   std::pair<const PeerKey, Member>* member_with(Ticket ticket);
   void release(Member& member);
+  void release_all();                    // that the round keeps
+  void recognise_part(Member& member);   // of what it announces, where a process before this one left one
+  bool drop_unclaimed();
 
   Services services_;
   Job job_;
   ShardPlanner planner_;
   std::optional<Round> round_;
+  std::set<Digest> unclaimed_;           // parts of its updates from before a restart, until somebody announces them; held
   Ticket init_ = 0;                      // InitModel
   Ticket init_manifest_ = 0;
   std::set<Ticket> unwanted_work_;       // that was cancelled and may end all the same

@@ -229,6 +229,7 @@ void JobRunner::masked_ready(const Node& from, const MaskedReady& message, Insta
                                                                        to_text(round_->key) + " offers " + short_hex(round_->row.model.id)},
                          now);
   if (const auto judged = secure_->judge(peer, message, job_.spec); !judged) return refuse_update(peer, *member, judged.error(), now);
+  recognise_part(*member);
   member->state = MemberState::kQueued;
   fetch_queued(now);
 }

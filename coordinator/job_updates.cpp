@@ -65,6 +65,39 @@ void JobRunner::release(Member& member) {
   services_.blobs.drop(member.update.update->id);
 }
 
+void JobRunner::release_all() {
+  for (auto& [peer, member] : round_->members) release(member);
+  while (drop_unclaimed()) {
+  }
+}
+
+// ---- parts from before a restart
+
+std::vector<BlobRef> JobRunner::take_parts(std::vector<BlobRef> parts) {
+  if (!round_ || round_->frozen || sums() || round_->row.kind != RoundKind::kTrain) return parts;
+  std::erase_if(parts, [&](const BlobRef& part) {
+    if (part.size != update_bytes_of(job_.spec) || unclaimed_.size() >= fetches_max() || held() >= updates_max()) return false;
+    services_.blobs.hold(part.id);
+    unclaimed_.insert(part.id);
+    return true;
+  });
+  return parts;
+}
+
+void JobRunner::recognise_part(Member& member) {
+  if (!member.update.update || unclaimed_.erase(member.update.update->id) == 0) return;
+  if (member.holds_blob) services_.blobs.drop(member.update.update->id);  // twice
+  member.holds_blob = true;
+  member.kept = true;
+}
+
+bool JobRunner::drop_unclaimed() {
+  if (unclaimed_.empty()) return false;
+  services_.blobs.drop(*unclaimed_.begin());
+  unclaimed_.erase(unclaimed_.begin());
+  return true;
+}
+
 void JobRunner::interrupt(Member& member) {
   if (member.state == MemberState::kFetching) {
     services_.out.now(CancelFetch{member.ticket});
@@ -201,6 +234,7 @@ void JobRunner::update_ready(const Node& from, const UpdateReady& message, Insta
     return;
   }
   if (!message.update) return accept_update(peer, *member, now);
+  recognise_part(*member);
   member->state = MemberState::kQueued;
   fetch_queued(now);
 }
@@ -210,7 +244,7 @@ std::uint32_t JobRunner::fetches_max() const { return std::max(1U, kFetchesMax /
 // What is kept of one counts as a whole: it may be nearly that.
 std::uint64_t JobRunner::held() const {
   const RoundTally tally = round_->tally();
-  return std::uint64_t{tally.fetching} + tally.kept + (sums() ? 0 : tally.delivered);
+  return std::uint64_t{tally.fetching} + tally.kept + unclaimed_.size() + (sums() ? 0 : tally.delivered);
 }
 
 // The least turn; of those, one of which a part is here.
@@ -256,10 +290,11 @@ void JobRunner::keep_part(Member& member) {
   member.ticket = 0;
   ++member.turn;
   member.kept = member.holds_blob;
-  while (round_->tally().kept > fetches_max()) COVEY_CHECK(drop_part());
+  while (round_->tally().kept + unclaimed_.size() > fetches_max()) COVEY_CHECK(drop_part());
 }
 
 bool JobRunner::drop_part() {
+  if (drop_unclaimed()) return true;  // its sender may never come back
   const auto before = [](const Member& a, const Member& b) {  // who waits for no turn gives way first
     const auto rank = [](const Member& m) { return std::pair(m.state != MemberState::kQueued, m.turn); };
     return rank(a) < rank(b);

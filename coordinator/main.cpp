@@ -113,6 +113,7 @@ Result<int> serve(const Options& options) {
   config.operators = home.operators;
   config.renewals = home.renewals;
   config.keys = TransportKeys{home.curve.public_key(), home.changes.empty() ? std::nullopt : std::optional(home.changes.back())};
+  config.partials = std::exchange(state.partials, {});
   SpareThreads spare(options.threads);
   config.public_work = std::make_shared<PublicWork>(
       PublicWork::Memory::kForget, [&spare](std::size_t count, const std::function<void(std::size_t)>& part) { spare.share(count, part); });

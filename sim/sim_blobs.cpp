@@ -160,6 +160,13 @@ Result<std::vector<Digest>> SimBlobs::list() {
   return ids;
 }
 
+std::vector<BlobRef> SimBlobs::list_partial() {
+  const std::lock_guard lock(mutex_);
+  std::vector<BlobRef> parts;
+  for (const auto& [id, partial] : partial_) parts.push_back(partial.blob);
+  return parts;
+}
+
 Result<BlobRef> StagedBlobs::put(ByteSpan value) {
   const BlobRef blob = blob_ref_of(value);
   order_.push_back(blob.id);

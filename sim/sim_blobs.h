@@ -42,6 +42,7 @@ class SimBlobs final : public BlobStore {
   Result<void> erase(const Digest& id) override;
   Result<std::vector<Digest>> list() override;
 
+  std::vector<BlobRef> list_partial();  // by id
   void adopt(const Digest& id, BlobPool::Value value);
   void crash(Random& random);
   // Nothing more can be written: puts, chunks and partial values fail with kDiskFull.

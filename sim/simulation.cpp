@@ -106,8 +106,8 @@ using Boot = decltype(NodeParts::boot);
 
 Boot decorated(const SimulationRequest& request, std::size_t node, Boot boot) {
   if (!request.decorate) return boot;
-  return [&request, node, boot](const std::vector<Row>& rows, std::uint64_t start) -> Result<std::unique_ptr<Machine>> {
-    COVEY_TRY(auto machine, boot(rows, start));
+  return [&request, node, boot](const std::vector<Row>& rows, const std::vector<BlobRef>& partials, std::uint64_t start) -> Result<std::unique_ptr<Machine>> {
+    COVEY_TRY(auto machine, boot(rows, partials, start));
     return request.decorate(node, std::move(machine));
   };
 }
@@ -131,10 +131,12 @@ NodeParts coordinator_parts(const SimulationRequest& request, const Cast& cast) 
   parts.key = cast.coordinator.key;
   parts.name = "coordinator";
   parts.member = false;
-  parts.boot = decorated(request, 0, [config, work, &request](const std::vector<Row>& rows, std::uint64_t start) -> Result<std::unique_ptr<Machine>> {
+  parts.boot = decorated(request, 0, [config, work, &request](const std::vector<Row>& rows, const std::vector<BlobRef>& partials, std::uint64_t start)
+                                           -> Result<std::unique_ptr<Machine>> {
     work->forget_all();  // what the process before this one held in memory
     CoordinatorConfig own = config;
     own.random = chance_of(request, 0, start);
+    own.partials = partials;
     COVEY_TRY(auto machine, Coordinator::create(std::move(own), rows));
     return std::unique_ptr<Machine>(std::move(machine));
   });
@@ -183,7 +185,8 @@ NodeParts client_parts(const SimulationRequest& request, const Population& popul
   NodeParts parts;
   parts.key = key;
   parts.name = cast.clients[index].certificate.name;
-  parts.boot = decorated(request, index + 1, [config, instances, index, &request](const std::vector<Row>& rows, std::uint64_t start) -> Result<std::unique_ptr<Machine>> {
+  parts.boot = decorated(request, index + 1, [config, instances, index, &request](const std::vector<Row>& rows, const std::vector<BlobRef>&, std::uint64_t start)
+                                                    -> Result<std::unique_ptr<Machine>> {
     ClientConfig own = config;
     own.instance = instances + start;
     own.random = chance_of(request, index + 1, start);
@@ -207,8 +210,8 @@ void make_liar(NodeParts& parts, Lie lie, const SimulationRequest& request, cons
   parts.liar = true;
   const Random random = Random(request.seed).split("liar", static_cast<std::uint64_t>(lie), parts.key.bytes[0]);
   parts.boot = [boot = parts.boot, lie, self, random](
-                   const std::vector<Row>& rows, std::uint64_t start) -> Result<std::unique_ptr<Machine>> {
-    COVEY_TRY(auto machine, boot(rows, start));
+                   const std::vector<Row>& rows, const std::vector<BlobRef>& partials, std::uint64_t start) -> Result<std::unique_ptr<Machine>> {
+    COVEY_TRY(auto machine, boot(rows, partials, start));
     return std::unique_ptr<Machine>(std::make_unique<LiarNode>(std::move(machine), lie, self, random.split("start", start)));
   };
   parts.work = [work = parts.work, lie](const Work& what, BlobStore& blobs) { return lying_work(lie, what, work(what, blobs), blobs); };
@@ -228,7 +231,7 @@ NodeParts person(PeerKey key, std::string name, Boot boot) {
 NodeParts enroller_parts(const Cast& cast, std::size_t client) {
   const Certificate& certificate = cast.clients[client].certificate;
   return person(certificate.delegation.one_time_curve, certificate.name + "'s token",
-                [certificate, coordinator = cast.coordinator.key](const std::vector<Row>&, std::uint64_t) -> Result<std::unique_ptr<Machine>> {
+                [certificate, coordinator = cast.coordinator.key](const std::vector<Row>&, const std::vector<BlobRef>&, std::uint64_t) -> Result<std::unique_ptr<Machine>> {
                   return std::unique_ptr<Machine>(std::make_unique<Enroller>(coordinator, certificate));
                 });
 }
@@ -282,7 +285,7 @@ std::vector<OperatorNode::Order> orders_of(const SimulationRequest& request, con
 
 NodeParts operator_parts(const SimulationRequest& request, const Cast& cast, const Submissions& submitted, OperatorNode::View& view) {
   return person(cast.boss.key, "operator", [&view, jobs = submitted.blobs, orders = orders_of(request, cast, submitted), coordinator = cast.coordinator.key](
-                                   const std::vector<Row>&, std::uint64_t) -> Result<std::unique_ptr<Machine>> {
+                                   const std::vector<Row>&, const std::vector<BlobRef>&, std::uint64_t) -> Result<std::unique_ptr<Machine>> {
     return std::unique_ptr<Machine>(std::make_unique<OperatorNode>(coordinator, jobs, orders, view));
   });
 }
@@ -390,6 +393,7 @@ Result<SimulationResult> simulate(const SimulationRequest& request, const Popula
     COVEY_TRY(StoredModel model, read_model(world.blobs(0), result.detail.summary.model.id));
     result.parameters = std::move(model.parameters);
   }
+  result.partials_left = world.partials(0).size();
   result.trace = world.trace_hash();
   result.timeline = world.timeline_hash();
   return result;

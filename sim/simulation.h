@@ -54,6 +54,7 @@ struct SimulationResult {
   std::size_t acknowledged = 0;    // updates, over all attempts
   std::size_t jobs = 0;            // submitted
   std::size_t secure_jobs = 0;     // of those, under secure aggregation
+  std::size_t partials_left = 0;   // values that the coordinator holds in part, at the end
   bool interrupted = false;
   // Under secure aggregation: what a job says that failed because too many members are bound to a sum that can end
   // neither way (stalemate.h). No promise is broken by that.

@@ -78,6 +78,7 @@ void World::plan_faults() {
 }
 
 BlobStore& World::blobs(std::size_t node) { return nodes_[node]->blobs; }
+std::vector<BlobRef> World::partials(std::size_t node) { return nodes_[node]->blobs.list_partial(); }
 std::vector<Row> World::rows(std::size_t node) { return nodes_[node]->store.rows(); }
 Digest World::trace_hash() { return hash_.finish(); }
 Instant World::clock_of(const Node& node) const { return now_ + node.clock; }
@@ -134,7 +135,7 @@ void World::boot(Node& node) {
     for (const Digest& blob : blobs)
       if (!keep->contains(blob)) COVEY_CHECK(node.blobs.erase(blob).has_value());
   }
-  auto machine = node.parts.boot(rows, node.start);
+  auto machine = node.parts.boot(rows, node.blobs.list_partial(), node.start);
   if (!machine) return fail(in_context("node " + std::to_string(node.index) + " does not start", machine.error()));
   node.machine = std::move(*machine);
   node.transfer = std::make_unique<BlobTransfer>(node.blobs, BlobTransferConfig{});

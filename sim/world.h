@@ -29,7 +29,7 @@ struct NodeParts {
   std::string name;    // as in its certificate
   bool member = true;  // admitted by the coordinator's AdmitPeer; false for the coordinator itself
   // Makes the machine anew at every start, from what its disk holds. `start` counts from 1.
-  std::function<Result<std::unique_ptr<Machine>>(const std::vector<Row>& rows, std::uint64_t start)> boot;
+  std::function<Result<std::unique_ptr<Machine>>(const std::vector<Row>& rows, const std::vector<BlobRef>& partials, std::uint64_t start)> boot;
   // Computes on any thread; must depend on nothing but its arguments and `blobs`.
   std::function<Result<WorkValue>(const Work& work, BlobStore& blobs)> work;
   // How long the work takes in virtual time.
@@ -68,6 +68,7 @@ class World {
   std::uint64_t frames() const { return frames_; }
   std::uint64_t bytes() const { return bytes_; }
   BlobStore& blobs(std::size_t node);
+  std::vector<BlobRef> partials(std::size_t node);
   std::vector<Row> rows(std::size_t node);
   // SHA-256 over everything that happened; once, after run().
   Digest trace_hash();

@@ -6,6 +6,7 @@
 #include "core/service/orphans.h"
 #include "core/service/text_file.h"
 #include "core/store/blobs.h"
+#include "core/store/partial_values.h"
 
 namespace covey {
 namespace {
@@ -67,7 +68,7 @@ Result<DurableState> open_state(const StateOptions& options, Log& log) {
   if (!opened) return unexpected(with_remedy(opened.error(), options.recovery));
   auto rows = (*opened)->scan("");
   if (!rows) return unexpected(with_remedy(rows.error(), options.recovery));
-  DurableState state{nullptr, nullptr, std::move(*rows)};
+  DurableState state{nullptr, nullptr, std::move(*rows), {}};
   COVEY_TRY(const LedgerMark now, judge_rows(state.rows, (*opened)->sequence(), options.mark, options.missing_mark));
   COVEY_TRY(state.blobs, open_blob_files(data + "/blobs"));
   COVEY_TRY(const std::set<Digest> named, blobs_in_rows(state.rows));
@@ -76,6 +77,7 @@ Result<DurableState> open_state(const StateOptions& options, Log& log) {
   COVEY_TRY(state.store, MarkedStore::open(std::move(*opened), options.mark, now));
   COVEY_TRY_VOID(sweep_backup(data));
   COVEY_TRY(const std::size_t orphans, erase_orphans(*state.blobs, named));
+  COVEY_TRY(state.partials, partial_values(data + "/blobs"));
   if (orphans != 0) log.info("orphans_erased", {{"blobs", orphans}});
   return state;
 }

@@ -22,6 +22,7 @@ struct DurableState {
   std::unique_ptr<MarkedStore> store;
   std::unique_ptr<BlobStore> blobs;
   std::vector<Row> rows;                         // all of them, as they were found
+  std::vector<BlobRef> partials;                 // what a process before this one had begun to fetch
 };
 
 // Refuses, with the remedy, a store that does not verify, that lies behind its mark, or whose rows name

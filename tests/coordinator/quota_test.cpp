@@ -226,6 +226,76 @@ TEST_CASE("quota: a part of a client's update is kept while it is away, until it
   CHECK(d.held_fetches.front().blob == *other.update);
 }
 
+TEST_CASE("quota: parts that a process before this one left count until their updates are announced, and give way") {
+  Driver d(8);
+  d.join_all();
+  d.submit(job_text(kSlow + "[quota]\nupdate_bytes_max = \"128 B\"\n"));  // four updates of 32 bytes
+  d.hold_fetches = true;
+  for (std::size_t n = 0; n < 8; ++n) d.deliver_update(d.client(n));
+  REQUIRE(d.held_fetches.size() == 4);
+  std::vector<BlobRef> cut;
+  for (const FetchBlob& fetch : d.held_fetches) cut.push_back(fetch.blob);
+  d.held_fetches.clear();
+  std::sort(cut.begin(), cut.end(), [](const BlobRef& a, const BlobRef& b) { return a.id < b.id; });
+  const BlobRef foreign{sha256(bytes_of("a job's text")), 777};  // nobody waits for it
+  for (const BlobRef& part : cut) d.parts.insert(part.id);
+  d.parts.insert(foreign.id);
+  d.config().partials = cut;
+  d.config().partials.push_back(foreign);
+  d.restart();
+  CHECK(d.parts.size() == 4);
+  CHECK_FALSE(d.parts.contains(foreign.id));
+  d.join_all();
+  std::size_t announced = 0;
+  for (std::size_t n = 0; n < 8; ++n) {
+    d.deliver_update(d.client(n));
+    ++announced;
+    CHECK(d.held_fetches.size() + d.parts.size() <= 4);  // what is here and what is coming
+    CHECK(d.held_fetches.size() == std::min<std::size_t>(announced, 4));
+  }
+  while (!d.held_fetches.empty()) fetched(d, 0);
+  CHECK(d.job().round == 1);
+  CHECK(d.parts.empty());
+}
+
+TEST_CASE("quota: a part from before a restart is gone on with, and one that nobody announces goes with the round") {
+  Driver d(3);
+  d.join_all();
+  d.submit(job_text(kTwo));
+  d.hold_fetches = true;
+  d.deliver_update(d.client(0));
+  REQUIRE(d.held_fetches.size() == 1);
+  const BlobRef cut = d.held_fetches.front().blob, lost{sha256(bytes_of("of one that stays away")), 32};
+  d.held_fetches.clear();
+  d.parts = {cut.id, lost.id};
+  d.config().partials = {cut, lost};
+  d.restart();
+  d.config().partials.clear();
+  d.join_all();
+  CHECK(d.parts.size() == 2);
+  d.deliver_update(d.client(0));
+  CHECK(d.resumed == 1);
+  CHECK(d.parts == std::set<Digest>{lost.id});
+  fetched(d, 0);
+  for (std::size_t n = 1; n < 3; ++n) {
+    d.deliver_update(d.client(n));
+    fetched(d, 0);
+  }
+  CHECK(d.job().round == 1);
+  CHECK(d.parts.empty());
+}
+
+TEST_CASE("quota: where no round takes updates, what was fetched in part before a restart is erased") {
+  Driver d(3);
+  d.join_all();
+  d.submit("durability = \"attempt\"\n" + job_text(kTwo));
+  const BlobRef left{sha256(bytes_of("left")), 32};
+  d.parts = {left.id};
+  d.config().partials = {left};
+  d.restart();
+  CHECK(d.parts.empty());
+}
+
 TEST_CASE("quota: a round that a restart takes up keeps its room, with less from then on") {
   Driver d(6);
   d.join_all();

@@ -133,3 +133,18 @@ TEST_CASE("simulation: crashes of a coordinator that keeps no update cost attemp
     CHECK(first->parameters == again->parameters);
   }
 }
+
+TEST_CASE("simulation: what a crash left in part of updates that never come again is gone at the job's end") {
+  const JobSpec job = tiny_job();
+  const auto population = tiny_population(job, 10, 7);
+  for (int tenths = 2; tenths < 30; ++tenths) {
+    CAPTURE(tenths);
+    SimulationRequest request = request_of(job, 7);
+    const Duration when = from_seconds(0.1 * tenths);
+    request.faults.crashes.push_back({0, when, 2s});
+    for (std::size_t client = 1; client <= 5; ++client) request.faults.crashes.push_back({client, when, 2h});
+    const auto result = simulate(request, *population);
+    REQUIRE_MESSAGE(result.has_value(), (result ? std::string() : result.error().message));
+    CHECK(result->partials_left == 0);
+  }
+}

@@ -1,10 +1,12 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <csignal>
 #include <fstream>
 
 #include "core/base/file.h"
 #include "core/store/blobs.h"
+#include "core/store/partial_values.h"
 #include "tests/core/base/child_process.h"
 #include "tests/core/base/temporary_folder.h"
 #include "tests/core/store/blob_samples.h"
@@ -161,6 +163,24 @@ TEST_CASE("blob files: what a killed process left half done is swept at open") {
   CHECK(files_in(folder / "blobs") == 2);
   CHECK(*blobs->list() == std::vector<Digest>{blob.id});
   CHECK(*blobs->get(blob.id) == value);
+}
+
+TEST_CASE("blob files: what is there in part is listed with the size that it is to have") {
+  const TemporaryFolder folder;
+  const auto whole = plan_of(blob_value(100)), begun = plan_of(blob_value(2 * kChunkBytes + 5)), other = plan_of(blob_value(7));
+  {
+    const auto blobs = *open_blob_files(folder.path());
+    CHECK(partial_values(folder.path())->empty());
+    REQUIRE(blobs->put(blob_value(100)));
+    REQUIRE(blobs->begin_partial(begun.blob, begun.hashes));
+    REQUIRE(blobs->begin_partial(other.blob, other.hashes));
+  }
+  std::ofstream(partial_path(folder, whole.blob.id, ".hashes")) << "cut";  // shorter than a size
+  std::ofstream(folder / "partial/no-id.hashes") << "left by somebody";
+  std::vector<BlobRef> expected{begun.blob, other.blob};
+  std::sort(expected.begin(), expected.end(), [](const BlobRef& a, const BlobRef& b) { return a.id < b.id; });
+  CHECK(*partial_values(folder.path()) == expected);
+  CHECK_FALSE(partial_values(folder / "nowhere"));
 }
 
 TEST_CASE("blob files: a full disk is told with the path, and leaves nothing") {
