@@ -80,26 +80,28 @@ void CpuOps::linear_grad_input(Tensor dy, Weight w, Tensor dx) {
                       .c = dx.data, .c_stride = k, .c_bf16 = is_bf16(dx), .packed_b = packed});
 }
 
-void CpuOps::linear_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) {
-  const auto [m, n, k] = check_linear(x, dw, db, dy);
-  if (m == 0) return;
-  if (dy.dtype == DType::kF16) {
-    float* room = scratch(m * (k + n));
-    return linear_grad_weight(widened(dy, room), widened(x, room + m * n), dw, db);
-  }
-  if (few_rows_.serve({m, n, k}, dy.dtype))
-    few_rows_.grad_weight({m, n, k}, dy, x, dw.f32(), cpu::FewRows::Into::kAdd);
-  else
-    products_.multiply({.m = n, .n = k, .k = m,
-                        .a = operand(dy, n, true), .b = operand(x, k, false),
-                        .c = dw.data, .c_stride = k, .accumulate = true});
-  if (!db.empty()) add_column_sums(dy, m, n, db.f32());
-}
-
 void CpuOps::linear_first_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) {
   const auto [m, n, k] = check_linear(x, dw, db, dy);
   if (!few_rows_.serve({m, n, k}, dy.dtype)) return Ops::linear_first_grad_weight(dy, x, dw, db);
   few_rows_.grad_weight({m, n, k}, dy, x, dw.f32(), cpu::FewRows::Into::kSet);
+  if (!db.empty()) add_column_sums(dy, m, n, db.f32());
+}
+
+void CpuOps::linear_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) {
+  const auto [m, n, k] = check_linear(x, dw, db, dy);
+  if (m == 0) return;
+  if (few_rows_.serve({m, n, k}, dy.dtype)) {
+    few_rows_.grad_weight({m, n, k}, dy, x, dw.f32(), cpu::FewRows::Into::kAdd);
+    if (!db.empty()) add_column_sums(dy, m, n, db.f32());
+    return;
+  }
+  if (dy.dtype == DType::kF16) {
+    float* room = scratch(m * (k + n));
+    return linear_grad_weight(widened(dy, room), widened(x, room + m * n), dw, db);
+  }
+  products_.multiply({.m = n, .n = k, .k = m,
+                      .a = operand(dy, n, true), .b = operand(x, k, false),
+                      .c = dw.data, .c_stride = k, .accumulate = true});
   if (!db.empty()) add_column_sums(dy, m, n, db.f32());
 }
 
