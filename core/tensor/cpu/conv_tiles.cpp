@@ -170,12 +170,16 @@ void spread(const ConvTiles::Gradient& x, std::int64_t image, const PaddedImages
 
 }  // namespace
 
-// Sets the member's rows to the lines of that image, in the first of its memory.
+// What is around images stays zero from one to the next.
+void ConvTiles::clear_images(const Layout& l) {
+  for (std::size_t i = 0; i < rows_.size(); ++i) std::fill_n(starts_[i], l.image_room(), 0.0F);
+}
+
+// Sets the member's rows to the lines of that image, in the first of its memory, after clear_images().
 void ConvTiles::lines_of(const Layout& l, const Gradient& x, std::int64_t image, int member) {
   const ConvSize& s = l.size;
   const auto i = static_cast<std::size_t>(member);
   float* padded = starts_[i];
-  std::fill_n(padded, l.image_room(), 0.0F);
   spread(x, image, {s.in, s.height, s.width, l.pitch, l.image_length}, padded + l.lead, padded + l.image_floats());
   std::size_t line = 0;
   for (std::int64_t c = 0; c < s.in; ++c) {
@@ -190,6 +194,7 @@ template <class Finish>
 void ConvTiles::images(const Layout& l, const Gradient& x, const std::uint16_t* weights, Finish finish) {
   const std::int64_t image = l.image_room();
   prepare(image + l.lines_floats() + l.output_floats());
+  clear_images(l);
   const std::int64_t panel = panel_elements(l.depth(), l.planes);
   team_.run(l.size.batch, [&](std::int64_t piece, int member) {
     const auto i = static_cast<std::size_t>(member);
@@ -259,6 +264,7 @@ void ConvTiles::grad_weight(const ConvSize& size, const Gradient& dy, Tensor x, 
   const std::int64_t strips = l.strips(), each = l.gradient_floats() + l.outputs;
   const std::int64_t image = l.image_room();
   prepare(image + size.out * l.columns + l.slots() * (l.pairs_floats() + l.panel_floats()));
+  clear_images(l);
   float* sums = room(rows_.size(), strips * each);
   std::fill_n(sums, strips * each, 0.0F);
   team_.run(strips, [&](std::int64_t piece, int member) {

@@ -44,6 +44,7 @@ class ConvTiles {  // one per thread of use
   template <class Finish>
   void images(const Layout& layout, const Gradient& x, const std::uint16_t* weights, Finish finish);
   void outputs(const Layout& layout, const Gradient& x, const std::uint16_t* weights, const float* bias, Tensor y);
+  void clear_images(const Layout& layout);
   void lines_of(const Layout& layout, const Gradient& x, std::int64_t image, int member);
   void strip(const Layout& layout, const Strip& strip, const Gradient& dy, Tensor x, int member);
   void add_strips(const Layout& layout, const float* sums, std::int64_t strips, float* dw, float* db);
