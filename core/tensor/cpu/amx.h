@@ -46,6 +46,9 @@ struct TilePart {
   std::int64_t depth;  // along k: the rest of the last tile is zero
   std::int64_t planes;
   std::int64_t panel = 0;  // elements from one panel to the next, where it is more than depth takes; else 0
+  // What comes after, in lines of 64 bytes: asked for while this is multiplied.
+  const std::uint16_t* next = nullptr;
+  std::int64_t next_lines = 0;
 };
 void pack_left_panels(TileSource from, TilePart part, std::uint16_t* to);
 void pack_right_panels(TileSource from, TilePart part, std::uint16_t* to);

@@ -166,17 +166,26 @@ inline void load_right(const std::uint16_t* from) {
   COVEY_TILE_LOAD(6, from, kRowBytes);
   COVEY_TILE_LOAD(7, from + kTileElements, kRowBytes);
 }
-// Where a block of sums goes is seldom near: its lines are asked for, a few at each depth, while it is summed.
+// Where a block of sums goes is seldom near, nor is the panel that comes next: their lines are asked for, a few at
+// each depth, while the block is summed.
 struct Coming {
-  const char* at;
-  std::int64_t row_bytes, lines;  // 64 bytes each; 0: all were asked for
-  std::int64_t rows;              // at each depth
+  const char* sums;
+  std::int64_t row_bytes, rows;  // of the sums, left
+  std::int64_t rows_each;        // at each depth
+  const char* next;
+  std::int64_t lines, lines_each;
 };
+inline Coming coming_of(const TilePart& part, const TileOutput& out) {
+  const std::int64_t depths = (part.depth + kTileDepth - 1) / kTileDepth;
+  return {static_cast<const char*>(out.data), out.stride * (out.bf16 ? 2 : 4), out.rows, (out.rows + depths - 1) / depths,
+          reinterpret_cast<const char*>(part.next), part.next_lines, (part.next_lines + depths - 1) / depths};
+}
 inline void ask_some(Coming& c) {
-  for (std::int64_t i = 0; i < c.rows && c.lines > 0; ++i, --c.lines, c.at += c.row_bytes) {
-    __builtin_prefetch(c.at, 1);
-    __builtin_prefetch(c.at + 64, 1);
+  for (std::int64_t i = 0; i < c.rows_each && c.rows > 0; ++i, --c.rows, c.sums += c.row_bytes) {
+    __builtin_prefetch(c.sums, 1);
+    __builtin_prefetch(c.sums + 64, 1);
   }
+  for (std::int64_t i = 0; i < c.lines_each && c.lines > 0; ++i, --c.lines, c.next += 64) _mm_prefetch(c.next, _MM_HINT_T1);
 }
 
 inline void sum_bf16(const std::uint16_t* left, const std::uint16_t* right, std::int64_t depth, Coming coming) {
@@ -264,8 +273,7 @@ void multiply_panels(const std::uint16_t* left, const std::uint16_t* right, cons
   } else {
     zero_sums();
   }
-  const std::int64_t element = out.bf16 ? 2 : 4, depths = (part.depth + kTileDepth - 1) / kTileDepth;
-  const Coming coming{static_cast<const char*>(out.data), out.stride * element, out.rows, (out.rows + depths - 1) / depths};
+  const Coming coming = coming_of(part, out);
   if (part.planes == 1)
     sum_bf16(left, right, part.depth, coming);
   else

@@ -311,11 +311,16 @@ void ProductEngine::tile_columns(const Joined& p, const Block& block) {
       pack_pieces(p.left, p.lefts, true, {rows, block.depth, block.planes}, row0, block.k, left, pack_left_panels);
       packed_rows_[static_cast<std::size_t>(member)] = row0;
     }
-    const TilePart part{kPanelLines, block.depth, block.planes};
+    TilePart part{kPanelLines, block.depth, block.planes};
+    const std::int64_t lines = panel_size / 32, share = ceil_of(lines, ceil_of(rows, kPanelLines));  // of 64 bytes
     tiles_begin();
     for (std::int64_t c = first; c < end; c += kPanelLines) {
       const std::int64_t column = block.column + c;
+      const std::uint16_t* right = block.right + c / kPanelLines * panel_size;
       for (std::int64_t r = 0; r < rows; r += kPanelLines) {
+        const std::int64_t asked = std::min(lines, r / kPanelLines * share);
+        part.next = right + panel_size + asked * 32;
+        part.next_lines = c + kPanelLines < end ? std::min(share, lines - asked) : 0;
         const Joined::Target& to = p.target_of(row0 + r, column);
         const std::int64_t line = row0 + r - to.row, at = line * to.stride + column - to.column;
         const TileOutput out{static_cast<char*>(to.c) + at * (p.c_bf16 ? 2 : 4),
@@ -325,7 +330,7 @@ void ProductEngine::tile_columns(const Joined& p, const Block& block) {
                              std::min(kPanelLines, to.columns - (column - to.column)),
                              p.c_bf16,
                              p.accumulate || !block.first};
-        multiply_panels(left + r / kPanelLines * panel_size, block.right + c / kPanelLines * panel_size, part, out);
+        multiply_panels(left + r / kPanelLines * panel_size, right, part, out);
       }
     }
     tiles_end();
