@@ -26,7 +26,6 @@ class CpuOps final : public Ops {  // one per thread of use
   void linear(Tensor x, Tensor w, Tensor b, Tensor y) override;
   void linear_grad_input(Tensor dy, Tensor w, Tensor dx) override;
   void linear_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) override;
-  void linear_first_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) override;
   void linears(Tensor x, std::span<const LinearPart> parts) override;
   void linears_grad_input(std::span<const GradientPart> parts, Tensor dx) override;
   void linears_grad_weight(std::span<const GradientPart> parts, Tensor x) override;
