@@ -127,7 +127,10 @@ void CpuOps::linears_grad_input(std::span<const GradientPart> parts, Tensor dx) 
                    .a = operand(parts[i].dy, n, false), .b = operand(parts[i].w, k, false),
                    .c = dx.data, .c_stride = k, .c_bf16 = is_bf16(dx)};
   }
-  if (dx.dtype != DType::kF16 && products_.multiply(std::span(products).first(parts.size()), cpu::Shared::kSum)) return;
+  constexpr std::int64_t kDeep = 512;  // inputs' gradients from fewer outputs gain nothing by being one product
+  std::int64_t outputs = 0;
+  for (const GradientPart& part : parts) outputs += part.w.dim(0);
+  if (dx.dtype != DType::kF16 && outputs >= kDeep && products_.multiply(std::span(products).first(parts.size()), cpu::Shared::kSum)) return;
   linear_grad_input(parts[0].dy, parts[0].w, dx);
   for (std::size_t i = 1; i < parts.size(); ++i) {
     const std::size_t bytes = static_cast<std::size_t>(dx.elements()) * size_of(dx.dtype);
