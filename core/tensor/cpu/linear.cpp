@@ -80,11 +80,12 @@ void CpuOps::linear_grad_input(Tensor dy, Weight w, Tensor dx) {
                       .c = dx.data, .c_stride = k, .c_bf16 = is_bf16(dx), .packed_b = packed});
 }
 
-void CpuOps::linear_first_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) {
+double CpuOps::linear_first_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) {
   const auto [m, n, k] = check_linear(x, dw, db, dy);
   if (!few_rows_.serve({m, n, k}, dy.dtype)) return Ops::linear_first_grad_weight(dy, x, dw, db);
-  few_rows_.grad_weight({m, n, k}, dy, x, dw.f32(), cpu::FewRows::Into::kSet);
+  const double squares = few_rows_.grad_weight({m, n, k}, dy, x, dw.f32(), cpu::FewRows::Into::kSet);
   if (!db.empty()) add_column_sums(dy, m, n, db.f32());
+  return squares;
 }
 
 void CpuOps::linear_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) {
