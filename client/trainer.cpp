@@ -290,7 +290,7 @@ Result<TrainStats> take_steps(TrainWorkspace::State& state, const Train& work, c
       if (fp16) loss_scale = scaler.scale();
       model.begin_step(coins, steps.step());
       batch = add_up(state, examples, loss_scale, steps.adaptive() != nullptr ? &first : nullptr);
-      norm = state.replica->optimizer->step(model.parameters(), model.gradients(), progress, 1 / loss_scale);
+      norm = state.replica->optimizer->step(model.parameters(), model.gradients(), progress, 1 / loss_scale, model.gradient_squares());
     } while (fp16 && std::isfinite(batch.loss_sum) && !scaler.update(norm) && !scaler.exhausted());
     stats.loss_sum += batch.loss_sum;
     stats.targets += static_cast<std::uint64_t>(batch.targets);

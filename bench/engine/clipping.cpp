@@ -59,7 +59,7 @@ class Stepper {
   double step_ms(const Minibatch& batch) {
     const double begin = all_cpu_ms();
     model_->forward_backward(batch);
-    optimizer_->step(model_->parameters(), model_->gradients(), 0.5);
+    optimizer_->step(model_->parameters(), model_->gradients(), 0.5, 1, model_->gradient_squares());
     return all_cpu_ms() - begin;
   }
 

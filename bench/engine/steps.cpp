@@ -99,7 +99,7 @@ class OwnStep {
   StepTime step() {
     const double begin = wall_ms(), cpu = all_cpu_ms();
     model_->forward_backward(batch_);
-    optimizer_->step(model_->parameters(), model_->gradients(), 0.5);
+    optimizer_->step(model_->parameters(), model_->gradients(), 0.5, 1, model_->gradient_squares());
     return {wall_ms() - begin, all_cpu_ms() - cpu};
   }
 

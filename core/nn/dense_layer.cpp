@@ -27,8 +27,8 @@ Tensor DenseLayer::forward(const Pass& pass, Tensor x) {
 Tensor DenseLayer::backward(const Pass& pass, Tensor dy) {
   dy = dy.reshaped({pass.extent.batch, outputs()});
   if (activation_ == Activation::kRelu) pass.ops.relu_grad(cut(y_, dy.shape), dy, dy);
-  if (trained() && pass.first)
-    pass.ops.linear_first_grad_weight(dy, x_, weight_.gradient, bias_.gradient);
+  if (trained() && pass.set_squares != nullptr)
+    *pass.set_squares += pass.ops.linear_first_grad_weight(dy, x_, weight_.gradient, bias_.gradient);
   else if (trained())
     add_linear_gradient(pass, dy, x_, weight_, bias_);
   if (input_gradient_ == InputGradient::kSkip) return {};

@@ -64,7 +64,9 @@ struct Pass {  // one call of forward or backward
   Extent extent;
   StepCoins coins{};
   ExampleBook* book = nullptr;  // backward enters gradients there instead of adding them up
-  bool first = false;           // of its step: what Layer::set_first() names holds nothing yet. Not with a book
+  // Not null in the first pass of a step, when what Layer::set_first() names holds nothing yet: += its squares
+  // when it is set. Not with a book.
+  double* set_squares = nullptr;
 };
 
 // A parameter and its gradient: views into the model's flat buffers. No gradient where it is frozen;

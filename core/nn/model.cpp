@@ -120,6 +120,12 @@ class LayeredModel final : public Model {
     if (first_pass_) clear_gradients(false);
     return gradients_.floats();
   }
+  double gradient_squares() override {
+    if (first_pass_) clear_gradients(false);
+    double squares = only_pass_ ? set_squares_ : 0;
+    but_for_set(only_pass_, [&](Tensor rest) { squares += ops_->squared_norm(rest); });
+    return squares;
+  }
 
   Tensor logits(const Minibatch& batch) override {
     const Pass pass = pass_of(batch);
@@ -143,6 +149,7 @@ class LayeredModel final : public Model {
 
   void begin_step(std::uint64_t seed, std::uint64_t step) override {
     first_pass_ = true;
+    only_pass_ = false;
     coins_ = {true, seed, step << kPartBits};
   }
 
@@ -150,8 +157,10 @@ class LayeredModel final : public Model {
     Pass pass = pass_of(batch);
     pass.coins = coins_;
     ++coins_.step;
-    pass.first = first_pass_ && !clips();
-    if (first_pass_) clear_gradients(pass.first);
+    only_pass_ = first_pass_ && !clips();
+    set_squares_ = 0;
+    if (only_pass_) pass.set_squares = &set_squares_;
+    if (first_pass_) clear_gradients(only_pass_);
     if (clips()) {
       book_.begin(*ops_, pass.extent);
       pass.book = &book_;
@@ -170,23 +179,27 @@ class LayeredModel final : public Model {
  private:
   bool clips() const { return options_.per_example_clip > 0; }
 
-  // With what layers set themselves left as it is, or all of it.
   void clear_gradients(bool but_set) {
     first_pass_ = false;
-    const std::span<float> all = gradients_.floats();
+    but_for_set(but_set, [&](Tensor rest) { ops_->fill(rest, 0); });
+  }
+
+  // work(stretch) of the gradients, without what layers set themselves, or of all.
+  template <class Work>
+  void but_for_set(bool but_set, Work work) {
     std::size_t begin = 0;
-    const auto clear_up_to = [&](std::size_t end) {
-      if (end > begin) ops_->fill(tensor_of(all.subspan(begin, end - begin), {static_cast<std::int64_t>(end - begin)}), 0);
+    const auto up_to = [&](std::size_t end) {
+      if (end > begin) work(tensor_of(gradients_.floats().subspan(begin, end - begin), {static_cast<std::int64_t>(end - begin)}));
     };
     for (const auto& layer : model_.layers) {  // in the order of their gradients
       const Tensor set = but_set ? layer->set_first() : Tensor{};
       if (set.empty()) continue;
-      const auto at = static_cast<std::size_t>(set.f32() - all.data());
+      const auto at = static_cast<std::size_t>(set.f32() - gradients_.f32());
       COVEY_CHECK(at >= begin);
-      clear_up_to(at);
+      up_to(at);
       begin = at + static_cast<std::size_t>(set.elements());
     }
-    clear_up_to(all.size());
+    up_to(gradients_.floats().size());
   }
 
   void backward_layers(const Pass& pass, Tensor gradient) {
@@ -347,6 +360,8 @@ class LayeredModel final : public Model {
   ModelLayers model_;
   std::size_t first_trained_ = 0;
   bool first_pass_ = false;  // of a step, and gradients_ not cleared for it yet
+  bool only_pass_ = false;   // of the step so far; then what layers set has these squares
+  double set_squares_ = 0;
   StepCoins coins_;
   std::uint64_t next_step_ = 0;
 };

@@ -59,6 +59,8 @@ class Model {
   // Sets every parameter; `all` has table().size elements, and what is held in fewer bits is rounded.
   virtual void load(std::span<const float> all) = 0;
   virtual std::span<float> gradients() = 0;   // of trained(), one range behind the other
+  // The sum of their squares, as the last pass left them: in part known without reading them.
+  virtual double gradient_squares() = 0;
 
   // Forward and backward; gradients() holds the gradient of the mean loss over counted targets.
   virtual BatchStats forward_backward(const Minibatch& batch) = 0;

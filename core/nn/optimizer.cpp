@@ -31,9 +31,9 @@ class FlatOptimizer : public Optimizer {
   }
 
   double step(std::span<float> parameters, std::span<const float> gradients, double progress,
-              double gradient_scale) final {
+              double gradient_scale, std::optional<double> squares) final {
     COVEY_CHECK(gradients.size() == size_);
-    const double norm = std::sqrt(ops_.squared_norm(flat(gradients))) * gradient_scale;
+    const double norm = std::sqrt(squares ? *squares : ops_.squared_norm(flat(gradients))) * gradient_scale;
     if (!std::isfinite(norm)) return norm;
     scale_ = static_cast<float>(gradient_scale * clipping(norm));
     factor_ = spec_.schedule_factor(progress);

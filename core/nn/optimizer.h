@@ -1,6 +1,7 @@
 // Local optimizers over the flat buffers, with the job's schedule and gradient clipping.
 #pragma once
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -15,9 +16,13 @@ class Optimizer {
   virtual ~Optimizer() = default;
   // One step over all parameters and the gradients of those that are trained. `progress` in [0, 1] of
   // the whole job, for the schedule; gradients count times `gradient_scale`. Returns the gradient's L2
-  // norm before clipping; where that is not finite, nothing was changed.
+  // norm before clipping; where that is not finite, nothing was changed. `squares`: the sum of the gradients'
+  // squares, where the caller has it (Model::gradient_squares()).
   virtual double step(std::span<float> parameters, std::span<const float> gradients, double progress,
-                      double gradient_scale) = 0;
+                      double gradient_scale, std::optional<double> squares) = 0;
+  double step(std::span<float> parameters, std::span<const float> gradients, double progress, double gradient_scale) {
+    return step(parameters, gradients, progress, gradient_scale, std::nullopt);
+  }
   double step(std::span<float> parameters, std::span<const float> gradients, double progress) {
     return step(parameters, gradients, progress, 1);
   }

@@ -80,10 +80,11 @@ class Ops {
   virtual void linear_grad_input(Tensor dy, Tensor w, Tensor dx) = 0;
   // dw[N,K] += dy[M,N]^T x[M,K];  db[N] += column sums of dy  (db may be empty)
   virtual void linear_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) = 0;
-  // The same where dw holds nothing yet: dw = ..., db += ...
-  virtual void linear_first_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) {
+  // The same where dw holds nothing yet: dw = ..., db += ... Returns squared_norm(dw).
+  virtual double linear_first_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) {
     fill(dw, 0);
     linear_grad_weight(dy, x, dw, db);
+    return squared_norm(dw.reshaped({dw.elements()}));
   }
 
   // The same of up to three weights at once, none of them packed; what they share is prepared once.

@@ -35,7 +35,7 @@ class CpuOps final : public Ops {  // one per thread of use
   void linear_grad_input(Tensor dy, Weight w, Tensor dx) override;
   void quantize_rows(Tensor w, Tensor codes, Tensor scales) override;
   void linear_i8(Tensor x, Tensor codes, Tensor scales, Tensor b, Tensor y) override;
-  void linear_first_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) override;
+  double linear_first_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) override;
   void linear_i8_grad_input(Tensor dy, Tensor codes, Tensor scales, Tensor dx) override;
   void convert(Tensor x, Tensor y) override;
   void embedding(Tensor tokens, Tensor table, Tensor y) override;

@@ -1,6 +1,7 @@
 #include "core/tensor/cpu/few_rows.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "core/base/check.h"
 #include "core/tensor/cpu/amx_few.h"
@@ -113,13 +114,14 @@ void FewRows::grad_input(const LinearSize& s, Tensor dy, Tensor w, Tensor dx) {
 }
 
 // Along the rows of dw, so that it is written in its order.
-void FewRows::grad_weight(const LinearSize& s, Tensor dy, Tensor x, float* dw, Into into) {
+double FewRows::grad_weight(const LinearSize& s, Tensor dy, Tensor x, float* dw, Into into) {
   const std::int64_t planes = planes_of(dy.dtype), size = panel_elements(s.m, planes);
   std::uint16_t* left = room(rooms_.size() - 2, panels_of(s.n) * size);
   std::uint16_t* right = room(rooms_.size() - 1, panels_of(s.k) * size);
   pack_left_panels(source_of(dy, s.n, 0, false), {s.n, s.m, planes}, left);
   pack_right_panels(source_of(x, s.k, 0, false), {s.k, s.m, planes}, right);
   const TilePart part{kPanelLines, s.m, planes};
+  squares_.assign(static_cast<std::size_t>(panels_of(s.n)), 0);
   team_.run(panels_of(s.n), [&](std::int64_t piece, int) {
     const std::int64_t row = piece * kPanelLines;
     tiles_begin();
@@ -129,12 +131,18 @@ void FewRows::grad_weight(const LinearSize& s, Tensor dy, Tensor x, float* dw, I
       multiply_panels(left + piece * size, right + column / kPanelLines * size, part, out);
     }
     tiles_end();
+    if (into == Into::kSet)
+      squares_[static_cast<std::size_t>(piece)] = kernels_.squared_norm(dw + row * s.k, std::min(kPanelLines, s.n - row) * s.k);
   });
+  return std::accumulate(squares_.begin(), squares_.end(), 0.0);
 }
 #else
 void FewRows::forward(const LinearSize&, Tensor, Tensor, const float*, Tensor) { COVEY_CHECK(tiles_); }
 void FewRows::grad_input(const LinearSize&, Tensor, Tensor, Tensor) { COVEY_CHECK(tiles_); }
-void FewRows::grad_weight(const LinearSize&, Tensor, Tensor, float*, Into) { COVEY_CHECK(tiles_); }
+double FewRows::grad_weight(const LinearSize&, Tensor, Tensor, float*, Into) {
+  COVEY_CHECK(tiles_);
+  return 0;
+}
 #endif
 
 }  // namespace covey::cpu

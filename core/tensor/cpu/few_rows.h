@@ -25,7 +25,8 @@ class FewRows {  // one per thread of use
   void forward(const LinearSize& size, Tensor x, Tensor w, const float* bias, Tensor y);
   void grad_input(const LinearSize& size, Tensor dy, Tensor w, Tensor dx);
   enum class Into : std::uint8_t { kAdd, kSet };
-  void grad_weight(const LinearSize& size, Tensor dy, Tensor x, float* dw, Into into);
+  // Returns the sum of dw's squares where it was set, for then they still are in the core's own cache; else 0.
+  double grad_weight(const LinearSize& size, Tensor dy, Tensor x, float* dw, Into into);
 
  private:
   std::uint16_t* room(std::size_t index, std::int64_t elements);
@@ -37,6 +38,7 @@ class FewRows {  // one per thread of use
   bool tiles_;
   std::vector<Arena> rooms_;  // one of each member, and two that all share
   std::vector<std::uint16_t*> starts_;
+  std::vector<double> squares_;  // of each piece
 };
 
 }  // namespace covey::cpu

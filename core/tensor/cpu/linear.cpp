@@ -97,11 +97,12 @@ void CpuOps::linear_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) {
   if (!db.empty()) add_column_sums(dy, m, n, db.f32());
 }
 
-void CpuOps::linear_first_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) {
+double CpuOps::linear_first_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) {
   const auto [m, n, k] = check_linear(x, dw, db, dy);
   if (!few_rows_.serve({m, n, k}, dy.dtype)) return Ops::linear_first_grad_weight(dy, x, dw, db);
-  few_rows_.grad_weight({m, n, k}, dy, x, dw.f32(), cpu::FewRows::Into::kSet);
+  const double squares = few_rows_.grad_weight({m, n, k}, dy, x, dw.f32(), cpu::FewRows::Into::kSet);
   if (!db.empty()) add_column_sums(dy, m, n, db.f32());
+  return squares;
 }
 
 void CpuOps::linears(Tensor x, std::span<const LinearPart> parts) {

@@ -60,6 +60,49 @@ TEST_CASE("ways: a batch in pieces has the gradient of the whole") {
   }
 }
 
+// Fewer than twelve rows are no products of few rows; 20 are, whose weight's gradient is set.
+TEST_CASE("ways: the gradient's squares are those of what is there, however many passes made it") {
+  ModelSpec spec;
+  spec.family = ModelFamily::kMlp;
+  spec.inputs = 150;
+  spec.hidden = {130, 140};
+  spec.classes = 10;
+  for (const double clip : {0.0, 1.0}) {
+    const auto ops = make_cpu_ops();
+    ModelOptions options;
+    options.batch = 20;
+    options.per_example_clip = clip;
+    const auto model = std::move(Model::create(spec, options, *ops)).value();
+    const std::vector<float> start = initial_parameters(spec, Random(1));
+    std::copy(start.begin(), start.end(), model->parameters().begin());
+    const auto squares = [&] {
+      double sum = 0;
+      for (const float value : model->gradients()) sum += static_cast<double>(value) * static_cast<double>(value);
+      return sum;
+    };
+    Random random(2);
+    std::vector<float> once;
+    for (const std::int64_t rows : {20, 8}) {
+      std::vector<float> inputs(static_cast<std::size_t>(rows) * spec.inputs);
+      for (float& value : inputs) value = static_cast<float>(random.normal());
+      std::vector<std::int32_t> targets(static_cast<std::size_t>(rows), 3);
+      const Minibatch batch{tensor_of(inputs, {rows, spec.inputs}), tensor_of(targets, {rows})};
+      for (std::uint64_t step = 0; step < 2; ++step) {
+        model->begin_step(1, step);
+        model->add_gradients(batch, 0.1);
+        CHECK(model->gradient_squares() == doctest::Approx(squares()));
+        once.assign(model->gradients().begin(), model->gradients().end());
+      }
+      model->add_gradients(batch, 0.1);
+      CHECK(model->gradient_squares() == doctest::Approx(squares()));
+      for (std::size_t i = 0; i < once.size(); i += 97) CHECK(model->gradients()[i] == doctest::Approx(2 * once[i]));
+      model->begin_step(1, 3);
+      CHECK(model->gradient_squares() == 0);
+      CHECK(squares() == 0);
+    }
+  }
+}
+
 TEST_CASE("ways: with dropout the gradient is of the loss with the same coins") {
   for (const ModelSpec& spec : {dropping(tiny_gpt2()), dropping(tiny_transformer())}) {
     const auto ops = make_ref_ops();

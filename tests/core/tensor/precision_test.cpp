@@ -30,7 +30,10 @@ TEST_CASE("precision: linear and its gradients") {
       check_against_ref("linear_grad_weight", {y, x, dw, b},
                         [](Ops& o, const Tensors& t) { o.linear_grad_weight(t[0], t[1], t[2], t[3]); });
       check_against_ref("linear_first_grad_weight", {y, x, dw, b},
-                        [](Ops& o, const Tensors& t) { o.linear_first_grad_weight(t[0], t[1], t[2], t[3]); });
+                        [](Ops& o, const Tensors& t) {
+                          const double squares = o.linear_first_grad_weight(t[0], t[1], t[2], t[3]);
+                          CHECK(squares == doctest::Approx(o.squared_norm(t[2].reshaped({t[2].elements()}))));
+                        });
       if (type == DType::kF32) continue;
       check_against_ref("linear to f32", {x, w, zeros({m, n})},
                         [](Ops& o, const Tensors& t) { o.linear(t[0], t[1], {}, t[2]); });
