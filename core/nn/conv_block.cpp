@@ -28,10 +28,7 @@ void ConvBlock::plan(const Plan& plan) {
   argmax_ = plan.arena.take(pooled_shape(batch), DType::kI32);
   // The convolution's output is not needed after pooling, so its memory serves its gradient too.
   plan.workspace.want(Slot::kWork0, conv_shape(batch).elements());
-  if (plan.book != nullptr && trained()) {
-    plan.book->want_instances(weight_.value.elements());
-    plan.book->want_instances(bias_.value.elements());
-  }
+  if (plan.book != nullptr && trained()) plan.book->want_instances(conv_example_floats(weight_.value.shape));
   if (input_gradient_ == InputGradient::kSkip) return;
   plan.workspace.want(Slot::kFlow0, input_shape(batch).elements());
   plan.workspace.want(Slot::kFlow1, input_shape(batch).elements());
@@ -49,22 +46,14 @@ Tensor ConvBlock::forward(const Pass& pass, Tensor x) {
 Tensor ConvBlock::backward(const Pass& pass, Tensor dy) {
   const std::int64_t batch = pass.extent.batch;
   dy = dy.reshaped(pooled_shape(batch));
-  const Tensor dconv = pass.workspace.get(Slot::kWork0, conv_shape(batch));
-  if (pass.book == nullptr) {
-    const Tensor dx = input_gradient_ == InputGradient::kSkip ? Tensor{} : pass.workspace.other_flow(dy, x_.shape);
-    pass.ops.conv2d_pool_grad({x_, weight_.value, cut(y_, dy.shape), cut(argmax_, dy.shape), dy, dconv,
-                               weight_.gradient, bias_.gradient, dx, geometry()});
-    return dx;
-  }
-  pass.ops.relu_grad(cut(y_, dy.shape), dy, dy);
-  pass.ops.maxpool2_grad(dy, cut(argmax_, dy.shape), dconv);
-  if (trained())
-    add_gradients(pass, weight_, bias_, [&](const ExamplePart& part, Tensor dw, Tensor db) {
-      pass.ops.conv2d_grad_weight(part(dconv), part(x_), dw, db, geometry());
-    });
-  if (input_gradient_ == InputGradient::kSkip) return {};
-  const Tensor dx = pass.workspace.other_flow(dy, x_.shape);
-  pass.ops.conv2d_grad_input(dconv, weight_.value, dx, geometry());
+  const Tensor dx = input_gradient_ == InputGradient::kSkip ? Tensor{} : pass.workspace.other_flow(dy, x_.shape);
+  const Ops::ConvPoolGrad grad{x_, weight_.value, cut(y_, dy.shape), cut(argmax_, dy.shape), dy,
+                               pass.workspace.get(Slot::kWork0, conv_shape(batch)),
+                               weight_.gradient, bias_.gradient, dx, geometry()};
+  if (pass.book != nullptr && trained())
+    pass.book->conv(grad);
+  else
+    pass.ops.conv2d_pool_grad(grad);
   return dx;
 }
 

@@ -27,10 +27,12 @@ Tensor DenseLayer::forward(const Pass& pass, Tensor x) {
 Tensor DenseLayer::backward(const Pass& pass, Tensor dy) {
   dy = dy.reshaped({pass.extent.batch, outputs()});
   if (activation_ == Activation::kRelu) pass.ops.relu_grad(cut(y_, dy.shape), dy, dy);
-  if (trained() && pass.set_squares != nullptr)
-    *pass.set_squares += pass.ops.linear_first_grad_weight(dy, x_, weight_.gradient, bias_.gradient);
-  else if (trained())
+  if (trained() && pass.set_squares == nullptr)
     add_linear_gradient(pass, dy, x_, weight_, bias_);
+  else if (trained() && pass.book != nullptr)
+    pass.book->first_linear(dy, x_, weight_.gradient, bias_.gradient);
+  else if (trained())
+    *pass.set_squares += pass.ops.linear_first_grad_weight(dy, x_, weight_.gradient, bias_.gradient);
   if (input_gradient_ == InputGradient::kSkip) return {};
   const Tensor dx = pass.workspace.other_flow(dy, x_.shape);
   pass.ops.linear_grad_input(dy, weight_.value, dx);

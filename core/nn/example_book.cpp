@@ -47,6 +47,7 @@ void ExampleBook::begin(Ops& ops, Extent extent) {
   used_ = 0;
   entries_.clear();
   instances_.clear();
+  convs_.clear();
   head_ = {};
   ops.fill(squares(), 0);
 }
@@ -90,6 +91,19 @@ void ExampleBook::linear(Tensor dy, Tensor x, Tensor dw, Tensor db) {
   entries_.push_back({kept, x, dw, db});
 }
 
+void ExampleBook::first_linear(Tensor dy, Tensor x, Tensor dw, Tensor db) {
+  COVEY_CHECK(keeps());
+  linear(dy, x, dw, db);
+  entries_.back().sets = true;
+}
+
+void ExampleBook::conv(const Ops::ConvPoolGrad& grad) {
+  COVEY_CHECK(keeps());
+  const Tensor kept = piece({examples(), conv_example_floats(grad.w.shape)}, DType::kF32);
+  ops_->conv2d_pool_example_grads(grad, kept, squares());
+  convs_.push_back({grad, kept});
+}
+
 void ExampleBook::head(Tensor dlogits, Tensor x, Tensor dw) {
   ops_->linear_grad_squares(dlogits, x, Bias::kNone, squares());
   head_ = {dlogits, x, dw, {}};
@@ -118,14 +132,20 @@ void ExampleBook::clip(std::span<const double> scales, double bound, double scal
   }
 }
 
-void ExampleBook::add_clipped() {
+double ExampleBook::add_clipped() {
   COVEY_CHECK(keeps());
+  double set_squares = 0;
+  for (const ConvEntry& conv : convs_) ops_->add_conv_examples(conv.grad, conv.kept, factors());
   for (const Instances& one : instances_) {
     const std::int64_t elements = one.gradient.elements();
     ops_->linear_grad_weight(factors().reshaped({examples(), 1}), one.values, one.gradient.reshaped({1, elements}), {});
   }
   for (const Entry& entry : entries_) {
     ops_->scale_examples(entry.dy, factors());
+    if (entry.sets) {
+      set_squares += ops_->linear_first_grad_weight(entry.dy, entry.x, entry.dw, entry.db);
+      continue;
+    }
     if (entry.x.dtype != DType::kI32) {
       ops_->linear_grad_weight(entry.dy, entry.x, entry.dw, entry.db);
       continue;
@@ -134,6 +154,7 @@ void ExampleBook::add_clipped() {
     if (!entry.db.empty()) ops_->positions_grad(by_position, entry.db);
     if (!entry.dw.empty()) ops_->embedding_grad(entry.x, entry.dy, entry.dw);
   }
+  return set_squares;
 }
 
 }  // namespace covey

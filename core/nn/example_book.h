@@ -34,6 +34,10 @@ class ExampleBook {
   // In place of Ops::linear_grad_weight, embedding_grad and positions_grad; gradients may be empty. linear():
   // x stays as it is until the end of the pass; the others: dy too.
   void linear(Tensor dy, Tensor x, Tensor dw, Tensor db);
+  // The same where dw holds nothing yet: add_clipped() sets it. Only where keeps().
+  void first_linear(Tensor dy, Tensor x, Tensor dw, Tensor db);
+  // In place of Ops::conv2d_pool_grad. Only where keeps(). x stays as it is until the end of the pass.
+  void conv(const Ops::ConvPoolGrad& grad);
   void head(Tensor dlogits, Tensor x, Tensor dw);
   void embedding(Tensor tokens, Tensor dy, Tensor dtable, Tensor dpositions);
 
@@ -44,14 +48,20 @@ class ExampleBook {
   // L2 norms of the examples' gradients, times their scales, before clipping.
   std::span<const float> norms() const { return norms_; }
   // Adds the clipped sum to the gradients. Only where keeps(); what was kept is not valid afterwards.
-  void add_clipped();
+  // Returns the sum of the squares of what it set.
+  double add_clipped();
 
  private:
   struct Entry {
     Tensor dy, x, dw, db;  // x in tokens: an embedding, and db is of its positions
+    bool sets = false;     // dw
   };
   struct Instances {
     Tensor gradient, values;
+  };
+  struct ConvEntry {
+    Ops::ConvPoolGrad grad;
+    Tensor kept;
   };
   std::int64_t examples() const { return extent_.batch; }
   Tensor squares() const { return cut(squares_, {examples()}); }
@@ -65,6 +75,7 @@ class ExampleBook {
   Extent extent_;
   std::vector<Entry> entries_;
   std::vector<Instances> instances_;
+  std::vector<ConvEntry> convs_;
   Entry head_;
   std::vector<float> norms_;
 };

@@ -65,7 +65,7 @@ struct Pass {  // one call of forward or backward
   StepCoins coins{};
   ExampleBook* book = nullptr;  // backward enters gradients there instead of adding them up
   // Not null in the first pass of a step, when what Layer::set_first() names holds nothing yet: += its squares
-  // when it is set. Not with a book.
+  // when it is set. With a book that keeps, its add_clipped() sets it.
   double* set_squares = nullptr;
 };
 

@@ -157,7 +157,7 @@ class LayeredModel final : public Model {
     Pass pass = pass_of(batch);
     pass.coins = coins_;
     ++coins_.step;
-    only_pass_ = first_pass_ && !clips();
+    only_pass_ = first_pass_ && (!clips() || book_.keeps());
     set_squares_ = 0;
     if (only_pass_) pass.set_squares = &set_squares_;
     if (first_pass_) clear_gradients(only_pass_);
@@ -217,7 +217,10 @@ class LayeredModel final : public Model {
       target_scales_.push_back(1 / static_cast<double>(std::max<std::ptrdiff_t>(counted, 1)));
     }
     book_.clip(target_scales_, options_.per_example_clip, scale);
-    if (book_.keeps()) return book_.add_clipped();
+    if (book_.keeps()) {
+      set_squares_ = book_.add_clipped();
+      return;
+    }
     pass.book = nullptr;
     backward_layers(pass, model_.head->backward_again(pass, last, book_.factors()));
   }

@@ -24,6 +24,8 @@ struct ConvSize {
   std::int64_t out_height, out_width;
   bool operator==(const ConvSize&) const = default;
 };
+// Whether an image has so few planes that each plane and tap of the kernel is one, in a convolution on tiles.
+constexpr bool few_planes(std::int64_t planes, std::int64_t taps) { return planes <= 16 && taps > 1; }
 struct ExampleSize {
   std::int64_t examples, rows, columns;  // rows: of each
 };

@@ -69,6 +69,9 @@ struct Weight {
 
 inline constexpr double kNormEpsilon = 1e-5;  // of norms, where nothing else is said
 
+// What conv2d_pool_example_grads() keeps of each image, for a weight [O,C,k,k] and its bias.
+std::int64_t conv_example_floats(Shape weight);
+
 class Ops {
  public:
   virtual ~Ops() = default;
@@ -213,6 +216,13 @@ class Ops {
     if (!grad.dw.empty()) conv2d_grad_weight(grad.conv, grad.x, grad.dw, grad.db, grad.geometry);
     if (!grad.dx.empty()) conv2d_grad_input(grad.conv, grad.w, grad.dx, grad.geometry);
   }
+
+  // The same with the gradients by w and b apart for each image, for clipping: `kept` f32
+  // [B, conv_example_floats(w)] takes them, in an order of the implementation's own, and squares f32[B] +=
+  // their L2 norms squared. dw and db are not touched; db empty: none is made.
+  virtual void conv2d_pool_example_grads(const ConvPoolGrad& grad, Tensor kept, Tensor squares);
+  // dw += and db += what the same call kept, each image's times its factor f32[B].
+  virtual void add_conv_examples(const ConvPoolGrad& grad, Tensor kept, Tensor factors);
 
   // losses[M] = -log softmax(logits[M,V])[target]; 0 where target i32[M] is -1.
   // dlogits[M,V] = (softmax - onehot) * scale, 0 rows where target is -1; empty: not computed.

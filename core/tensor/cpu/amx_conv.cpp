@@ -32,6 +32,13 @@ void multiply_slots(const std::uint16_t* lines, const std::uint16_t* panel, cons
   }
 }
 
+inline void begin_sums(const ConvSlots& slots, const float* sums, std::int64_t stride) {
+  if (slots.sets)
+    zero_sums();
+  else
+    load_sums(sums, stride);
+}
+
 template <int kPlanes>
 void multiply_rows(const std::uint16_t* pixels, const std::uint16_t* weights, const PixelRows& size,
                    const ConvTaps& taps, std::int64_t row) {
@@ -212,7 +219,7 @@ void multiply_line_pairs(const std::uint16_t* weights, const std::uint16_t* pair
 
 void multiply_lines(const std::uint16_t* lines, const std::uint16_t* panel, const ConvLines& size,
                     const ConvSlots& slots, float* sums, std::int64_t stride) {
-  load_sums(sums, stride);
+  begin_sums(slots, sums, stride);
   if (size.planes == 1)
     multiply_slots<1>(lines, panel, size, slots);
   else
@@ -232,12 +239,28 @@ void multiply_pixels(const std::uint16_t* pixels, const std::uint16_t* weights, 
 
 void multiply_pixel_pairs(const std::uint16_t* panel, const std::uint16_t* pairs, const PixelRows& size,
                           const ConvSlots& slots, float* sums, std::int64_t stride) {
-  load_sums(sums, stride);
+  begin_sums(slots, sums, stride);
   if (size.planes == 1)
     multiply_row_pairs<1>(panel, pairs, size, slots);
   else
     multiply_row_pairs<3>(panel, pairs, size, slots);
   store_sums(sums, stride);
+}
+
+void add_scaled_rows(const ScaledRows& from, std::int64_t n, float* to) {
+  constexpr std::int64_t kSome = 1024;  // sums that stay in the first cache from row to row
+  for (std::int64_t i = 0; i < n; i += kSome) {
+    const std::int64_t end = n - i < kSome ? n : i + kSome;
+    for (std::int64_t row = 0; row < from.count; ++row) {
+      const float* values = from.rows + row * from.stride;
+      const __m512 factor = _mm512_set1_ps(from.factors[row]);
+      for (std::int64_t j = i; j < end; j += 16) {
+        const __mmask16 some = low16(end - j);
+        const __m512 sum = row == 0 ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(some, to + j);
+        _mm512_mask_storeu_ps(to + j, some, _mm512_fmadd_ps(factor, _mm512_maskz_loadu_ps(some, values + j), sum));
+      }
+    }
+  }
 }
 
 }  // namespace covey::cpu

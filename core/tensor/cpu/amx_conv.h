@@ -79,6 +79,7 @@ void multiply_pixels(const std::uint16_t* pixels, const std::uint16_t* weights, 
 struct ConvSlots {  // images one after the other
   std::int64_t count, depth;        // depth: elements along k in each, a multiple of 32
   std::int64_t line_slot, panel_slot;  // elements from one to the next
+  bool sets;                   // sums hold nothing yet: = instead of +=
 };
 // sums[32 lines][32 columns of the panel] (stride) += the products along all slots; `lines` is that of
 // the first of 32 lines, shifted by a tap.
@@ -94,6 +95,13 @@ void multiply_pixel_pairs(const std::uint16_t* panel, const std::uint16_t* pairs
 void gather_pixels(const float* from, std::int64_t stride, const PaddedImages& size, const float* bias, void* to, bool bf16);
 void gather_pooled_pixels(const float* from, std::int64_t stride, const PaddedImages& size, const float* bias,
                           const PooledOutput& out);
+
+// to[n] = the sums of `count` rows [stride] times their factors, in their order.
+struct ScaledRows {
+  const float *rows, *factors;
+  std::int64_t count, stride;
+};
+void add_scaled_rows(const ScaledRows& from, std::int64_t n, float* to);
 #endif
 
 }  // namespace covey::cpu

@@ -41,15 +41,36 @@ void CpuOps::conv2d_pool(Tensor x, Tensor w, Tensor b, Tensor conv, Tensor y, Te
   conv_tiles_.forward_pooled(size, x, w.f32(), b.empty() ? nullptr : b.f32(), {y, argmax});
 }
 
-void CpuOps::conv2d_pool_grad(const ConvPoolGrad& grad) {
+bool CpuOps::pools_by_tiles(const ConvPoolGrad& grad) const {
   const ConvSize size = check_conv2d(grad.x, grad.w, grad.db, grad.conv, grad.geometry);
   check_maxpool2(grad.conv, grad.dy, grad.argmax);
   COVEY_CHECK(grad.y.shape == grad.dy.shape && grad.y.dtype == grad.dy.dtype && grad.x.dtype == grad.dy.dtype);
-  const bool tiles = conv_tiles_.serve(size) && (grad.dx.empty() || conv_tiles_.serve_grad_input(size));
-  if (size.batch == 0 || widens(grad.x) || !tiles) return Ops::conv2d_pool_grad(grad);
+  return size.batch > 0 && !widens(grad.x) && conv_tiles_.serve(size) && (grad.dx.empty() || conv_tiles_.serve_grad_input(size));
+}
+
+void CpuOps::conv2d_pool_grad(const ConvPoolGrad& grad) {
+  if (!pools_by_tiles(grad)) return Ops::conv2d_pool_grad(grad);
+  const ConvSize size = check_conv2d(grad.x, grad.w, grad.db, grad.conv, grad.geometry);
   const cpu::ConvTiles::Gradient dy{grad.dy, grad.y, grad.argmax};
   if (!grad.dw.empty()) conv_tiles_.grad_weight(size, dy, grad.x, grad.dw.f32(), grad.db.empty() ? nullptr : grad.db.f32());
   if (!grad.dx.empty()) conv_tiles_.grad_input(size, dy, grad.w.f32(), grad.dx);
+}
+
+void CpuOps::conv2d_pool_example_grads(const ConvPoolGrad& grad, Tensor kept, Tensor squares) {
+  if (!pools_by_tiles(grad)) return Ops::conv2d_pool_example_grads(grad, kept, squares);
+  const ConvSize size = check_conv2d(grad.x, grad.w, grad.db, grad.conv, grad.geometry);
+  COVEY_CHECK(kept.elements() == size.batch * conv_example_floats(grad.w.shape) && squares.elements() == size.batch);
+  const cpu::ConvTiles::Gradient dy{grad.dy, grad.y, grad.argmax};
+  conv_tiles_.example_grads(size, dy, grad.x, {kept.f32(), squares.f32(), grad.db.empty() ? Bias::kNone : Bias::kCounts});
+  if (!grad.dx.empty()) conv_tiles_.grad_input(size, dy, grad.w.f32(), grad.dx);
+}
+
+void CpuOps::add_conv_examples(const ConvPoolGrad& grad, Tensor kept, Tensor factors) {
+  if (!pools_by_tiles(grad)) return Ops::add_conv_examples(grad, kept, factors);
+  const ConvSize size = check_conv2d(grad.x, grad.w, grad.db, grad.conv, grad.geometry);
+  COVEY_CHECK(kept.elements() == size.batch * conv_example_floats(grad.w.shape) && factors.elements() == size.batch);
+  conv_tiles_.add_examples(size, grad.x.dtype, {kept.f32(), factors.f32()}, grad.dw.f32(),
+                           grad.db.empty() ? nullptr : grad.db.f32());
 }
 
 void CpuOps::conv2d_grad_input(Tensor dy, Tensor w, Tensor dx, ConvGeometry geometry) {

@@ -8,7 +8,6 @@
 namespace covey::cpu {
 namespace {
 
-constexpr std::int64_t kFewLines = 16;           // planes of an input that are too few to be lines
 constexpr std::int64_t kRoomMax = 4 << 20;       // floats that one image may take
 constexpr std::int64_t kStripsMax = 4;           // of images, whose gradients are added up apart
 constexpr std::int64_t kSlotBytes = 512 * 1024;  // of operands that stay in the cache meanwhile
@@ -38,7 +37,7 @@ ConvTiles::ConvTiles(Team& team, const Kernels& kernels, bool tiles)
 
 bool ConvTiles::serve(const ConvSize& s) const {
   const std::int64_t plane = rounded_up((s.height + s.padding) * (s.width + s.padding), 32);
-  const std::int64_t taps = s.kernel * s.kernel, lines = s.in <= kFewLines ? s.in * taps : s.in;
+  const std::int64_t taps = s.kernel * s.kernel, lines = few_planes(s.in, taps) ? s.in * taps : s.in;
   return tiles_ && s.out >= 8 && s.in * taps >= 8 && products(s) >= kWorthwhile &&
          (s.in + s.out + 2 * lines) * plane <= kRoomMax;
 }
@@ -97,6 +96,7 @@ struct ConvTiles::Layout {
   }
   PixelRows pixels() const { return {lines.lines, lines.length, planes}; }
   std::int64_t pairs_floats() const { return lines_floats() * (unfolded ? 1 : 2); }  // pixels are paired both ways
+  std::int64_t each_floats() const { return gradient_floats() + outputs; }  // with the bias
   std::int64_t strips() const { return std::min(size.batch, kStripsMax); }
   std::int64_t slots() const {  // images whose operands are packed at once
     const std::int64_t bytes = 4 * (pairs_floats() + panel_floats());
@@ -111,7 +111,7 @@ struct ConvTiles::WeightPlaces {
 
 struct ConvTiles::Strip {
   std::int64_t begin, end;  // images
-  float *sums, *bias;       // as gradient_at() says; [output]
+  float *sums, *bias;       // as gradient_at() says; [output]; both are set
 };
 
 ConvTiles::Layout ConvTiles::layout_of(const ConvSize& s, DType type) {
@@ -123,7 +123,7 @@ ConvTiles::Layout ConvTiles::layout_of(const ConvSize& s, DType type) {
   l.lead = s.padding * (l.pitch + 1);
   l.columns = rounded_up((s.out_height - 1) * l.pitch + s.out_width, 32);
   l.image_length = odd_lines(l.columns + (s.kernel - 1) * (l.pitch + 1));
-  l.unfolded = s.in <= kFewLines && l.taps > 1;
+  l.unfolded = few_planes(s.in, l.taps);
   const std::int64_t lines = l.unfolded ? s.in * l.taps : s.in;
   l.lines = {rounded_up(lines, 32), l.unfolded ? odd_lines(l.columns) : l.image_length, l.planes};
   l.outputs = rounded_up(s.out, 32);
@@ -171,11 +171,11 @@ void spread(const ConvTiles::Gradient& x, std::int64_t image, const PaddedImages
 }  // namespace
 
 // What is around images stays zero from one to the next.
-void ConvTiles::clear_images(const Layout& l) {
-  for (std::size_t i = 0; i < rows_.size(); ++i) std::fill_n(starts_[i], l.image_room(), 0.0F);
+void ConvTiles::clear_rooms(std::int64_t floats) {
+  for (std::size_t i = 0; i < rows_.size(); ++i) std::fill_n(starts_[i], floats, 0.0F);
 }
 
-// Sets the member's rows to the lines of that image, in the first of its memory, after clear_images().
+// Sets the member's rows to the lines of that image, in the first of its memory, after clear_rooms().
 void ConvTiles::lines_of(const Layout& l, const Gradient& x, std::int64_t image, int member) {
   const ConvSize& s = l.size;
   const auto i = static_cast<std::size_t>(member);
@@ -194,7 +194,7 @@ template <class Finish>
 void ConvTiles::images(const Layout& l, const Gradient& x, const std::uint16_t* weights, Finish finish) {
   const std::int64_t image = l.image_room();
   prepare(image + l.lines_floats() + l.output_floats());
-  clear_images(l);
+  clear_rooms(image);
   const std::int64_t panel = panel_elements(l.depth(), l.planes);
   team_.run(l.size.batch, [&](std::int64_t piece, int member) {
     const auto i = static_cast<std::size_t>(member);
@@ -261,18 +261,46 @@ void ConvTiles::grad_input(const ConvSize& size, const Gradient& dy, const float
 
 void ConvTiles::grad_weight(const ConvSize& size, const Gradient& dy, Tensor x, float* dw, float* db) {
   const Layout l = layout_of(size, x.dtype);
-  const std::int64_t strips = l.strips(), each = l.gradient_floats() + l.outputs;
-  const std::int64_t image = l.image_room();
-  prepare(image + size.out * l.columns + l.slots() * (l.pairs_floats() + l.panel_floats()));
-  clear_images(l);
+  const std::int64_t strips = l.strips(), each = l.each_floats();
+  prepare_strips(l, l.slots());
   float* sums = room(rows_.size(), strips * each);
-  std::fill_n(sums, strips * each, 0.0F);
   team_.run(strips, [&](std::int64_t piece, int member) {
     float* mine = sums + piece * each;
     strip(l, {piece * size.batch / strips, (piece + 1) * size.batch / strips, mine, mine + l.gradient_floats()}, dy, x,
           member);
   });
-  add_strips(l, sums, strips, dw, db);
+  for (std::int64_t i = 1; i < strips; ++i) kernels_.f32.accumulate(sums + i * each, sums, each);  // in their order
+  add_sums(l, sums, dw, db);
+}
+
+void ConvTiles::prepare_strips(const Layout& l, std::int64_t slots) {
+  const std::int64_t image = l.image_room() + l.size.out * l.columns;  // and dy between zeros
+  prepare(image + slots * (l.pairs_floats() + l.panel_floats()));
+  clear_rooms(image);
+}
+
+void ConvTiles::example_grads(const ConvSize& size, const Gradient& dy, Tensor x, const Examples& to) {
+  const Layout l = layout_of(size, x.dtype);
+  const std::int64_t each = l.each_floats(), weights = l.gradient_floats();
+  COVEY_CHECK(each == conv_example_floats({size.out, size.in, size.kernel, size.kernel}));
+  prepare_strips(l, l.slots());
+  team_.run(size.batch, [&](std::int64_t image, int member) {
+    float* mine = to.kept + image * each;
+    strip(l, {image, image + 1, mine, mine + weights}, dy, x, member);
+    // What fills up the tiles is zero.
+    to.squares[image] += static_cast<float>(kernels_.squared_norm(mine, to.bias == Bias::kCounts ? each : weights));
+  });
+}
+
+void ConvTiles::add_examples(const ConvSize& size, DType type, const Scaled& from, float* dw, float* db) {
+  const Layout l = layout_of(size, type);
+  const std::int64_t each = l.each_floats(), piece = 4096;
+  float* sums = room(rows_.size(), each);
+  team_.run((each + piece - 1) / piece, [&](std::int64_t task, int) {
+    const std::int64_t begin = task * piece;
+    add_scaled_rows({from.kept + begin, from.factors, size.batch, each}, std::min(piece, each - begin), sums + begin);
+  });
+  add_sums(l, sums, dw, db);
 }
 
 void ConvTiles::strip(const Layout& l, const Strip& strip, const Gradient& dy, Tensor x, int member) {
@@ -282,9 +310,10 @@ void ConvTiles::strip(const Layout& l, const Strip& strip, const Gradient& dy, T
   auto* lines = reinterpret_cast<std::uint16_t*>(padded + s.out * l.columns);
   auto* panels = lines + 2 * l.slots() * l.pairs_floats();
   const std::int64_t panel = panel_elements(l.columns, l.planes);
-  std::fill_n(padded, s.out * l.columns, 0.0F);
+  std::fill_n(strip.bias, l.outputs, 0.0F);
   for (std::int64_t first = strip.begin; first < strip.end; first += l.slots()) {
-    const ConvSlots slots{std::min(l.slots(), strip.end - first), l.columns, 2 * l.pairs_floats(), 2 * l.panel_floats()};
+    const ConvSlots slots{std::min(l.slots(), strip.end - first), l.columns, 2 * l.pairs_floats(), 2 * l.panel_floats(),
+                          first == strip.begin};
     for (std::int64_t slot = 0; slot < slots.count; ++slot) {
       lines_of(l, {x}, first + slot, member);
       if (l.unfolded)
@@ -319,12 +348,9 @@ void ConvTiles::strip(const Layout& l, const Strip& strip, const Gradient& dy, T
   }
 }
 
-// In the order of the strips.
-void ConvTiles::add_strips(const Layout& l, const float* sums, std::int64_t strips, float* dw, float* db) {
-  const std::int64_t each = l.gradient_floats() + l.outputs, in = l.size.in;
-  float* all = room(rows_.size(), strips * each);
-  COVEY_CHECK(all == sums);
-  for (std::int64_t i = 1; i < strips; ++i) kernels_.f32.accumulate(sums + i * each, all, each);
+// To the orders of dw and db, which may be null.
+void ConvTiles::add_sums(const Layout& l, const float* all, float* dw, float* db) {
+  const std::int64_t in = l.size.in;
   for (std::int64_t o = 0; o < l.size.out; ++o) {
     if (db != nullptr) db[o] += all[l.gradient_floats() + o];
     float* to = dw + o * in * l.taps;
@@ -334,6 +360,8 @@ void ConvTiles::add_strips(const Layout& l, const float* sums, std::int64_t stri
   }
 }
 #else
+void ConvTiles::example_grads(const ConvSize&, const Gradient&, Tensor, const Examples&) { COVEY_CHECK(tiles_); }
+void ConvTiles::add_examples(const ConvSize&, DType, const Scaled&, float*, float*) { COVEY_CHECK(tiles_); }
 void ConvTiles::forward(const ConvSize&, Tensor, const float*, const float*, Tensor) { COVEY_CHECK(tiles_); }
 void ConvTiles::forward_pooled(const ConvSize&, Tensor, const float*, const float*, Pooled) { COVEY_CHECK(tiles_); }
 void ConvTiles::grad_input(const ConvSize&, const Gradient&, const float*, Tensor) { COVEY_CHECK(tiles_); }

@@ -34,6 +34,18 @@ class ConvTiles {  // one per thread of use
   void grad_input(const ConvSize& size, const Gradient& dy, const float* w, Tensor dx);
   // dw += ..., db += ...; db may be null.
   void grad_weight(const ConvSize& size, const Gradient& dy, Tensor x, float* dw, float* db);
+  // Each image's gradients apart: to `kept` [B, conv_example_floats()] as they are multiplied, and squares [B] +=
+  // theirs while they are in the cache.
+  struct Examples {
+    float *kept, *squares;
+    Bias bias;
+  };
+  void example_grads(const ConvSize& size, const Gradient& dy, Tensor x, const Examples& to);
+  // dw += ..., db += the sums of what was kept times `factors` [B]; `type`: of x.
+  struct Scaled {
+    const float *kept, *factors;
+  };
+  void add_examples(const ConvSize& size, DType type, const Scaled& from, float* dw, float* db);
 
  private:
   struct Layout;
@@ -44,10 +56,11 @@ class ConvTiles {  // one per thread of use
   template <class Finish>
   void images(const Layout& layout, const Gradient& x, const std::uint16_t* weights, Finish finish);
   void outputs(const Layout& layout, const Gradient& x, const std::uint16_t* weights, const float* bias, Tensor y);
-  void clear_images(const Layout& layout);
+  void clear_rooms(std::int64_t floats);
+  void prepare_strips(const Layout& layout, std::int64_t slots);
   void lines_of(const Layout& layout, const Gradient& x, std::int64_t image, int member);
   void strip(const Layout& layout, const Strip& strip, const Gradient& dy, Tensor x, int member);
-  void add_strips(const Layout& layout, const float* sums, std::int64_t strips, float* dw, float* db);
+  void add_sums(const Layout& layout, const float* sums, float* dw, float* db);
   float* room(std::size_t index, std::int64_t floats);
   void prepare(std::int64_t floats);
 

@@ -63,6 +63,8 @@ class CpuOps final : public Ops {  // one per thread of use
   void relu_grad(Tensor y, Tensor dy, Tensor dx) override;
   void conv2d(Tensor x, Tensor w, Tensor b, Tensor y, ConvGeometry geometry) override;
   void conv2d_pool_grad(const ConvPoolGrad& grad) override;
+  void conv2d_pool_example_grads(const ConvPoolGrad& grad, Tensor kept, Tensor squares) override;
+  void add_conv_examples(const ConvPoolGrad& grad, Tensor kept, Tensor factors) override;
   void conv2d_grad_input(Tensor dy, Tensor w, Tensor dx, ConvGeometry geometry) override;
   void conv2d_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db,
                           ConvGeometry geometry) override;
@@ -110,6 +112,7 @@ class CpuOps final : public Ops {  // one per thread of use
   };
   void norm_grad_rows(const NormGrad& grad);
   Tensor conv_weight(Tensor w, DType activations, float* room);
+  bool pools_by_tiles(const ConvPoolGrad& grad) const;
   Tensor widened(Tensor x, float* room);  // f16 as f32, in `room`
   void add_column_sums(Tensor x, std::int64_t m, std::int64_t n, float* sums);
   bool attends_by_tiles(Tensor q) const;

@@ -225,6 +225,17 @@ TEST_CASE("precision: convolution and pooling") {
                           o.conv2d_pool_grad({t[0], t[1], t[4], t[5], t[6], t[3], t[7], t[8], t[9], g});
                           o.fill(t[3], 0), o.fill(t[6], 0);  // what is left there is nobody's matter
                         }, tolerance_of(type));
+      check_against_ref("conv2d_pool examples' gradients",
+                        {x, w, b, y, pooled, integers(random, less, 0, 1), dy, w, b, x, normal(random, {s.batch}), zeros({s.batch}),
+                         normal(random, {s.batch, conv_example_floats(w.shape)})},
+                        [&](Ops& o, const Tensors& t) {  // what is in the memory before does not matter
+                          make_ref_ops()->conv2d_pool(t[0], t[1], t[2], t[3], t[4], t[5], g);
+                          o.fill(t[3], 0);
+                          const Ops::ConvPoolGrad grad{t[0], t[1], t[4], t[5], t[6], t[3], t[7], t[8], t[9], g};
+                          o.conv2d_pool_example_grads(grad, t[12], t[11]);
+                          o.add_conv_examples(grad, t[12], t[10]);
+                          o.fill(t[3], 0), o.fill(t[6], 0), o.fill(t[12], 0);
+                        }, tolerance_of(type));
       const Shape half{s.batch, s.in, s.height / 2, s.width / 2};
       check_against_ref("maxpool2", {x, as(type, zeros(half)), integers(random, half, 0, 1), as(type, normal(random, half)), x},
                         [](Ops& o, const Tensors& t) {
