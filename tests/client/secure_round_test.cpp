@@ -245,7 +245,7 @@ TEST_CASE("secure round: invitations that this site's owner or job refuses becom
   CHECK(declined_for(same, [](ClientPolicy& p) { p.survivors_min = 6; }).find("survivors_min is 4") != std::string::npos);
   CHECK(declined_for(same, [](ClientPolicy& p) { p.honest_min = 4; }).find("the least is 4") != std::string::npos);
   CHECK(declined_for(same, [](ClientPolicy& p) { p.sigma_min = 81; }).find("sigma is 80") != std::string::npos);
-  CHECK(declined_for(same, [](ClientPolicy& p) { p.dropout_max_millionths = 99'999; }).find("the most is 99999") != std::string::npos);
+  CHECK(declined_for(same, [](ClientPolicy& p) { p.dropout_max_millionths = 99'999; }).find("this site's --dropout-max is 0.099999") != std::string::npos);
   CHECK(declined_for([](SecAggConfig& c) { c.model.bytes[3] ^= 1; }, any).find("model") != std::string::npos);
   CHECK(declined_for([](SecAggConfig& c) { c.vectors[0].values += 1; }, any).find("list of vectors") != std::string::npos);
   CHECK(declined_for([](SecAggConfig& c) { c.vectors.pop_back(); }, any).find("list of vectors") != std::string::npos);
