@@ -296,6 +296,40 @@ TEST_CASE("example clip: the same bits on one thread and on three") {
   }
 }
 
+// Wide enough for the tiles, and the dense layer for a gradient that is set in the first pass of a step.
+TEST_CASE("example clip: a CNN on tiles, step after step, is that of batches of one") {
+  constexpr std::int64_t kImages = 14;
+  ModelSpec spec = tiny_cnn();
+  spec.image_height = 12, spec.conv_channels = {16, 40}, spec.dense = 64;
+  const Examples examples(spec, kImages, 1, Random(6)), others(spec, kImages, 1, Random(7));
+  for (const DType type : {DType::kF32, DType::kBf16}) {
+    CAPTURE(int(type));
+    const double part = type == DType::kF32 ? 1e-4 : 0.03;
+    Way way{"cnn", spec};
+    way.options.activations = type;
+    std::vector<std::vector<float>> results;
+    for (const int threads : {1, 3}) {
+      Team team(threads);
+      const auto ops = make_cpu_ops(team);
+      const Naive expected = naive(way, examples.batch(), *ops);
+      const auto model = made(spec, way.options, expected.median(), *ops, kImages);
+      for (const Examples* each : {&examples, &others, &examples}) model->forward_backward(each->batch());
+      for (std::size_t i = 0; i < kImages; ++i)
+        CHECK(double{model->example_norms()[i]} == doctest::Approx(expected.norms[i]).epsilon(part));
+      const std::vector<float> sum = expected.clipped_mean(expected.median());
+      CHECK(largest_difference(model->gradients(), sum) < part * largest_of(sum));
+      CHECK(std::sqrt(model->gradient_squares()) == doctest::Approx(norm_of(model->gradients())).epsilon(1e-6));
+      const std::vector<float> once(model->gradients().begin(), model->gradients().end());
+      model->begin_step(0, 4);  // twice the same, so twice as much
+      for (int i = 0; i < 2; ++i) model->add_gradients(examples.batch(), 1.0 / kImages);
+      CHECK(std::sqrt(model->gradient_squares()) == doctest::Approx(2 * norm_of(once)).epsilon(1e-5));
+      results.push_back(once);
+      results.back().insert(results.back().end(), model->example_norms().begin(), model->example_norms().end());
+    }
+    CHECK(results[0] == results[1]);
+  }
+}
+
 TEST_CASE("example clip: with dropout the clipped gradient is of the same coins as the plain one") {
   ModelSpec spec = adapted(tiny_gpt2());
   spec.dropout = 0.25;
