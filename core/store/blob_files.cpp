@@ -572,4 +572,17 @@ Result<std::unique_ptr<BlobStore>> open_blob_files(const std::string& path) {
   return std::unique_ptr<BlobStore>(std::move(blobs));
 }
 
+Result<void> check_blob_file(const std::string& path, const Digest& id) {
+  COVEY_TRY(const FileDescriptor file, open_file(path, OpenMode::kRead));
+  COVEY_TRY(const HashedFile hashed, hash_file(file, path));
+  if (blob_id(hashed.size, hashed.hashes) != id)
+    return unexpected(ErrorCode::kCorrupted, path + ": its bytes do not make " + blob_rules::name_of_blob(id));
+  const auto chunks = read_file(path + ".chunks");
+  if (!chunks && chunks.error().code == ErrorCode::kNotFound) return {};
+  if (!chunks) return unexpected(chunks.error());
+  if (*chunks != joined(hashed.hashes))
+    return unexpected(ErrorCode::kCorrupted, path + ".chunks: it does not list the chunks of " + blob_rules::name_of_blob(id));
+  return {};
+}
+
 }  // namespace covey

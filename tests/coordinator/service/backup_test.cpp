@@ -2,10 +2,13 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <fstream>
 #include <thread>
 
 #include "coordinator/service/backup_desk.h"
 #include "coordinator/service/restore.h"
+#include "core/service/text_file.h"
 #include "tests/coordinator/service/sample_state.h"
 
 using namespace covey;
@@ -94,6 +97,68 @@ TEST_CASE("backup: a place that is taken, or within what is saved, is refused") 
   CHECK_FALSE(fs::exists(folder / "b.partial"));
   CHECK(code_of(take_backup_at_rest(state.plan(folder / "b"))) == ErrorCode::kUnavailable);  // it runs
   CHECK(take_backup(state.plan(folder / "b"), state.store(), kNever));
+}
+
+// A manifest of what was read proves the copy, not the value: that is named by its content.
+TEST_CASE("backup: a value that is damaged where it lies is not saved as if it were sound") {
+  const TemporaryFolder folder;
+  SampleState state(folder / "home");
+  state.release("one");
+  const std::string to = folder / "backup";
+  BackupPlan plan = state.plan(folder / "sound");
+  plan.mode = CopyMode::kCopy;
+  REQUIRE(take_backup(plan, state.store(), kNever));
+  std::string name;
+  for (const auto& entry : fs::recursive_directory_iterator(state.data() + "/blobs/blobs")) {
+    if (!entry.is_regular_file() || entry.path().extension() == ".chunks") continue;
+    fs::permissions(entry.path(), fs::perms::owner_write, fs::perm_options::add);
+    std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+    const int byte = file.get();
+    file.seekp(0);
+    file.put(static_cast<char>(byte ^ 1));
+    name = entry.path().filename().string();
+  }
+  REQUIRE(!name.empty());
+  const auto made = take_backup(state.plan(to), state.store(), kNever);
+  REQUIRE_FALSE(made);
+  CHECK(made.error().code == ErrorCode::kCorrupted);
+  CHECK(made.error().message.find("its bytes do not make blob") != std::string::npos);
+  CHECK(made.error().message.find("covey backup --verify") != std::string::npos);
+  CHECK_FALSE(fs::exists(to));
+  CHECK_FALSE(fs::exists(to + ".partial"));
+  CHECK(verify_backup(folder / "sound"));  // of before
+}
+
+// As a version before this one made them: the manifest has the hash of the damaged bytes.
+TEST_CASE("backup: a damaged value that its manifest vouches for does not verify") {
+  const TemporaryFolder folder;
+  SampleState state(folder / "home");
+  state.release("one");
+  const std::string to = folder / "backup";
+  BackupPlan plan = state.plan(to);
+  plan.mode = CopyMode::kCopy;
+  auto made = take_backup(plan, state.store(), kNever);
+  REQUIRE(made);
+  const auto value = std::find_if(made->files.begin(), made->files.end(), [](const BackupFile& file) {
+    return file.path.starts_with("blobs/") && !file.path.ends_with(".chunks");
+  });
+  REQUIRE(value != made->files.end());
+  const std::string path = to + "/" + value->path;
+  fs::permissions(path, fs::perms::owner_write, fs::perm_options::add);
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  const int byte = file.get();
+  file.seekp(0);
+  file.put(static_cast<char>(byte ^ 1));
+  file.close();
+  const auto hashed = hash_of_file(path);
+  REQUIRE(hashed);
+  value->content = *hashed;
+  REQUIRE(write_file(to + "/" + kManifestName, bytes_of(text_of(*made))));
+  const auto verified = verify_backup(to);
+  REQUIRE_FALSE(verified);
+  CHECK(verified.error().code == ErrorCode::kCorrupted);
+  CHECK(verified.error().message.find(path) != std::string::npos);
+  CHECK(verified.error().message.find("damaged before it was saved") != std::string::npos);
 }
 
 TEST_CASE("backup: any change to any of its files is found") {
