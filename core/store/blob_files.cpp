@@ -141,7 +141,7 @@ class BlobFiles final : public BlobStore {
 Unexpected corrupted(const Digest& id, const std::string& path) {
   return unexpected(ErrorCode::kCorrupted, path + ": its bytes do not make " +
                                                blob_rules::name_of_blob(id) +
-                                               ": remove it, and it can be fetched again");
+                                               ": at a client, remove it, and it is fetched again; at the coordinator, restore the newest backup");
 }
 
 Result<void> BlobFiles::sweep() {
