@@ -6,6 +6,7 @@
 #include <fstream>
 #include <thread>
 
+#include "coordinator/job_floor.h"
 #include "coordinator/service/backup_desk.h"
 #include "coordinator/service/restore.h"
 #include "core/service/text_file.h"
@@ -25,7 +26,7 @@ RestoreRequest restore_of(const std::string& backup, const std::string& folder) 
 }
 
 std::vector<Row> without_act(std::vector<Row> rows) {
-  std::erase_if(rows, [](const Row& row) { return row.key == kEpochRow || row.key.starts_with(kAuditTable); });
+  std::erase_if(rows, [](const Row& row) { return row.key == kEpochRow || row.key == kJobFloorRow || row.key.starts_with(kAuditTable); });
   return rows;
 }
 
@@ -83,6 +84,23 @@ TEST_CASE("backup: only what its rows name is in it, and values shared or copied
     CHECK(status.st_nlink == links);
   }
   CHECK(blobs == 1);
+}
+
+TEST_CASE("restore: the numbers of jobs that were lost are not given again") {
+  const Instant taken = instant_of_nanos(1'000'000'000), now = instant_of_nanos(91'000'000'000);
+  CHECK(*job_floor_after({}, taken, now) == 1090);
+  const Row job{job_spec_key(7), {}};
+  const JobId first = *job_floor_after({job}, taken, now);
+  CHECK(first == 1097);
+  CHECK(*job_floor_after({job}, now, taken) == 1007);  // a clock that was put back
+  CHECK(*job_floor_after({job, {std::string(kJobFloorRow), job_floor_value(first)}}, now, now) == 2097);
+  CHECK(*job_floor_of_value(job_floor_value(first)) == first);
+  Bytes cut = job_floor_value(first);
+  cut.pop_back();
+  CHECK(job_floor_of_value(cut).error().code == ErrorCode::kCorrupted);
+  CHECK(!job_floor_of_value(job_floor_value(0)));
+  CHECK(!job_floor_of_value(job_floor_value(~JobId{0})));
+  CHECK(job_floor_after({{std::string(kJobFloorRow), cut}}, taken, now).error().message.find("jobfloor") != std::string::npos);
 }
 
 TEST_CASE("backup: a place that is taken, or within what is saved, is refused") {
@@ -227,6 +245,7 @@ TEST_CASE("restore: equal to what was saved, but for its epoch and its record of
   const auto after = *state.store().scan("");
   CHECK(without_act(after) == without_act(rows));
   CHECK(*epoch_of_value(**state.store().get(kEpochRow)) == restored->epoch);
+  CHECK(*job_floor_of_value(**state.store().get(kJobFloorRow)) == *job_floor_after(rows, restored->backup.taken, instant_of_nanos(1'700'000'100'000'000'000)));
   const auto audit = *state.store().scan(kAuditTable);
   REQUIRE(audit.size() == 1);
   ChainReader reader(kAuditChain);
