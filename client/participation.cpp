@@ -234,7 +234,7 @@ void Participation::train() {
   round_->work = out_.ticket();
   shelf_.training_began();
   out_.log(LogLevel::kInfo, "training_started", fields_of(round_->offer.key));
-  out_.add(StartWork{round_->work, Train{job_->spec, round_->offer, places_.begin_of(round_->offer.key)}});
+  out_.add(StartWork{round_->work, Train{job_->spec, round_->offer, places_.begin_of(round_->offer.key, round_->offer.config.id)}});
 }
 
 void Participation::on(const Persisted& event) {

@@ -57,7 +57,7 @@ void Participation::trained(const Trained& result) {
                                  {"seconds", result.train.seconds},
                                  {"evaluation_loss", mean(result.evaluation.loss_sum, result.evaluation.targets)},
                                  {"evaluation_targets", result.evaluation.targets}}));
-  if (!result.cursor.empty()) places_.trained(offer.key, result.cursor);
+  if (!result.cursor.empty()) places_.trained(offer.key, offer.config.id, result.cursor);
   if (job_->spec.privacy.secure_aggregation) {
     round_->phase = Phase::kMasking;
     round_->made = result;

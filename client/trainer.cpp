@@ -153,12 +153,18 @@ Result<EvalStats> evaluate(TrainWorkspace::State& state, const Train& work, cons
 // The windows of a client's stream, as its steps ask for them.
 class StepWindows {
  public:
-  // `seed` is of the stream's order. Errors: of the token files, and of a cursor that is not of them.
-  Result<void> open(const StreamedFiles& files, std::uint64_t seed, ByteSpan cursor, std::uint32_t count_max) {
+  // `seed` is of the stream's order. A cursor that these files cannot have had is told to `anew`, and they are read
+  // from their beginning. Errors: of the token files, and of bytes that are no cursor.
+  Result<void> open(const StreamedFiles& files, std::uint64_t seed, ByteSpan cursor, std::uint32_t count_max,
+                    const std::function<void(const Error&)>& anew) {
     COVEY_TRY(TokenStream stream, TokenStream::open(files.path, files.packing, seed));
     if (!cursor.empty()) {
       COVEY_TRY(const TokenCursor place, token_cursor_from(cursor));
-      COVEY_TRY_VOID(stream.seek(place));
+      if (const auto found = stream.seek(place); !found) {
+        if (found.error().code != ErrorCode::kInvalidArgument) return unexpected(found.error());
+        if (anew) anew(found.error());
+        COVEY_TRY(stream, TokenStream::open(files.path, files.packing, seed));
+      }
     }
     windows_ = std::make_shared<StreamedWindows>(std::move(stream), files.packing.context, count_max);
     places_.resize(count_max);
@@ -257,7 +263,7 @@ Result<StepSource> open_source(TrainWorkspace::State& state, const Train& work, 
   if (!context.local.stream) return StepSource{LocalSteps(spec, context.local.split.train, order_of(work, context.client)), {}};
   StepSource source{LocalSteps(spec, context.local.train_examples()), {}};
   COVEY_TRY_VOID(source.windows.open(*context.local.stream, stream_order(work, context.client), work.cursor,
-                                     std::max(spec.batch_size, spec.batch_max)));
+                                     std::max(spec.batch_size, spec.batch_max), context.begun_anew));
   take_buffer(state, source.windows.data(), state.replica->plan.micro_batch);
   return source;
 }

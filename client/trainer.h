@@ -82,6 +82,8 @@ struct TrainContext {
   std::function<void(const TrainPlan&)> planned{};  // told what was chosen, before the work; may be empty
   std::function<void(const StepReport&)> stepped{};  // told of each local step; may be empty
   std::function<void(std::uint64_t)> damaged{};      // told how many records of a stream its steps passed over; may be empty
+  // Told that the work's cursor is not of these files, which are read from their beginning instead; may be empty.
+  std::function<void(const Error&)> begun_anew{};
 };
 Result<DataPrepared> prepare(const LocalData& local);
 // Measures the offered model on the whole held-out part; in a training round then takes the job's

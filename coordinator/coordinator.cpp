@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "coordinator/job_floor.h"
 #include "coordinator/operator_desk.h"
 #include "coordinator/turns.h"
 #include "core/protocol/limits.h"
@@ -152,6 +153,7 @@ Result<void> Coordinator::State::load(const Row& row) {
     COVEY_TRY(const PeerKey peer, fixed_from_hex<PeerKey>(parts[1]));
     return registry_.load_renewal(peer, row.value);
   }
+  if (row.key == kJobFloorRow) return desk_.load_floor(row.value);
   if (row.key == kWithdrawalsRow) return registry_.load_withdrawals(row.value);
   if (row.key == kKeyChangeRow) return keys_.load(row.value);
   if (row.key == kKeyServedRow) return keys_.load_served(row.value);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "coordinator/job_floor.h"
 #include "core/protocol/limits.h"
 
 namespace covey {
@@ -208,9 +209,14 @@ OperatorDesk::Answer OperatorDesk::on(const Node& who, const Link& from, std::ui
   return std::nullopt;
 }
 
+Result<void> OperatorDesk::load_floor(ByteSpan row) {
+  COVEY_TRY(floor_, job_floor_of_value(row));
+  return {};
+}
+
 OperatorAnswer OperatorDesk::submit(const Submission& submission, const Bytes& toml, Instant now) {
   JobSpecRow row{submission.verb.nonce, submission.from.peer, std::string(text_of(toml))};
-  const JobId id = jobs_.empty() ? 1 : jobs_.rbegin()->first + 1;
+  const JobId id = std::max(floor_, jobs_.empty() ? 1 : jobs_.rbegin()->first + 1);
   auto job = make_job(id, std::move(row));
   if (!job) return job.error();
   if (const auto possible = check_secure(job->spec); !possible) return possible.error();

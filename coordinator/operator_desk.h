@@ -23,6 +23,7 @@ class OperatorDesk {
   OperatorDesk(Services services, Jobs& jobs, KeyKeeper& keys);  // all outlive this
 
   void know(const Job& job);             // a job from rows: its nonce is taken
+  Result<void> load_floor(ByteSpan row); // job_floor.h
 
   void request(const Link& from, const OperatorRequest& request, Instant now);
 
@@ -55,6 +56,7 @@ class OperatorDesk {
 
   Services services_;
   Jobs& jobs_;
+  JobId floor_ = 1;  // of the next job's number
   KeyKeeper& keys_;
   std::map<Nonce, JobId> nonces_;
   std::map<Ticket, Submission> submissions_;

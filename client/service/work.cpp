@@ -40,7 +40,11 @@ Result<WorkValue> ClientWork::run(const Train& work, const std::atomic<bool>& ca
                                           .limits = parts_.limits,
                                           .planned = [&](const TrainPlan& plan) { say(plan, work.job); },
                                           .stepped = [&](const StepReport& report) { last = report; },
-                                          .damaged = [&](std::uint64_t records) { say_damage(records, work.job); }}));
+                                          .damaged = [&](std::uint64_t records) { say_damage(records, work.job); },
+                                          .begun_anew = [&](const Error& error) {
+                                            if (parts_.log != nullptr)
+                                              parts_.log->warning("data_begun_anew", {{"job", work.job.name}, {"reason", error.message}});
+                                          }}));
   say(last, work);
   return WorkValue(std::move(trained));
 }

@@ -7,6 +7,7 @@
 #include "client/tokenizer_file.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/model_file.h"
+#include "core/base/file.h"
 #include "core/data/dataset.h"
 #include "core/data/safetensors.h"
 #include "core/data/tokens/token_shard.h"
@@ -120,7 +121,11 @@ Result<DataSpec> data_of(const EvaluateOptions& options, const LoadedModel& load
 }  // namespace
 
 Result<int> evaluate_command(const EvaluateOptions& options, Console& console) {
-  if (!options.logits.empty()) COVEY_TRY_VOID(check_output(options.logits));
+  if (!options.logits.empty()) {
+    COVEY_TRY_VOID(check_output(options.logits));
+    if (file_exists(options.logits))
+      return unexpected(ErrorCode::kAlreadyExists, "--logits " + options.logits + " is there already: name another file, or remove it");
+  }
   COVEY_TRY(const LoadedModel loaded, load_model(options.model));
   const bool text = loaded.spec.model.family == ModelFamily::kTransformer;
   if (!options.logits.empty() && !text)

@@ -37,6 +37,13 @@ Result<void> stage(const BackupPlan& plan, const std::string& staging, DurableSt
   return copy_blobs(plan.data + "/blobs", staging + "/blobs", blobs);
 }
 
+// A value that a backup is to hold is not what its name says.
+Error damaged(const BackupPlan& plan, const std::string& path, const Error& error) {
+  return {ErrorCode::kCorrupted, plan.data + "/" + path + " is damaged (" + error.message +
+                                     "): nothing was saved, and older backups stay; restore the newest backup that `covey backup "
+                                     "--verify` finds sound"};
+}
+
 Result<void> carry(const BackupPlan& plan, const std::string& staging, const std::atomic<bool>& stop,
                    BackupManifest& manifest) {
   const std::string whole = plan.destination + ".partial";
@@ -47,6 +54,10 @@ Result<void> carry(const BackupPlan& plan, const std::string& staging, const std
     COVEY_TRY_VOID(make_folders(fs::path(whole + "/" + path).parent_path().string()));
     COVEY_TRY(const CopiedFile content, copy_file(staging + "/" + path, whole + "/" + path, plan.mode));
     manifest.files.push_back({path, content});
+    if (auto sound = check_saved_value(staging + "/" + path); !sound && sound.error().code == ErrorCode::kCorrupted)
+      return unexpected(damaged(plan, path, sound.error()));
+    else if (!sound)
+      return unexpected(sound.error());
   }
   COVEY_TRY_VOID(write_file(whole + "/" + kManifestName, bytes_of(text_of(manifest))));
   COVEY_TRY_VOID(sync_folders_below(whole));

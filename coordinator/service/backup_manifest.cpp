@@ -7,6 +7,7 @@
 #include "coordinator/service/durable_state.h"
 #include "core/crypto/digest.h"
 #include "core/service/text_file.h"
+#include "core/store/blobs.h"
 
 namespace covey {
 namespace {
@@ -105,6 +106,8 @@ Result<void> check_files(const std::string& folder, const BackupManifest& manife
     COVEY_TRY(const CopiedFile found, hash_of_file(path));
     if (found.size != file.content.size || found.hash != file.content.hash)
       return unexpected(ErrorCode::kCorrupted, path + ": its bytes are not those that were saved");
+    auto sound = check_saved_value(path);
+    if (!sound) return unexpected(ErrorCode::kCorrupted, sound.error().message + ": it was damaged before it was saved; take an older backup, and verify that");
   }
   return {};
 }
@@ -127,6 +130,12 @@ Result<void> check_rows(const std::string& folder, const BackupManifest& manifes
 }
 
 }  // namespace
+
+Result<void> check_saved_value(const std::string& path) {
+  const std::size_t name = path.rfind('/') + 1;  // 0 where there is none
+  const auto id = fixed_from_hex<Digest>(std::string_view(path).substr(name));
+  return id && path.find("blobs/") < name ? check_blob_file(path, *id) : Result<void>();
+}
 
 std::uint64_t BackupManifest::bytes() const {
   return std::accumulate(files.begin(), files.end(), std::uint64_t{0},

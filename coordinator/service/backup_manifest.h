@@ -36,8 +36,12 @@ std::string text_of(const BackupManifest& manifest);
 // Errors: kCorrupted naming the line.
 Result<BackupManifest> manifest_from_text(std::string_view text);
 
+// Where `path` is a value below blobs/, named by the hash of its content, that it still has this content; of other
+// files nothing. Errors: kCorrupted naming the file, those of reading it.
+Result<void> check_saved_value(const std::string& path);
+
 // The manifest of the backup in `folder`, once all that it names is there with these bytes and nothing
-// else is, its store opens, its ledger follows to the mark, and every value that its rows name is among
+// else is, every value below blobs/ is the one that its name says, its store opens, its ledger follows to the mark, and every value that its rows name is among
 // the files. Errors: kNotFound (no backup), kCorrupted naming the file.
 Result<BackupManifest> verify_backup(const std::string& folder);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "coordinator/job_floor.h"
 #include "coordinator/tables.h"
 #include "core/base/file.h"
 #include "core/protocol/audit.h"
@@ -108,13 +109,15 @@ Result<ChainHead> audit_head(const std::vector<Row>& rows) {
   return audit.head();
 }
 
-// What the restored state says of itself: a new epoch, and an audit record of the act.
-Result<LedgerMark> write_act(const std::string& data, const AuditEntry& act, std::uint64_t epoch, const SigningKey& key) {
+// What the restored state says of itself: a new epoch, a gap in the numbers of jobs, and an audit record of the act.
+Result<LedgerMark> write_act(const std::string& data, const AuditEntry& act, Instant taken, std::uint64_t epoch, const SigningKey& key) {
   COVEY_TRY(const auto store, open_rocks_store(data + "/db"));
   COVEY_TRY(const auto rows, store->scan(""));
   COVEY_TRY(const ChainHead head, audit_head(rows));
   Batch batch;
   batch.put(std::string(kEpochRow), epoch_value(epoch));
+  COVEY_TRY(const JobId floor, job_floor_after(rows, taken, act.time));
+  batch.put(std::string(kJobFloorRow), job_floor_value(floor));
   batch.put(audit_key(head.sequence + 1), encode(next_record(kAuditChain, head, encode(act), key)));
   COVEY_TRY_VOID(store->write(batch));
   COVEY_TRY(const auto written, store->scan(""));
@@ -173,7 +176,7 @@ Result<RestoreReport> restore_backup(const RestoreRequest& request, const Signin
   act.number = saved.epoch;
   act.text = "backup of " + iso8601(report.backup.taken) + (judged.rolled_back ? "; rollback accepted: " + judged.why : "");
   act.text.resize(std::min<std::size_t>(act.text.size(), 256));
-  COVEY_TRY(const LedgerMark now, write_act(restoring, act, report.epoch, record));
+  COVEY_TRY(const LedgerMark now, write_act(restoring, act, report.backup.taken, report.epoch, record));
   COVEY_TRY_VOID(sync_folders_below(restoring));
   COVEY_TRY_VOID(save_mark(request.mark, now));
   COVEY_TRY_VOID(clear_place(request, std::move(claimed)));

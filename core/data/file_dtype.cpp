@@ -3,7 +3,9 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
+#include <string>
 
 #include "core/base/check.h"
 
@@ -126,6 +128,22 @@ Bytes narrow(std::span<const float> values, FileDType dtype) {
     std::memcpy(bytes.data() + 2 * i, &half, 2);
   }
   return bytes;
+}
+
+Result<void> check_fits(std::string_view tensor, std::span<const float> values, FileDType dtype) {
+  if (dtype != FileDType::kF16 && dtype != FileDType::kBF16) return {};
+  const bool half = dtype == FileDType::kF16;
+  const auto widened = half ? widened_f16 : widened_bf16;
+  const auto narrowed = half ? narrowed_f16 : narrowed_bf16;
+  for (const float value : values) {
+    if (!std::isfinite(value) || std::isfinite(widened(narrowed(value)))) continue;
+    char text[32];
+    std::snprintf(text, sizeof text, "%g", static_cast<double>(value));
+    return unexpected(ErrorCode::kInvalidArgument,
+                      "tensor " + std::string(tensor) + " holds " + text + ", and " + (half ? "f16 ends at 65504" : "bf16 ends at 3.39e38") +
+                          ": write it with --dtype " + (half ? "bf16 or f32" : "f32"));
+  }
+  return {};
 }
 
 }  // namespace covey

@@ -35,5 +35,8 @@ std::uint16_t narrowed_bf16(float value);
 void widen(ByteSpan bytes, FileDType dtype, std::span<float> out);
 // Floats as little-endian elements of F32, F16 or BF16.
 Bytes narrow(std::span<const float> values, FileDType dtype);
+// That none of a tensor's values becomes an infinity in `dtype`. An infinity or NaN that is one already passes.
+// Errors: kInvalidArgument naming the tensor, the value, the largest there is, and types that hold it.
+Result<void> check_fits(std::string_view tensor, std::span<const float> values, FileDType dtype);
 
 }  // namespace covey

@@ -69,6 +69,7 @@ Result<void> write_stretch(const std::string& path, const TensorWriting& writing
   for (std::size_t i = stretch.first; i < stretch.end; ++i) {
     COVEY_TRY(const std::vector<float> values, source(i));
     COVEY_CHECK(values.size() == elements_of(writing.tensors[i]));
+    COVEY_TRY_VOID(check_fits(writing.tensors[i].name, values, writing.tensors[i].dtype));
     const Bytes bytes = narrow(values, writing.tensors[i].dtype);
     COVEY_TRY_VOID(write_at(file, at, bytes, path));
     at += bytes.size();

@@ -141,7 +141,7 @@ class BlobFiles final : public BlobStore {
 Unexpected corrupted(const Digest& id, const std::string& path) {
   return unexpected(ErrorCode::kCorrupted, path + ": its bytes do not make " +
                                                blob_rules::name_of_blob(id) +
-                                               ": remove it, and it can be fetched again");
+                                               ": at a client, remove it, and it is fetched again; at the coordinator, restore the newest backup");
 }
 
 Result<void> BlobFiles::sweep() {
@@ -570,6 +570,19 @@ Result<std::unique_ptr<BlobStore>> open_blob_files(const std::string& path) {
   auto blobs = std::make_unique<BlobFiles>(path, std::move(lock));
   COVEY_TRY_VOID(blobs->sweep());
   return std::unique_ptr<BlobStore>(std::move(blobs));
+}
+
+Result<void> check_blob_file(const std::string& path, const Digest& id) {
+  COVEY_TRY(const FileDescriptor file, open_file(path, OpenMode::kRead));
+  COVEY_TRY(const HashedFile hashed, hash_file(file, path));
+  if (blob_id(hashed.size, hashed.hashes) != id)
+    return unexpected(ErrorCode::kCorrupted, path + ": its bytes do not make " + blob_rules::name_of_blob(id));
+  const auto chunks = read_file(path + ".chunks");
+  if (!chunks && chunks.error().code == ErrorCode::kNotFound) return {};
+  if (!chunks) return unexpected(chunks.error());
+  if (*chunks != joined(hashed.hashes))
+    return unexpected(ErrorCode::kCorrupted, path + ".chunks: it does not list the chunks of " + blob_rules::name_of_blob(id));
+  return {};
 }
 
 }  // namespace covey

@@ -7,6 +7,7 @@
 #include "client/data_place.h"
 #include "client/tokenizer_file.h"
 #include "client/trainer.h"
+#include "core/base/wire.h"
 #include "core/crypto/digest.h"
 #include "core/data/tokens/streamed_windows.h"
 #include "core/nn/model.h"
@@ -63,7 +64,8 @@ struct Site {
     offer.model = model;
     offer.progress_end = 1;
     return train({job, offer, std::move(cursor)}, {.blobs = blobs, .local = local, .client = client, .workspace = &workspace,
-                  .damaged = [&](std::uint64_t records) { damaged += records; }});
+                  .damaged = [&](std::uint64_t records) { damaged += records; },
+                  .begun_anew = [&](const Error& error) { anew = error.message; }});
   }
 
   TemporaryFolder folder;
@@ -74,6 +76,7 @@ struct Site {
   BlobRef model;
   TrainWorkspace workspace;
   std::uint64_t damaged = 0;  // told of all rounds
+  std::string anew;           // the last that was told
 };
 
 Bytes bytes_named(std::uint8_t name) { return Bytes(3, name); }
@@ -144,17 +147,19 @@ TEST_CASE("streamed data: what is passed over is told in every round, also where
   }
 }
 
+const Digest kConfig{{9}};
+
 TEST_CASE("streamed data: the place in it survives a restart") {
   client::ClientOutbox out({PeerKey{{7}}, 1});
   client::DataPlaces places(out);
-  CHECK(places.begin_of({4, 1, 1}).empty());
-  places.trained({4, 1, 1}, bytes_named(1));
-  CHECK(places.begin_of({4, 1, 2}).empty());  // that round again
-  CHECK(places.begin_of({4, 2, 1}) == bytes_named(1));
-  places.trained({4, 3, 1}, bytes_named(2));
-  CHECK(places.begin_of({4, 3, 2}) == bytes_named(1));
-  CHECK(places.begin_of({4, 4, 1}) == bytes_named(2));
-  CHECK(places.begin_of({5, 4, 1}).empty());
+  CHECK(places.begin_of({4, 1, 1}, kConfig).empty());
+  places.trained({4, 1, 1}, kConfig, bytes_named(1));
+  CHECK(places.begin_of({4, 1, 2}, kConfig).empty());  // that round again
+  CHECK(places.begin_of({4, 2, 1}, kConfig) == bytes_named(1));
+  places.trained({4, 3, 1}, kConfig, bytes_named(2));
+  CHECK(places.begin_of({4, 3, 2}, kConfig) == bytes_named(1));
+  CHECK(places.begin_of({4, 4, 1}, kConfig) == bytes_named(2));
+  CHECK(places.begin_of({5, 4, 1}, kConfig).empty());
 
   Row last;
   for (const Command& command : out.take()) {
@@ -166,8 +171,8 @@ TEST_CASE("streamed data: the place in it survives a restart") {
   CHECK(client::DataPlaces::holds(last));
   client::DataPlaces again(out);
   REQUIRE(again.load(last));
-  CHECK(again.begin_of({4, 3, 2}) == bytes_named(1));
-  CHECK(again.begin_of({4, 4, 1}) == bytes_named(2));
+  CHECK(again.begin_of({4, 3, 2}, kConfig) == bytes_named(1));
+  CHECK(again.begin_of({4, 4, 1}, kConfig) == bytes_named(2));
   Row bad = last;
   bad.value.pop_back();
   CHECK(again.load(bad).error().code == ErrorCode::kCorrupted);
@@ -175,7 +180,7 @@ TEST_CASE("streamed data: the place in it survives a restart") {
   bad.key = "cursor/" + hex_number(9);
   CHECK(again.load(bad).error().message.find("job 4") != std::string::npos);
 
-  for (JobId job = 10; job < 110; ++job) again.trained({job, 1, 1}, bytes_named(3));
+  for (JobId job = 10; job < 110; ++job) again.trained({job, 1, 1}, kConfig, bytes_named(3));
   std::size_t puts = 0, deletes = 0;
   for (const Command& command : out.take()) {
     puts += std::get<Persist>(command).batch.puts.size();
@@ -259,4 +264,55 @@ TEST_CASE("augmented images: training sees changed ones, the same for the same r
   CHECK(train_images("augment_crop = 2\n", 2).update != cropped.update);
   CHECK(plain.evaluation == flipped.evaluation);
   CHECK(plain.evaluation == cropped.evaluation);
+}
+
+TEST_CASE("streamed data: a job that took the number of a lost one begins at the beginning") {
+  client::ClientOutbox out({PeerKey{{7}}, 1});
+  client::DataPlaces places(out);
+  const Digest other{{8}};
+  places.trained({4, 5, 1}, kConfig, bytes_named(1));
+  CHECK(places.begin_of({4, 6, 1}, kConfig) == bytes_named(1));
+  CHECK(places.begin_of({4, 6, 1}, other).empty());
+  places.trained({4, 1, 1}, other, bytes_named(2));
+  CHECK(places.begin_of({4, 1, 2}, other).empty());
+  CHECK(places.begin_of({4, 2, 1}, other) == bytes_named(2));
+  CHECK(places.begin_of({4, 6, 1}, kConfig).empty());
+}
+
+TEST_CASE("streamed data: a round that a restore took back begins where it began") {
+  client::ClientOutbox out({PeerKey{{7}}, 1});
+  client::DataPlaces places(out);
+  for (std::uint8_t round = 1; round <= 40; ++round)
+    if (round != 36) places.trained({4, round, 1}, kConfig, bytes_named(round));
+  CHECK(places.begin_of({4, 35, 2}, kConfig) == bytes_named(34));
+  CHECK(places.begin_of({4, 36, 2}, kConfig) == bytes_named(35));  // it was not asked in that one
+  CHECK(places.begin_of({4, 37, 2}, kConfig) == bytes_named(35));
+  places.trained({4, 35, 2}, kConfig, bytes_named(135));
+  CHECK(places.begin_of({4, 36, 1}, kConfig) == bytes_named(135));
+  CHECK(places.begin_of({4, 40, 1}, kConfig) == bytes_named(135));
+  CHECK(places.begin_of({4, 34, 1}, kConfig) == bytes_named(33));
+}
+
+TEST_CASE("streamed data: a row that does not say of which job it is counts for its number") {
+  client::ClientOutbox out({PeerKey{{7}}, 1});
+  client::DataPlaces places(out);
+  ByteWriter row;
+  row.u8(1).u64(4).u32(3).blob(bytes_named(1)).blob(bytes_named(2));
+  REQUIRE(places.load({"cursor/" + hex_number(4), row.take()}));
+  CHECK(places.begin_of({4, 3, 2}, kConfig) == bytes_named(1));
+  CHECK(places.begin_of({4, 4, 1}, kConfig) == bytes_named(2));
+}
+
+TEST_CASE("streamed data: a place that these files do not have is said, and they begin anew") {
+  Site site;
+  const auto first = site.round(1, {});
+  REQUIRE_MESSAGE(first, first.error().message);
+  CHECK(site.anew.empty());
+  auto place = token_cursor_from(first->cursor);
+  REQUIRE(place);
+  place->record += 1'000'000;
+  const auto other = site.round(1, encode(*place));
+  REQUIRE_MESSAGE(other, other.error().message);
+  CHECK(site.anew.find("cursor") != std::string::npos);
+  CHECK(other->update == first->update);
 }

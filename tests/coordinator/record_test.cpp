@@ -1,3 +1,4 @@
+#include "coordinator/job_floor.h"
 #include "core/crypto/digest.h"
 #include "core/protocol/records.h"
 #include "tests/coordinator/chains.h"
@@ -357,6 +358,25 @@ TEST_CASE("record: chains that were changed, cut or reordered stop the start") {
   CHECK(refused(d, without_epoch).message.find("epoch") != std::string::npos);
   d.config().record_key = std::make_shared<const SigningKey>(key_of<SigningKey>(22, 0));
   CHECK(refused(d, rows).message.find("record key") != std::string::npos);
+}
+
+TEST_CASE("record: after a restore the next job has none of the numbers that may have been lost") {
+  Driver d(1);
+  d.join_all();
+  REQUIRE(std::holds_alternative<Submitted>(d.submit(job_text(), 1)));
+  Batch restored;
+  restored.put(std::string(kJobFloorRow), job_floor_value(1001));
+  REQUIRE(d.store.write(restored));
+  d.restart();
+  for (const std::uint64_t nonce : {2U, 3U}) {
+    const auto answer = d.submit(job_text(), nonce);
+    REQUIRE(std::holds_alternative<Submitted>(answer));
+    CHECK(std::get<Submitted>(answer).job == 999 + nonce);
+  }
+  Batch bad;
+  bad.put(std::string(kJobFloorRow), Bytes{1, 2});
+  REQUIRE(d.store.write(bad));
+  CHECK(refused(d, *d.store.scan("")).code == ErrorCode::kCorrupted);
 }
 
 TEST_CASE("record: the epoch rises at every start and is durable before anyone hears of it") {

@@ -71,6 +71,9 @@ TEST_CASE("files: a folder of transformers is evaluated, goes on writing, and is
     CHECK(loss > 1);
     CHECK(loss < 8);
     const std::string logits = read_text(out + ".logits");
+    CHECK(mentions(desk.refused({"evaluate", "--model", model, "--data", out + ".logits", "--format", "text", "--logits", out + ".logits"}),
+                   "is there already"));
+    CHECK(read_text(out + ".logits") == logits);
     const auto file = from_safetensors(bytes_of(logits));
     REQUIRE(file.has_value());
     REQUIRE(file->tensors.size() == 2);

@@ -278,6 +278,7 @@ Result<void> write_into(const std::string& path, const GgufWriting& writing, con
   COVEY_TRY_VOID(write_at(file, 0, header, path));
   for (const GgufTensor& tensor : tensors) {
     COVEY_TRY(const std::vector<float> values, gathered(writing.config, tensor, source));
+    COVEY_TRY_VOID(check_fits(tensor.name, values, tensor.dtype));
     Bytes bytes = narrow(values, tensor.dtype);
     COVEY_CHECK(bytes.size() == tensor.bytes());
     bytes.resize(aligned(bytes.size()));

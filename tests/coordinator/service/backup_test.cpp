@@ -2,10 +2,14 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <fstream>
 #include <thread>
 
+#include "coordinator/job_floor.h"
 #include "coordinator/service/backup_desk.h"
 #include "coordinator/service/restore.h"
+#include "core/service/text_file.h"
 #include "tests/coordinator/service/sample_state.h"
 
 using namespace covey;
@@ -22,7 +26,7 @@ RestoreRequest restore_of(const std::string& backup, const std::string& folder) 
 }
 
 std::vector<Row> without_act(std::vector<Row> rows) {
-  std::erase_if(rows, [](const Row& row) { return row.key == kEpochRow || row.key.starts_with(kAuditTable); });
+  std::erase_if(rows, [](const Row& row) { return row.key == kEpochRow || row.key == kJobFloorRow || row.key.starts_with(kAuditTable); });
   return rows;
 }
 
@@ -82,6 +86,23 @@ TEST_CASE("backup: only what its rows name is in it, and values shared or copied
   CHECK(blobs == 1);
 }
 
+TEST_CASE("restore: the numbers of jobs that were lost are not given again") {
+  const Instant taken = instant_of_nanos(1'000'000'000), now = instant_of_nanos(91'000'000'000);
+  CHECK(*job_floor_after({}, taken, now) == 1090);
+  const Row job{job_spec_key(7), {}};
+  const JobId first = *job_floor_after({job}, taken, now);
+  CHECK(first == 1097);
+  CHECK(*job_floor_after({job}, now, taken) == 1007);  // a clock that was put back
+  CHECK(*job_floor_after({job, {std::string(kJobFloorRow), job_floor_value(first)}}, now, now) == 2097);
+  CHECK(*job_floor_of_value(job_floor_value(first)) == first);
+  Bytes cut = job_floor_value(first);
+  cut.pop_back();
+  CHECK(job_floor_of_value(cut).error().code == ErrorCode::kCorrupted);
+  CHECK(!job_floor_of_value(job_floor_value(0)));
+  CHECK(!job_floor_of_value(job_floor_value(~JobId{0})));
+  CHECK(job_floor_after({{std::string(kJobFloorRow), cut}}, taken, now).error().message.find("jobfloor") != std::string::npos);
+}
+
 TEST_CASE("backup: a place that is taken, or within what is saved, is refused") {
   const TemporaryFolder folder;
   SampleState state(folder / "home");
@@ -94,6 +115,68 @@ TEST_CASE("backup: a place that is taken, or within what is saved, is refused") 
   CHECK_FALSE(fs::exists(folder / "b.partial"));
   CHECK(code_of(take_backup_at_rest(state.plan(folder / "b"))) == ErrorCode::kUnavailable);  // it runs
   CHECK(take_backup(state.plan(folder / "b"), state.store(), kNever));
+}
+
+// A manifest of what was read proves the copy, not the value: that is named by its content.
+TEST_CASE("backup: a value that is damaged where it lies is not saved as if it were sound") {
+  const TemporaryFolder folder;
+  SampleState state(folder / "home");
+  state.release("one");
+  const std::string to = folder / "backup";
+  BackupPlan plan = state.plan(folder / "sound");
+  plan.mode = CopyMode::kCopy;
+  REQUIRE(take_backup(plan, state.store(), kNever));
+  std::string name;
+  for (const auto& entry : fs::recursive_directory_iterator(state.data() + "/blobs/blobs")) {
+    if (!entry.is_regular_file() || entry.path().extension() == ".chunks") continue;
+    fs::permissions(entry.path(), fs::perms::owner_write, fs::perm_options::add);
+    std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+    const int byte = file.get();
+    file.seekp(0);
+    file.put(static_cast<char>(byte ^ 1));
+    name = entry.path().filename().string();
+  }
+  REQUIRE(!name.empty());
+  const auto made = take_backup(state.plan(to), state.store(), kNever);
+  REQUIRE_FALSE(made);
+  CHECK(made.error().code == ErrorCode::kCorrupted);
+  CHECK(made.error().message.find("its bytes do not make blob") != std::string::npos);
+  CHECK(made.error().message.find("covey backup --verify") != std::string::npos);
+  CHECK_FALSE(fs::exists(to));
+  CHECK_FALSE(fs::exists(to + ".partial"));
+  CHECK(verify_backup(folder / "sound"));  // of before
+}
+
+// As a version before this one made them: the manifest has the hash of the damaged bytes.
+TEST_CASE("backup: a damaged value that its manifest vouches for does not verify") {
+  const TemporaryFolder folder;
+  SampleState state(folder / "home");
+  state.release("one");
+  const std::string to = folder / "backup";
+  BackupPlan plan = state.plan(to);
+  plan.mode = CopyMode::kCopy;
+  auto made = take_backup(plan, state.store(), kNever);
+  REQUIRE(made);
+  const auto value = std::find_if(made->files.begin(), made->files.end(), [](const BackupFile& file) {
+    return file.path.starts_with("blobs/") && !file.path.ends_with(".chunks");
+  });
+  REQUIRE(value != made->files.end());
+  const std::string path = to + "/" + value->path;
+  fs::permissions(path, fs::perms::owner_write, fs::perm_options::add);
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  const int byte = file.get();
+  file.seekp(0);
+  file.put(static_cast<char>(byte ^ 1));
+  file.close();
+  const auto hashed = hash_of_file(path);
+  REQUIRE(hashed);
+  value->content = *hashed;
+  REQUIRE(write_file(to + "/" + kManifestName, bytes_of(text_of(*made))));
+  const auto verified = verify_backup(to);
+  REQUIRE_FALSE(verified);
+  CHECK(verified.error().code == ErrorCode::kCorrupted);
+  CHECK(verified.error().message.find(path) != std::string::npos);
+  CHECK(verified.error().message.find("damaged before it was saved") != std::string::npos);
 }
 
 TEST_CASE("backup: any change to any of its files is found") {
@@ -162,6 +245,7 @@ TEST_CASE("restore: equal to what was saved, but for its epoch and its record of
   const auto after = *state.store().scan("");
   CHECK(without_act(after) == without_act(rows));
   CHECK(*epoch_of_value(**state.store().get(kEpochRow)) == restored->epoch);
+  CHECK(*job_floor_of_value(**state.store().get(kJobFloorRow)) == *job_floor_after(rows, restored->backup.taken, instant_of_nanos(1'700'000'100'000'000'000)));
   const auto audit = *state.store().scan(kAuditTable);
   REQUIRE(audit.size() == 1);
   ChainReader reader(kAuditChain);

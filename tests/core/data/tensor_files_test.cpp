@@ -33,6 +33,30 @@ std::string refused(const std::string& folder, ErrorCode code = ErrorCode::kInva
 
 }  // namespace
 
+TEST_CASE("file dtype: a value that would become an infinity is refused by its tensor's name") {
+  const float beyond = 65520.0F;  // the least that rounds up
+  CHECK(check_fits("w", std::vector<float>{65519.0F, -65519.0F, INFINITY, std::nanf("")}, FileDType::kF16));
+  const auto found = check_fits("layers.0.w", std::vector<float>{1, -beyond}, FileDType::kF16);
+  REQUIRE(!found);
+  CHECK(found.error().code == ErrorCode::kInvalidArgument);
+  for (const char* part : {"layers.0.w", "-65520", "65504", "bf16 or f32"})
+    CHECK_MESSAGE(found.error().message.find(part) != std::string::npos, found.error().message);
+  CHECK(check_fits("w", std::vector<float>{1e6F}, FileDType::kBF16));
+  CHECK(!check_fits("w", std::vector<float>{3.4e38F}, FileDType::kBF16));
+  CHECK(check_fits("w", std::vector<float>{3.4e38F}, FileDType::kF32));
+}
+
+TEST_CASE("tensor files: weights beyond f16 are not written as infinities") {
+  const TemporaryFolder folder;
+  TensorWriting writing;
+  writing.tensors = {{"big", FileDType::kF16, {2}}};
+  const auto written = write_tensor_files(folder.path(), writing, [](std::size_t) -> Result<std::vector<float>> {
+    return std::vector<float>{1, 1e6F};
+  });
+  REQUIRE(!written);
+  CHECK(written.error().message.find("tensor big holds 1e+06") != std::string::npos);
+}
+
 TEST_CASE("file dtype: halves are narrowed as torch narrows them, and widen back exactly") {
   const std::string rows = text_of_file(engine_vector("halves.bin"));
   REQUIRE(rows.size() % 12 == 0);
