@@ -13,6 +13,7 @@
 #include "client/service/work.h"
 #include "core/service/disk_guard.h"
 #include "core/service/exit_code.h"
+#include "core/service/flag_number.h"
 #include "core/service/hardening.h"
 #include "core/service/orphans.h"
 #include "core/service/pooled_executor.h"
@@ -200,7 +201,7 @@ int run(int argc, char** argv) {
                  "The tokenizer.json that jobs pin, or its folder; left out: the one in the data's folder");
   app.add_option("--key-change", options.key_change, "File with the newest change of the coordinator's key, as its operator saved it; after a long absence");
   app.add_option("--threads", options.threads, "Cores to lend (0: all)")->capture_default_str()->check(CLI::Range(0, 1024));
-  app.add_option("--memory", options.memory_gib, "Memory to lend, GiB (0: all)")->capture_default_str()->check(CLI::Range(0.0, 65536.0));
+  app.add_option("--memory", options.memory_gib, "Memory to lend, GiB (0: all)")->capture_default_str()->check(CLI::Range(0.0, 65536.0))->check(refuse_nan);
   app.add_option("--precision", options.precision, "Compute in this, where the job leaves it open")
       ->check(CLI::IsMember({"f32", "bf16", "fp16"}));
   app.add_option("--checkpointing", options.checkpointing, "block: compute blocks twice and hold less; default: what fits")

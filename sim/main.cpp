@@ -15,6 +15,7 @@
 #include "core/data/safetensors.h"
 #include "core/protocol/limits.h"
 #include "core/service/exit_code.h"
+#include "core/service/flag_number.h"
 #include "core/service/signals.h"
 #include "core/service/text_file.h"
 #include "sim/campaign.h"
@@ -296,7 +297,7 @@ void common_options(CLI::App& command, Options& options) {
   command.add_option("--start", options.start, "Folder of transformers that [model] start of the job means");
   command.add_option("--clients", options.clients, "Number of clients; default: clients in [simulation]")->check(CLI::Range(1, 10'000'000));
   command.add_option("--threads", options.threads, "Threads; never changes a result")->capture_default_str()->check(CLI::Range(1, 1024));
-  command.add_option("--horizon-days", options.horizon_days, "Give up after this much virtual time")->capture_default_str()->check(CLI::Range(0.001, 36500.0));
+  command.add_option("--horizon-days", options.horizon_days, "Give up after this much virtual time")->capture_default_str()->check(CLI::Range(0.001, 36500.0))->check(refuse_nan);
   command.add_flag("--json", options.json, "JSON lines");
 }
 
@@ -311,11 +312,11 @@ int run(int argc, char** argv) {
   CLI::App* once = app.add_subcommand("run", "Run a job; the same seed prints the same trace hash");
   common_options(*once, options);
   once->add_option("--seed", options.seed, "Seed of everything random")->capture_default_str();
-  once->add_option("--loss", options.loss, "Probability that a frame is lost")->check(CLI::Range(0.0, 0.9));
-  once->add_option("--duplicate", options.duplicate, "Probability that a frame arrives twice")->check(CLI::Range(0.0, 0.9));
-  once->add_option("--delay-ms", options.delay_ms, "Least delay, one way")->capture_default_str()->check(CLI::Range(0.0, 1e6));
-  once->add_option("--jitter-ms", options.jitter_ms, "Random delay on top; reorders")->capture_default_str()->check(CLI::Range(0.0, 1e6));
-  once->add_option("--mbit", options.mbit_per_second, "Rate of each client's link, Mbit/s")->capture_default_str()->check(CLI::Range(0.001, 1e6));
+  once->add_option("--loss", options.loss, "Probability that a frame is lost")->check(CLI::Range(0.0, 0.9))->check(refuse_nan);
+  once->add_option("--duplicate", options.duplicate, "Probability that a frame arrives twice")->check(CLI::Range(0.0, 0.9))->check(refuse_nan);
+  once->add_option("--delay-ms", options.delay_ms, "Least delay, one way")->capture_default_str()->check(CLI::Range(0.0, 1e6))->check(refuse_nan);
+  once->add_option("--jitter-ms", options.jitter_ms, "Random delay on top; reorders")->capture_default_str()->check(CLI::Range(0.0, 1e6))->check(refuse_nan);
+  once->add_option("--mbit", options.mbit_per_second, "Rate of each client's link, Mbit/s")->capture_default_str()->check(CLI::Range(0.001, 1e6))->check(refuse_nan);
   once->add_option("--crash", options.crashes, "NODE@SECONDS+DOWN: a crash and when it starts again; may be repeated; node 0 is the coordinator");
   once->add_option("-o,--output", options.output, "Write the final model, safetensors");
   once->add_option("--metrics", options.metrics, "Write each round's metrics, JSON lines");
@@ -335,12 +336,12 @@ int run(int argc, char** argv) {
   common_options(*faults, options);
   faults->add_option("--seeds", options.seeds, "How many seeds")->capture_default_str()->check(CLI::Range(1, 100'000'000));
   faults->add_option("--first", options.first, "The first seed")->capture_default_str()->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 62U));
-  faults->add_option("--calm-minutes", options.calm_minutes, "Every job must end within this much virtual time after the last fault")->capture_default_str()->check(CLI::Range(0.1, 1e6));
+  faults->add_option("--calm-minutes", options.calm_minutes, "Every job must end within this much virtual time after the last fault")->capture_default_str()->check(CLI::Range(0.1, 1e6))->check(refuse_nan);
   faults->add_option("--shrink", options.shrink, "How many failing seeds are made small and written as plans")->capture_default_str()->check(CLI::Range(0, 1000));
   faults->add_option("--plans", options.plans, "Folder for those plans")->capture_default_str();
   faults->add_option("--kinds", options.kinds, "mixed: half of the worlds run the job with and without secure aggregation side by side; job: as the file says; default: mixed where both can run")
       ->check(CLI::IsMember({"mixed", "job"}));
-  faults->add_option("--fault-seconds", options.fault_seconds, "Faults stop after this much virtual time")->capture_default_str()->check(CLI::Range(1.0, 1e6));
+  faults->add_option("--fault-seconds", options.fault_seconds, "Faults stop after this much virtual time")->capture_default_str()->check(CLI::Range(1.0, 1e6))->check(refuse_nan);
 
   try {
     app.parse(argc, argv);

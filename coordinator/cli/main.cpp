@@ -9,6 +9,7 @@
 #include "coordinator/cli/commands.h"
 #include "coordinator/service/home.h"
 #include "core/service/exit_code.h"
+#include "core/service/flag_number.h"
 
 namespace covey::cli {
 namespace {
@@ -242,13 +243,13 @@ void add_models(CLI::App& app, Chosen& chosen) {
       ->add_option("--temperature", chosen.generate.temperature,
                    "0: the likeliest token each time; 1: as the model believes")
       ->capture_default_str()
-      ->check(CLI::Range(0.0, 100.0));
+      ->check(CLI::Range(0.0, 100.0))->check(refuse_nan);
   generate->add_option("--top-k", chosen.generate.top_k, "Of so many of the likeliest tokens (0: all)")
       ->capture_default_str()
       ->check(CLI::Range(0, 1 << 22));
   generate->add_option("--top-p", chosen.generate.top_p, "Of the fewest tokens that together are so likely")
       ->capture_default_str()
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(CLI::Range(0.0, 1.0))->check(refuse_nan);
   generate->add_option("--seed", chosen.generate.seed, "The same seed gives the same text")
       ->capture_default_str();
   generate->callback([&chosen] {
@@ -390,7 +391,7 @@ void add_nodes(CLI::App& app, Chosen& chosen) {
       ->capture_default_str();
   demo->add_option("--chaos", chosen.demo.chaos,
                    "Kill one of the federation's processes about every so many seconds, and start it again")
-      ->check(CLI::Range(1.0, 3600.0));
+      ->check(CLI::Range(1.0, 3600.0))->check(refuse_nan);
   demo->callback(
       [&chosen] { chosen.run = [&chosen](Console& console) { return demo_command(chosen.demo, console); }; });
 }
@@ -450,10 +451,10 @@ void add_bench(CLI::App& app, Chosen& chosen) {
   train->add_option("--batch", options.batch, "Examples a step, in place of the job's")->check(CLI::Range(1, 65'536));
   train->add_option("--micro-batch", options.micro_batch, "Examples computed at once, in place of the job's")
       ->check(CLI::Range(1, 65'536));
-  train->add_option("--seconds", options.seconds, "Of training steps, at least")->capture_default_str()->check(CLI::Range(0.1, 3600.0));
+  train->add_option("--seconds", options.seconds, "Of training steps, at least")->capture_default_str()->check(CLI::Range(0.1, 3600.0))->check(refuse_nan);
   train->add_option("--threads", options.threads, "Cores to compute on (0: all)")->capture_default_str()->check(CLI::Range(0, 1024));
   train->add_option("--memory", options.memory_gib, "Memory that training may take, GiB (0: the machine's)")
-      ->capture_default_str()->check(CLI::Range(0.0, 65536.0));
+      ->capture_default_str()->check(CLI::Range(0.0, 65536.0))->check(refuse_nan);
   train->callback([&chosen] {
     chosen.run = [&chosen](Console& console) { return bench_train_command(chosen.bench, console); };
   });

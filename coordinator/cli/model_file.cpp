@@ -34,6 +34,8 @@ bool is_file(const std::string& path) {
 }
 
 Result<LoadedModel> load_file(const std::string& path) {
+  if (std::filesystem::exists(path) && !is_file(path))  // a device never ends, a FIFO may never begin
+    return unexpected(ErrorCode::kInvalidArgument, path + " is not a regular file: name a model's file or folder");
   COVEY_TRY(const Bytes bytes, read_file(path, kModelFileBytesMax));
   auto file = from_safetensors(bytes);
   if (!file) return unexpected(in_context(path, file.error()));
