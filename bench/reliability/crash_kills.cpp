@@ -1,6 +1,8 @@
 // Rows 1 and 2: the coordinator and the client killed at every fault point, and the deliberate defects
 // that the same harness must catch.
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "bench/reliability/crash.h"
 #include "bench/reliability/rows.h"
@@ -11,10 +13,19 @@ namespace {
 
 std::string whole(double value) { return std::to_string(std::llround(value)); }
 
+// The first failed run: the flags that play it again, and what was wrong.
+std::string first_failed(const CrashRun& run) {
+  const std::size_t from = run.ran.output.find("FAILED ");
+  if (from == std::string::npos) return "";
+  std::string text = run.ran.output.substr(from, 400);
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return "; " + text;
+}
+
 std::string beside(const CrashRun& run) {
   return whole(run.figure("runs")) + " runs, " + whole(run.figure("kills")) + " kills, " + whole(run.figure("counted")) +
          " updates counted, " + whole(run.figure("ledger_records")) + " ledger records, " +
-         whole(run.figure("runs_per_second")) + " runs/s, " + whole(run.seconds) + " s";
+         whole(run.figure("runs_per_second")) + " runs/s, " + whole(run.seconds) + " s" + first_failed(run);
 }
 
 // Kills at each point. With files in memory nothing waits for a disk: there are as many as the goal asks
