@@ -57,7 +57,8 @@ bool JobRunner::consume_endless(Instant now, const std::string& why) {
   waiting_ = false;
   stuck_since_.reset();
   Round round;
-  round.key = {job_.id, job_.next_round(), job_.summary.attempt};
+  // An attempt of its own: the latest was abandoned, and has its end in the audit log.
+  round.key = {job_.id, job_.next_round(), job_.summary.attempt + 1};
   round.row.model = job_.summary.model;
   round.row.started = now;
   round.frozen = true;  // takes nothing: it only ends
