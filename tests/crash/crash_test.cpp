@@ -82,6 +82,15 @@ TEST_CASE("crash: either role killed under secure aggregation loses, doubles and
   CHECK(told.figures.at("counted") > 0);
 }
 
+// Its members are bound to an attempt that is over: the round ends without them, under an attempt of its own.
+TEST_CASE("crash: a round that is consumed after a restart has one end in the audit log") {
+  for (const std::string plan : {"--seed 98 --kill 'driver.reveal.received:18' --kill '*:6'", "--seed 183 --kill 'driver.outcome.sent:6' --kill '*:29'"}) {
+    const Told told = covey_crash("--seeds 3 one --secure --victim coordinator " + plan, Files::kMemory);
+    CHECK_MESSAGE(told.code == 0, told.text);
+    CHECK(told.figures.at("kills") == 6);
+  }
+}
+
 TEST_CASE("crash: the harness catches every deliberate defect") {
   const Told told = covey_crash("mutants --seeds 1000", Files::kMemory);
   CHECK_MESSAGE(told.code == 0, told.text);
