@@ -5,29 +5,17 @@ and after texts, which llama.cpp splits by itself.
 
 usage: check_llama_cpp.py COVEY-ENGINE-FILES   (pip install torch transformers tokenizers xllamacpp)
 """
-import os
-import pathlib
 import subprocess
 import sys
-import tempfile
 
-os.environ["HF_HUB_OFFLINE"] = "1"
-sys.path.append(str(pathlib.Path(__file__).parents[2] / "tests/vectors"))
-import make_engine_files as made  # noqa: E402
-import torch  # noqa: E402
-import xllamacpp  # noqa: E402
-from transformers import PreTrainedTokenizerFast  # noqa: E402
+from checking import each_case, expect, made  # first: it keeps transformers offline
+import torch
+import xllamacpp
+from transformers import PreTrainedTokenizerFast
 
-VOCABULARY, CONTEXT, TEXTS = 500, 64, 40  # the models' own contexts may be shorter
+CONTEXT, TEXTS = 64, 40  # the models' own contexts may be shorter
 # Of the largest difference of log-probabilities: the file's rounding of weights, and llama.cpp's own of keys and values.
 TOLERANCE = {"F32": 2e-3, "F16": 5e-3, "BF16": 5e-2}
-failures = 0
-
-
-def expect(what, holds):
-    global failures
-    failures += not holds
-    print(f"  {'ok' if holds else 'WRONG'}: {what}")
 
 
 def opened(path):
@@ -37,16 +25,16 @@ def opened(path):
     return xllamacpp.Server(params)
 
 
-def next_token(server, prompt):
-    """Log-probabilities [VOCABULARY] of what follows (none where that is not shown), and how many tokens the prompt was."""
-    answer = server.handle_completions({"prompt": prompt, "n_predict": 1, "n_probs": VOCABULARY, "temperature": 0.0, "cache_prompt": False})
+def next_token(server, prompt, vocabulary):
+    """Log-probabilities [vocabulary] of what follows (none where that is not shown), and how many tokens the prompt was."""
+    answer = server.handle_completions({"prompt": prompt, "n_predict": 1, "n_probs": vocabulary, "temperature": 0.0, "cache_prompt": False})
     if "choices" not in answer:
         sys.exit(f"llama.cpp answers {str(answer)[:300]} to {prompt!r}")
     logprobs = answer["choices"][0]["logprobs"]
     if logprobs is None:
         return None, answer["usage"]["prompt_tokens"]
     all_tokens = logprobs["content"][0]["top_logprobs"]
-    values = torch.full((VOCABULARY,), float("nan"))
+    values = torch.full((vocabulary,), float("nan"))
     for token in all_tokens:
         values[token["id"]] = token["logprob"]
     return values, answer["usage"]["prompt_tokens"]
@@ -62,14 +50,14 @@ def difference(model, ids, got, silent):
     return value if value == value else float("inf")
 
 
-def check_model(program, folder, kind, tokenizer, dtype, changes):
+def check_model(folder, kind, tokenizer, dtype, changes):
     print(f"{kind} {dtype}, {changes}")
     model = made.random_model(kind, **changes).eval()
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
     model.save_pretrained(folder / "source")
     fast.save_pretrained(folder / "source")
     path = folder / "model.gguf"
-    subprocess.run([program, "gguf", folder / "source", path, dtype], check=True)
+    subprocess.run([sys.argv[1], "gguf", folder / "source", path, dtype], check=True)
     server = opened(path)
     eos = model.config.eos_token_id
     # After these the server says nothing: ends (which llama.cpp also knows by their names) and parts of a character.
@@ -80,7 +68,7 @@ def check_model(program, folder, kind, tokenizer, dtype, changes):
     context = min(CONTEXT, model.config.max_position_embeddings)
     for length in (1, 2, context // 2, context - 2):
         ids = torch.randint(0, len(fast), (length,), generator=generator).tolist()
-        got, heard = next_token(server, ids)
+        got, heard = next_token(server, ids, model.config.vocab_size)
         begun = ids if heard == length else [model.config.bos_token_id, *ids]
         worst = max(worst, difference(model, begun, got, silent))
     expect(f"distributions after token ids, largest difference {worst:.1e}", worst <= TOLERANCE[dtype])
@@ -88,7 +76,7 @@ def check_model(program, folder, kind, tokenizer, dtype, changes):
     texts = [t for t in made.nasty_strings(TEXTS * 3, 22) if t.strip() and len(fast(t)["input_ids"]) < context][:TEXTS]
     for text in texts:
         ids = fast(text)["input_ids"]
-        got, heard = next_token(server, text)
+        got, heard = next_token(server, text, model.config.vocab_size)
         other_ids += heard != len(ids)
         heard_of += got is not None
         worst = max(worst, difference(model, ids, got, silent))
@@ -100,9 +88,6 @@ def check_model(program, folder, kind, tokenizer, dtype, changes):
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    program = sys.argv[1]
-    tokenizers = made.tokenizers_trained()
-    begin = tokenizers["llama3"].token_to_id("<|begin_of_text|>")
     cases = [
         ("gpt2", "gpt2", "F32", {}),
         ("gpt2", "gpt2", "F16", {"tie_word_embeddings": False, "n_inner": 40}),
@@ -110,12 +95,7 @@ def main():
         ("llama", "llama3", "BF16", {"tie_word_embeddings": True, "num_key_value_heads": 1}),
         ("llama", "llama3", "F16", {"num_key_value_heads": 4, "rms_norm_eps": 1e-5}),
     ]
-    for kind, name, dtype, changes in cases:
-        with tempfile.TemporaryDirectory() as folder:
-            changes = {"vocab_size": VOCABULARY, **({"bos_token_id": begin} if kind == "llama" else {}), **changes}
-            check_model(program, pathlib.Path(folder), kind, tokenizers[name], dtype, changes)
-    print("all equal" if failures == 0 else f"{failures} WRONG")
-    sys.exit(1 if failures else 0)
+    each_case(cases, check_model)
 
 
 if __name__ == "__main__":
