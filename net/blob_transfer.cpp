@@ -15,6 +15,11 @@ constexpr std::uint32_t kWrongMax = 3;     // from one peer for one blob, then i
 constexpr std::size_t kAbandonedMax = 64;  // unfinished values kept
 constexpr int kProbeBackoffMax = 4;        // times `retry`
 
+// So many chunks in so little time (256 MB/s) are a flood: one more sender would bring nothing but more
+// unfinished values on the disk.
+constexpr std::size_t kFloodChunks = 16;
+constexpr Duration kFloodSpan = std::chrono::milliseconds(16);
+
 std::uint32_t chunks_of(const BlobRef& blob) { return static_cast<std::uint32_t>(chunk_count(blob.size)); }
 
 std::string name_of_blob(const BlobRef& blob) {
@@ -171,8 +176,24 @@ void BlobTransfer::cancel(Ticket ticket, Unfinished unfinished) {
   }
 }
 
+// Where chunks come in a flood, and for a moment after a large blob became active: whether it makes one is
+// not known before.
+std::optional<Instant> BlobTransfer::flood_until() const {
+  Instant until = large_begun_ ? *large_begun_ + kFloodSpan : latest_;
+  if (written_.size() == kFloodChunks) until = std::max(until, written_.front() + kFloodSpan);
+  return latest_ < until ? std::optional(until) : std::nullopt;
+}
+
+// How many may be active. Values that come at once are begun a few at a time in a flood: what lies unfinished is
+// then a few values, not one of each sender. Measured on a virtual machine with 16 senders of 40 MB: 360 MB lay
+// unfinished, and their fresh pages took a sixth of the receiver's processor time.
+std::size_t BlobTransfer::places() const {
+  if (!flood_until()) return config_.active_max;
+  return std::min<std::size_t>(config_.active_max, std::max<std::size_t>(config_.active_in_flood, active_count()));
+}
+
 bool BlobTransfer::may_start(const BlobRef& blob) const {
-  if (active_count() >= config_.active_max) return false;
+  if (active_count() >= places()) return false;
   const auto source_of = [](const Pull& pull) { return pull.waiters[pull.source].from; };
   const PeerKey source = source_of(pulls_.at(blob));
   const auto busy = std::count_if(pulls_.begin(), pulls_.end(), [&](const auto& entry) {
@@ -182,7 +203,7 @@ bool BlobTransfer::may_start(const BlobRef& blob) const {
 }
 
 void BlobTransfer::activate_waiting(Instant now, Step& step) {
-  for (std::size_t i = 0; i < waiting_.size() && active_count() < config_.active_max;) {
+  for (std::size_t i = 0; i < waiting_.size() && active_count() < places();) {
     const BlobRef blob = waiting_[i];
     if (!may_start(blob)) {
       ++i;
@@ -196,6 +217,7 @@ void BlobTransfer::activate_waiting(Instant now, Step& step) {
 void BlobTransfer::activate(Pulls::iterator place, Instant now, Step& step) {
   auto& [blob, pull] = *place;
   pull.active = true;
+  if (chunks_of(blob) > config_.credits) large_begun_ = now;
   pull.progress = now - pull.idle;
   pull.probe_after = config_.retry;
   pull.probe_at = now + config_.retry;
@@ -331,6 +353,7 @@ std::optional<Instant> BlobTransfer::next_tick() const {
   if (std::any_of(waiting_.begin(), waiting_.end(), [&](const BlobRef& blob) { return may_start(blob); }))
     return latest_;  // at once
   std::optional<Instant> next;
+  if (!waiting_.empty() && active_count() < config_.active_max) next = flood_until();
   for (const auto& [blob, pull] : pulls_) {
     if (!pull.active || pull.waits_for_disk()) continue;
     const Instant due = std::min(pull.probe_at, pull.progress + config_.give_up);
@@ -472,6 +495,8 @@ void BlobTransfer::written(const BlobRef& blob, std::uint64_t number, PeerKey fr
   for (auto w = pull.wanted.begin(); w != wanted; ++w)
     if (!w->here && !wanted->again && w->asked < wanted->asked && w->asked + config_.retry <= now)
       lost.push_back(w->index);
+  written_.push_back(now);
+  if (written_.size() > kFloodChunks) written_.pop_front();
   pull.wanted.erase(wanted);
   pull.have[index] = true;
   --pull.missing;

@@ -36,6 +36,7 @@ struct BlobTransferConfig {
   std::uint32_t credits = kChunkCreditsMax;     // chunks asked for and not yet here, per blob
   std::uint32_t chunks_max = 32;                // the same in all: one per blob, the rest to those that lack the least
   std::uint32_t active_max = 32;                // blobs asked for at once; the others wait their turn
+  std::uint32_t active_in_flood = 4;            // the same while chunks come as fast as they can be taken
   std::uint32_t active_per_source_max = 2;      // so that a sender's queue holds few chunks for one peer
   Duration retry = std::chrono::seconds(2);     // without progress: ask again, then ever more rarely
   Duration give_up = std::chrono::seconds(60);  // without any progress: BlobFailed
@@ -150,6 +151,8 @@ class BlobTransfer {
   std::uint32_t credits(const Pull& pull) const;
   void activate(Pulls::iterator place, Instant now, Step& step);
   std::size_t active_count() const { return pulls_.size() - waiting_.size(); }
+  std::optional<Instant> flood_until() const;
+  std::size_t places() const;
   bool may_start(const BlobRef& blob) const;
   void activate_waiting(Instant now, Step& step);
   void ask(const BlobRef& blob, Pull& pull, Instant now, Step& step);
@@ -182,6 +185,8 @@ class BlobTransfer {
   std::uint64_t pulls_begun_ = 0;
   Pulls pulls_;
   std::deque<BlobRef> waiting_;  // pulls that are not active
+  std::deque<Instant> written_;  // when the last chunks were, at most kFloodChunks
+  std::optional<Instant> large_begun_;  // when the last blob of many chunks became active
   std::map<Digest, Published> published_;
   std::deque<Digest> abandoned_;  // unfinished values kept for a later fetch, oldest first
   Instant latest_;                // that a driver told

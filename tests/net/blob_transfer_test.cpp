@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <memory>
+#include <set>
 
 #include "core/base/random.h"
 #include "core/crypto/digest.h"
@@ -43,6 +45,7 @@ class Channel {
     Peer& peer = *peers_.at(from);
     for (auto& event : step.events) peer.events.push_back(std::move(event));
     for (auto& outgoing : step.outgoing) {
+      if (const auto* want = std::get_if<ChunkListWant>(&outgoing.message)) begun.insert(want->blob.id);
       const Bytes frame = encode_frame(outgoing.message);
       const int copies = random_.uniform() < duplication_ ? 2 : 1;
       for (int i = 0; i < copies; ++i) {
@@ -71,6 +74,7 @@ class Channel {
   }
   Instant now() const { return now_; }
   std::size_t delivered = 0;
+  std::set<Digest> begun;  // blobs whose list was asked for
   Duration chunk_time{};  // what a chunk occupies the one line for
 
  private:
@@ -428,6 +432,41 @@ TEST_CASE("blob transfer: stalled senders give way to those that wait") {
   channel.run(kStart + 5min);
   CHECK(bob.events.size() == 7);  // and in the end they are given up
   for (std::size_t i = 3; i < 7; ++i) CHECK(failure(bob, i).code == ErrorCode::kUnavailable);
+}
+
+namespace {
+
+// The most values that lay unfinished at once, of twelve that as many senders offer together.
+std::size_t most_unfinished(Duration chunk_time) {
+  MemoryBlobs source, blobs;
+  Channel channel(3, 0, 0, 0s);
+  channel.chunk_time = chunk_time;
+  Peer bob(blobs);
+  channel.add(kBob, bob);
+  std::vector<std::unique_ptr<Peer>> senders;
+  for (std::uint8_t i = 0; i < 12; ++i) {
+    const PeerKey key{{static_cast<std::uint8_t>(50 + i)}};
+    senders.push_back(std::make_unique<Peer>(source));
+    channel.add(key, *senders.back());
+    const BlobRef blob = source.put(content_of(20 * kChunkBytes, i)).value();
+    senders.back()->transfer.publish({blob.id, kBob});
+    channel.take(kBob, bob.transfer.fetch({i, key, blob}, kStart));
+  }
+  std::size_t most = 0;
+  for (Instant until = kStart; bob.events.size() < 12 && until < kStart + 60s; until += 1ms) {
+    channel.run(until);
+    most = std::max(most, channel.begun.size() - bob.events.size());
+  }
+  REQUIRE(bob.events.size() == 12);
+  for (std::size_t i = 0; i < 12; ++i) fetched(bob, i);
+  return most;
+}
+
+}  // namespace
+
+TEST_CASE("blob transfer: a flood of chunks is a few values at a time, a trickle is one of each sender") {
+  CHECK(most_unfinished(200us) == 4);
+  CHECK(most_unfinished(20ms) == 12);
 }
 
 TEST_CASE("blob transfer: only so many unfinished values are kept") {
