@@ -124,7 +124,7 @@ Result<int> serve(const Options& options) {
   CoordinatorWork work({options.threads, config.memory_bytes_max,
                         [&state](std::string_view key) { return state.store->get(key); },
                         [&folder, &random](const RotateKey& rotate) { return rotate_key(folder, rotate, random); },
-                        [&folder](const JobSpec& job) { return open_start(folder + "/" + kStartModelsFolder, job); }});
+                        [&folder, &log](const JobSpec& job) { return open_start(folder + "/" + kStartModelsFolder, job, *log); }});
   PooledExecutor executor(*state.store, options.threads, [&](const Work& one, const std::atomic<bool>&) {
     return work.compute(one, *state.blobs);
   });

@@ -239,6 +239,16 @@ TEST_CASE("files: adapters are trained on a published model, from token files, o
   const Process& listed = federation.covey({"models", "--json"});
   CHECK(nlohmann::json::parse(listed.out()).at("name") == "small");
   CHECK(nlohmann::json::parse(listed.out()).at("parameters") == parameter_table(model_spec_of(published->config(), 0).value()).size);
+  // One bit of a weight that stays a number: the job does not train on from it.
+  const std::string stored = federation.home() + "/coordinator/models/small", weights = stored + "/model.safetensors";
+  std::string flipped = read_text(weights);
+  flipped[flipped.size() - 3] = static_cast<char>(flipped[flipped.size() - 3] ^ 1);
+  write_text(weights, flipped);
+  CHECK(federation.await_end(job("damaged", lines, "", 1)) == "job_failed");
+  CHECK(mentions(federation.covey({"list"}).out(), "model.safetensors has other bytes than `covey import` wrote"));
+  const Process& damaged = federation.covey({"models", "--json"});
+  CHECK(mentions(nlohmann::json::parse(damaged.out()).at("text"), "model.safetensors has other bytes"));
+  CHECK(!federation.coordinator().has("start_unverified"));
   CHECK(federation.covey({"models", "--remove", "../data"}).says("there is no such model"));
   CHECK(federation.covey({"models", "--remove", "small"}).code() == 0);
   CHECK(!std::filesystem::exists(federation.home() + "/coordinator/models/small"));
