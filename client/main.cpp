@@ -217,7 +217,7 @@ int run(int argc, char** argv) {
   app.add_flag("--json", options.json, "Log as JSON lines");
   app.add_flag("--verbose", options.verbose, "Log details");
   app.set_version_flag("--version", COVEY_VERSION);
-  app.set_config("--config", "", "Settings in TOML: the flags above without dashes");
+  app.set_config("--config", "", "Settings in TOML: the flags above without dashes")->check(why_not_readable);
   app.allow_config_extras(CLI::config_extras_mode::error);  // a mistyped setting must not be left out
   try {
     app.parse(argc, argv);

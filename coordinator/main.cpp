@@ -94,6 +94,7 @@ Result<int> serve(const Options& options) {
   const HeapKeeper heap;
   const std::string folder = coordinator_folder(options.home);
   COVEY_TRY(CoordinatorHome home, load_coordinator_home(folder));
+  COVEY_TRY_VOID(check_operators(folder, home.address.authority));
   const auto log = make_log({options.json ? LogFormat::kJson : LogFormat::kText,
                              options.verbose ? LogLevel::kDebug : LogLevel::kInfo, ""});
   check_file_limit(options.nodes_max, *log);
@@ -175,7 +176,7 @@ int run(int argc, char** argv) {
   app.add_flag("--json", options.json, "Log as JSON lines");
   app.add_flag("--verbose", options.verbose, "Log details");
   app.set_version_flag("--version", COVEY_VERSION);
-  app.set_config("--config", "", "Settings in TOML; default <home>/coordinator/coordinator.toml");
+  app.set_config("--config", "", "Settings in TOML; default <home>/coordinator/coordinator.toml")->check(why_not_readable);
   app.allow_config_extras(CLI::config_extras_mode::error);  // a mistyped setting must not be left out
   try {
     app.parse(argc, argv);

@@ -10,6 +10,7 @@
 #include "coordinator/service/home.h"
 #include "core/service/exit_code.h"
 #include "core/service/flag_number.h"
+#include "core/service/text_file.h"
 
 namespace covey::cli {
 namespace {
@@ -126,10 +127,12 @@ struct CoordinatorSettings {
 CoordinatorSettings configured(const std::string& home) {
   CLI::App settings;
   CoordinatorSettings found;
+  const std::string path = coordinator_folder(home) + "/coordinator.toml";
+  if (!why_not_readable(path).empty()) return found;  // the coordinator itself refuses it
   settings.add_option("--ledger-mark", found.mark);
   settings.add_option("--nodes-max", found.nodes_max);
   settings.allow_config_extras(true);
-  settings.set_config("--config", coordinator_folder(home) + "/coordinator.toml");
+  settings.set_config("--config", path);
   try {
     settings.parse(std::vector<std::string>{});
   } catch (const CLI::ParseError&) {
