@@ -196,7 +196,7 @@ int run(int argc, char** argv) {
     return code == 0 ? kExitOk : kExitUsage;
   }
   const auto updates = size_from(updates_max);
-  if (!updates) return report(in_context("--job-updates-max", updates.error()));
+  if (!updates) return report({updates.error().code, "--job-updates-max " + updates.error().message});
   options.job_caps.update_bytes_max = *updates;
   const auto code = serve(options);
   return code ? *code : report(code.error());
