@@ -101,6 +101,29 @@ TEST_CASE("files: a folder of transformers is evaluated, goes on writing, and is
   }
 }
 
+TEST_CASE("files: a model whose figures are no numbers is said to be damaged, by evaluate and by generate") {
+  Workbench desk;
+  HfConfig config = HfFolder::open(vector_of("hf_llama")).value().config();
+  config.vocabulary = 256;
+  config.tied_head = false;
+  const auto made = write_hf(desk.folder / "hot", {.config = config}, [](const HfPart& part) {
+    std::vector<float> values(part.elements(), 0.5F);
+    if (part.role == TensorRole::kHead) std::fill(values.begin(), values.end(), 3e38F);  // each is finite, their sums are not
+    return Result<std::vector<float>>(std::move(values));
+  });
+  REQUIRE(made.has_value());
+  desk.folder.write("text/a.txt", std::string(400, 'a'));
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"evaluate", "--model", desk.folder / "hot", "--data", desk.folder / "text"},
+        std::vector<std::string>{"generate", "--model", desk.folder / "hot", "--prompt", "a", "--tokens", "5"}}) {
+    const Process& process = desk.nursery.run({"covey", arguments}, 60);
+    INFO(process.out() << process.errors());
+    CHECK(process.code() == 2);
+    CHECK(process.says("training diverged; use another model"));
+    CHECK(process.says("hot"));
+  }
+}
+
 TEST_CASE("files: text becomes token files, once, with the tokenizer beside them") {
   Workbench desk;
   const std::string tokenizer = vector_of("tokenizers/gpt2.json");
