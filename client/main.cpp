@@ -13,6 +13,7 @@
 #include "client/service/work.h"
 #include "core/service/disk_guard.h"
 #include "core/service/exit_code.h"
+#include "core/service/file_limit.h"
 #include "core/service/flag_number.h"
 #include "core/service/hardening.h"
 #include "core/service/orphans.h"
@@ -125,6 +126,7 @@ Result<int> serve(const Options& options) {
   const auto log = make_log({options.json ? LogFormat::kJson : LogFormat::kText,
                              options.verbose ? LogLevel::kDebug : LogLevel::kInfo, ""});
   COVEY_TRY(Policy policy, policy_of(options));
+  COVEY_TRY_VOID(raise_file_limit_to(files_needed(1)));
   COVEY_TRY_VOID(make_folders(options.home, 0700));
   COVEY_TRY_VOID(make_folders(options.home + "/data", 0700));
   COVEY_TRY(const auto store, open_rocks_store(options.home + "/data/db"));

@@ -68,13 +68,14 @@ StateOptions state_options(const Options& options, const std::string& folder) {
           options.accept_missing_mark ? MissingMark::kAccept : MissingMark::kRefuse};
 }
 
-void check_file_limit(std::uint32_t nodes_max, Log& log) {
-  const std::uint64_t limit = raise_file_limit();
-  const std::uint64_t wanted = files_wanted(nodes_max);
+Result<void> check_file_limit(const Options& options, Log& log) {
+  COVEY_TRY(const std::uint64_t limit, raise_file_limit_to(files_needed(options.listen.io_threads)));
+  const std::uint64_t wanted = files_wanted(options.nodes_max);
   if (limit < wanted)
     log.warning("file_limit_low", {{"limit", limit}, {"wanted", wanted},
                                    {"reason", "a node may hold two connections; raise the hard limit of open files "
                                               "(LimitNOFILE=, ulimit -Hn), or lower --nodes-max"}});
+  return {};
 }
 
 // Where the key that is served came with a change, its ports did too, and the flags are of the first key.
@@ -97,7 +98,7 @@ Result<int> serve(const Options& options) {
   COVEY_TRY_VOID(check_operators(folder, home.address.authority));
   const auto log = make_log({options.json ? LogFormat::kJson : LogFormat::kText,
                              options.verbose ? LogLevel::kDebug : LogLevel::kInfo, ""});
-  check_file_limit(options.nodes_max, *log);
+  COVEY_TRY_VOID(check_file_limit(options, *log));
   COVEY_TRY(DurableState state, open_state(state_options(options, folder), *log));
   COVEY_TRY(const std::uint64_t retired, retired_key_change(state.rows));
   COVEY_TRY_VOID(settle_keys(folder, home.changes, retired));  // under the lock of the state
@@ -120,7 +121,8 @@ Result<int> serve(const Options& options) {
       PublicWork::Memory::kForget, [&spare](std::size_t count, const std::function<void(std::size_t)>& part) { spare.share(count, part); });
   COVEY_TRY(const auto coordinator, Coordinator::create(config, state.rows));
   const std::size_t rows = std::exchange(state.rows, {}).size();  // 1 kB a node, which the machine has in its own form
-  DiskGuard guard(*coordinator, "where a job needs more than there is, start with --paused and stop it with `covey stop JOB`");
+  DiskGuard guard(*coordinator, "where a job needs more than there is, start with --paused and stop it with `covey stop JOB`",
+                  [&folder] { return check_blob_folders(folder + "/data/blobs"); });
   SystemRandom random;
   CoordinatorWork work({options.threads, config.memory_bytes_max,
                         [&state](std::string_view key) { return state.store->get(key); },

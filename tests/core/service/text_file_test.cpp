@@ -55,4 +55,10 @@ TEST_CASE("file limit: what a coordinator wants, and the most that there can be"
   CHECK(files_wanted(10'000) == 20'256);
   CHECK(file_limit_max() >= 1);
   CHECK(raise_file_limit() <= file_limit_max());
+  CHECK(raise_file_limit_to(1).value() == raise_file_limit());
+  const auto refused = raise_file_limit_to(file_limit_max() + 1);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == ErrorCode::kResourceExhausted);
+  CHECK(refused.error().message.find(std::to_string(file_limit_max()) + " files") != std::string::npos);
+  CHECK(refused.error().message.find("LimitNOFILE=") != std::string::npos);
 }
