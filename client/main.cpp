@@ -163,7 +163,7 @@ Result<int> serve(const Options& options) {
   ClientWork work({*source, *blobs, clock, keys.curve.public_key(), config.capability.cores,
                    {config.capability.memory_bytes, Bf16Speed::kSlow, policy.training}, log.get()});
   PooledExecutor executor(*store, 2, [&work](const Work& w, const std::atomic<bool>& cancelled) { return work(w, cancelled); });
-  DiskGuard guard(*client);
+  DiskGuard guard(*client, "", [&options] { return check_blob_folders(options.home + "/data/blobs"); });
   const Supervisor supervisor = Supervisor::from_environment();
   WatchedMachine machine(guard, supervisor, clock);
   DialConfig dialling{membership.coordinator, change};

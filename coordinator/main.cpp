@@ -25,6 +25,7 @@
 #include "core/service/spare_threads.h"
 #include "core/service/supervisor.h"
 #include "core/service/text_file.h"
+#include "core/store/blobs.h"
 #include "net/reactor.h"
 #include "privacy/secagg_cohort.h"
 
