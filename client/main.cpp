@@ -13,6 +13,7 @@
 #include "client/service/work.h"
 #include "core/service/disk_guard.h"
 #include "core/service/exit_code.h"
+#include "core/service/file_limit.h"
 #include "core/service/flag_number.h"
 #include "core/service/hardening.h"
 #include "core/service/orphans.h"
@@ -125,6 +126,7 @@ Result<int> serve(const Options& options) {
   const auto log = make_log({options.json ? LogFormat::kJson : LogFormat::kText,
                              options.verbose ? LogLevel::kDebug : LogLevel::kInfo, ""});
   COVEY_TRY(Policy policy, policy_of(options));
+  COVEY_TRY_VOID(raise_file_limit_to(files_needed(1)));
   COVEY_TRY_VOID(make_folders(options.home, 0700));
   COVEY_TRY_VOID(make_folders(options.home + "/data", 0700));
   COVEY_TRY(const auto store, open_rocks_store(options.home + "/data/db"));
@@ -161,7 +163,7 @@ Result<int> serve(const Options& options) {
   ClientWork work({*source, *blobs, clock, keys.curve.public_key(), config.capability.cores,
                    {config.capability.memory_bytes, Bf16Speed::kSlow, policy.training}, log.get()});
   PooledExecutor executor(*store, 2, [&work](const Work& w, const std::atomic<bool>& cancelled) { return work(w, cancelled); });
-  DiskGuard guard(*client);
+  DiskGuard guard(*client, "", [&options] { return check_blob_folders(options.home + "/data/blobs"); });
   const Supervisor supervisor = Supervisor::from_environment();
   WatchedMachine machine(guard, supervisor, clock);
   DialConfig dialling{membership.coordinator, change};
@@ -217,7 +219,7 @@ int run(int argc, char** argv) {
   app.add_flag("--json", options.json, "Log as JSON lines");
   app.add_flag("--verbose", options.verbose, "Log details");
   app.set_version_flag("--version", COVEY_VERSION);
-  app.set_config("--config", "", "Settings in TOML: the flags above without dashes");
+  app.set_config("--config", "", "Settings in TOML: the flags above without dashes")->check(why_not_readable);
   app.allow_config_extras(CLI::config_extras_mode::error);  // a mistyped setting must not be left out
   try {
     app.parse(argc, argv);

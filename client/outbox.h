@@ -42,6 +42,15 @@ inline Error bounded(Error error) {
   return error;
 }
 
+// `error` as it may be told to others: what names this site's files or its machine stays in its own log.
+inline Error told(const Error& error) {
+  const bool of_the_round = error.code == ErrorCode::kInvalidUpdate || error.code == ErrorCode::kInvalidMessage ||
+                            error.code == ErrorCode::kInvalidArgument || error.code == ErrorCode::kUnsupported ||
+                            error.code == ErrorCode::kResourceExhausted;
+  if (of_the_round && error.message.find('/') == std::string::npos) return bounded(error);
+  return {error.code, std::string("a failure at this site (") + name_of(error.code) + "); this client's log says why"};
+}
+
 inline std::vector<LogField> fields_of(const RoundKey& key) {
   return {{"job", key.job}, {"round", key.round}, {"attempt", key.attempt}};
 }

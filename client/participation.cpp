@@ -181,8 +181,10 @@ void Participation::on(const BlobFailed& event) {
     out_.add(SetTimer{kFetchTimer, kFetchAgain});
     return;
   }
-  if (round_->phase == Phase::kConfig)
-    return decline(DeclineReason::kInternal, "the job's configuration: " + event.error.message);
+  if (round_->phase == Phase::kConfig) {
+    out_.log(LogLevel::kWarning, "fetch_failed", fields_of(round_->offer.key, event.error));
+    return decline(DeclineReason::kInternal, "the job's configuration: " + told(event.error).message);
+  }
   fail(in_context("the model", event.error));
 }
 
@@ -335,7 +337,7 @@ void Participation::fail(const Error& error) {
   out_.log(LogLevel::kWarning, "round_failed", fields_of(round_->offer.key, error));
   settle();
   round_->overdue = true;  // its vote may still be asked for, but it keeps nobody waiting
-  say(RoundFailed{round_->offer.key, bounded(error)});
+  say(RoundFailed{round_->offer.key, told(error)});
 }
 
 void Participation::settle() {

@@ -25,6 +25,7 @@
 #include "core/service/spare_threads.h"
 #include "core/service/supervisor.h"
 #include "core/service/text_file.h"
+#include "core/store/blobs.h"
 #include "net/reactor.h"
 #include "privacy/secagg_cohort.h"
 
@@ -68,13 +69,14 @@ StateOptions state_options(const Options& options, const std::string& folder) {
           options.accept_missing_mark ? MissingMark::kAccept : MissingMark::kRefuse};
 }
 
-void check_file_limit(std::uint32_t nodes_max, Log& log) {
-  const std::uint64_t limit = raise_file_limit();
-  const std::uint64_t wanted = files_wanted(nodes_max);
+Result<void> check_file_limit(const Options& options, Log& log) {
+  COVEY_TRY(const std::uint64_t limit, raise_file_limit_to(files_needed(options.listen.io_threads)));
+  const std::uint64_t wanted = files_wanted(options.nodes_max);
   if (limit < wanted)
     log.warning("file_limit_low", {{"limit", limit}, {"wanted", wanted},
                                    {"reason", "a node may hold two connections; raise the hard limit of open files "
                                               "(LimitNOFILE=, ulimit -Hn), or lower --nodes-max"}});
+  return {};
 }
 
 // Where the key that is served came with a change, its ports did too, and the flags are of the first key.
@@ -94,9 +96,10 @@ Result<int> serve(const Options& options) {
   const HeapKeeper heap;
   const std::string folder = coordinator_folder(options.home);
   COVEY_TRY(CoordinatorHome home, load_coordinator_home(folder));
+  COVEY_TRY_VOID(check_operators(folder, home.address.authority));
   const auto log = make_log({options.json ? LogFormat::kJson : LogFormat::kText,
                              options.verbose ? LogLevel::kDebug : LogLevel::kInfo, ""});
-  check_file_limit(options.nodes_max, *log);
+  COVEY_TRY_VOID(check_file_limit(options, *log));
   COVEY_TRY(DurableState state, open_state(state_options(options, folder), *log));
   COVEY_TRY(const std::uint64_t retired, retired_key_change(state.rows));
   COVEY_TRY_VOID(settle_keys(folder, home.changes, retired));  // under the lock of the state
@@ -119,12 +122,13 @@ Result<int> serve(const Options& options) {
       PublicWork::Memory::kForget, [&spare](std::size_t count, const std::function<void(std::size_t)>& part) { spare.share(count, part); });
   COVEY_TRY(const auto coordinator, Coordinator::create(config, state.rows));
   const std::size_t rows = std::exchange(state.rows, {}).size();  // 1 kB a node, which the machine has in its own form
-  DiskGuard guard(*coordinator, "where a job needs more than there is, start with --paused and stop it with `covey stop JOB`");
+  DiskGuard guard(*coordinator, "where a job needs more than there is, start with --paused and stop it with `covey stop JOB`",
+                  [&folder] { return check_blob_folders(folder + "/data/blobs"); });
   SystemRandom random;
   CoordinatorWork work({options.threads, config.memory_bytes_max,
                         [&state](std::string_view key) { return state.store->get(key); },
                         [&folder, &random](const RotateKey& rotate) { return rotate_key(folder, rotate, random); },
-                        [&folder](const JobSpec& job) { return open_start(folder + "/" + kStartModelsFolder, job); }});
+                        [&folder, &log](const JobSpec& job) { return open_start(folder + "/" + kStartModelsFolder, job, *log); }});
   PooledExecutor executor(*state.store, options.threads, [&](const Work& one, const std::atomic<bool>&) {
     return work.compute(one, *state.blobs);
   });
@@ -175,7 +179,7 @@ int run(int argc, char** argv) {
   app.add_flag("--json", options.json, "Log as JSON lines");
   app.add_flag("--verbose", options.verbose, "Log details");
   app.set_version_flag("--version", COVEY_VERSION);
-  app.set_config("--config", "", "Settings in TOML; default <home>/coordinator/coordinator.toml");
+  app.set_config("--config", "", "Settings in TOML; default <home>/coordinator/coordinator.toml")->check(why_not_readable);
   app.allow_config_extras(CLI::config_extras_mode::error);  // a mistyped setting must not be left out
   try {
     app.parse(argc, argv);
@@ -195,7 +199,7 @@ int run(int argc, char** argv) {
     return code == 0 ? kExitOk : kExitUsage;
   }
   const auto updates = size_from(updates_max);
-  if (!updates) return report(in_context("--job-updates-max", updates.error()));
+  if (!updates) return report({updates.error().code, "--job-updates-max " + updates.error().message});
   options.job_caps.update_bytes_max = *updates;
   const auto code = serve(options);
   return code ? *code : report(code.error());

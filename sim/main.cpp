@@ -311,7 +311,7 @@ int run(int argc, char** argv) {
 
   CLI::App* once = app.add_subcommand("run", "Run a job; the same seed prints the same trace hash");
   common_options(*once, options);
-  once->add_option("--seed", options.seed, "Seed of everything random")->capture_default_str();
+  once->add_option("--seed", options.seed, "Seed of everything random")->capture_default_str()->check(refuse_negative);
   once->add_option("--loss", options.loss, "Probability that a frame is lost")->check(CLI::Range(0.0, 0.9))->check(refuse_nan);
   once->add_option("--duplicate", options.duplicate, "Probability that a frame arrives twice")->check(CLI::Range(0.0, 0.9))->check(refuse_nan);
   once->add_option("--delay-ms", options.delay_ms, "Least delay, one way")->capture_default_str()->check(CLI::Range(0.0, 1e6))->check(refuse_nan);

@@ -142,6 +142,9 @@ Result<int> evaluate_command(const EvaluateOptions& options, Console& console) {
   const StopSignals signals([] {});
   COVEY_TRY(const Measured measured, measure(loaded, *data, options.logits, console));
   const Calibration& found = measured.calibration;
+  if (!std::isfinite(found.loss()))
+    return unexpected(ErrorCode::kInvalidData, options.model.model + ": the loss is " + (std::isnan(found.loss()) ? "NaN" : "infinite") +
+                                                   ": its weights are damaged, or training diverged; use another model");
   const bool interrupted = measured.examples < data->size();
   JsonObject object;
   object.add("event", "evaluated").add("examples", measured.examples).add("targets", found.targets());

@@ -109,7 +109,7 @@ Result<void> export_adapter(const ExportOptions& options, LoadedModel loaded) {
 
 Result<int> export_command(const ExportOptions& options, Console& console) {
   auto file_bytes = size_from(options.file_size_max);
-  if (!file_bytes) return unexpected(in_context("--file-size-max", file_bytes.error()));
+  if (!file_bytes) return unexpected(Error{file_bytes.error().code, "--file-size-max " + file_bytes.error().message});
   if (*file_bytes < kFileBytesMin)
     return unexpected(ErrorCode::kInvalidArgument, "--file-size-max " + options.file_size_max + ": must be at least 4 KiB");
   if (options.form == "gguf") COVEY_TRY_VOID(check_output(options.output));

@@ -41,15 +41,29 @@ std::string job_lines(const std::string& name, const ModelSpec& spec, const std:
   return text;
 }
 
-// Every tensor read and checked on its way, in the type it had; the tokenizer byte for byte, for jobs pin its hash.
-Result<std::string> copy_model(const HfFolder& from, const ImportOptions& options, const std::string& to) {
-  COVEY_TRY_VOID(write_hf(to, {.config = from.config()}, [&](const HfPart& part) { return from.read(part); }));
-  const std::string path = tokenizer_path("", options.folder);
+// Byte for byte, for jobs pin its hash, which is returned; empty where there is none.
+Result<std::string> copy_tokenizer(const std::string& from, const std::string& to) {
+  const std::string path = tokenizer_path("", from);
   if (path.empty()) return std::string();
   COVEY_TRY(const TokenizerFile tokenizer, read_tokenizer(path));
   COVEY_TRY(const Bytes bytes, read_file(path, kTokenizerBytesMax));
   COVEY_TRY_VOID(write_file(to + "/" + kTokenizerFile, bytes));
   return tokenizer.sha256;
+}
+
+// Every tensor read and checked on its way, in the type it had. Whole, with its sums, or not at all: it is made beside,
+// under a name that no model has. Returns the tokenizer's SHA-256.
+Result<std::string> copy_model(const HfFolder& from, const ImportOptions& options, const std::string& to) {
+  const std::string beside = to + ".partial";
+  COVEY_TRY_VOID(write_hf(beside, {.config = from.config()}, [&](const HfPart& part) { return from.read(part); }));
+  auto tokenizer = copy_tokenizer(options.folder, beside);
+  auto done = tokenizer ? write_start_sums(beside) : Result<void>(unexpected(tokenizer.error()));
+  if (done) done = rename_file(beside, to);
+  std::error_code ignored;  // of the first error there is more to say
+  if (!done) fs::remove_all(beside, ignored);
+  if (!done) return unexpected(done.error());
+  COVEY_TRY_VOID(sync_folder(fs::path(to).parent_path().string()));
+  return tokenizer;
 }
 
 }  // namespace
@@ -69,16 +83,14 @@ Result<int> import_command(const ImportOptions& options, Console& console) {
   if (!spec) return unexpected(in_context(options.folder, spec.error()));
   COVEY_TRY_VOID(make_folders(coordinator + "/" + kStartModelsFolder, 0700));
   console.note("reading " + options.folder);
-  auto tokenizer = copy_model(folder, options, target);
-  if (!tokenizer && tokenizer.error().code != ErrorCode::kAlreadyExists) fs::remove_all(target, code);  // half of it serves nobody
-  if (!tokenizer) return unexpected(tokenizer.error());
-  const std::string lines = job_lines(name, *spec, *tokenizer);
+  COVEY_TRY(const std::string tokenizer, copy_model(folder, options, target));
+  const std::string lines = job_lines(name, *spec, tokenizer);
   console.object(JsonObject()
                      .add("event", "imported")
                      .add("name", name)
                      .add("folder", target)
                      .add("parameters", parameter_table(*spec).size)
-                     .add("tokenizer_sha256", *tokenizer)
+                     .add("tokenizer_sha256", tokenizer)
                      .add("job_lines", lines));
   console.line("Jobs can start from it with these lines in their file (a shorter context is possible):\n");
   console.line(lines);

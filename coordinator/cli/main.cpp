@@ -10,6 +10,7 @@
 #include "coordinator/service/home.h"
 #include "core/service/exit_code.h"
 #include "core/service/flag_number.h"
+#include "core/service/text_file.h"
 
 namespace covey::cli {
 namespace {
@@ -126,10 +127,12 @@ struct CoordinatorSettings {
 CoordinatorSettings configured(const std::string& home) {
   CLI::App settings;
   CoordinatorSettings found;
+  const std::string path = coordinator_folder(home) + "/coordinator.toml";
+  if (!why_not_readable(path).empty()) return found;  // the coordinator itself refuses it
   settings.add_option("--ledger-mark", found.mark);
   settings.add_option("--nodes-max", found.nodes_max);
   settings.allow_config_extras(true);
-  settings.set_config("--config", coordinator_folder(home) + "/coordinator.toml");
+  settings.set_config("--config", path);
   try {
     settings.parse(std::vector<std::string>{});
   } catch (const CLI::ParseError&) {
@@ -251,7 +254,8 @@ void add_models(CLI::App& app, Chosen& chosen) {
       ->capture_default_str()
       ->check(CLI::Range(0.0, 1.0))->check(refuse_nan);
   generate->add_option("--seed", chosen.generate.seed, "The same seed gives the same text")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(refuse_negative);
   generate->callback([&chosen] {
     chosen.run = [&chosen](Console& console) { return generate_command(chosen.generate, console); };
   });
@@ -266,7 +270,8 @@ void add_models(CLI::App& app, Chosen& chosen) {
       ->check(CLI::IsMember({"text", "idx", "csv", "jsonl", "tokens"}));
   evaluate->add_option("--field", how.field, "Member of each line of jsonl that holds the document");
   evaluate->add_option("--separator", how.separator, "Token that follows each document");
-  evaluate->add_option("--damaged-max", how.damaged_max, "Damaged lines or records that are passed over");
+  evaluate->add_option("--damaged-max", how.damaged_max, "Damaged lines or records that are passed over")
+      ->check(refuse_negative);
   evaluate->add_option("--logits", how.logits, "Write the first windows' tokens and logits into this safetensors file");
   evaluate->callback([&chosen] {
     chosen.run = [&chosen](Console& console) { return evaluate_command(chosen.evaluate, console); };
@@ -317,7 +322,9 @@ void add_files(CLI::App& app, Chosen& chosen) {
   tokenize->add_option("--format", from.format, "text: a file is a document; jsonl: a line is; left out: jsonl where there are *.jsonl")
       ->check(CLI::IsMember({"text", "jsonl"}));
   tokenize->add_option("--field", from.field, "Member of each line that holds the document")->capture_default_str();
-  tokenize->add_option("--damaged-max", from.damaged_max, "Damaged lines that are passed over")->capture_default_str();
+  tokenize->add_option("--damaged-max", from.damaged_max, "Damaged lines that are passed over")
+      ->capture_default_str()
+      ->check(refuse_negative);
   tokenize->add_option("--file-tokens", from.file_tokens, "A new file after so many tokens")
       ->capture_default_str()
       ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 40));

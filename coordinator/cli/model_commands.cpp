@@ -229,9 +229,11 @@ Result<int> generate_command(const GenerateOptions& options, Console& console) {
     for (const std::uint32_t end : loaded.config->end_tokens) sampling.ends.push_back(static_cast<std::int32_t>(end));
   const StopSignals signals([] {});
   Writing writing(options, loaded, console);
-  const auto tokens = continue_tokens(decoder, prompt, options.tokens, sampling, Random(options.seed).split("generate"),
+  auto drawn = continue_tokens(decoder, prompt, options.tokens, sampling, Random(options.seed).split("generate"),
                                       [&](std::int32_t token) { return writing.take(token); });
   writing.end();
+  if (!drawn) return unexpected(in_context(options.model.model, drawn.error()));
+  const std::vector<std::int32_t> tokens = *std::move(drawn);
   const bool interrupted = StopSignals::interrupted();
   console.object(JsonObject()
                      .add("prompt", options.prompt)

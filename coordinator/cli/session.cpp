@@ -6,6 +6,7 @@
 #include "core/base/clock.h"
 #include "core/protocol/limits.h"
 #include "core/protocol/manifest.h"
+#include "core/service/file_limit.h"
 #include "core/spec/setting.h"
 
 namespace covey::cli {
@@ -39,12 +40,16 @@ Result<std::vector<Row>> all_pages(Ask ask) {
   }
 }
 
+// Of one connection; below a dozen the network's library ends the process.
+constexpr std::uint64_t kFilesNeeded = 32;
+
 }  // namespace
 
 Session::Session(std::string folder, Membership membership, CurveKey key, BlobStore& blobs)
     : folder_(std::move(folder)), blobs_(blobs), membership_(std::move(membership)), key_(std::move(key)) {}
 
 Result<std::unique_ptr<Session>> Session::open(const std::string& home, BlobStore& blobs) {
+  COVEY_TRY_VOID(raise_file_limit_to(kFilesNeeded));
   COVEY_TRY(Membership membership, operator_of(home));
   COVEY_TRY(NodeKeys keys, load_keys(operator_folder(home)));
   std::unique_ptr<Session> session(new Session(operator_folder(home), std::move(membership), std::move(keys.curve), blobs));

@@ -38,11 +38,13 @@ struct Imported {
   std::string tokenizer_sha256;
 };
 Result<Imported> look_at(const std::string& folder) {
+  COVEY_TRY(const StartSums sums, check_start_sums(folder));
   COVEY_TRY(const HfFolder opened, HfFolder::open(folder));
   COVEY_TRY(const ModelSpec spec, model_spec_of(opened.config(), kContextDefault));
   Imported found;
   found.style = name_of(spec.style);
   found.text = std::to_string(spec.layers) + " x " + std::to_string(spec.width) + ", vocabulary " + std::to_string(spec.vocabulary);
+  if (sums == StartSums::kNone) found.text += " (no " + std::string(kStartSumsFile) + ": imported by an earlier version, its bytes are not verified)";
   found.parameters = parameter_table(spec).size;
   const std::string tokenizer = tokenizer_path("", folder);
   if (tokenizer.empty()) return found;

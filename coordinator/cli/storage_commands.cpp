@@ -82,6 +82,7 @@ Result<int> restore_command(const RestoreOptions& options, Console& console) {
                      .add("epoch", report.epoch)
                      .add("withdrawals", report.withdrawals.number));
   console.line("Restored the state of " + iso8601(report.backup.taken) + " into " + folder + "/data; what came later is lost.");
+  console.line("Imported models are in no backup: `covey models` lists those that are here; bring the others again with `covey import`.");
   if (report.rolled_back)
     console.line("The release ledger goes back to record " + std::to_string(report.backup.mark.ledger.sequence) +
                  "; the audit log says so for ever.");

@@ -46,19 +46,28 @@ std::string coordinator_toml(const InitRequest& request) {
          "\nbulk-port = " + std::to_string(request.bulk_port) + "\n";
 }
 
-// The files of `folder` with this ending, in the order of their names.
-template <class T>
-Result<std::vector<T>> read_all(const std::string& folder, const char* ending, Result<T> (*decode)(ByteSpan)) {
+// In the order of their names.
+std::vector<std::string> files_ending(const std::string& folder, const char* ending) {
   std::vector<std::string> paths;
   std::error_code code;
   for (const auto& entry : fs::directory_iterator(folder, code))
     if (entry.path().extension() == ending) paths.push_back(entry.path().string());
   std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+Error damaged_record(const std::string& path, const Error& why) {
+  return {ErrorCode::kInvalidData, path + ": " + why.message + "; put it back from a copy of this folder, or move it away: "
+                                                               "operators whom the coordinator's data know stay known"};
+}
+
+template <class T>
+Result<std::vector<T>> read_all(const std::string& folder, const char* ending, Result<T> (*decode)(ByteSpan)) {
   std::vector<T> all;
-  for (const std::string& path : paths) {
-    COVEY_TRY(Bytes encoded, read_file(path, kSmallFileBytesMax));
+  for (const std::string& path : files_ending(folder, ending)) {
+    COVEY_TRY(Bytes encoded, read_filled_file(path, kSmallFileBytesMax));
     auto read = decode(encoded);
-    if (!read) return unexpected(in_context(path, read.error()));
+    if (!read) return unexpected(damaged_record(path, read.error()));
     all.push_back(std::move(*read));
   }
   return all;
@@ -133,14 +142,24 @@ const KeyChange* change_under_way(const CoordinatorHome& home) {
   return lasts ? &home.changes.back() : nullptr;
 }
 
+Result<void> check_operators(const std::string& folder, const VerifyKey& authority) {
+  for (const std::string& path : files_ending(folder + "/operators", ".cert")) {
+    COVEY_TRY(const Bytes encoded, read_filled_file(path, kSmallFileBytesMax));
+    const auto certificate = decode_certificate(encoded);
+    const auto checked = certificate ? verify(*certificate, authority) : Result<void>(unexpected(certificate.error()));
+    if (!checked) return unexpected(damaged_record(path, checked.error()));
+  }
+  return {};
+}
+
 Result<CoordinatorHome> load_coordinator_home(const std::string& folder) {
   auto curve = load_current_key(folder);
   if (!curve && curve.error().code == ErrorCode::kNotFound)
     return unexpected(ErrorCode::kNotFound, folder + " holds no coordinator (no curve.key); run `covey init` first, or name the folder with --home");
   if (!curve) return unexpected(curve.error());
-  COVEY_TRY(Bytes bytes, read_file(folder + "/address.bin", kSmallFileBytesMax));
+  COVEY_TRY(Bytes bytes, read_filled_file(folder + "/address.bin", kSmallFileBytesMax));
   auto address = decode_address(bytes);
-  if (!address) return unexpected(in_context(folder + "/address.bin", address.error()));
+  if (!address) return unexpected(in_file(folder + "/address.bin", address.error()));
   auto record = load_secret<32>(folder + "/record.key", kRecordKind);
   if (!record && record.error().code == ErrorCode::kNotFound)
     return unexpected(ErrorCode::kNotFound, folder + " holds no record.key, which signs the audit log; restore it from a backup of this folder (a home of "

@@ -45,5 +45,8 @@ std::vector<PeerKey> known_keys(const CoordinatorHome& home);
 // The change that lasts, if one does: its key before is `home.curve`.
 const KeyChange* change_under_way(const CoordinatorHome& home);
 Result<CoordinatorHome> load_coordinator_home(const std::string& folder);
+// Whether every certificate in `folder`/operators is whole and of this authority. Asked at a start, also where the store
+// knows the operators: the file is needed when data/ is lost. Errors: kInvalidData with the path and the remedy.
+Result<void> check_operators(const std::string& folder, const VerifyKey& authority);
 
 }  // namespace covey

@@ -54,9 +54,9 @@ Result<void> erase_secret(const std::string& path, const std::string& folder) {
 
 Result<void> name_in_address(const std::string& folder, const KeyChange& change) {
   const std::string path = folder + "/address.bin";
-  COVEY_TRY(const Bytes bytes, read_file(path, kSmallFileBytesMax));
+  COVEY_TRY(const Bytes bytes, read_filled_file(path, kSmallFileBytesMax));
   auto address = decode_address(bytes);
-  if (!address) return unexpected(in_context(path, address.error()));
+  if (!address) return unexpected(in_file(path, address.error()));
   const CoordinatorAddress moved = moved_to(*address, change.after);
   return moved == *address ? Result<void>() : write_file(path, encode(moved));
 }

@@ -29,6 +29,16 @@ std::string parent_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
+// Asked of what was opened, so that nothing can take its place in between.
+Result<void> check_regular(const FileDescriptor& file, const std::string& path) {
+  struct stat status{};
+  if (::fstat(file.number(), &status) != 0) return failed(path);
+  if (S_ISREG(status.st_mode)) return {};
+  return unexpected(ErrorCode::kInvalidData,
+                    path + (S_ISDIR(status.st_mode) ? ": is a folder, a file is needed there"
+                                                    : ": is a pipe, a socket or a device, a regular file is needed there"));
+}
+
 }  // namespace
 
 FileDescriptor::~FileDescriptor() {
@@ -54,6 +64,9 @@ Error system_error_of(int number, const std::string& what) {
     case EPERM:
     case EROFS:
       return {ErrorCode::kPermissionDenied, std::move(message)};
+    case EISDIR:
+    case ENOTDIR:
+      return {ErrorCode::kInvalidData, std::move(message)};
     default:
       return {ErrorCode::kUnavailable, std::move(message)};
   }
@@ -62,14 +75,18 @@ Error system_error_of(int number, const std::string& what) {
 Result<FileDescriptor> open_file(const std::string& path, OpenMode mode) {
   int flags = O_CLOEXEC;
   switch (mode) {
-    case OpenMode::kRead: flags |= O_RDONLY; break;
+    case OpenMode::kRead: flags |= O_RDONLY | O_NONBLOCK; break;  // open() itself waits for a pipe's other end
     case OpenMode::kReadWrite: flags |= O_RDWR | O_CREAT; break;
     case OpenMode::kCreateNew: flags |= O_RDWR | O_CREAT | O_EXCL; break;
     case OpenMode::kReplace: flags |= O_RDWR | O_CREAT | O_TRUNC; break;
   }
   const int number = ::open(path.c_str(), flags, 0600);
+  if (number < 0 && errno == ENXIO)
+    return unexpected(ErrorCode::kInvalidData, path + ": is a socket or a device, a regular file is needed there");
   if (number < 0) return failed(path);
-  return FileDescriptor(number);
+  FileDescriptor file(number);
+  if (mode == OpenMode::kRead) COVEY_TRY_VOID(check_regular(file, path));
+  return file;
 }
 
 Result<std::uint64_t> file_size(const FileDescriptor& file, const std::string& path) {

@@ -30,16 +30,16 @@ class FileDescriptor {
 
 // `number` is an errno. "`what`: No space left on device: free some space ..."
 // kDiskFull for a full disk, quota or file size limit; kResourceExhausted, kNotFound, kAlreadyExists,
-// kPermissionDenied, or else kUnavailable.
+// kPermissionDenied, kInvalidData (a folder where a file is needed, or the reverse), or else kUnavailable.
 Error system_error_of(int number, const std::string& what);
 
 enum class OpenMode {
-  kRead,           // must exist
+  kRead,           // must exist, and be a regular file: a pipe would block, a device might never end
   kReadWrite,      // created when missing
   kCreateNew,      // kAlreadyExists when there
   kReplace,        // created when missing, emptied when there
 };
-// New files get mode 0600. Never inherited by a child process.
+// New files get mode 0600. Never inherited by a child process. kInvalidData: see kRead.
 Result<FileDescriptor> open_file(const std::string& path, OpenMode mode);
 
 Result<std::uint64_t> file_size(const FileDescriptor& file, const std::string& path);

@@ -225,9 +225,9 @@ std::int32_t sample(std::span<const float> logits, const Sampling& sampling, Ran
   return best;  // only if rounding ate the last weight, or the logits are not numbers
 }
 
-std::vector<std::int32_t> continue_tokens(TokenDecoder& decoder, std::span<const std::int32_t> prompt,
-                                          std::size_t count, const Sampling& sampling, Random random,
-                                          const std::function<bool(std::int32_t)>& each) {
+Result<std::vector<std::int32_t>> continue_tokens(TokenDecoder& decoder, std::span<const std::int32_t> prompt,
+                                                  std::size_t count, const Sampling& sampling, Random random,
+                                                  const std::function<bool(std::int32_t)>& each) {
   COVEY_CHECK(!prompt.empty());
   const std::size_t keep = std::min(prompt.size(), decoder.context());
   std::vector<std::int32_t> all(prompt.end() - static_cast<std::ptrdiff_t>(keep), prompt.end());
@@ -239,6 +239,10 @@ std::vector<std::int32_t> continue_tokens(TokenDecoder& decoder, std::span<const
   };
   read(0);
   while (all.size() - start < count) {
+    if (!std::all_of(logits.begin(), logits.end(), [](float value) { return std::isfinite(value); }))
+      return unexpected(ErrorCode::kInvalidData, "after " + std::to_string(all.size() - start) +
+                                                     " tokens the model's logits are not finite: its weights are damaged, or training "
+                                                     "diverged; use another model");
     const std::int32_t token = sample(logits, sampling, random);
     if (std::find(sampling.ends.begin(), sampling.ends.end(), token) != sampling.ends.end()) break;
     all.push_back(token);
@@ -250,7 +254,7 @@ std::vector<std::int32_t> continue_tokens(TokenDecoder& decoder, std::span<const
     decoder.forget();
     read(all.size() - (decoder.context() + 1) / 2);
   }
-  return {all.begin() + static_cast<std::ptrdiff_t>(start), all.end()};
+  return std::vector<std::int32_t>(all.begin() + static_cast<std::ptrdiff_t>(start), all.end());
 }
 
 }  // namespace covey

@@ -71,9 +71,9 @@ std::int32_t sample(std::span<const float> logits, const Sampling& sampling, Ran
 
 // At most `count` tokens that continue `prompt`, which has at least one. Where more than the context's tokens have
 // been read, the last half of them is read anew. `each` gets every token as it is drawn; where it says false, that
-// one is the last.
-std::vector<std::int32_t> continue_tokens(TokenDecoder& decoder, std::span<const std::int32_t> prompt,
-                                          std::size_t count, const Sampling& sampling, Random random,
-                                          const std::function<bool(std::int32_t)>& each = {});
+// one is the last. Errors: kInvalidData where a logit is no finite number: what is drawn from such says nothing.
+Result<std::vector<std::int32_t>> continue_tokens(TokenDecoder& decoder, std::span<const std::int32_t> prompt,
+                                                  std::size_t count, const Sampling& sampling, Random random,
+                                                  const std::function<bool(std::int32_t)>& each = {});
 
 }  // namespace covey

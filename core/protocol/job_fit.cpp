@@ -21,7 +21,8 @@ Result<void> belong(const std::string& owner, const std::string& is, bool fits, 
   return {};
 }
 
-Result<void> check_model(const ModelSpec& model) {
+Result<void> check_model(const JobSpec& spec) {
+  const ModelSpec& model = spec.model;
   const ModelSpec plain;
   const ModelFamily family = model.family;
   const std::string is = std::string("model.family = \"") + name_of(family) + "\"";
@@ -40,6 +41,12 @@ Result<void> check_model(const ModelSpec& model) {
                          {"model.conv_channels", model.conv_channels != plain.conv_channels},
                          {"model.kernel", model.kernel != plain.kernel},
                          {"model.dense", model.dense != plain.dense}}));
+  const bool images = family == ModelFamily::kCnn || (family != ModelFamily::kTransformer && spec.data.format == DataFormat::kIdx);
+  COVEY_TRY_VOID(belong("images (model.family = \"cnn\", data.format = \"idx\")",
+                        is + " with data.format = \"" + name_of(spec.data.format) + "\"", images,
+                        {{"model.image_height", model.image_height != plain.image_height},
+                         {"model.image_width", model.image_width != plain.image_width},
+                         {"model.image_channels", model.image_channels != plain.image_channels}}));
   return belong("images and tables", is, family != ModelFamily::kTransformer,
                 {{"model.inputs", model.inputs != plain.inputs}, {"model.classes", model.classes != plain.classes}});
 }
@@ -91,7 +98,7 @@ Result<void> check_privacy(const PrivacySpec& privacy) {
 }  // namespace
 
 Result<void> check_fit(const JobSpec& spec) {
-  COVEY_TRY_VOID(check_model(spec.model));
+  COVEY_TRY_VOID(check_model(spec));
   COVEY_TRY_VOID(check_train(spec.train));
   COVEY_TRY_VOID(check_server(spec.server));
   return check_privacy(spec.privacy);

@@ -61,9 +61,9 @@ void TomlSection::fail(const char* key, ErrorCode code, const std::string& messa
   std::string where;
   if (const toml::node* node = table_ == nullptr ? nullptr : table_->get(key))
     where = "line " + std::to_string(node->source().begin.line) + ": ";
-  // Validators name the setting themselves; add it only where they did not.
+  // Validators name the setting themselves; add it only where they did not ("= 3: must be a section, [model]").
   const std::string name = full(key);
-  const bool named = message.find(name) != std::string::npos;
+  const bool named = !message.starts_with("= ") && message.find(name) != std::string::npos;
   error_ = Error{code, where + (named ? "" : name + " ") + message};
 }
 

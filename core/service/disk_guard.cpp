@@ -13,19 +13,30 @@ const Error* error_of(const Event& event) {
 
 }  // namespace
 
-Commands DiskGuard::handle(const Event& event, Instant now) {
-  if (halted_) return {};
-  const Error* error = error_of(event);
-  if (error == nullptr || error->code != ErrorCode::kDiskFull) return inner_.handle(event, now);
+Commands DiskGuard::ended(WriteLog why, Halt halt, Instant now) {
   halted_ = true;
-  Commands commands{WriteLog{{LogLevel::kError, "disk_full", {{"reason", error->message}}}}};
+  Commands commands{std::move(why)};
   // Of a clean stop only the goodbye: nobody need wait for us until we are missed.
   for (Command& command : inner_.handle(ShutdownRequested{}, now))
     if (const auto* send = std::get_if<Send>(&command); send != nullptr && std::holds_alternative<Leave>(send->message))
       commands.push_back(std::move(command));
-  const std::string remedy = "the disk is full; free some space and start again, nothing acknowledged is lost";
-  commands.push_back(Halt{kExitNoSpace, remedy + (otherwise_.empty() ? "" : "; " + otherwise_)});
+  commands.push_back(std::move(halt));
   return commands;
+}
+
+Commands DiskGuard::handle(const Event& event, Instant now) {
+  if (halted_) return {};
+  const Error* error = error_of(event);
+  if (error == nullptr) return inner_.handle(event, now);
+  if (error->code == ErrorCode::kDiskFull) {
+    const std::string remedy = "the disk is full; free some space and start again, nothing acknowledged is lost";
+    return ended({{LogLevel::kError, "disk_full", {{"reason", error->message}}}},
+                 {kExitNoSpace, remedy + (otherwise_.empty() ? "" : "; " + otherwise_)}, now);
+  }
+  if (const auto there = state_ ? state_() : Result<void>(); !there)
+    return ended({{LogLevel::kError, "state_gone", {{"reason", there.error().message}}}},
+                 {kExitCorrupted, there.error().message + "; put it back if it was moved or its disk is not mounted, and start again"}, now);
+  return inner_.handle(event, now);
 }
 
 }  // namespace covey

@@ -24,7 +24,7 @@ int exit_code_of(ErrorCode code) {
 const char* exit_code_help() {
   return "Exit codes: 0 done; 1 failed; 2 wrong flag, setting or file; 3 not reachable or port taken;\n"
          "4 not built into this version; 5 refused (unknown or revoked key, wrong role, spent token);\n"
-         "6 disk full; 7 durable state does not verify; 130 interrupted.";
+         "6 disk full, or another limit reached; 7 durable state does not verify; 130 interrupted.";
 }
 
 }  // namespace covey

@@ -19,4 +19,12 @@ std::uint64_t raise_file_limit() {
   return ::setrlimit(RLIMIT_NOFILE, &raised) == 0 ? raised.rlim_cur : limit.rlim_cur;
 }
 
+Result<std::uint64_t> raise_file_limit_to(std::uint64_t needed) {
+  const std::uint64_t limit = raise_file_limit();
+  if (limit >= needed) return limit;
+  return unexpected(ErrorCode::kResourceExhausted,
+                    "this process may have " + std::to_string(limit) + " files and connections open, and needs " + std::to_string(needed) +
+                        " at least: raise the hard limit of open files (LimitNOFILE=, ulimit -Hn)");
+}
+
 }  // namespace covey

@@ -37,7 +37,7 @@ Result<NodeKeys> load_keys(const std::string& folder) {
 
 Result<std::optional<Membership>> load_membership(const std::string& folder) {
   const std::string path = folder + "/membership.bin";
-  auto bytes = read_file(path, kMembershipBytesMax);
+  auto bytes = read_filled_file(path, kMembershipBytesMax);
   if (!bytes && bytes.error().code == ErrorCode::kNotFound) return std::optional<Membership>();
   if (!bytes) return unexpected(bytes.error());
   ByteReader in(*bytes);
@@ -45,9 +45,9 @@ Result<std::optional<Membership>> load_membership(const std::string& folder) {
   const ByteSpan address = in.blob();
   if (const auto whole = in.finish(path); !whole) return unexpected(whole.error());
   auto made = decode_certificate(certificate);
-  if (!made) return unexpected(in_context(path, made.error()));
+  if (!made) return unexpected(in_file(path, made.error()));
   auto coordinator = decode_address(address);
-  if (!coordinator) return unexpected(in_context(path, coordinator.error()));
+  if (!coordinator) return unexpected(in_file(path, coordinator.error()));
   return std::optional<Membership>(Membership{std::move(*made), std::move(*coordinator)});
 }
 

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "core/base/fault_point.h"
+#include "core/base/file.h"
 
 namespace covey {
 namespace {
@@ -71,12 +72,13 @@ Result<void> write_all(int fd, ByteSpan content, const std::string& path) {
 }  // namespace
 
 Result<Bytes> read_file(const std::string& path, std::size_t bytes_max) {
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file.valid()) return failed("open", path, errno);
+  auto opened = open_file(path, OpenMode::kRead);
+  if (!opened) return unexpected(Error{opened.error().code, "cannot open " + opened.error().message});
+  const FileDescriptor file = *std::move(opened);
   Bytes content;
   Bytes buffer(64 * 1024);
   for (;;) {
-    const ssize_t n = ::read(file.get(), buffer.data(), buffer.size());
+    const ssize_t n = ::read(file.number(), buffer.data(), buffer.size());
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return failed("read", path, errno);
     if (n == 0) return content;
@@ -84,6 +86,22 @@ Result<Bytes> read_file(const std::string& path, std::size_t bytes_max) {
     if (content.size() > bytes_max)
       return unexpected(ErrorCode::kInvalidData, path + " has more than " + std::to_string(bytes_max) + " bytes");
   }
+}
+
+Result<Bytes> read_filled_file(const std::string& path, std::size_t bytes_max) {
+  COVEY_TRY(Bytes bytes, read_file(path, bytes_max));
+  if (!bytes.empty()) return bytes;
+  return unexpected(ErrorCode::kInvalidData, path + " is empty: put it back from a copy of its folder");
+}
+
+Error in_file(const std::string& path, Error error) {
+  if (error.code == ErrorCode::kInvalidMessage) error.code = ErrorCode::kInvalidData;
+  return in_context(path, std::move(error));
+}
+
+std::string why_not_readable(const std::string& path) {
+  const auto opened = open_file(path, OpenMode::kRead);
+  return opened || opened.error().code == ErrorCode::kNotFound ? "" : opened.error().message;
 }
 
 Result<void> write_file(const std::string& path, ByteSpan content) {

@@ -6,8 +6,14 @@
 
 namespace covey {
 
-// Errors: kNotFound, kPermissionDenied, kInvalidData when larger than `bytes_max`; each names the path.
+// Errors: kNotFound, kPermissionDenied, kInvalidData when larger than `bytes_max` or no regular file; each names the path.
 Result<Bytes> read_file(const std::string& path, std::size_t bytes_max);
+// Of a file that a program of ours wrote and that is never empty. Errors: read_file's; kInvalidData where it is.
+Result<Bytes> read_filled_file(const std::string& path, std::size_t bytes_max);
+// What a decoder of messages found wrong in the file at `path`: kInvalidMessage is the file's fault, kInvalidData.
+Error in_file(const std::string& path, Error error);
+// What is wrong with `path` for a library that is to read it by itself; empty for a regular file, and for none.
+std::string why_not_readable(const std::string& path);
 // tmp, fsync, rename, fsync of the folder. Errors: kDiskFull, kPermissionDenied.
 Result<void> write_file(const std::string& path, ByteSpan content);
 // Whether write_file() could put a file there, asked before long work: the folder is there and takes one, and

@@ -170,12 +170,24 @@ Result<FrozenStorage> frozen_storage_from(std::string_view name) {
   return named(kFrozenStorages, "train.frozen_storage", name);
 }
 
+namespace {
+
+// Clipped to less, a gradient trains nothing, and nothing would say so.
+Result<void> check_clip(std::string_view name, double norm) {
+  constexpr double kSmallest = 1e-6, kLargest = 1e9;
+  if (norm == 0 || (norm >= kSmallest && norm <= kLargest)) return {};
+  return bad_setting(name, setting_text(norm),
+                     "must be 0 (gradients are not clipped), or lie in [" + setting_text(kSmallest) + ", " + setting_text(kLargest) + "]");
+}
+
+}  // namespace
+
 Result<void> TrainSpec::validate() const {
   COVEY_TRY_VOID(check_length(*this));
   COVEY_TRY_VOID(check_batches(*this));
   COVEY_TRY_VOID(check_optimizer(*this));
-  COVEY_TRY_VOID(setting_within("train.clip_norm", clip_norm, 0.0, 1e9));
-  COVEY_TRY_VOID(setting_within("train.per_example_clip", per_example_clip, 0.0, 1e9));
+  COVEY_TRY_VOID(check_clip("train.clip_norm", clip_norm));
+  COVEY_TRY_VOID(check_clip("train.per_example_clip", per_example_clip));
   COVEY_TRY_VOID(setting_within("train.label_smoothing", label_smoothing, 0.0, 0.99));
   COVEY_TRY_VOID(check_schedule(*this));
   COVEY_TRY_VOID(known(kPrecisions, "train.precision", precision));

@@ -563,13 +563,21 @@ Result<std::vector<Digest>> BlobFiles::list() {
 
 }  // namespace
 
+constexpr const char* kFolders[] = {"/blobs", "/partial", "/tmp"};
+
 Result<std::unique_ptr<BlobStore>> open_blob_files(const std::string& path) {
-  for (const char* folder : {"/blobs", "/partial", "/tmp"})
-    COVEY_TRY_VOID(make_folders(path + folder));
+  for (const char* folder : kFolders) COVEY_TRY_VOID(make_folders(path + folder));
   COVEY_TRY(FolderLock lock, FolderLock::take(path));
   auto blobs = std::make_unique<BlobFiles>(path, std::move(lock));
   COVEY_TRY_VOID(blobs->sweep());
   return std::unique_ptr<BlobStore>(std::move(blobs));
+}
+
+Result<void> check_blob_folders(const std::string& path) {
+  for (const char* folder : kFolders)
+    if (!file_exists(path + folder))
+      return unexpected(ErrorCode::kCorrupted, path + folder + " is gone: it was taken away while this program ran");
+  return {};
 }
 
 Result<void> check_blob_file(const std::string& path, const Digest& id) {

@@ -21,6 +21,9 @@ namespace covey {
 // Errors: kUnavailable when another process has it open; kPermissionDenied; kDiskFull.
 Result<std::unique_ptr<BlobStore>> open_blob_files(const std::string& path);
 
+// That the folders are there which open_blob_files() made below `path`. Errors: kCorrupted naming the one that is gone.
+Result<void> check_blob_folders(const std::string& path);
+
 // That the file `path`, a whole value in a folder as above or a copy of one, makes `id`, and its .chunks, where
 // there is one, is of it. Reads every byte. Errors: kCorrupted naming the file; those of reading it.
 Result<void> check_blob_file(const std::string& path, const Digest& id);

@@ -230,7 +230,7 @@ TEST_CASE("client: a configuration that cannot be read is declined with the reas
   offer.key.round = 2;
   const Commands commands = client.receive(offer);
   decline = sent<RoundDecline>(
-      client(BlobFailed{only<FetchBlob>(commands).ticket, {ErrorCode::kNotFound, std::string(2000, 'a')}}));
+      client(BlobFailed{only<FetchBlob>(commands).ticket, {ErrorCode::kInvalidMessage, std::string(2000, 'a')}}));
   CHECK(decline.reason == DeclineReason::kInternal);
   CHECK(decline.text.size() == kErrorTextBytesMax);
 }
@@ -424,6 +424,33 @@ TEST_CASE("client: training that fails is said with its reason") {
   CHECK(sent<RoundFailed>(commands).error == Error{ErrorCode::kInvalidUpdate, "local step 3 of 9: NaN"});
   CHECK(has_logged(commands, "round_failed"));
   CHECK(sent<RoundAccept>(client.receive(offer_of(2))).key.round == 2);
+}
+
+TEST_CASE("client: what names this site's files stays in its own log") {
+  HandDriven client;
+  client.join();
+  const std::string path = "/home/site/data/blobs/tmp/216: No such file or directory";
+  Commands commands;
+  SUBCASE("a download") {
+    commands = client.accept(offer_of(1));
+    commands = client(BlobFailed{only<FetchBlob>(commands).ticket, {ErrorCode::kNotFound, path}});
+    CHECK(sent<RoundFailed>(commands).error.code == ErrorCode::kNotFound);
+  }
+  SUBCASE("training") {
+    ErrorCode code = ErrorCode::kCorrupted;
+    SUBCASE("") {}
+    SUBCASE("even with a reason that is told otherwise") { code = ErrorCode::kResourceExhausted; }
+    commands = client(WorkFailed{only<StartWork>(client.until_training(offer_of(1))).ticket, {code, path}});
+    CHECK(sent<RoundFailed>(commands).error.code == code);
+  }
+  CHECK(sent<RoundFailed>(commands).error.message.find("this client's log says why") != std::string::npos);
+  CHECK(sent<RoundFailed>(commands).error.message.find("/home") == std::string::npos);
+  REQUIRE(has_logged(commands, "round_failed"));
+  bool logged = false;
+  for (const WriteLog& line : all<WriteLog>(commands))
+    for (const LogField& field : line.entry.fields)
+      logged = logged || (field.name == "text" && std::get<std::string>(field.value).find(path) != std::string::npos);
+  CHECK(logged);
 }
 
 TEST_CASE("client: older rounds are late, unless the coordinator has restarted") {

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -159,6 +160,58 @@ TEST_CASE("bad input: what a program cannot start from") {
   check_fails(federation.covey({"watch", "notes"}), 2, {"no job is called \"notes\""});
   check_fails(federation.covey({"stop", "99999999999999999999"}), 2, {"is no job's number"});
   check_fails(federation.covey({"audit", "--job", "notes"}), 2, {"is no job's number"});
+}
+
+TEST_CASE("bad input: what is no regular file is refused by name, and no program waits for a pipe") {
+  Federation federation(1);
+  const std::string pipe = federation.folder() + "/pipe", coordinator = federation.home() + "/coordinator";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  check_fails(federation.covey({"run", pipe}), 2, {"/pipe: is a pipe"});
+  check_fails(federation.covey({"run", federation.folder()}), 2, {"is a folder"});
+  Nursery& nursery = federation.nursery();
+  for (const std::string& settings : {pipe, std::string("/dev/zero")}) {
+    check_fails(nursery.run({"covey-client", {"--home", federation.home_of(0), "--data", federation.data_of(0), "--config", settings}}), 2,
+                {settings.c_str(), "is a pipe, a socket or a device"});
+    check_fails(nursery.run({"covey-coordinator", {"--home", federation.home(), "--config", settings}}), 2, {settings.c_str()});
+  }
+  for (const char* name : {"coordinator.toml", "address.bin", "curve.key", "ledger.mark", "operators/operator.cert"}) {
+    CAPTURE(name);
+    const std::string path = coordinator + "/" + name, kept = federation.folder() + "/kept";
+    const bool there = fs::exists(path);
+    if (there) fs::rename(path, kept);
+    REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+    check_fails(nursery.run(federation.coordinator_launch()), 2, {name, "is a pipe"});
+    fs::remove(path);
+    if (there) fs::rename(kept, path);
+  }
+  write_text(pipe + ".bin", "");
+  fs::rename(coordinator + "/address.bin", federation.folder() + "/kept");
+  fs::rename(pipe + ".bin", coordinator + "/address.bin");
+  check_fails(nursery.run(federation.coordinator_launch()), 2, {"address.bin is empty"});
+}
+
+TEST_CASE("bad input: a damaged certificate of an operator is refused at a start, and nobody is locked out") {
+  Federation federation(1);
+  Process& first = federation.start_coordinator();
+  CHECK(federation.covey({"list"}).code() == 0);
+  first.signal(SIGTERM);
+  federation.nursery().finish(first);
+  const std::string path = federation.home() + "/coordinator/operators/operator.cert";
+  std::string damaged = read_text(path);
+  damaged[20] = static_cast<char>(damaged[20] ^ 1);
+  write_text(path, damaged);
+  check_fails(federation.nursery().run(federation.coordinator_launch()), 2, {"operator.cert", "put it back from a copy", "move it away"});
+  fs::remove(path);
+  federation.start_coordinator();
+  CHECK(federation.covey({"list"}).code() == 0);  // whom the store knows
+}
+
+TEST_CASE("bad input: flags are quoted as they were given") {
+  Nursery nursery;
+  check_fails(nursery.run({"covey", {"generate", "--model", "x", "--seed", "-1"}}), 2, {"--seed", "'-1' is below 0"});
+  check_fails(nursery.run({"covey", {"evaluate", "--model", "x", "--data", "x", "--damaged-max", "-1"}}), 2, {"--damaged-max", "'-1' is below 0"});
+  check_fails(nursery.run({"covey", {"export", "--model", "x", "-o", "x", "--file-size-max", "-1"}}), 2, {"--file-size-max = \"-1\": must be a whole number"});
+  check_fails(nursery.run({"covey-coordinator", {"--job-updates-max", "-1"}}), 2, {"--job-updates-max = \"-1\": must be a whole number"});
 }
 
 TEST_CASE("bad input: tokens and keys that open nothing") {

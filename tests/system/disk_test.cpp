@@ -246,3 +246,58 @@ TEST_CASE("disk: a damaged model is told from a good one") {
   const JobId next = federation.submit({.rounds = 2, .min_clients = 2, .name = "other"});  // new blobs are good
   CHECK(federation.await_end(next) == "job_finished");
 }
+
+TEST_CASE("disk: a program that may open too few files is refused at its start, with the limit and the remedy") {
+  Federation federation(1);
+  federation.start_all();
+  federation.nursery().kill(federation.client(0));
+  federation.nursery().kill(federation.coordinator());
+  for (Launch launch : {federation.coordinator_launch(), federation.client_launch(0)}) {
+    CAPTURE(launch.program);
+    for (const std::uint64_t limit : {16, 40, 64}) {
+      launch.open_files_max = limit;
+      const Process& process = federation.nursery().run(launch, 10);
+      INFO(process.errors());
+      CHECK(process.code() == 6);
+      CHECK(process.says("may have " + std::to_string(limit) + " files and connections open"));
+      CHECK(process.says("LimitNOFILE="));
+    }
+  }
+  Launch enough = federation.coordinator_launch(), client = federation.client_launch(0);
+  enough.open_files_max = client.open_files_max = 72;
+  federation.start_coordinator(enough);
+  federation.start_client(0, client);
+  CHECK(federation.await_end(federation.submit({.rounds = 2, .min_clients = 1})) == "job_finished");
+}
+
+TEST_CASE("disk: a program whose values are taken away while it runs ends, and says what is gone") {
+  Federation federation(2);
+  federation.start_all();
+  const JobId job = federation.submit({.rounds = 20'000, .min_clients = 2});
+  REQUIRE(federation.until([&] { return federation.client(0).count("training_done") >= 2; }));
+  const std::string values = federation.home_of(0) + "/data/blobs";
+  fs::rename(values, federation.folder() + "/taken");
+  Process& client = federation.client(0);
+  REQUIRE(federation.until([&] { return client.ended(); }, 30));
+  INFO(client.errors());
+  CHECK(client.code() == 7);
+  REQUIRE(client.has("state_gone"));
+  CHECK(client.last("state_gone")->text("reason").find(values) == 0);
+  for (const LogLine& line : federation.coordinator().lines())
+    CHECK(line.text("text").find(federation.home_of(0)) == std::string::npos);  // nobody else is told a path of the site's
+  federation.start_client(0);  // fetches them again
+  REQUIRE(federation.until([&] { return federation.client(0).count("training_done") >= 2; }, 60));
+
+  const std::string held = federation.home() + "/coordinator/data/blobs";
+  fs::rename(held, federation.folder() + "/held");
+  REQUIRE(federation.until([&] { return federation.coordinator().ended(); }, 30));
+  INFO(federation.coordinator().errors());
+  CHECK(federation.coordinator().code() == 7);
+  CHECK(federation.coordinator().has("state_gone"));
+  CHECK_FALSE(federation.coordinator().has("job_failed"));
+  fs::remove_all(held);  // what it may have begun anew
+  fs::rename(federation.folder() + "/held", held);
+  Process& again = federation.start_coordinator();
+  CHECK(federation.until([&] { return again.count("round_committed") >= 1; }, 60));
+  federation.covey({"stop", std::to_string(job)});
+}

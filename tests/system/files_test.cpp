@@ -101,6 +101,29 @@ TEST_CASE("files: a folder of transformers is evaluated, goes on writing, and is
   }
 }
 
+TEST_CASE("files: a model whose figures are no numbers is said to be damaged, by evaluate and by generate") {
+  Workbench desk;
+  HfConfig config = HfFolder::open(vector_of("hf_llama")).value().config();
+  config.vocabulary = 256;
+  config.tied_head = false;
+  const auto made = write_hf(desk.folder / "hot", {.config = config}, [](const HfPart& part) {
+    std::vector<float> values(part.elements(), 0.5F);
+    if (part.role == TensorRole::kHead) std::fill(values.begin(), values.end(), 3e38F);  // each is finite, their sums are not
+    return Result<std::vector<float>>(std::move(values));
+  });
+  REQUIRE(made.has_value());
+  desk.folder.write("text/a.txt", std::string(400, 'a'));
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"evaluate", "--model", desk.folder / "hot", "--data", desk.folder / "text"},
+        std::vector<std::string>{"generate", "--model", desk.folder / "hot", "--prompt", "a", "--tokens", "5"}}) {
+    const Process& process = desk.nursery.run({"covey", arguments}, 60);
+    INFO(process.out() << process.errors());
+    CHECK(process.code() == 2);
+    CHECK(process.says("training diverged; use another model"));
+    CHECK(process.says("hot"));
+  }
+}
+
 TEST_CASE("files: text becomes token files, once, with the tokenizer beside them") {
   Workbench desk;
   const std::string tokenizer = vector_of("tokenizers/gpt2.json");
@@ -239,6 +262,16 @@ TEST_CASE("files: adapters are trained on a published model, from token files, o
   const Process& listed = federation.covey({"models", "--json"});
   CHECK(nlohmann::json::parse(listed.out()).at("name") == "small");
   CHECK(nlohmann::json::parse(listed.out()).at("parameters") == parameter_table(model_spec_of(published->config(), 0).value()).size);
+  // One bit of a weight that stays a number: the job does not train on from it.
+  const std::string stored = federation.home() + "/coordinator/models/small", weights = stored + "/model.safetensors";
+  std::string flipped = read_text(weights);
+  flipped[flipped.size() - 3] = static_cast<char>(flipped[flipped.size() - 3] ^ 1);
+  write_text(weights, flipped);
+  CHECK(federation.await_end(job("damaged", lines, "", 1)) == "job_failed");
+  CHECK(mentions(federation.covey({"list"}).out(), "model.safetensors has other bytes than `covey import` wrote"));
+  const Process& damaged = federation.covey({"models", "--json"});
+  CHECK(mentions(nlohmann::json::parse(damaged.out()).at("text"), "model.safetensors has other bytes"));
+  CHECK(!federation.coordinator().has("start_unverified"));
   CHECK(federation.covey({"models", "--remove", "../data"}).says("there is no such model"));
   CHECK(federation.covey({"models", "--remove", "small"}).code() == 0);
   CHECK(!std::filesystem::exists(federation.home() + "/coordinator/models/small"));

@@ -38,7 +38,7 @@ struct Prepared {  // everything the child needs, so that it allocates nothing a
   std::string path;
   std::vector<char*> arguments;
   const char* folder = nullptr;
-  rlimit file_size{};
+  rlimit file_size{}, open_files{};
   pid_t parent = 0;
 };
 
@@ -48,6 +48,7 @@ struct Prepared {  // everything the child needs, so that it allocates nothing a
   if (::getppid() != child.parent) ::_exit(126);  // the parent ended before that
   if (child.folder != nullptr && ::chdir(child.folder) != 0) ::_exit(126);
   if (child.file_size.rlim_cur != 0) ::setrlimit(RLIMIT_FSIZE, &child.file_size);
+  if (child.open_files.rlim_cur != 0) ::setrlimit(RLIMIT_NOFILE, &child.open_files);
   const int nothing = ::open("/dev/null", O_RDONLY);
   if (::dup2(nothing, 0) < 0 || ::dup2(out, 1) < 0 || ::dup2(errors, 2) < 0) ::_exit(126);
   ::signal(SIGXFSZ, SIG_IGN);  // a write past the limit fails with EFBIG instead
@@ -135,6 +136,7 @@ Process& Nursery::start(const Launch& launch) {
   child.arguments.push_back(nullptr);
   if (!launch.folder.empty()) child.folder = launch.folder.c_str();
   child.file_size = {launch.file_bytes_max, launch.file_bytes_max};
+  child.open_files = {launch.open_files_max, launch.open_files_max};
   child.parent = ::getpid();
   const Pipe out = make_pipe();
   const Pipe errors = make_pipe();

@@ -19,6 +19,7 @@ struct Launch {
   std::vector<std::string> arguments = {};
   std::uint64_t file_bytes_max = 0;      // RLIMIT_FSIZE; 0: none
   std::string folder = {};               // to run in; empty: ours
+  std::uint64_t open_files_max = 0;      // RLIMIT_NOFILE; 0: as ours
 };
 
 struct LogLine {

@@ -5,6 +5,7 @@
 #include "core/data/bpe/tokenizer.h"
 #include "core/data/files.h"
 #include "core/data/json_text.h"
+#include "core/spec/setting.h"
 
 namespace covey {
 namespace {
@@ -130,7 +131,7 @@ Result<void> read_rope(const json& root, HfConfig& config) {
     if (theta) config.rope_theta = *theta;
     COVEY_TRY(const auto share, find_number(*group, "partial_rotary_factor"));
     if (share.value_or(1) != 1)
-      return unsupported("partial_rotary_factor = " + std::to_string(*share), "only 1 is");
+      return unsupported("partial_rotary_factor = " + setting_text(*share), "only 1 is");
   }
   return {};
 }
@@ -187,9 +188,9 @@ Result<void> HfConfig::validate() const {
     return invalid("a head's width is " + std::to_string(head_width()) +
                    ", rotary positions need an even one");
   if (!(norm_epsilon > 0 && norm_epsilon < 1))
-    return invalid("the norm's epsilon is " + std::to_string(norm_epsilon) + ", between 0 and 1 is needed");
+    return invalid("the norm's epsilon is " + setting_text(norm_epsilon) + ", between 0 and 1 is needed");
   if (!(rope_theta >= 1 && rope_theta <= 1e12))
-    return invalid("rope_theta = " + std::to_string(rope_theta) + ": 1 to 1e12 is possible");
+    return invalid("rope_theta = " + setting_text(rope_theta) + ": 1 to 1e12 is possible");
   if (dtype != FileDType::kF32 && dtype != FileDType::kF16 && dtype != FileDType::kBF16)
     return invalid(std::string("weights are F32, F16 or BF16, not ") + covey::name_of(dtype));
   return {};

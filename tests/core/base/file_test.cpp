@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -47,6 +48,19 @@ TEST_CASE("file: a descriptor is closed once, by its last owner") {
   errno = 0;
   CHECK(::fsync(number) == -1);
   CHECK(errno == EBADF);
+}
+
+TEST_CASE("file: what is no regular file is not read, and a pipe does not block") {
+  const TemporaryFolder folder;
+  const std::string pipe = folder / "pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  for (const std::string& path : {pipe, folder.path(), std::string("/dev/zero")}) {
+    const auto opened = open_file(path, OpenMode::kRead);
+    REQUIRE_FALSE(opened);
+    CHECK(opened.error().code == ErrorCode::kInvalidData);
+    CHECK(opened.error().message.find(path + ": is a ") == 0);
+  }
+  CHECK(open_file(folder.path(), OpenMode::kReplace).error().code == ErrorCode::kInvalidData);
 }
 
 TEST_CASE("file: a full disk is told as such") {

@@ -214,6 +214,8 @@ TEST_CASE("hf config: what the engine has not is refused by its name") {
   CHECK(mentions(refuse(llama, "num_key_value_heads", 3, bad), "multiple"));
   CHECK(mentions(refuse(llama, "rms_norm_eps", 0, bad), "epsilon"));
   CHECK(mentions(refuse(llama, "rope_parameters", {{"rope_theta", 0}}, bad), "rope_theta"));
+  CHECK(mentions(refuse(llama, "rms_norm_eps", 1e300, bad), "epsilon is 1e+300,"));  // not in 300 digits
+  CHECK(mentions(refuse(llama, "rope_parameters", {{"rope_theta", 1e300}}, bad), "rope_theta = 1e+300:"));
   CHECK(mentions(refuse(llama, "rope_parameters", 7, bad), "object"));
   CHECK(mentions(refuse(llama, "eos_token_id", {1, "x"}, bad), "eos_token_id"));
   for (const char* text : {"", "{}", "[]", "{\"model_type\":1}", "{\"model_type\":\"llama\"}"})

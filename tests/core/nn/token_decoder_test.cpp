@@ -61,15 +61,22 @@ TEST_CASE("decoder: goes on beyond its context, the same for the same seed") {
   randomize(*r.model, 4);
   TokenDecoder decoder(spec, r.model->parameters(), *r.ops);
   const std::vector<std::int32_t> prompt{1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
-  const auto once = continue_tokens(decoder, prompt, 30, {1, 0, 1}, Random(1));
+  const auto once = continue_tokens(decoder, prompt, 30, {1, 0, 1}, Random(1)).value();
   CHECK(once.size() == 30);
-  CHECK(once == continue_tokens(decoder, prompt, 30, {1, 0, 1}, Random(1)));
-  CHECK(once != continue_tokens(decoder, prompt, 30, {1, 0, 1}, Random(2)));
+  CHECK(once == continue_tokens(decoder, prompt, 30, {1, 0, 1}, Random(1)).value());
+  CHECK(once != continue_tokens(decoder, prompt, 30, {1, 0, 1}, Random(2)).value());
   std::vector<std::int32_t> told;
   const auto five = continue_tokens(decoder, prompt, 30, {1, 0, 1}, Random(1), [&](std::int32_t token) {
     told.push_back(token);
     return told.size() < 5;
-  });
+  }).value();
   CHECK(five == std::vector<std::int32_t>(once.begin(), once.begin() + 5));
   CHECK(told == five);
+
+  r.model->parameters()[3] = 3e38F;  // a sum of products with it is infinite, and the norm after that none
+  r.model->parameters()[4] = 3e38F;
+  const auto overflowed = continue_tokens(decoder, std::vector<std::int32_t>{0, 1}, 5, {1, 0, 1}, Random(1));
+  REQUIRE_FALSE(overflowed);
+  CHECK(overflowed.error().code == ErrorCode::kInvalidData);
+  CHECK(overflowed.error().message.find("not finite") != std::string::npos);
 }

@@ -202,6 +202,7 @@ TEST_CASE("job: wrong types and ranges name the setting and the bound") {
     CHECK(mentions(error_of(with("[update]\nclip_norm = " + norm)), "update.clip_norm = "));
   CHECK(mentions(error_of(with("[server]\noptimizer = \"adam\"")), "\"fedadam\""));
   CHECK(mentions(error_of("name = \"a b\""), "name = \"a b\""));
+  CHECK(mentions(error_of("[[model]]\n"), "line 1: model = [ {} ]: must be a section, [model]"));
   CHECK(mentions(error_of("x = ["), "not TOML"));
 }
 
@@ -235,6 +236,12 @@ TEST_CASE("job: a setting of another family, optimizer, schedule or rule than th
   CHECK(mentions(mlp("layers = 3\n", ""), "model.layers is for model.family = \"transformer\", and this job has model.family = \"mlp\""));
   CHECK(mentions(mlp("dropout = 0.5\n", ""), "model.dropout"));
   CHECK(mentions(mlp("kernel = 3\n", ""), "model.kernel is for model.family = \"cnn\""));
+  CHECK(parse_job("[model]\nfamily = \"mlp\"\nhidden = [8]\nimage_height = 32\n[data]\nformat = \"idx\"\n").has_value());  // gives the inputs
+  for (const std::string size : {"image_height", "image_width", "image_channels"}) {
+    CHECK(mentions(error_of("[data]\nformat = \"text\"\n[model]\nfamily = \"transformer\"\n" + size + " = 9\n"), "model." + size + " is for images"));
+    CHECK(mentions(error_of("[model]\n" + size + " = 9\n" + std::string(kTable).substr(std::string_view("\n[model]\n").size())),
+                   "model." + size + " is for images"));
+  }
   CHECK(mentions(mlp("", "[train]\nbeta1 = 0.8\n"), "train.beta1"));
   CHECK(mentions(error_of(with("final_ratio = 0.1\n")), "train.final_ratio is for a train.schedule that falls"));
   CHECK(mentions(error_of(with("decay = 0.1\nschedule = \"cosine\"\n")), "train.decay is for train.schedule = \"wsd\""));

@@ -54,3 +54,21 @@ TEST_CASE("disk guard: every other failure is the machine's own to judge") {
   }
   CHECK(inner.seen == 6);
 }
+
+TEST_CASE("disk guard: a failure after our own files were taken away is theirs, and ends the process") {
+  Counting inner;
+  Result<void> state;
+  DiskGuard guard(inner, "", [&] { return state; });
+  const Event failed = BlobFailed{1, {ErrorCode::kNotFound, "/data/blobs/tmp/3: No such file or directory"}};
+  CHECK(halted_with(guard.handle(failed, Instant{})) == 0);  // all is there: another reason
+  state = unexpected(ErrorCode::kCorrupted, "/data/blobs/tmp is gone");
+  CHECK(halted_with(guard.handle(TimerFired{"next"}, Instant{})) == 0);
+  const Commands commands = guard.handle(failed, Instant{});
+  CHECK(inner.seen == 2);
+  REQUIRE(commands.size() == 3);
+  CHECK(std::get<WriteLog>(commands[0]).entry.event == "state_gone");
+  CHECK(std::holds_alternative<Leave>(std::get<Send>(commands[1]).message));
+  CHECK(halted_with(commands) == kExitCorrupted);
+  CHECK(std::get<Halt>(commands[2]).text.find("/data/blobs/tmp is gone; put it back") == 0);
+  CHECK(guard.handle(failed, Instant{}).empty());
+}

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <sys/stat.h>
+
 #include <filesystem>
 
 #include "core/service/file_limit.h"
@@ -28,8 +30,35 @@ TEST_CASE("text file: an output that cannot be written is said before the work, 
   CHECK(check_output(folder / "file").has_value());  // is replaced
 }
 
+TEST_CASE("text file: only a regular file is read, by us or by a library, and one of ours is never empty") {
+  const TemporaryFolder folder;
+  const std::string pipe = folder / "pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  for (const std::string& path : {pipe, folder.path()}) {
+    const auto read = read_file(path, 100);
+    REQUIRE_FALSE(read);
+    CHECK(read.error().code == ErrorCode::kInvalidData);
+    CHECK(read.error().message.find("cannot open " + path + ": is a ") == 0);
+    CHECK(why_not_readable(path).find(path + ": is a ") == 0);
+  }
+  const std::string none = folder / "none", empty = folder.write("empty", ""), full = folder.write("full", "x");
+  CHECK(read_file(none, 100).error().code == ErrorCode::kNotFound);
+  CHECK(why_not_readable(none).empty());  // who opens it says so
+  CHECK(read_file(empty, 100).value().empty());
+  CHECK(read_filled_file(empty, 100).error().code == ErrorCode::kInvalidData);
+  CHECK(read_filled_file(empty, 100).error().message.find(empty + " is empty") == 0);
+  CHECK(read_filled_file(full, 100).value().size() == 1);
+  CHECK(why_not_readable(full).empty());
+}
+
 TEST_CASE("file limit: what a coordinator wants, and the most that there can be") {
   CHECK(files_wanted(10'000) == 20'256);
   CHECK(file_limit_max() >= 1);
   CHECK(raise_file_limit() <= file_limit_max());
+  CHECK(raise_file_limit_to(1).value() == raise_file_limit());
+  const auto refused = raise_file_limit_to(file_limit_max() + 1);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == ErrorCode::kResourceExhausted);
+  CHECK(refused.error().message.find(std::to_string(file_limit_max()) + " files") != std::string::npos);
+  CHECK(refused.error().message.find("LimitNOFILE=") != std::string::npos);
 }

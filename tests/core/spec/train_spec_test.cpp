@@ -47,6 +47,18 @@ TEST_CASE("train spec: numbers out of bounds are refused by name") {
   spec = {};
   spec.clip_norm = std::numeric_limits<double>::infinity();
   CHECK(fault(spec).find("train.clip_norm = inf") == 0);
+  for (const double norm : {5e-324, 1e-7, -1.0, 1e10}) {
+    spec = {};
+    spec.clip_norm = norm;
+    CHECK(fault(spec).find("train.clip_norm = ") == 0);
+    CHECK(fault(spec).find("must be 0 (gradients are not clipped), or lie in [1e-06, 1e+09]") != std::string::npos);
+    spec = {};
+    spec.per_example_clip = norm;
+    CHECK(fault(spec).find("train.per_example_clip = ") == 0);
+  }
+  spec = {};
+  spec.clip_norm = 1e-6;
+  CHECK(spec.validate().has_value());
   spec = {};
   spec.warmup = 1;
   CHECK(fault(spec).find("train.warmup = 1") == 0);
