@@ -41,6 +41,8 @@ TEST_CASE("result: holds a value or an error, and reading the wrong one ends the
   REQUIRE_FALSE(bad);
   CHECK(bad.error() == Error{ErrorCode::kNotFound, "no such job 'x'"});
   CHECK(Result<int>(bad).value_or(9) == 9);
+  static_assert(std::is_same_v<decltype(*Result<std::string>("x")), std::string>, "a loop over *f() must not look into the dead");
+  static_assert(std::is_same_v<decltype(Result<std::string>("x").value()), std::string>);
   CHECK(in_context("job.toml", bad.error()).message == "job.toml: no such job 'x'");
   CHECK(in_child_process([&] {
           silence_stderr();
