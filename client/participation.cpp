@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/protocol/job_fit.h"
 #include "core/protocol/manifest.h"
 
 namespace covey::client {
@@ -191,7 +192,7 @@ void Participation::on(const BlobFailed& event) {
 void Participation::config_fetched(const BlobFetched& event, Instant now) {
   if (event.content.size() != event.blob.size)
     return decline(DeclineReason::kInternal, "the job's configuration did not come with its content");
-  auto spec = parse_job(text_of(event.content));
+  auto spec = parse_accepted_job(text_of(event.content));
   if (!spec)
     return decline(DeclineReason::kInternal, "the job's configuration: " + spec.error().message);
   job_ = KnownJob{event.blob, std::move(*spec), std::nullopt};

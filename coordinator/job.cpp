@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "aggregation/robust_mean.h"
+#include "core/protocol/job_fit.h"
 #include "core/protocol/manifest.h"
 #include "core/protocol/records.h"
 #include "core/spec/parameter_table.h"
@@ -61,7 +62,7 @@ Result<void> check_caps(const JobSpec& spec, const QuotaSpec& caps) {
 Result<Job> make_job(JobId id, JobSpecRow row) {
   Job job;
   job.id = id;
-  COVEY_TRY(job.spec, parse_job(row.toml));
+  COVEY_TRY(job.spec, parse_accepted_job(row.toml));
   job.row = std::move(row);
   job.config = blob_ref_of(bytes_of(public_toml(job.spec)));
   job.summary.job = id;

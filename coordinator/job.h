@@ -30,7 +30,7 @@ struct Job {
   std::uint32_t next_round() const { return summary.round + 1; }
 };
 
-// A job from its submission. Errors: parse_job's.
+// A job from its row, or from a submission that parse_job accepts. Errors: parse_accepted_job's.
 Result<Job> make_job(JobId id, JobSpecRow row);
 
 // What a job may take of the coordinator's memory at once: the sum of an attempt whose updates are not

@@ -217,6 +217,7 @@ Result<void> OperatorDesk::load_floor(ByteSpan row) {
 OperatorAnswer OperatorDesk::submit(const Submission& submission, const Bytes& toml, Instant now) {
   JobSpecRow row{submission.verb.nonce, submission.from.peer, std::string(text_of(toml))};
   const JobId id = std::max(floor_, jobs_.empty() ? 1 : jobs_.rbegin()->first + 1);
+  if (const auto acceptable = parse_job(row.toml); !acceptable) return acceptable.error();
   auto job = make_job(id, std::move(row));
   if (!job) return job.error();
   if (const auto possible = check_secure(job->spec); !possible) return possible.error();

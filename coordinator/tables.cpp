@@ -1,6 +1,7 @@
 #include "coordinator/tables.h"
 
 #include "core/base/wire.h"
+#include "core/protocol/job_fit.h"
 #include "core/protocol/job_spec.h"
 #include "core/protocol/limits.h"
 #include "core/protocol/manifest.h"
@@ -376,7 +377,7 @@ Result<void> add_blobs_of(const Row& row, std::set<Digest>& blobs) {
     if (update.update.update) blobs.insert(update.update.update->id);
   } else if (row.key.starts_with("job/") && row.key.ends_with("/spec")) {
     COVEY_TRY(const JobSpecRow job, decode_job_spec_row(row.value));
-    COVEY_TRY(const JobSpec spec, parse_job(job.toml));
+    COVEY_TRY(const JobSpec spec, parse_accepted_job(job.toml));
     blobs.insert(blob_ref_of(bytes_of(public_toml(spec))).id);
   }
   return {};

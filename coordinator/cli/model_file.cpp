@@ -6,6 +6,7 @@
 #include "client/tokenizer_file.h"
 #include "core/data/hf/hf_model.h"
 #include "core/data/safetensors.h"
+#include "core/protocol/job_fit.h"
 #include "core/protocol/limits.h"
 #include "core/service/text_file.h"
 
@@ -17,14 +18,14 @@ constexpr std::size_t kModelFileBytesMax = std::size_t{1} << 34U;
 // A model's job: in the file's metadata, else in job.toml beside it.
 Result<JobSpec> spec_of_file(const SafetensorsFile& file, const std::string& path) {
   const auto own = file.metadata.find("covey.job_toml");
-  if (own != file.metadata.end()) return parse_job(own->second);
+  if (own != file.metadata.end()) return parse_accepted_job(own->second);
   const std::string beside = (std::filesystem::path(path).parent_path() / "job.toml").string();
   auto toml = read_file(beside, 64 * 1024);
   if (!toml)
     return unexpected(in_context(path + " does not say which model it holds, and there is no job file beside "
                                         "it; use a folder that `covey pull` made, or name the whole folder of transformers",
                                  toml.error()));
-  return parse_job(text_of(*toml));
+  return parse_accepted_job(text_of(*toml));
 }
 
 
@@ -68,7 +69,7 @@ Result<std::vector<float>> read_table(const TensorFolder& tensors, const Paramet
 // Several files and their index, as `covey export --to safetensors` writes a large model.
 Result<LoadedModel> load_sharded(const std::string& folder) {
   COVEY_TRY(const Bytes toml, read_file(folder + "/job.toml", kJobTomlBytesMax));
-  auto spec = parse_job(text_of(toml));
+  auto spec = parse_accepted_job(text_of(toml));
   if (!spec) return unexpected(in_context(folder + "/job.toml", spec.error()));
   COVEY_TRY(const TensorFolder tensors, TensorFolder::open(folder));
   auto parameters = read_table(tensors, parameter_table(spec->model));

@@ -8,4 +8,8 @@ namespace covey {
 // than the job's would be read and act on nothing: it was meant for something. Errors: kInvalidArgument with both names.
 Result<void> check_fit(const JobSpec& spec);
 
+// A job that was accepted once: as parse_job without check_fit, so that what a later version has come to refuse
+// there does not keep a coordinator with an old job from starting, nor an old model from being read.
+Result<JobSpec> parse_accepted_job(std::string_view toml);
+
 }  // namespace covey

@@ -373,9 +373,8 @@ void write_rest(TomlWriter& out, const JobSpec& spec) {
   out.whole("examples_max", privacy.examples_max);
 }
 
-}  // namespace
-
-Result<JobSpec> parse_job(std::string_view text) {
+// `fit`: whether settings that the rest makes meaningless are refused.
+Result<JobSpec> parse(std::string_view text, bool fit) {
   if (text.size() > kJobTomlBytesMax)
     return unexpected(ErrorCode::kInvalidArgument, "the job file has " + std::to_string(text.size()) +
                                                        " bytes; at most " + std::to_string(kJobTomlBytesMax) + " are allowed");
@@ -403,11 +402,17 @@ Result<JobSpec> parse_job(std::string_view text) {
   read_small(top, spec, error);
   top.finish();
   if (error) return unexpected(*error);
-  COVEY_TRY_VOID(check_fit(spec));
+  if (fit) COVEY_TRY_VOID(check_fit(spec));
   fill_sizes(spec, model != nullptr && model->contains("classes"));
   COVEY_TRY_VOID(spec.validate());
   return spec;
 }
+
+}  // namespace
+
+Result<JobSpec> parse_job(std::string_view toml) { return parse(toml, true); }
+
+Result<JobSpec> parse_accepted_job(std::string_view toml) { return parse(toml, false); }
 
 std::string public_toml(const JobSpec& spec) {
   TomlWriter out;
