@@ -1,9 +1,11 @@
 // Attempts that are given up after their order to mask, until their members' ABORT is signed; the time of phases over
-// restarts; and what all attempts of a job are taken up from.
+// restarts; whom the end of an attempt waits for; and what all attempts of a job are taken up from.
 #include <algorithm>
+#include <cmath>
 
 #include "coordinator/job_runner.h"
 #include "core/crypto/digest.h"
+#include "core/protocol/limits.h"
 
 namespace covey {
 namespace {
@@ -13,6 +15,8 @@ using Phase = SecureAttempt::Phase;
 // A process that is killed after N seconds has written at least a third of them, or all but the last sixteen.
 constexpr Duration kKeptFirst = std::chrono::seconds(1);
 constexpr Duration kKeptMost = std::chrono::seconds(16);
+constexpr Duration kNamedAfter = std::chrono::seconds(10);  // signatures and shares are there within a second or two
+constexpr std::size_t kMissingNamed = 5;
 constexpr Duration kAbortLeast = std::chrono::seconds(2), kAbortMost = std::chrono::seconds(30);
 
 }  // namespace
@@ -22,6 +26,39 @@ constexpr Duration kAbortLeast = std::chrono::seconds(2), kAbortMost = std::chro
 void JobRunner::keep_time() {
   kept_after_ = kKeptFirst;
   services_.out.now(SetTimer{timer("time"), kept_after_});
+}
+
+// Who is away, or silent, may hold up a sum for long: a job never stands still without a word.
+void JobRunner::name_missing(Instant now) {
+  const bool waits = round_ && secure_ && round_->consumed.empty() && round_->work == 0 && round_->manifest == 0 &&
+                     (secure_->phase() == Phase::kAgreeing || secure_->phase() == Phase::kUnmasking);
+  const std::vector<PeerKey> missing = waits ? secure_->missing() : std::vector<PeerKey>();
+  if (missing_ && (missing.empty() || missing_->phase != secure_->phase())) {
+    if (job_.summary.text == missing_->text) job_.summary.text.clear();
+    missing_.reset();
+  }
+  if (missing.empty()) return;
+  if (!missing_) missing_ = Missing{secure_->phase(), now, {}};
+  if (now - missing_->since < kNamedAfter) return;
+  std::string names;
+  for (std::size_t i = 0; i < std::min(missing.size(), kMissingNamed); ++i) {
+    const Node* node = services_.registry.find(missing[i]);
+    names += (names.empty() ? "" : ", ") + services_.registry.name_of(missing[i]) + (node != nullptr && node->link ? "" : " (away)");
+  }
+  if (missing.size() > kMissingNamed) names += " and " + std::to_string(missing.size() - kMissingNamed) + " more";
+  const bool agreeing = secure_->phase() == Phase::kAgreeing;
+  const bool held = !secure_->can_abort() && (agreeing || secure_->absent_may_open());  // as phase_late() judges
+  const Duration left = std::max<Duration>((held ? std::max(secure_->ends(), round_->deadline + kSharesMost) : secure_->ends()) - now, Duration{});
+  const std::string text = shortened("waiting for " + std::string(agreeing ? "signatures under who the survivors are" : "shares that open the sum") +
+                                         " from " + names + ", for " + std::to_string(static_cast<std::uint64_t>(std::ceil(seconds(left) / 60))) +
+                                         " minutes at most",
+                                     kErrorTextBytesMax);
+  if (missing_->text.empty()) {
+    Batch batch;
+    services_.journal.write(batch, now, job_.id, "round " + std::to_string(round_->key.round) + " attempt " + std::to_string(round_->key.attempt) + ": " + text);
+    services_.out.persist(std::move(batch));
+  }
+  job_.summary.text = missing_->text = text;
 }
 
 // No clock on the wall can tell how long no coordinator ran: what is left is written while one does.

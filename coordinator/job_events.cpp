@@ -37,7 +37,9 @@ bool JobRunner::timer_fired(const std::string& name, Instant now) {
   if (name != timer("deadline")) return false;
   if (job_.summary.state != JobState::kRunning) return true;
   if (!round_) {
-    if (job_.evaluating()) end(JobState::kFinished, now, "no client was there for the final evaluation");
+    if (job_.evaluating())
+      end(JobState::kFinished, now,
+          "the final evaluation did not succeed: " + (job_.summary.text.empty() ? "no client was there" : job_.summary.text));
     return true;
   }
   if (round_->frozen) return true;

@@ -107,7 +107,7 @@ void JobRunner::wait_for_clients(std::size_t there, std::size_t wanted, Instant 
   if (free_suspects()) return open_round(now);  // the job does not wait for others because of what is not proven
   if (fails_for_declines(wanted, text, now)) return;
   // Too few are connected for it to fail: it waits for others, or for these to be set otherwise.
-  const std::string told = stuck_since_ || !asked_again() ? text : shortened(
+  const std::string told = stuck_since_ || job_.evaluating() || !asked_again() ? text : shortened(
       "waiting for clients: " + std::to_string(there) + " of " + std::to_string(wanted) + " that can take part (who declined for good is asked again "
       "when its covey-client starts anew; `covey stop " + std::to_string(job_.id) + "` ends the job); " + declined, kErrorTextBytesMax);
   if (unvouched > 0 && std::exchange(unvouched_named_, job_.next_round()) != job_.next_round()) {
@@ -188,6 +188,7 @@ void JobRunner::tick(Instant now) {
   open_round(now);
   offer_again(now);
   tell_again(now);
+  name_missing(now);
   rotate_fetches(now);
 }
 
@@ -353,6 +354,18 @@ void JobRunner::commit(Instant now, std::optional<ModelRow> next) {
   open_round(now);
 }
 
+// Everyone asked has said that it gives nothing: another attempt would hear the same.
+bool JobRunner::nobody_else() const {
+  return std::all_of(round_->members.begin(), round_->members.end(), [](const auto& one) {
+    const MemberState state = one.second.state;
+    return state == MemberState::kDeclined || state == MemberState::kFailed || state == MemberState::kRefused;
+  });
+}
+
+std::string JobRunner::last_failure_text() const {
+  return last_failure_.first != round_->key.round ? std::string() : "; the last that failed, " + last_failure_.second;
+}
+
 void JobRunner::abandon(Instant now, const std::string& why, Duration pause, Fault fault) {
   services_.blobs.made(job_.id);
   const RoundKey key = round_->key;
@@ -362,12 +375,13 @@ void JobRunner::abandon(Instant now, const std::string& why, Duration pause, Fau
   if (secure_ && secure_->revocation_root() != root_of(services_.registry.withdrawals())) fault = Fault::kRevocation;
   if (fault != Fault::kAttempt) {
     spared_ = {key.round, spared_.attempts + 1};
-  } else if (round_->row.kind == RoundKind::kEvaluate) {
-    return end(JobState::kFinished, now, "the final evaluation did not succeed: " + why);
+  } else if (round_->row.kind == RoundKind::kEvaluate && nobody_else()) {
+    return end(JobState::kFinished, now, "the final evaluation did not succeed: " + why + last_failure_text());
   } else if (key.attempt - std::min(key.attempt, spared_.attempts) >= job_.spec.round.attempts_max) {
-    return end(JobState::kFailed, now,
-               to_text(key) + ": " + why + "; round.attempts_max = " + std::to_string(job_.spec.round.attempts_max) +
-                   " attempts are used up");
+    const std::string used = why + "; round.attempts_max = " + std::to_string(job_.spec.round.attempts_max) + " attempts are used up" +
+                             last_failure_text();
+    if (round_->row.kind == RoundKind::kEvaluate) return end(JobState::kFinished, now, "the final evaluation did not succeed: " + used);
+    return end(JobState::kFailed, now, to_text(key) + ": " + used);
   }
   Batch batch;
   drop_round(batch);

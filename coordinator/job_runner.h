@@ -57,6 +57,7 @@ enum class Turn : std::uint8_t {
 };
 
 inline constexpr std::uint64_t kExamplesMax = std::uint64_t{1} << 40;  // one client's weight
+inline constexpr Duration kSharesMost = std::chrono::hours(1);         // that shares are waited for
 inline constexpr std::uint32_t kConflictsAudited = 4;  // of one client in one attempt
 inline constexpr std::uint32_t kFetchesMax = 32;  // updates fetched at once, shared evenly by the running jobs
 
@@ -167,6 +168,7 @@ class JobRunner {
   Result<std::unique_ptr<SecureAttempt>> begin_attempt(const Selection& selected);  // none: not secure
   void wait_for_clients(std::size_t there, std::size_t wanted, Instant now);
   std::string declined_text() const;     // "" when nobody declined for good
+  bool nobody_else() const;              // everyone asked declined, failed or was refused
   bool asked_again() const;              // somebody declined for good, and would be asked after joining anew
   bool fails_for_declines(std::size_t wanted, const std::string& text, Instant now);
   void offer_again(Instant now);         // to members that should have answered by now
@@ -223,6 +225,7 @@ class JobRunner {
   bool seek_abort(const RoundKey& key, Instant now);  // true: one is sought now
   void resume_aborts(Instant now);
   void abort_over(Instant now);                     // there is one, or the wait for it is over
+  void name_missing(Instant now);         // whom the end of a secure attempt waits for, in its text and once in the journal
   void keep_time();                                 // a phase whose time is kept began
   void keep_phases(Instant now);
   void time_passed(Instant now);
@@ -297,6 +300,7 @@ class JobRunner {
     std::string text;
   };
   void journal_word(const Node& from, const RoundKey& key, const Word& word, Instant now);
+  std::string last_failure_text() const;  // of this round, for a text that ends the job; "" where none failed
   void interrupt(Member& member);        // its fetch or check, if one runs; lets go what it has not delivered
   std::pair<const PeerKey, Member>* member_with(Ticket ticket);
   void release(Member& member);
@@ -336,8 +340,15 @@ class JobRunner {
     std::optional<PhaseRow> phase;
   };
   std::map<RoundKey, SecureRows> secure_rows_;
+  struct Missing {
+    SecureAttempt::Phase phase;
+    Instant since;
+    std::string text;                    // "": not said yet
+  };
+  std::optional<Missing> missing_;       // somebody is, in this phase
   std::optional<Instant> stuck_since_;   // too few connected clients have not declined for good
   std::pair<std::uint32_t, std::set<std::pair<PeerKey, std::optional<DeclineReason>>>> declines_named_;  // round, and who is in its journal
+  std::pair<std::uint32_t, std::string> last_failure_;   // round, and who failed in it, and why
   std::uint32_t unvouched_named_ = 0;    // the round whose lack of credentials is in the journal
 };
 

@@ -13,7 +13,7 @@ using Phase = SecureAttempt::Phase;
 
 constexpr Duration kVotesLeast = std::chrono::seconds(30), kVotesMost = std::chrono::seconds(300);
 // After a COMMIT there is no other attempt with these members, so they have long.
-constexpr Duration kSharesLeast = std::chrono::seconds(120), kSharesMost = std::chrono::hours(1);
+constexpr Duration kSharesLeast = std::chrono::seconds(120);
 constexpr Duration kMoreShares = std::chrono::seconds(2);      // beyond the threshold: they correct wrong ones
 constexpr Duration kOpenAgain = std::chrono::seconds(5);
 

@@ -176,6 +176,7 @@ void JobRunner::round_failed(Node& from, const RoundFailed& message, Instant now
   services_.out.log(LogLevel::kWarning, "client_failed",
                     {{"job", job_.id}, {"round", message.key.round}, {"attempt", message.key.attempt},
                      {"node", from.summary.name}, {"reason", shortened(message.error.message, kErrorTextBytesMax)}});
+  last_failure_ = {message.key.round, from.summary.name + ": " + shortened(message.error.message, kDeclineTextBytes)};
   journal_word(from, message.key, {std::nullopt, "failed to train: " + message.error.message}, now);
   consider(now);
 }

@@ -199,6 +199,15 @@ std::vector<PeerKey> SecureAttempt::unheard() const {
   return all;
 }
 
+std::vector<PeerKey> SecureAttempt::missing() const {
+  std::vector<PeerKey> all;
+  for (const auto& [peer, place] : places_) {
+    const Node* node = parts_.registry.find(peer);
+    if (server_->awaits(place) && node != nullptr && !node->summary.revoked && !lost_.contains(peer)) all.push_back(peer);
+  }
+  return all;
+}
+
 bool SecureAttempt::joined(const PeerKey& peer) const {
   return std::any_of(subjects_.begin(), subjects_.end(), [&](const auto& entry) { return entry.second == peer; });
 }

@@ -103,6 +103,8 @@ class SecureAttempt {
   bool seated(const PeerKey& peer) const { return places_.contains(peer); }  // in the roster: may have to vote
   std::optional<PeerKey> peer_at(std::uint32_t place) const;
   std::vector<PeerKey> unheard() const;         // connected, awaited in this phase, and of the roster
+  std::vector<PeerKey> missing() const;         // these, and those that are away and may come back with their keys
+  Instant ends() const { return ends_; }        // this phase, by its own time
   // Since the last call: whose join is none, and why. Nobody awaits them any more.
   std::map<PeerKey, std::string> take_unfit() { return std::exchange(unfit_, {}); }
   std::vector<PeerKey> awaited(const std::map<PeerKey, Member>& members) const;  // of those that are there

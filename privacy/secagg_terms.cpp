@@ -52,9 +52,10 @@ Result<void> check_vectors(const std::vector<VectorSpec>& vectors) {
   return {};
 }
 
-Result<void> at_least(const char* what, std::uint64_t value, std::uint64_t bound) {
+// `flag`: what the site's owner set.
+Result<void> at_least(const char* what, std::uint64_t value, const char* flag, std::uint64_t bound) {
   if (value >= bound) return {};
-  return denied(std::string(what) + " is " + std::to_string(value) + ", the least is " + std::to_string(bound));
+  return denied(std::string(what) + " is " + std::to_string(value) + ", this site's " + flag + " is " + std::to_string(bound));
 }
 
 // A share as the job's file and the site's flags write it.
@@ -165,7 +166,7 @@ Result<void> check_standing(const SecAggConfig& c, const ClientPolicy& p) {
 }
 
 Result<void> check_policy(const SecAggConfig& c, const ClientPolicy& p) {
-  COVEY_TRY_VOID(at_least("corrupt_max", c.corrupt_max, p.corrupt_min));
+  COVEY_TRY_VOID(at_least("corrupt_max", c.corrupt_max, "--corrupt-min", p.corrupt_min));
   if (c.gamma_millionths < p.gamma_min_millionths)
     return denied("privacy.corrupt_fraction is " + share_text(c.gamma_millionths) + ", this site's --gamma-min is " +
                   share_text(p.gamma_min_millionths));
@@ -174,11 +175,11 @@ Result<void> check_policy(const SecAggConfig& c, const ClientPolicy& p) {
   if (c.corrupt_max < corrupt)
     return denied("corrupt_max is " + std::to_string(c.corrupt_max) + ", the least is " + std::to_string(corrupt) + ": " +
                   share_text(c.gamma_millionths) + " (privacy.corrupt_fraction) of " + std::to_string(c.members_max) + " members");
-  COVEY_TRY_VOID(at_least("sigma", c.sigma, p.sigma_min));
-  COVEY_TRY_VOID(at_least("members_min", c.members_min, p.members_min));
-  COVEY_TRY_VOID(at_least("survivors_min", c.survivors_min, p.survivors_min));
+  COVEY_TRY_VOID(at_least("sigma", c.sigma, "--sigma-min", p.sigma_min));
+  COVEY_TRY_VOID(at_least("members_min", c.members_min, "--members-min", p.members_min));
+  COVEY_TRY_VOID(at_least("survivors_min", c.survivors_min, "--survivors-min", p.survivors_min));
   COVEY_TRY_VOID(at_least("survivors_min less corrupt_max", c.survivors_min - std::min(c.survivors_min, c.corrupt_max),
-                          p.honest_min));
+                          "--honest-min", p.honest_min));
   if (c.dropout_millionths > p.dropout_max_millionths)
     return denied("privacy.dropout is " + share_text(c.dropout_millionths) + ", this site's --dropout-max is " +
                   share_text(p.dropout_max_millionths));

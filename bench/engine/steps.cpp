@@ -191,7 +191,7 @@ void measure(const Case& c, DType activations, std::vector<Figure>& figures) {
                                  number(median_of(theirs)) + " ms, " + threads));
   if (f32)
     figures.push_back(at_most(memory, own_peak / peer->peak_mb(), "times", 0.7,
-                              "ours " + number(own_peak) + " MB, theirs " + number(peer->peak_mb()) + " MB, whole processes"));
+                              "ours " + number(own_peak) + " MiB, theirs " + number(peer->peak_mb()) + " MiB, whole processes"));
 }
 
 }  // namespace

@@ -19,18 +19,7 @@
 
 namespace covey {
 
-inline constexpr std::string_view kSecureJob = R"(
-name = "line"
-rounds = 3
-[model]
-family = "logistic"
-inputs = 4
-classes = 3
-[data]
-format = "idx"
-[privacy]
-secure_aggregation = true
-)";
+inline const std::string kSecureJob = std::string(kJob.substr(0, kJob.rfind("false"))) + "true\n";
 
 inline RoundOffer secure_offer(std::uint32_t round, std::uint32_t attempt = 1, RoundKind kind = RoundKind::kTrain) {
   RoundOffer offer = offer_of(round, attempt);

@@ -240,10 +240,10 @@ TEST_CASE("secure round: invitations that this site's owner or job refuses becom
   };
   const auto same = [](SecAggConfig&) {};
   const auto any = [](ClientPolicy&) {};
-  CHECK(declined_for(same, [](ClientPolicy& p) { p.members_min = 5; }).find("members_min is 4, the least is 5") != std::string::npos);
-  CHECK(declined_for(same, [](ClientPolicy& p) { p.corrupt_min = 2; }).find("corrupt_max is 1, the least is 2") != std::string::npos);
+  CHECK(declined_for(same, [](ClientPolicy& p) { p.members_min = 5; }).find("members_min is 4, this site's --members-min is 5") != std::string::npos);
+  CHECK(declined_for(same, [](ClientPolicy& p) { p.corrupt_min = 2; }).find("corrupt_max is 1, this site's --corrupt-min is 2") != std::string::npos);
   CHECK(declined_for(same, [](ClientPolicy& p) { p.survivors_min = 6; }).find("survivors_min is 4") != std::string::npos);
-  CHECK(declined_for(same, [](ClientPolicy& p) { p.honest_min = 4; }).find("the least is 4") != std::string::npos);
+  CHECK(declined_for(same, [](ClientPolicy& p) { p.honest_min = 4; }).find("--honest-min is 4") != std::string::npos);
   CHECK(declined_for(same, [](ClientPolicy& p) { p.sigma_min = 81; }).find("sigma is 80") != std::string::npos);
   CHECK(declined_for(same, [](ClientPolicy& p) { p.dropout_max_millionths = 99'999; }).find("this site's --dropout-max is 0.099999") != std::string::npos);
   CHECK(declined_for([](SecAggConfig& c) { c.model.bytes[3] ^= 1; }, any).find("model") != std::string::npos);

@@ -68,6 +68,32 @@ TEST_CASE("job: it finishes without an evaluation when nobody can make one") {
   CHECK(e.job().text.find("waiting for clients") == 0);
   e.advance(30s);
   CHECK(e.job().state == JobState::kFinished);
+  CHECK(e.job().text.find("the final evaluation did not succeed: waiting for clients") == 0);
+}
+
+TEST_CASE("job: a final evaluation that nobody could answer is tried again as often as a round") {
+  for (const bool back : {true, false}) {
+    CAPTURE(back);
+    Driver d(2);
+    d.join_all();
+    d.submit(job_text(kTwo + "[round]\ndeadline_s = 10\nattempts_max = 2\n", 1));
+    deliver_all(d);
+    const auto late = [&] {  // they are there, and silent about it
+      for (const Duration time : {9s, 2s}) {
+        for (std::size_t n = 0; n < 2; ++n) d.from(d.client(n), Heartbeat{1});
+        d.advance(time);
+      }
+    };
+    late();
+    CHECK(d.job().state == JobState::kRunning);
+    CHECK(d.offer_to(d.client(0))->key == RoundKey{1, 2, 2});
+    if (back) deliver_all(d);
+    else late();
+    CHECK(d.job().state == JobState::kFinished);
+    CHECK(std::get<JobDetail>(d.ask(ShowJob{1, 0})).metrics.size() == (back ? 2 : 1));
+    CHECK((d.job().text.find("the final evaluation did not succeed: at the deadline 0 of at least 1") == 0) != back);
+    CHECK((d.job().text.find("round.attempts_max = 2 attempts are used up") != std::string::npos) != back);
+  }
 }
 
 TEST_CASE("job: only the initial, the previous and the latest model are kept") {

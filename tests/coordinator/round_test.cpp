@@ -278,6 +278,17 @@ TEST_CASE("round: below the quorum the attempt is abandoned, and after the last 
   CHECK(d.logged("job_failed") == 1);
 }
 
+TEST_CASE("round: a job that fails because its clients did says what the last of them said") {
+  Driver d(2);
+  begin(d, "[selection]\nmin_clients = 2\n[round]\nattempts_max = 1\n");
+  for (std::size_t n = 0; n < 2; ++n)
+    d.from(d.client(n), RoundFailed{{1, 1, 1}, Error{ErrorCode::kInvalidData, "step " + std::to_string(n) + ": the loss is NaN"}});
+  CHECK(d.job().state == JobState::kFailed);
+  CHECK(d.job().text.find("only 0 of 2 clients asked delivered") != std::string::npos);
+  CHECK(d.job().text.find("attempts are used up; the last that failed, ") != std::string::npos);
+  CHECK(d.job().text.find(": step 1: the loss is NaN") != std::string::npos);
+}
+
 TEST_CASE("round: with the quorum the deadline commits what is there") {
   Driver d(3);
   begin(d, "[selection]\nmin_clients = 3\n[round]\nquorum = 0.5\ndeadline_s = 10\n");

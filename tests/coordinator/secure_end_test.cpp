@@ -79,6 +79,43 @@ TEST_CASE("secure end: who missed the list of survivors is sent it again with th
   CHECK(six.attempts_of_round(1) == 1);
 }
 
+TEST_CASE("secure end: whom a sum waits for is said, in the job's text and once in the journal, until it goes on") {
+  Six six;
+  const auto in_journal = [&](const std::string& words) {
+    const auto rows = six.d.store.scan("journal/").value();
+    return std::count_if(rows.begin(), rows.end(), [&](const Row& row) { return std::string(row.value.begin(), row.value.end()).find(words) != std::string::npos; });
+  };
+  const auto name = [&](std::uint8_t n) { return six.d.client(n).certificate.name; };
+  bool agreeing = false;
+  SUBCASE("for shares") { six.no_certificate = {4, 5, 3}; }
+  SUBCASE("for signatures") {
+    agreeing = true;
+    six.no_list = {4, 5, 3};
+  }
+  six.run();
+  REQUIRE(six.d.job().phase == (agreeing ? "agreeing" : "unmasking"));
+  six.silent = {5};
+  six.pass(1);
+  CHECK(six.d.job().text.empty());  // it may still come
+  six.pass(6);
+  const std::string awaited = std::string("waiting for ") + (agreeing ? "signatures under who the survivors are" : "shares that open the sum") + " from ";
+  const std::string text = six.d.job().text;
+  CAPTURE(text);
+  CHECK(text.find(awaited) == 0);
+  CHECK(text.find(name(4)) != std::string::npos);
+  CHECK(text.find(name(5) + " (away)") != std::string::npos);
+  CHECK(text.find(name(0)) == std::string::npos);
+  CHECK(text.find(" minutes at most") != std::string::npos);
+  CHECK(in_journal(awaited) == 1);
+  six.no_certificate.clear();
+  six.no_list.clear();
+  six.silent.clear();
+  six.finish(300);
+  CHECK(six.d.job().state == JobState::kFinished);
+  CHECK(six.d.job().text.empty());
+  CHECK(in_journal(awaited) == 1);
+}
+
 TEST_CASE("secure end: after the COMMIT, too few shares end in an ABORT while enough have revealed none, also of one that was away") {
   Six six;
   six.no_certificate = {2, 3, 4, 5};

@@ -156,6 +156,32 @@ TEST_CASE("files: text becomes token files, once, with the tokenizer beside them
   CHECK(desk.run({"tokenize", desk.folder / "in", "--format", "text", "-o", out + "3"}).at("documents") == 1);  // as bytes
 }
 
+TEST_CASE("files: an evaluation that is interrupted gives the figures of what it measured") {
+  Workbench desk;
+  std::filesystem::create_directories(desk.folder / "tokens");
+  auto writer = TokenShardWriter::create(desk.folder / "tokens/a.tokens", 40);
+  REQUIRE(writer.has_value());
+  TokenIds ids(5000);
+  for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<TextToken>(i * 7 % 40);
+  for (int document = 0; document < 400; ++document) REQUIRE(writer->add(ids).has_value());
+  REQUIRE(writer->finish().has_value());
+  const std::string first = desk.folder / "first.safetensors";  // is there once the first batch was measured
+  Process& evaluates = desk.nursery.start({"covey", {"evaluate", "--model", vector_of("hf_gpt2"), "--data", desk.folder / "tokens", "--format",
+                                                     "tokens", "--logits", first, "--json"}});
+  for (int tries = 0; tries < 3000 && !std::filesystem::exists(first); ++tries) desk.nursery.until([] { return false; }, 0.01);
+  REQUIRE(std::filesystem::exists(first));
+  evaluates.signal(SIGINT);
+  desk.nursery.finish(evaluates);
+  INFO(evaluates.out() << evaluates.errors());
+  CHECK(evaluates.code() == 130);
+  const auto told = nlohmann::json::parse(evaluates.out());
+  CHECK(told.at("interrupted") == true);
+  CHECK(told.at("examples") >= 8);
+  CHECK(told.at("examples") < 100'000);
+  CHECK(told.at("loss").get<double>() > 1);
+  CHECK(evaluates.says("interrupted: these figures are of the first "));
+}
+
 TEST_CASE("files: adapters are trained on a published model, from token files, over a client's restart") {
   Federation federation(2);
   for (std::size_t client = 0; client < 2; ++client) {

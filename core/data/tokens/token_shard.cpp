@@ -172,7 +172,7 @@ Result<TokenShard> TokenShard::open_header(const std::string& path) {
   ByteReader reader(header);
   COVEY_TRY(shard.bytes_, file_size(shard.file_, path));
   const bool magic = got >= kShortHeaderBytes && text_of(reader.raw(8)) == kMagic;
-  if (!magic) return invalid(path + ": is no token file: it does not begin with " + std::string(kMagic));
+  if (!magic) return invalid(path + " is no token file: it does not begin with " + std::string(kMagic));
   const std::uint32_t version = reader.u32();
   shard.vocabulary_ = reader.u32();
   shard.width_ = reader.u32();
@@ -192,7 +192,7 @@ Result<TokenShard> TokenShard::open_header(const std::string& path) {
 
 Result<void> TokenShard::read_length(ByteSpan header) {
   if (header.size() < kHeaderBytes)
-    return invalid(path_ + ": is cut off within its first " + std::to_string(kHeaderBytes) +
+    return invalid(path_ + " is cut off within its first " + std::to_string(kHeaderBytes) +
                    " bytes: copy it again, or make it again");
   ByteReader reader(header.subspan(24));
   const std::uint64_t bytes = reader.u64(), records = reader.u64();
@@ -200,7 +200,7 @@ Result<void> TokenShard::read_length(ByteSpan header) {
   if (reader.u32() != crc_of(header.first(44)))
     return invalid(path_ + ": its first 48 bytes are damaged: copy it again, or make it again");
   if (bytes != bytes_)
-    return invalid(path_ + (bytes_ < bytes ? ": is cut off: it has " : ": something was added to it: it has ") + std::to_string(bytes_) +
+    return invalid(path_ + (bytes_ < bytes ? " is cut off: it has " : ": something was added to it: it has ") + std::to_string(bytes_) +
                    " bytes, when it was made it had " + std::to_string(bytes) + ": copy it again, or make it again");
   records_told_ = records;
   begin_ = kHeaderBytes;
