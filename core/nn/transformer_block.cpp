@@ -57,6 +57,11 @@ bool TransformerBlock::trained() const {
          (llama() && p_.gate.trained());
 }
 
+void TransformerBlock::set_first(std::vector<SetFirst>& out) const {
+  for (const Projection* part : {&p_.query, &p_.key, &p_.value, &p_.out, &p_.gate, &p_.up, &p_.down})
+    if (!part->set_first().empty()) out.push_back({part->set_first()});
+}
+
 // x or, in training with dropout, what is left of it in y, which may be x.
 Tensor TransformerBlock::dropped(const Pass& pass, Tensor x, Tensor y, std::uint64_t use) const {
   if (!pass.coins.thrown || s_.dropout <= 0) return x;

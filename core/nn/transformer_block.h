@@ -37,8 +37,10 @@ class TransformerBlock final : public Layer {
   Tensor forward(const Pass& pass, Tensor x) override;
   Tensor backward(const Pass& pass, Tensor dy) override;  // in place: dx is dy's memory
   bool trained() const override;
+  void set_first(std::vector<SetFirst>& out) const;
 
  private:
+  using Layer::set_first;
   bool llama() const { return s_.style == TransformerStyle::kLlama; }
   std::int64_t width() const { return s_.heads * s_.head_width; }
   std::int64_t kv_width() const { return s_.kv_heads * s_.head_width; }
