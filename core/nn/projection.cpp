@@ -32,10 +32,9 @@ void Projection::plan(const Plan& plan, std::int64_t rows) {
   plan.workspace.want(Slot::kFloat, outputs() * rank);
 }
 
-Tensor Projection::output_gradient(const Pass& pass, Slot slot, Shape shape) const {
-  const Tensor slotted = pass.workspace.get(slot, shape);
+Tensor Projection::output_gradient(const Pass& pass, Tensor there) const {
   const bool kept = pass.book != nullptr && pass.book->keeps() && weight_.trained();
-  return kept ? pass.book->gradient_memory(shape, slotted.dtype) : slotted;
+  return kept ? pass.book->gradient_memory(there.shape, there.dtype) : there;
 }
 
 Tensor Projection::dropped(const Pass& pass, Tensor x) const {

@@ -23,8 +23,8 @@ class Projection {
 
   std::int64_t inputs() const { return weight_.value.dim(1); }
   std::int64_t outputs() const { return weight_.value.dim(0); }
-  // Where gradient()'s dy may lie: in the slot, or in the book that would keep it.
-  Tensor output_gradient(const Pass& pass, Slot slot, Shape shape) const;
+  // Where gradient()'s dy may lie: there, or in the book that would keep it.
+  Tensor output_gradient(const Pass& pass, Tensor there) const;
   bool trained() const { return weight_.trained() || bias_.trained() || adapter_.a.trained(); }
   Tensor set_first() const { return weight_.gradient; }  // without a book; empty where it is frozen
 
