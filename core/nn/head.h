@@ -22,6 +22,7 @@ class Head {
   // f32 [B]. `x` as there.
   virtual Tensor backward_again(const Pass& pass, Tensor x, Tensor factors) = 0;
   virtual bool trained() const = 0;
+  virtual SetFirst set_first() const { return {}; }  // empty where there is none
 };
 
 // The last layer's outputs are the logits, in the type of the activations.

@@ -64,8 +64,8 @@ struct Pass {  // one call of forward or backward
   Extent extent;
   StepCoins coins{};
   ExampleBook* book = nullptr;  // backward enters gradients there instead of adding them up
-  // Not null in the first pass of a step, when what Layer::set_first() names holds nothing yet: += its squares
-  // when it is set. With a book that keeps, its add_clipped() sets it.
+  // Not null in the first pass of a step, when what layers set first (SetFirst) holds nothing yet: += the squares
+  // of it, but for what is added to, when it is set. With a book that keeps, its add_clipped() sets it.
   double* set_squares = nullptr;
 };
 
@@ -81,6 +81,12 @@ struct Parameter {
   Parameter rows(std::int64_t first, std::int64_t count) const;
 };
 
+// A gradient that backward sets in the first pass of a step, so that nobody need fill it with zeros.
+struct SetFirst {
+  Tensor gradient;
+  bool added_to = false;  // later in the same pass, so that its squares are not counted when it is set
+};
+
 class Layer {
  public:
   virtual ~Layer() = default;
@@ -94,7 +100,7 @@ class Layer {
   // without one). May overwrite dy and the flow slots.
   virtual Tensor backward(const Pass& pass, Tensor dy) = 0;
   virtual bool trained() const = 0;  // whether any of its parameters is
-  // A gradient that backward sets in the first pass of a step, so that nobody need fill it with zeros.
+  // Such a gradient of this layer; transformers' have several (TransformerBlock::set_first).
   virtual Tensor set_first() const { return {}; }
 };
 

@@ -88,6 +88,7 @@ class LayeredModel final : public Model {
       return too_large(activation_bytes_);
     }
     build(parameters_.f32(), gradients_.f32());
+    find_sets();
     plan_layers(arena_);
     return {};
   }
@@ -123,7 +124,8 @@ class LayeredModel final : public Model {
   double gradient_squares() override {
     if (first_pass_) clear_gradients(false);
     double squares = only_pass_ ? set_squares_ : 0;
-    but_for_set(only_pass_, [&](Tensor rest) { squares += ops_->squared_norm(rest); });
+    const auto counted = [&](const SetFirst& set) { return only_pass_ && !set.added_to; };
+    but_for(counted, [&](Tensor rest) { squares += ops_->squared_norm(rest); });
     return squares;
   }
 
@@ -181,25 +183,36 @@ class LayeredModel final : public Model {
 
   void clear_gradients(bool but_set) {
     first_pass_ = false;
-    but_for_set(but_set, [&](Tensor rest) { ops_->fill(rest, 0); });
+    but_for([&](const SetFirst&) { return but_set; }, [&](Tensor rest) { ops_->fill(rest, 0); });
   }
 
-  // work(stretch) of the gradients, without what layers set themselves, or of all.
-  template <class Work>
-  void but_for_set(bool but_set, Work work) {
+  // work(stretch) of the gradients, but for those that layers set themselves and without() is true of.
+  template <class Without, class Work>
+  void but_for(Without without, Work work) {
     std::size_t begin = 0;
     const auto up_to = [&](std::size_t end) {
       if (end > begin) work(tensor_of(gradients_.floats().subspan(begin, end - begin), {static_cast<std::int64_t>(end - begin)}));
     };
-    for (const auto& layer : model_.layers) {  // in the order of their gradients
-      const Tensor set = but_set ? layer->set_first() : Tensor{};
-      if (set.empty()) continue;
-      const auto at = static_cast<std::size_t>(set.f32() - gradients_.f32());
+    for (const SetFirst& set : sets_) {
+      if (!without(set)) continue;
+      const auto at = static_cast<std::size_t>(set.gradient.f32() - gradients_.f32());
       COVEY_CHECK(at >= begin);
       up_to(at);
-      begin = at + static_cast<std::size_t>(set.elements());
+      begin = at + static_cast<std::size_t>(set.gradient.elements());
     }
     up_to(gradients_.floats().size());
+  }
+
+  // In the order of the gradients. With a book blocks and heads of tokens set nothing.
+  void find_sets() {
+    sets_.clear();
+    for (const auto& layer : model_.layers) sets_.push_back({layer->set_first()});
+    if (!clips()) {
+      for (const TransformerBlock* block : model_.blocks) block->set_first(sets_);
+      sets_.push_back(model_.head->set_first());
+    }
+    std::erase_if(sets_, [](const SetFirst& set) { return set.gradient.empty(); });
+    std::sort(sets_.begin(), sets_.end(), [](const SetFirst& a, const SetFirst& b) { return a.gradient.f32() < b.gradient.f32(); });
   }
 
   void backward_layers(const Pass& pass, Tensor gradient) {
@@ -361,6 +374,7 @@ class LayeredModel final : public Model {
   ExampleBook book_;
   std::vector<double> target_scales_;  // of each example's gradient
   ModelLayers model_;
+  std::vector<SetFirst> sets_;
   std::size_t first_trained_ = 0;
   bool first_pass_ = false;  // of a step, and gradients_ not cleared for it yet
   bool only_pass_ = false;   // of the step so far; then what layers set has these squares

@@ -177,7 +177,8 @@ void add_transformer(ModelLayers& model, const ModelSpec& spec, const ModelOptio
     model.layers.push_back(std::move(block));
   }
   const NormPart norm = gpt2 ? centred_norm(spec, next) : NormPart(next.next(), {}, spec.norm_epsilon);
-  model.head = std::make_unique<TokenHead>(norm, spec.tied_head ? table : next.next());
+  model.head = std::make_unique<TokenHead>(norm, spec.tied_head ? table : next.next(),
+                                           options.checkpointing == Checkpointing::kNone);
 }
 
 }  // namespace

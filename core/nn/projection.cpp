@@ -10,6 +10,11 @@ namespace {
 
 constexpr std::size_t kUses = 3;
 
+void add_gradient_products(const Pass& pass, std::span<const Ops::GradientPart> parts, Tensor x) {
+  const double squares = pass.ops.linears_grad_weight(parts, x);
+  if (pass.set_squares != nullptr) *pass.set_squares += squares;
+}
+
 }  // namespace
 
 void Projection::plan(const Plan& plan, std::int64_t rows) {
@@ -27,10 +32,9 @@ void Projection::plan(const Plan& plan, std::int64_t rows) {
   plan.workspace.want(Slot::kFloat, outputs() * rank);
 }
 
-Tensor Projection::output_gradient(const Pass& pass, Slot slot, Shape shape) const {
-  const Tensor slotted = pass.workspace.get(slot, shape);
+Tensor Projection::output_gradient(const Pass& pass, Tensor there) const {
   const bool kept = pass.book != nullptr && pass.book->keeps() && weight_.trained();
-  return kept ? pass.book->gradient_memory(shape, slotted.dtype) : slotted;
+  return kept ? pass.book->gradient_memory(there.shape, there.dtype) : there;
 }
 
 Tensor Projection::dropped(const Pass& pass, Tensor x) const {
@@ -67,8 +71,15 @@ void Projection::forward(const Pass& pass, Tensor x, Tensor y) {
 }
 
 void Projection::gradient(const Pass& pass, Tensor dy, Tensor x) {
-  if (weight_.trained()) add_linear_gradient(pass, dy, x, weight_, bias_);
+  if (weight_.trained() && pass.book == nullptr)
+    add_gradient_products(pass, std::array{gradient_part(pass, dy)}, x);
+  else if (weight_.trained())
+    add_linear_gradient(pass, dy, x, weight_, bias_);
   if (adapted() && adapter_.a.trained()) adapter_gradient(pass, dy, x);
+}
+
+Ops::GradientPart Projection::gradient_part(const Pass& pass, Tensor dy) const {
+  return {dy, weight_.value, weight_.gradient, bias_.gradient, pass.set_squares != nullptr ? Into::kSet : Into::kAdd};
 }
 
 // scaled_ holds scale * b since forward.
@@ -119,8 +130,8 @@ void Projection::gradient(const Pass& pass, std::span<const Use> uses, Tensor x)
   }
   std::array<Ops::GradientPart, kUses> parts{};
   for (std::size_t i = 0; i < uses.size(); ++i)
-    parts[i] = {uses[i].tensor, uses[i].part->weight_.value, uses[i].part->weight_.gradient, uses[i].part->bias_.gradient};
-  pass.ops.linears_grad_weight(std::span(parts).first(uses.size()), x);
+    parts[i] = uses[i].part->gradient_part(pass, uses[i].tensor);
+  add_gradient_products(pass, std::span(parts).first(uses.size()), x);
 }
 
 void Projection::input_gradient(const Pass& pass, std::span<const Use> uses, Tensor dx, Tensor room) {

@@ -23,9 +23,10 @@ class Projection {
 
   std::int64_t inputs() const { return weight_.value.dim(1); }
   std::int64_t outputs() const { return weight_.value.dim(0); }
-  // Where gradient()'s dy may lie: in the slot, or in the book that would keep it.
-  Tensor output_gradient(const Pass& pass, Slot slot, Shape shape) const;
+  // Where gradient()'s dy may lie: there, or in the book that would keep it.
+  Tensor output_gradient(const Pass& pass, Tensor there) const;
   bool trained() const { return weight_.trained() || bias_.trained() || adapter_.a.trained(); }
+  Tensor set_first() const { return weight_.gradient; }  // without a book; empty where it is frozen
 
   void plan(const Plan& plan, std::int64_t rows);
   void forward(const Pass& pass, Tensor x, Tensor y);
@@ -53,6 +54,7 @@ class Projection {
   void product_input_gradient(const Pass& pass, Tensor dy, Tensor dx) const;
   Tensor dropped(const Pass& pass, Tensor x) const;
   Tensor scaled(const Pass& pass);  // scale * b
+  Ops::GradientPart gradient_part(const Pass& pass, Tensor dy) const;  // without a book
   void adapter_gradient(const Pass& pass, Tensor dy, Tensor x);
 
   Parameter weight_, bias_;

@@ -1,5 +1,7 @@
 #include "core/nn/token_layers.h"
 
+#include <algorithm>
+
 #include "core/nn/example_book.h"
 
 namespace covey {
@@ -40,7 +42,11 @@ void TokenHead::plan(const Plan& plan) {
   norm_.plan(plan, plan.largest.rows());
   plan.workspace.want(Slot::kFlow0, elements);
   plan.workspace.want(Slot::kWork0, elements);
-  if (plan.book == nullptr) return;
+  if (plan.book == nullptr) {
+    if (keeps_ && plan.activations == DType::kBf16 && table_.value.dim(0) > kHeadColumns)
+      kept_ = plan.activation({std::min(plan.largest.rows(), kHeadRows), table_.value.dim(0)});
+    return;
+  }
   const Shape logits{plan.largest.rows(), table_.value.dim(0)};
   clip_logits_ = plan.arena.take(logits);
   if (plan.activations != DType::kF32) dlogits_ = plan.activation(logits);
@@ -78,6 +84,8 @@ Tensor TokenHead::backward(const Pass& pass, Tensor x, const LossCall& call, std
   Ops::HeadLoss head = this->head(pass, normed, call);
   head.dx = pass.workspace.get(Slot::kWork0, x.shape);
   head.dw = table_.gradient;
+  head.kept = kept_;
+  head.into = pass.set_squares != nullptr ? Into::kSet : Into::kAdd;
   correct = pass.ops.head_loss(head);
   return backward_norm(pass, x, head.dx);
 }

@@ -27,13 +27,15 @@ class EmbeddingLayer final : public Layer {
 // logits[M,V] = norm(x) table^T, whose loss is computed without ever holding them all.
 class TokenHead final : public Head {
  public:
-  TokenHead(NormPart norm, Parameter table) : norm_(norm), table_(table) {}  // [V,D]
+  // [V,D]. keeps: bf16 logits' exponentials from their losses to their gradients, instead of computing them twice.
+  TokenHead(NormPart norm, Parameter table, bool keeps) : norm_(norm), table_(table), keeps_(keeps) {}
   void plan(const Plan& plan) override;
   Tensor logits(const Pass& pass, Tensor x) override;
   std::int64_t loss(const Pass& pass, Tensor x, const LossCall& call) override;
   Tensor backward(const Pass& pass, Tensor x, const LossCall& call, std::int64_t& correct) override;
   Tensor backward_again(const Pass& pass, Tensor x, Tensor factors) override;
   bool trained() const override { return norm_.trained() || table_.trained(); }
+  SetFirst set_first() const override { return {table_.gradient, true}; }  // an embedding that is the same table adds to it
 
  private:
   Ops::HeadLoss head(const Pass& pass, Tensor normed, const LossCall& call) const;
@@ -43,7 +45,8 @@ class TokenHead final : public Head {
 
   NormPart norm_;
   Parameter table_;
-  Tensor normed_;
+  bool keeps_;
+  Tensor normed_, kept_;  // bf16 [min(M, kHeadRows), V]
   // Where examples are clipped all logits are kept: [M,V] f32, and their gradients in other types.
   Tensor clip_logits_, dlogits_;
   Arena logits_arena_{0};  // of logits() alone, made when it is first called

@@ -24,8 +24,9 @@ struct BlockShape {
 };
 
 // keep: what backward needs stays where forward put it, but for norms and activations of wide blocks, which are
-// made again from what they were made of; they are kept where a book of examples refers to them. again: it lies in memory that all such blocks
-// share, and backward computes it once more from x.
+// made again from what they were made of (in f32, of twice the bytes, the first sum too); they are kept where a book of
+// examples refers to them. again: it lies in memory that all such blocks share, and backward computes it once
+// more from x.
 enum class Kept : std::uint8_t { kKeep, kAgain };
 
 class TransformerBlock final : public Layer {
@@ -37,8 +38,10 @@ class TransformerBlock final : public Layer {
   Tensor forward(const Pass& pass, Tensor x) override;
   Tensor backward(const Pass& pass, Tensor dy) override;  // in place: dx is dy's memory
   bool trained() const override;
+  void set_first(std::vector<SetFirst>& out) const;
 
  private:
+  using Layer::set_first;
   bool llama() const { return s_.style == TransformerStyle::kLlama; }
   std::int64_t width() const { return s_.heads * s_.head_width; }
   std::int64_t kv_width() const { return s_.kv_heads * s_.head_width; }
@@ -47,6 +50,9 @@ class TransformerBlock final : public Layer {
   Shape wide(const Pass& pass) const { return {pass.extent.rows(), s_.inner}; }
   Tensor by_head(const Pass& pass, Tensor x, std::int64_t heads) const;  // [B,T,heads,Dh]
   void want_work(const Plan& plan) const;
+  bool sums_again(DType activations) const { return remade_ && activations == DType::kF32; }
+  Tensor first_sum(const Pass& pass) const;  // in forward
+  Tensor spare(const Pass& pass, std::int64_t i, Slot slot, Shape shape) const;
   Tensor dropped(const Pass& pass, Tensor x, Tensor y, std::uint64_t use) const;
   // `kept` or, where it is not, work memory.
   Tensor kept_or(const Pass& pass, Tensor kept, Slot slot, Shape shape) const {

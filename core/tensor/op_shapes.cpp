@@ -87,6 +87,8 @@ LinearSize check_head(const Ops::HeadLoss& head) {
   COVEY_CHECK(head.terms.smoothing >= 0 && head.terms.smoothing < 1);
   if (!head.dx.empty()) check_same(head.x, head.dx, head.dx);
   if (!head.dw.empty()) check_flat(head.w, head.dw);
+  if (!head.kept.empty())
+    COVEY_CHECK(head.kept.dtype == DType::kBf16 && head.kept.elements() >= std::min(in.rows, kHeadRows) * weight.rows);
   return {in.rows, weight.rows, weight.columns};
 }
 

@@ -67,6 +67,11 @@ struct Weight {
   Tensor packed;  // u8 [packed_bytes()], may be empty
 };
 
+enum class Into : std::uint8_t { kAdd, kSet };  // whether what a gradient holds counts, or may be anything
+
+// Rows and classes that head_loss multiplies at once, at most.
+inline constexpr std::int64_t kHeadRows = 1024, kHeadColumns = 2048;
+
 inline constexpr double kNormEpsilon = 1e-5;  // of norms, where nothing else is said
 
 // What conv2d_pool_example_grads() keeps of each image, for a weight [O,C,k,k] and its bias.
@@ -100,12 +105,20 @@ class Ops {
   struct GradientPart {
     Tensor dy, w;
     Tensor dw{}, db{};
+    Into into = Into::kAdd;  // of dw; the same in all parts of a call
   };
   // dx[M,K] = the sum over parts of dy w
   virtual void linears_grad_input(std::span<const GradientPart> parts, Tensor dx) = 0;
-  // dw += dy^T x, db += column sums of dy, of each part
-  virtual void linears_grad_weight(std::span<const GradientPart> parts, Tensor x) {
-    for (const GradientPart& part : parts) linear_grad_weight(part.dy, x, part.dw, part.db);
+  // dw += dy^T x, or with kSet = that, db += column sums of dy, of each part. Returns the squares of what it set.
+  virtual double linears_grad_weight(std::span<const GradientPart> parts, Tensor x) {
+    double squares = 0;
+    for (const GradientPart& part : parts) {
+      if (part.into == Into::kSet)
+        squares += linear_first_grad_weight(part.dy, x, part.dw, part.db);
+      else
+        linear_grad_weight(part.dy, x, part.dw, part.db);
+    }
+    return squares;
   }
 
   // The same with a packed weight. pack_weight() must be called again when the weight changed.
@@ -235,10 +248,14 @@ class Ops {
   }
 
   // The loss of logits = x[M,D] w[V,D]^T and its gradients, never holding all the logits:
-  // dx[M,D] = dlogits w; dw[V,D] += dlogits^T x. dx empty: losses only, and dw is not touched.
+  // dx[M,D] = dlogits w; dw[V,D] += dlogits^T x, or with kSet = that. dx empty: losses only, and dw is not touched.
   struct HeadLoss {
     Tensor x, w, targets, losses, dx, dw;  // w f32
     LossTerms terms;
+    Into into = Into::kAdd;
+    // Room of bf16 [min(M, kHeadRows), V], or empty: with it bf16 logits of more than kHeadColumns classes are multiplied
+    // once for both losses and gradients, without it twice.
+    Tensor kept{};
   };
   virtual std::int64_t head_loss(const HeadLoss& head) = 0;
 

@@ -32,6 +32,8 @@ struct TileOutput {
   const float* bias;    // of this block's first column; may be null
   std::int64_t rows, columns;  // of at most 32 each
   bool bf16, accumulate;       // accumulate: f32 only, without a bias
+  bool stream = false;         // past the caches; f32 only, without a bias
+  double* squares = nullptr;   // becomes the sum of this block's; f32 only, without a bias
 };
 
 // Elements (16 bits) of a panel with `depth` along k.
@@ -53,10 +55,27 @@ struct TilePart {
 void pack_left_panels(TileSource from, TilePart part, std::uint16_t* to);
 void pack_right_panels(TileSource from, TilePart part, std::uint16_t* to);
 
+// Sums that are to be rounded, added to or squared on their way to where they go are written while the block after
+// them is multiplied: two blocks take turns. A block's output is described in next(), field by field, for copying what
+// was just written would wait for the tiles before it.
+struct TileTurns {
+  struct alignas(64) Block {
+    float sums[kPanelLines * kPanelLines];
+    double squares[32];       // of the rows written, in lanes
+    TileOutput out;
+    std::int64_t row = 0, rows = 0;  // written, to be written
+  };
+  Block blocks[2];
+  int turn = 0;
+  TileOutput& next() { return blocks[turn].out; }
+};
+
 void tiles_begin();  // on each thread before multiply_panels, and
 void tiles_end();    // after
-// `out` by reference: copying what was just written would wait for the tiles before it.
+// `out` by reference for the same reason; neither stream nor squares.
 void multiply_panels(const std::uint16_t* left, const std::uint16_t* right, const TilePart& part, const TileOutput& out);
+void multiply_panels(const std::uint16_t* left, const std::uint16_t* right, const TilePart& part, TileTurns& turns);
+void finish_turns(TileTurns& turns);  // after the last
 
 // Attention as TypedKernels' (kernels.h), by tiles; scratch of that many floats, 64-byte aligned.
 std::int64_t tile_attention_scratch(HeadSize size, std::int64_t planes);

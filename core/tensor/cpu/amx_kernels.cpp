@@ -177,7 +177,8 @@ struct Coming {
 };
 inline Coming coming_of(const TilePart& part, const TileOutput& out) {
   const std::int64_t depths = (part.depth + kTileDepth - 1) / kTileDepth;
-  return {static_cast<const char*>(out.data), out.stride * (out.bf16 ? 2 : 4), out.rows, (out.rows + depths - 1) / depths,
+  const std::int64_t rows = out.stream ? 0 : out.rows;
+  return {static_cast<const char*>(out.data), out.stride * (out.bf16 ? 2 : 4), rows, (rows + depths - 1) / depths,
           reinterpret_cast<const char*>(part.next), part.next_lines, (part.next_lines + depths - 1) / depths};
 }
 inline void ask_some(Coming& c) {
@@ -188,17 +189,87 @@ inline void ask_some(Coming& c) {
   for (std::int64_t i = 0; i < c.lines_each && c.lines > 0; ++i, --c.lines, c.next += 64) _mm_prefetch(c.next, _MM_HINT_T1);
 }
 
-inline void sum_bf16(const std::uint16_t* left, const std::uint16_t* right, std::int64_t depth, Coming coming) {
+// Rows of a block of sums into what may be narrower, of another type, or have something added.
+inline void finish_rows(const float* sums, const TileOutput& out, std::int64_t begin, std::int64_t end) {
+  for (std::int64_t half = 0; half < 2; ++half) {
+    const __mmask16 some = low16(out.columns - 16 * half);
+    if (some == 0) return;
+    const __m512 bias = out.bias == nullptr ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(some, out.bias + 16 * half);
+    for (std::int64_t r = begin; r < end; ++r) {
+      __m512 value = _mm512_add_ps(_mm512_load_ps(sums + r * 32 + 16 * half), bias);
+      const std::int64_t at = r * out.stride + 16 * half;
+      if (out.bf16) {
+        _mm256_mask_storeu_epi16(static_cast<std::uint16_t*>(out.data) + at, some,
+                                 reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(value)));
+        continue;
+      }
+      float* to = static_cast<float*>(out.data) + at;
+      if (out.accumulate) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(some, to));
+      _mm512_mask_storeu_ps(to, some, value);
+    }
+  }
+}
+
+// The same of f32 without a bias, some of it past the caches, with the sum of the squares of what was written.
+inline void finish_set_rows(TileTurns::Block& block, std::int64_t end) {
+  const TileOutput& out = block.out;
+  float* data = static_cast<float*>(out.data);
+  const bool lines = out.stream && (reinterpret_cast<std::uintptr_t>(data) | static_cast<std::uintptr_t>(out.stride * 4)) % 64 == 0;
+  for (std::int64_t half = 0; half < 2; ++half) {
+    const __mmask16 some = low16(out.columns - 16 * half);
+    __m512d low = _mm512_load_pd(block.squares + 16 * half), high = _mm512_load_pd(block.squares + 16 * half + 8);
+    for (std::int64_t r = block.row; r < end; ++r) {
+      float* to = data + r * out.stride + 16 * half;
+      __m512 value = _mm512_maskz_loadu_ps(some, block.sums + r * 32 + 16 * half);
+      if (out.accumulate) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(some, to));
+      const __m512d first = _mm512_cvtps_pd(_mm512_castps512_ps256(value)), second = _mm512_cvtps_pd(_mm512_extractf32x8_ps(value, 1));
+      low = _mm512_fmadd_pd(first, first, low);
+      high = _mm512_fmadd_pd(second, second, high);
+      if (lines && some == 0xFFFFU)
+        _mm512_stream_ps(to, value);
+      else
+        _mm512_mask_storeu_ps(to, some, value);
+    }
+    _mm512_store_pd(block.squares + 16 * half, low);
+    _mm512_store_pd(block.squares + 16 * half + 8, high);
+  }
+  if (end < block.rows || out.squares == nullptr) return;
+  const __m512d left = _mm512_add_pd(_mm512_load_pd(block.squares), _mm512_load_pd(block.squares + 8));
+  const __m512d right = _mm512_add_pd(_mm512_load_pd(block.squares + 16), _mm512_load_pd(block.squares + 24));
+  *out.squares = _mm512_reduce_add_pd(_mm512_add_pd(left, right));
+}
+
+inline bool is_set(const TileOutput& out) { return out.stream || out.squares != nullptr; }
+
+inline void finish_some(TileTurns::Block& block, std::int64_t rows) {
+  if (block.row >= block.rows) return;
+  const std::int64_t end = block.row + rows < block.rows ? block.row + rows : block.rows;
+  is_set(block.out) ? finish_set_rows(block, end) : finish_rows(block.sums, block.out, block.row, end);
+  block.row = end;
+}
+
+struct Before {
+  TileTurns::Block* block;  // may be null
+  std::int64_t rows_each;
+};
+inline Before before_of(TileTurns::Block& block, const TilePart& part) {
+  const std::int64_t depths = (part.depth - 1) / kTileDepth;
+  return {&block, depths > 0 ? (kPanelLines + depths - 1) / depths : kPanelLines};
+}
+
+// The block before is finished at each depth but the first, where its tiles have yet to arrive.
+inline void sum_bf16(const std::uint16_t* left, const std::uint16_t* right, std::int64_t depth, Coming coming, Before before) {
   for (std::int64_t k = 0; k < depth; k += kTileDepth, left += kPanelTile, right += kPanelTile) {
     ask_some(coming);
     load_left(left);
     load_right(right);
     dot_tiles();
+    if (before.block != nullptr && k > 0) finish_some(*before.block, before.rows_each);
   }
 }
 
 // The six products of planes, smallest first as far as changing one operand at a time allows.
-inline void sum_f32(const std::uint16_t* left, const std::uint16_t* right, std::int64_t depth, Coming coming) {
+inline void sum_f32(const std::uint16_t* left, const std::uint16_t* right, std::int64_t depth, Coming coming, Before before) {
   for (std::int64_t k = 0; k < depth; k += kTileDepth, left += 3 * kPanelTile, right += 3 * kPanelTile) {
     ask_some(coming);
     load_left(left);
@@ -214,28 +285,25 @@ inline void sum_f32(const std::uint16_t* left, const std::uint16_t* right, std::
     dot_tiles();  // 2, 0
     load_left(left);
     dot_tiles();  // 0, 0
+    if (before.block != nullptr && k > 0) finish_some(*before.block, before.rows_each);
   }
 }
 
-// A block of sums into what may be narrower, of another type, or have something added.
-inline void finish(const float* sums, const TileOutput& out) {
-  for (std::int64_t half = 0; half < 2; ++half) {
-    const __mmask16 some = low16(out.columns - 16 * half);
-    if (some == 0) return;
-    const __m512 bias = out.bias == nullptr ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(some, out.bias + 16 * half);
-    for (std::int64_t r = 0; r < out.rows; ++r) {
-      __m512 value = _mm512_add_ps(_mm512_load_ps(sums + r * 32 + 16 * half), bias);
-      const std::int64_t at = r * out.stride + 16 * half;
-      if (out.bf16) {
-        _mm256_mask_storeu_epi16(static_cast<std::uint16_t*>(out.data) + at, some,
-                                 reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(value)));
-        continue;
-      }
-      float* to = static_cast<float*>(out.data) + at;
-      if (out.accumulate) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(some, to));
-      _mm512_mask_storeu_ps(to, some, value);
-    }
-  }
+inline void sum(const std::uint16_t* left, const std::uint16_t* right, const TilePart& part, Coming coming, Before before) {
+  if (part.planes == 1)
+    sum_bf16(left, right, part.depth, coming, before);
+  else
+    sum_f32(left, right, part.depth, coming, before);
+}
+
+// Whether the tiles go straight to where the sums belong; then what they are added to is loaded.
+inline bool begin_sums(const TileOutput& out) {
+  const bool direct = !is_set(out) && !out.bf16 && out.bias == nullptr && out.rows == 32 && out.columns == 32;
+  if (direct && out.accumulate)
+    load_sums(static_cast<const float*>(out.data), out.stride);
+  else
+    zero_sums();
+  return direct;
 }
 
 }  // namespace
@@ -267,21 +335,31 @@ void tiles_begin() {
 void tiles_end() { __asm__ volatile("tilerelease"); }
 
 void multiply_panels(const std::uint16_t* left, const std::uint16_t* right, const TilePart& part, const TileOutput& out) {
-  const bool direct = !out.bf16 && out.bias == nullptr && out.rows == 32 && out.columns == 32;
-  if (direct && out.accumulate) {
-    load_sums(static_cast<const float*>(out.data), out.stride);
-  } else {
-    zero_sums();
-  }
-  const Coming coming = coming_of(part, out);
-  if (part.planes == 1)
-    sum_bf16(left, right, part.depth, coming);
-  else
-    sum_f32(left, right, part.depth, coming);
+  const bool direct = begin_sums(out);
+  sum(left, right, part, coming_of(part, out), {nullptr, 0});
   if (direct) return store_sums(static_cast<float*>(out.data), out.stride);
   alignas(64) float sums[32 * 32];
   store_sums(sums, 32);
-  finish(sums, out);
+  finish_rows(sums, out, 0, out.rows);
+}
+
+void multiply_panels(const std::uint16_t* left, const std::uint16_t* right, const TilePart& part, TileTurns& turns) {
+  TileTurns::Block &block = turns.blocks[turns.turn], &before = turns.blocks[1 - turns.turn];
+  const TileOutput& out = block.out;
+  const bool direct = begin_sums(out);
+  sum(left, right, part, coming_of(part, out), before_of(before, part));
+  finish_some(before, kPanelLines);
+  turns.turn = 1 - turns.turn;
+  block.row = block.rows = 0;
+  if (direct) return store_sums(static_cast<float*>(out.data), out.stride);
+  store_sums(block.sums, 32);
+  block.rows = out.rows;
+  for (int i = 0; i < 32; i += 8) _mm512_store_pd(block.squares + i, _mm512_setzero_pd());
+}
+
+void finish_turns(TileTurns& turns) {
+  for (TileTurns::Block& block : turns.blocks) finish_some(block, kPanelLines);
+  _mm_sfence();  // what went past the caches is there before other threads are told so
 }
 
 }  // namespace covey::cpu

@@ -28,7 +28,7 @@ class CpuOps final : public Ops {  // one per thread of use
   void linear_grad_weight(Tensor dy, Tensor x, Tensor dw, Tensor db) override;
   void linears(Tensor x, std::span<const LinearPart> parts) override;
   void linears_grad_input(std::span<const GradientPart> parts, Tensor dx) override;
-  void linears_grad_weight(std::span<const GradientPart> parts, Tensor x) override;
+  double linears_grad_weight(std::span<const GradientPart> parts, Tensor x) override;
   std::int64_t packed_bytes(Shape weight, DType activations) override;
   void pack_weight(Tensor w, DType activations, Tensor packed) override;
   void linear(Tensor x, Weight w, Tensor b, Tensor y) override;
@@ -123,6 +123,8 @@ class CpuOps final : public Ops {  // one per thread of use
   struct HeadRows;
   void head_logits(const HeadLoss& head, const HeadRows& rows, std::int64_t first, std::int64_t count);
   std::int64_t head_losses(const HeadLoss& head, const HeadRows& rows);
+  void kept_gradients(const HeadLoss& head, const HeadRows& rows, std::int64_t first, std::int64_t count);
+  void tile_gradients(const HeadLoss& head, const HeadRows& rows, std::int64_t first, std::int64_t count);
   void head_gradients(const HeadLoss& head, const HeadRows& rows);
 
   float* example_room(std::int64_t floats);  // valid until the next call

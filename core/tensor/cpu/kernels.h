@@ -141,6 +141,10 @@ struct Kernels {
   void (*adamw)(const AdamWState& state, const AdamWCoefficients& c, std::int64_t n);
   void (*lion)(float* p, const float* g, float* m, const LionCoefficients& c, std::int64_t n);
 
+  // y = exp(x - shift), rounded; returns the sum of them as they were. Then, in place, y = y * factor - everywhere.
+  double (*exp_kept)(const float* x, float shift, Bf16* y, std::int64_t n);
+  void (*scale_kept)(Bf16* y, float factor, float everywhere, std::int64_t n);
+
   std::int64_t (*attention_scratch)(HeadSize size);
 };
 

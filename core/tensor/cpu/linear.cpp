@@ -143,20 +143,25 @@ void CpuOps::linears_grad_input(std::span<const GradientPart> parts, Tensor dx) 
   }
 }
 
-void CpuOps::linears_grad_weight(std::span<const GradientPart> parts, Tensor x) {
+double CpuOps::linears_grad_weight(std::span<const GradientPart> parts, Tensor x) {
   COVEY_CHECK(!parts.empty() && parts.size() <= cpu::kTogether);
+  const bool set = parts[0].into == Into::kSet;
   std::array<cpu::Product, cpu::kTogether> products{};
   for (std::size_t i = 0; i < parts.size(); ++i) {
-    const auto& [dy, w, dw, db] = parts[i];
+    const auto& [dy, w, dw, db, into] = parts[i];
+    COVEY_CHECK((into == Into::kSet) == set);
     const auto [m, n, k] = check_linear(x, dw, db, dy);
     products[i] = {.m = n, .n = k, .k = m,
                    .a = operand(dy, n, true), .b = operand(x, k, false),
-                   .c = dw.data, .c_stride = k, .accumulate = true};
+                   .c = dw.data, .c_stride = k, .accumulate = !set};
   }
-  const bool together = x.dtype != DType::kF16 && products_.multiply(std::span(products).first(parts.size()), cpu::Shared::kRight);
+  double squares = 0;
+  const auto given = std::span(products).first(parts.size());
+  const bool together = x.dtype != DType::kF16 && products_.multiply(given, cpu::Shared::kRight, set ? &squares : nullptr);
   if (!together) return Ops::linears_grad_weight(parts, x);
   for (const GradientPart& part : parts)
     if (!part.db.empty()) add_column_sums(part.dy, part.dy.elements() / part.dw.dim(0), part.dw.dim(0), part.db.f32());
+  return squares;
 }
 
 void CpuOps::add_column_sums(Tensor x, std::int64_t m, std::int64_t n, float* sums) {

@@ -9,9 +9,6 @@
 namespace covey {
 namespace {
 
-constexpr std::int64_t kHeadRows = 1024;
-constexpr std::int64_t kHeadColumns = 2048;  // a vocabulary of at most this many is multiplied once
-
 // What has been seen of one row of logits.
 struct RowStats {
   double sum = 0;     // of exp(logit - best)
@@ -36,7 +33,7 @@ float as_float(const cpu::TypedKernels<T>& kernels, const T* x) {
   return value;
 }
 
-// Adds columns [first, first + n) of a row. Its exponentials are summed against the best so far.
+// Adds columns [first, first + n) of a row, but for their exponentials, which are summed against the best so far.
 template <class T>
 void look_at(const cpu::TypedKernels<T>& kernels, const T* row, std::int64_t first, std::int64_t n, bool smooth,
              RowStats& stats) {
@@ -48,7 +45,6 @@ void look_at(const cpu::TypedKernels<T>& kernels, const T* row, std::int64_t fir
     while (at < n && as_float(kernels, row + at) != best) ++at;
     stats.first_best = static_cast<std::int32_t>(first + at);
   }
-  stats.sum += kernels.exp_sum(row, stats.best, n);
   if (smooth) stats.total += kernels.sum(row, n);
 }
 
@@ -83,6 +79,7 @@ std::int64_t CpuOps::softmax_cross_entropy(Tensor logits, Tensor targets, Tensor
         }
         RowStats stats;
         look_at(kernels, row, 0, v, terms.smoothing > 0, stats);
+        stats.sum += kernels.exp_sum(row, stats.best, v);
         stats.chosen = as_float(kernels, row + target);
         correct.fetch_add(stats.first_best == target, std::memory_order_relaxed);
         losses.f32()[i] = loss_of(stats, terms, v);
@@ -103,6 +100,8 @@ struct CpuOps::HeadRows {
   float* dx;       // [count, width], the sums
   void* dlogits;   // like logits, of x's type
   RowStats* stats;
+  Bf16* kept;      // null, or each tile's exp(logit - shift) one behind the other, then their gradients, and
+  float* shifts;   // those shifts, [tiles, count]
 };
 
 void CpuOps::head_logits(const HeadLoss& head, const HeadRows& r, std::int64_t first, std::int64_t count) {
@@ -124,6 +123,13 @@ std::int64_t CpuOps::head_losses(const HeadLoss& head, const HeadRows& r) {
         if (targets[i] < 0) continue;
         const float* logits = r.logits + i * count;
         look_at(kernels_.f32, logits, first, count, head.terms.smoothing > 0, r.stats[i]);
+        const float best = r.stats[i].best;
+        if (r.kept == nullptr) {
+          r.stats[i].sum += kernels_.f32.exp_sum(logits, best, count);
+        } else {
+          r.stats[i].sum += kernels_.exp_kept(logits, best, r.kept + r.count * first + i * count, count);
+          r.shifts[first / kHeadColumns * r.count + i] = best;
+        }
         if (targets[i] >= first && targets[i] < first + count) r.stats[i].chosen = logits[targets[i] - first];
       }
     });
@@ -136,36 +142,62 @@ std::int64_t CpuOps::head_losses(const HeadLoss& head, const HeadRows& r) {
   return correct;
 }
 
-void CpuOps::head_gradients(const HeadLoss& head, const HeadRows& r) {
+// A tile's gradients from what head_losses() kept of it, in its place.
+void CpuOps::kept_gradients(const HeadLoss& head, const HeadRows& r, std::int64_t first, std::int64_t count) {
   const std::int32_t* targets = head.targets.i32() + r.row;
+  cpu::share(team_, r.count, cpu::piece_rows(count), [&](std::int64_t row, std::int64_t rows, int) {
+    for (std::int64_t i = row; i < row + rows; ++i) {
+      Bf16* out = r.kept + r.count * first + i * count;
+      if (targets[i] < 0) {
+        std::fill_n(out, count, Bf16{});
+        continue;
+      }
+      const cpu::SoftmaxTerms terms = gradient_terms(r.stats[i], head.terms, r.classes);
+      const float shift = r.shifts[first / kHeadColumns * r.count + i];
+      kernels_.scale_kept(out, std::exp(shift - terms.shift) * terms.factor, terms.everywhere, count);
+      if (targets[i] < first || targets[i] >= first + count) continue;
+      // Near 1 what was rounded is too coarse to take 1 from.
+      const float chosen = (std::exp(r.stats[i].chosen - terms.shift) - (1.0F - head.terms.smoothing)) * terms.factor - terms.everywhere;
+      kernels_.bf16.from_f32(&chosen, out + (targets[i] - first), 1);
+    }
+  });
+}
+
+// The same from logits, which are multiplied again where the vocabulary is more than a tile.
+void CpuOps::tile_gradients(const HeadLoss& head, const HeadRows& r, std::int64_t first, std::int64_t count) {
+  const std::int32_t* targets = head.targets.i32() + r.row;
+  if (r.classes > kHeadColumns) head_logits(head, r, first, count);
+  cpu::share(team_, r.count, cpu::piece_rows(count), [&](std::int64_t row, std::int64_t rows, int) {
+    cpu::with_type(r.x.dtype, [&]<class T>(T) {
+      const cpu::TypedKernels<T>& kernels = cpu::typed<T>(kernels_);
+      for (std::int64_t i = row; i < row + rows; ++i) {
+        T* out = static_cast<T*>(r.dlogits) + i * count;
+        if (targets[i] < 0) {
+          std::fill_n(out, count, T{});
+          continue;
+        }
+        kernels.softmax_grad_from_f32(r.logits + i * count, gradient_terms(r.stats[i], head.terms, r.classes), out, count);
+        if (targets[i] >= first && targets[i] < first + count) take_target(kernels, head.terms, out + (targets[i] - first));
+      }
+    });
+  });
+}
+
+void CpuOps::head_gradients(const HeadLoss& head, const HeadRows& r) {
   const bool bf16 = r.x.dtype == DType::kBf16;
   for (std::int64_t first = 0; first < r.classes; first += kHeadColumns) {
     const std::int64_t count = std::min(kHeadColumns, r.classes - first);
-    if (r.classes > kHeadColumns) head_logits(head, r, first, count);
-    cpu::share(team_, r.count, cpu::piece_rows(count), [&](std::int64_t row, std::int64_t rows, int) {
-      cpu::with_type(r.x.dtype, [&]<class T>(T) {
-        const cpu::TypedKernels<T>& kernels = cpu::typed<T>(kernels_);
-        for (std::int64_t i = row; i < row + rows; ++i) {
-          T* out = static_cast<T*>(r.dlogits) + i * count;
-          if (targets[i] < 0) {
-            std::fill_n(out, count, T{});
-            continue;
-          }
-          kernels.softmax_grad_from_f32(r.logits + i * count, gradient_terms(r.stats[i], head.terms, r.classes), out,
-                                        count);
-          if (targets[i] >= first && targets[i] < first + count)
-            take_target(kernels, head.terms, out + (targets[i] - first));
-        }
-      });
-    });
-    const cpu::Operand dlogits{r.dlogits, count, false, bf16};
+    const bool kept = r.kept != nullptr;
+    kept ? kept_gradients(head, r, first, count) : tile_gradients(head, r, first, count);
+    const void* dlogits = kept ? r.kept + r.count * first : r.dlogits;
     products_.multiply({.m = r.count, .n = r.width, .k = count,
-                        .a = dlogits, .b = {head.w.f32() + first * r.width, r.width, false, false},
+                        .a = {dlogits, count, false, bf16}, .b = {head.w.f32() + first * r.width, r.width, false, false},
                         .c = r.dx, .c_stride = r.width, .accumulate = first > 0});
     if (head.dw.empty()) continue;
     products_.multiply({.m = count, .n = r.width, .k = r.count,
-                        .a = {r.dlogits, count, true, bf16}, .b = {r.x.data, r.width, false, bf16},
-                        .c = head.dw.f32() + first * r.width, .c_stride = r.width, .accumulate = true});
+                        .a = {dlogits, count, true, bf16}, .b = {r.x.data, r.width, false, bf16},
+                        .c = head.dw.f32() + first * r.width, .c_stride = r.width,
+                        .accumulate = head.into == Into::kAdd || r.row > 0});
   }
 }
 
@@ -174,10 +206,12 @@ std::int64_t CpuOps::head_loss(const HeadLoss& head) {
   const std::int64_t rows_max = std::min(kHeadRows, size.m), columns = std::min(kHeadColumns, size.n);
   const bool gradients = !head.dx.empty(), wide = head.x.dtype == DType::kF16;
   const auto stats_floats = static_cast<std::int64_t>(sizeof(RowStats) / sizeof(float)) * rows_max;
-  const bool in_place = !gradients || head.x.dtype != DType::kBf16;  // gradients of f32 logits take their memory
+  const bool kept = gradients && head.x.dtype == DType::kBf16 && size.n > kHeadColumns && !head.kept.empty();
+  const bool in_place = !gradients || kept || head.x.dtype != DType::kBf16;  // gradients of f32 logits take their memory
   const std::int64_t x_floats = wide ? rows_max * size.k : 0;
   const std::int64_t dx_floats = gradients && head.dx.dtype != DType::kF32 ? rows_max * size.k : 0;
-  float* room = scratch(stats_floats + x_floats + dx_floats + (in_place ? 1 : 2) * rows_max * columns);
+  const std::int64_t shift_floats = kept ? (size.n + kHeadColumns - 1) / kHeadColumns * rows_max : 0;
+  float* room = scratch(stats_floats + x_floats + dx_floats + (in_place ? 1 : 2) * rows_max * columns + shift_floats);
   auto* stats = reinterpret_cast<RowStats*>(room);
   float *x = room + stats_floats, *dx = x + x_floats, *logits = dx + dx_floats;
   std::int64_t correct = 0;
@@ -187,7 +221,8 @@ std::int64_t CpuOps::head_loss(const HeadLoss& head) {
       return Tensor{static_cast<std::byte*>(t.data) + static_cast<std::size_t>(at) * size_of(t.dtype),
                     {count, size.k}, t.dtype, t.device};
     };
-    HeadRows rows{row, count, size.k, size.n, part(head.x), logits, dx, in_place ? logits : logits + rows_max * columns, stats};
+    HeadRows rows{row, count, size.k, size.n, part(head.x), logits, dx, in_place ? logits : logits + rows_max * columns, stats,
+                  kept ? head.kept.as<Bf16>() : nullptr, logits + rows_max * columns};
     if (wide) rows.x = widened(rows.x, x);
     if (gradients && head.dx.dtype == DType::kF32) rows.dx = head.dx.f32() + at;
     correct += head_losses(head, rows);

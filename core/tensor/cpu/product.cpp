@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "core/base/check.h"
 #include "core/tensor/cpu/gemm.h"
@@ -19,6 +20,7 @@ constexpr std::int64_t kPieces = 4;           // at least as many, where columns
 constexpr std::int64_t kPieceColumns = 256;   // and no fewer in one
 constexpr std::int64_t kFewRows = 64;         // that are multiplied as soon as columns are packed, and
 constexpr std::int64_t kFewColumns = 64;      // so many of those at a time
+constexpr std::int64_t kStreamed = 512 * 1024;  // elements of sums that are set, from which they go past the caches
 constexpr std::int64_t kVectorRows = 256;     // rows of one piece where there are no tiles
 
 std::int64_t ceil_of(std::int64_t n, std::int64_t by) { return (n + by - 1) / by; }
@@ -76,6 +78,7 @@ struct ProductEngine::Joined {
   std::array<Piece, kTogether> left{}, right{};
   std::array<Target, kTogether> targets{};
   std::size_t lefts = 0, rights = 0, outs = 0;
+  double* squares = nullptr;  // of each panel of rows by each of columns; may be null
 
   explicit Joined(const Product& p) { add(p, 0, 0, 0); }
   Joined(std::span<const Product> products, Shared shared) {
@@ -128,7 +131,7 @@ void pack_pieces(const Pieces& pieces, std::size_t count, bool lines_are_rows, T
 struct ProductEngine::Block {  // columns [column, column + columns), k in [k, k + depth)
   std::int64_t planes, column, columns, k, depth;
   const std::uint16_t* right;  // its panels
-  bool first;                  // of the blocks along k
+  bool first, last;            // of the blocks along k
 };
 
 ProductEngine::ProductEngine(Team& team, const Kernels& kernels, bool tiles)
@@ -166,16 +169,25 @@ void ProductEngine::multiply(const Product& product) {
   by_vectors(product);
 }
 
-bool ProductEngine::multiply(std::span<const Product> products, Shared shared) {
+bool ProductEngine::multiply(std::span<const Product> products, Shared shared, double* squares) {
   COVEY_CHECK(!products.empty() && products.size() <= kTogether);
 #ifdef COVEY_X86_KERNELS
   if (!tiles_) return false;
   for (const Product& p : products) {
     COVEY_CHECK(p.packed_b == nullptr && p.c_bf16 == products[0].c_bf16 && p.a.bf16 == products[0].a.bf16);
     const std::int64_t size = shared == Shared::kRight ? p.m : shared == Shared::kLeft ? p.n : p.k;
-    if (p.k == 0 || p.m <= kFewRows || size % kPanelLines != 0 || !worth_tiles(p)) return false;
+    const bool whole = products.size() == 1 || size % kPanelLines == 0;
+    if (p.k == 0 || p.m <= kFewRows || !whole || !worth_tiles(p)) return false;
   }
-  by_tiles(Joined(products, shared), products[0].a.bf16 ? 1 : 3);
+  Joined joined(products, shared);
+  const auto blocks = static_cast<std::size_t>(ceil_of(joined.m, kPanelLines) * ceil_of(joined.n, kPanelLines));
+  if (squares != nullptr) {
+    COVEY_CHECK(!joined.c_bf16);
+    if (squares_.size() < blocks) squares_.resize(blocks);
+    joined.squares = squares_.data();
+  }
+  by_tiles(joined, products[0].a.bf16 ? 1 : 3);
+  if (squares != nullptr) *squares = std::accumulate(squares_.begin(), squares_.begin() + static_cast<std::ptrdiff_t>(blocks), 0.0);
   return true;
 #else
   return false;
@@ -189,7 +201,7 @@ void ProductEngine::pack(const Operand& b, std::int64_t n, std::int64_t k, bool 
   const std::int64_t planes = bf16 ? 1 : 3, deep = depth_of(planes, k);
   const Joined whole({.m = 0, .n = n, .k = k, .a = {}, .b = b, .c = nullptr, .c_stride = 0});
   for (std::int64_t k0 = 0; k0 < k; k0 += deep) {
-    const Block block{planes, 0, n, k0, std::min(deep, k - k0), nullptr, false};
+    const Block block{planes, 0, n, k0, std::min(deep, k - k0), nullptr, false, false};
     pack_right(whole, block, to);
     to += ceil_of(n, kPanelLines) * panel_elements(block.depth, planes);
   }
@@ -234,7 +246,7 @@ void ProductEngine::sum_blocks(const Joined& p, std::int64_t planes, std::int64_
     const std::int64_t columns = std::min(kBlockColumns, p.n - column);
     const std::uint16_t* packed = p.packed_b;
     for (std::int64_t k = 0; k < p.k; k += deep) {
-      Block block{planes, column, columns, k, std::min(deep, p.k - k), nullptr, k == 0};
+      Block block{planes, column, columns, k, std::min(deep, p.k - k), nullptr, k == 0, p.k - k <= deep};
       const std::int64_t size = panel_elements(block.depth, planes);
       if (packed != nullptr) {
         block.right = packed + column / kPanelLines * size;
@@ -269,6 +281,7 @@ void ProductEngine::few_rows(const Product& product, std::int64_t planes) {
   team_.run(ceil_of(p.n, kFewColumns), [&](std::int64_t piece, int member) {
     const std::int64_t first = piece * kFewColumns, columns = std::min(kFewColumns, p.n - first);
     std::uint16_t* right = starts_[static_cast<std::size_t>(member)];
+    TileTurns turns;
     for (std::int64_t k = 0; k < p.k; k += deep) {
       const TilePart part{kPanelLines, std::min(deep, p.k - k), planes};
       const std::int64_t panel = panel_elements(part.depth, planes);
@@ -276,17 +289,19 @@ void ProductEngine::few_rows(const Product& product, std::int64_t planes) {
       tiles_begin();
       for (std::int64_t c = 0; c < columns; c += kPanelLines) {
         for (std::int64_t r = 0; r < p.m; r += kPanelLines) {
-          const TileOutput out{static_cast<char*>(p.c) + (r * p.c_stride + first + c) * (p.c_bf16 ? 2 : 4),
-                               p.c_stride,
-                               p.bias != nullptr && k == 0 ? p.bias + first + c : nullptr,
-                               std::min(kPanelLines, p.m - r),
-                               std::min(kPanelLines, columns - c),
-                               p.c_bf16,
-                               p.accumulate || k > 0};
+          TileOutput& out = turns.next();
+          out.data = static_cast<char*>(p.c) + (r * p.c_stride + first + c) * (p.c_bf16 ? 2 : 4);
+          out.stride = p.c_stride;
+          out.bias = p.bias != nullptr && k == 0 ? p.bias + first + c : nullptr;
+          out.rows = std::min(kPanelLines, p.m - r);
+          out.columns = std::min(kPanelLines, columns - c);
+          out.bf16 = p.c_bf16;
+          out.accumulate = p.accumulate || k > 0;
           multiply_panels(left + k / deep * row_panels * size + r / kPanelLines * panel, right + c / kPanelLines * panel,
-                          part, out);
+                          part, turns);
         }
       }
+      finish_turns(turns);  // what the next blocks along k are added to
       tiles_end();
     }
   });
@@ -301,6 +316,7 @@ void ProductEngine::tile_columns(const Joined& p, const Block& block) {
   packed_rows_.assign(static_cast<std::size_t>(team_.size()), -1);
   // One thread does a row's pieces one after the other; several each have a row, as far as there are as many.
   const bool down = team_.size() > 1;
+  const std::int64_t panels = ceil_of(p.n, kPanelLines);
   team_.run(cut.row_pieces * cut.column_pieces, [&](std::int64_t piece, int member) {
     const std::int64_t row = down ? piece % cut.row_pieces : piece / cut.column_pieces;
     const std::int64_t row0 = row * cut.rows, rows = std::min(cut.rows, p.m - row0);
@@ -312,7 +328,10 @@ void ProductEngine::tile_columns(const Joined& p, const Block& block) {
       packed_rows_[static_cast<std::size_t>(member)] = row0;
     }
     TilePart part{kPanelLines, block.depth, block.planes};
+    // What is not read back soon need not come into the caches to be written.
+    const bool stream = !p.c_bf16 && !p.accumulate && block.first && block.last && p.m * p.n >= kStreamed;
     const std::int64_t lines = panel_size / 32, share = ceil_of(lines, ceil_of(rows, kPanelLines));  // of 64 bytes
+    TileTurns turns;
     tiles_begin();
     for (std::int64_t c = first; c < end; c += kPanelLines) {
       const std::int64_t column = block.column + c;
@@ -323,16 +342,20 @@ void ProductEngine::tile_columns(const Joined& p, const Block& block) {
         part.next_lines = c + kPanelLines < end ? std::min(share, lines - asked) : 0;
         const Joined::Target& to = p.target_of(row0 + r, column);
         const std::int64_t line = row0 + r - to.row, at = line * to.stride + column - to.column;
-        const TileOutput out{static_cast<char*>(to.c) + at * (p.c_bf16 ? 2 : 4),
-                             to.stride,
-                             to.bias != nullptr && block.first ? to.bias + (column - to.column) : nullptr,
-                             std::min(kPanelLines, to.rows - line),
-                             std::min(kPanelLines, to.columns - (column - to.column)),
-                             p.c_bf16,
-                             p.accumulate || !block.first};
-        multiply_panels(left + r / kPanelLines * panel_size, right, part, out);
+        TileOutput& out = turns.next();
+        out.data = static_cast<char*>(to.c) + at * (p.c_bf16 ? 2 : 4);
+        out.stride = to.stride;
+        out.bias = to.bias != nullptr && block.first ? to.bias + (column - to.column) : nullptr;
+        out.rows = std::min(kPanelLines, to.rows - line);
+        out.columns = std::min(kPanelLines, to.columns - (column - to.column));
+        out.bf16 = p.c_bf16;
+        out.accumulate = p.accumulate || !block.first;
+        out.stream = stream;
+        out.squares = p.squares == nullptr || !block.last ? nullptr : p.squares + (row0 + r) / kPanelLines * panels + column / kPanelLines;
+        multiply_panels(left + r / kPanelLines * panel_size, right, part, turns);
       }
     }
+    finish_turns(turns);
     tiles_end();
   });
 }

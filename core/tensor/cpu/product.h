@@ -46,8 +46,8 @@ class ProductEngine {  // one per thread of use
   void multiply(const Product& product);
   // The same for products alike in all that they share, and in types; what they share is packed once. kSum: c
   // becomes their sum, and bias and accumulate are the first's. False, and nothing is done, where sizes or the
-  // processor do not allow it; no packed_b.
-  bool multiply(std::span<const Product> products, Shared shared);
+  // processor do not allow it; no packed_b. squares: becomes the sum of those of what is in all c afterwards; f32 alone.
+  bool multiply(std::span<const Product> products, Shared shared, double* squares = nullptr);
 
   // Elements (16 bits) that b[k,n] takes when packed, 0 where products do not use tiles. bf16: for an
   // a in bf16; else for an a in f32.
@@ -75,6 +75,7 @@ class ProductEngine {  // one per thread of use
   std::vector<Arena> rooms_;            // one of each member, and two that all share
   std::vector<std::uint16_t*> starts_;  // of those
   std::vector<std::int64_t> packed_rows_;  // the first row of what each member's holds
+  std::vector<double> squares_;            // of each panel by panel of a product
 };
 
 }  // namespace covey::cpu

@@ -61,7 +61,7 @@ void RefOps::linears_grad_input(std::span<const GradientPart> parts, Tensor dx) 
   for (std::int64_t i = 0; i < m; ++i) {
     for (std::int64_t l = 0; l < k; ++l) {
       double sum = 0;
-      for (const auto& [dy, w, dw, db] : parts)
+      for (const auto& [dy, w, dw, db, into] : parts)
         for (std::int64_t n = w.dim(0), j = 0; j < n; ++j) sum += at(dy, i * n + j) * weight_at(w, j * k + l, dy.dtype);
       put(dx, i * k + l, sum);
     }

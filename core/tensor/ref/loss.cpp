@@ -56,7 +56,9 @@ std::int64_t RefOps::head_loss(const HeadLoss& head) {
   convert(head.x, wide);
   linear_grad_input(all, head.w, sums);
   convert(sums, head.dx);
-  if (!head.dw.empty()) linear_grad_weight(all, wide, head.dw, {});
+  if (head.dw.empty()) return correct;
+  if (head.into == Into::kSet) fill(head.dw, 0);
+  linear_grad_weight(all, wide, head.dw, {});
   return correct;
 }
 

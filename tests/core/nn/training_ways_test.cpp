@@ -103,6 +103,44 @@ TEST_CASE("ways: the gradient's squares are those of what is there, however many
   }
 }
 
+// Products of blocks and of the head set what they add to later, with the embedding's where the head is the same table.
+TEST_CASE("ways: a transformer's gradients are of the last step alone, and twice as much after two passes") {
+  ModelSpec gpt2 = tiny_gpt2(), llama = tiny_transformer();
+  for (ModelSpec* spec : {&gpt2, &llama}) spec->width = 64, spec->ffn = 96, spec->vocabulary = 70;
+  const std::pair<ModelSpec, std::vector<std::string>> ways[] = {{gpt2, {}}, {llama, {}}, {gpt2, {"embedding"}}, {llama, {"layers.*"}}};
+  for (const auto& [spec, frozen] : ways) {
+    for (const DType type : {DType::kF32, DType::kBf16, DType::kF16}) {
+      CAPTURE(int(type));
+      std::vector<std::vector<float>> results;
+      for (const int threads : {1, 3}) {
+        Team team(threads);
+        const auto ops = make_cpu_ops(team);
+        ModelOptions options;
+        options.activations = type;
+        options.frozen = frozen;
+        const auto model = made(spec, options, *ops, 16), fresh = made(spec, options, *ops, 16);
+        const Examples examples(spec, 16, 8, Random(6)), others(spec, 16, 8, Random(7));
+        const std::vector<float> expected = gradients_of(*fresh, examples.batch());
+        const auto squares = [&] {
+          double sum = 0;
+          for (const float value : model->gradients()) sum += static_cast<double>(value) * static_cast<double>(value);
+          return sum;
+        };
+        gradients_of(*model, others.batch());
+        CHECK(gradients_of(*model, examples.batch()) == expected);
+        CHECK(model->gradient_squares() == doctest::Approx(squares()).epsilon(1e-9));
+        model->add_gradients(examples.batch(), 1 / static_cast<double>(counted_targets(examples.batch())));
+        CHECK(model->gradient_squares() == doctest::Approx(squares()).epsilon(1e-9));
+        for (std::size_t i = 0; i < expected.size(); i += 97) CHECK(model->gradients()[i] == doctest::Approx(2 * expected[i]).epsilon(1e-4));
+        model->begin_step(1, 4);
+        CHECK(squares() == 0);
+        results.push_back(expected);
+      }
+      CHECK(results[0] == results[1]);
+    }
+  }
+}
+
 TEST_CASE("ways: with dropout the gradient is of the loss with the same coins") {
   for (const ModelSpec& spec : {dropping(tiny_gpt2()), dropping(tiny_transformer())}) {
     const auto ops = make_ref_ops();
