@@ -76,7 +76,8 @@ void WorkerPool::share(std::size_t count, const std::function<void(std::size_t)>
   shared->take_parts();
   std::unique_lock lock(shared->mutex);
   shared->ended.wait(lock, [&] { return shared->done == count; });
-  if (shared->thrown) std::rethrow_exception(shared->thrown);
+  // Taken out: a task that outlives this call does not free what is being handled here.
+  if (shared->thrown) std::rethrow_exception(std::exchange(shared->thrown, nullptr));
 }
 
 void WorkerPool::work() {
