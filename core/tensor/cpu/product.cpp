@@ -169,7 +169,7 @@ void ProductEngine::multiply(const Product& product) {
   by_vectors(product);
 }
 
-bool ProductEngine::multiply(std::span<const Product> products, Shared shared, double* squares) {
+bool ProductEngine::multiply(std::span<const Product> products, [[maybe_unused]] Shared shared, [[maybe_unused]] double* squares) {
   COVEY_CHECK(!products.empty() && products.size() <= kTogether);
 #ifdef COVEY_X86_KERNELS
   if (!tiles_) return false;
