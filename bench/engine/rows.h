@@ -8,7 +8,7 @@ namespace covey::bench {
 
 std::vector<Figure> engine_products();   // matrix products of a step, against the vector units' peak
 std::vector<Figure> engine_adamw();      // one step of AdamW against the memory's triad
-std::vector<Figure> engine_steps();      // training steps, in turn with PyTorch's
+std::vector<Row> engine_steps();         // training steps, in turn with PyTorch's: a row for each model
 std::vector<Figure> engine_clipping();   // steps with each example's gradient clipped, in turn with plain ones
 
 double median_of(std::vector<double> values);

@@ -196,13 +196,16 @@ void measure(const Case& c, DType activations, std::vector<Figure>& figures) {
 
 }  // namespace
 
-std::vector<Figure> engine_steps() {
-  std::vector<Figure> figures;
-  for (const Case& c : cases()) {
-    measure(c, DType::kF32, figures);
-    if (c.bf16_goal > 0) measure(c, DType::kBf16, figures);
-  }
-  return figures;
+std::vector<Row> engine_steps() {
+  std::vector<Row> rows;
+  for (const Case& c : cases())
+    rows.push_back({"step: " + c.what, [c] {
+                      std::vector<Figure> figures;
+                      measure(c, DType::kF32, figures);
+                      if (c.bf16_goal > 0) measure(c, DType::kBf16, figures);
+                      return figures;
+                    }});
+  return rows;
 }
 
 }  // namespace covey::bench
