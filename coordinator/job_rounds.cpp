@@ -362,6 +362,12 @@ bool JobRunner::nobody_else() const {
   });
 }
 
+// The model is made: its last figures hold up the end of the job for a few attempts only, whatever a round may have.
+std::uint32_t JobRunner::attempts_max() const {
+  const std::uint32_t most = job_.spec.round.attempts_max;
+  return round_->row.kind == RoundKind::kEvaluate ? std::min(most, kEvaluationAttemptsMax) : most;
+}
+
 std::string JobRunner::last_failure_text() const {
   return last_failure_.first != round_->key.round ? std::string() : "; the last that failed, " + last_failure_.second;
 }
@@ -377,11 +383,12 @@ void JobRunner::abandon(Instant now, const std::string& why, Duration pause, Fau
     spared_ = {key.round, spared_.attempts + 1};
   } else if (round_->row.kind == RoundKind::kEvaluate && nobody_else()) {
     return end(JobState::kFinished, now, "the final evaluation did not succeed: " + why + last_failure_text());
-  } else if (key.attempt - std::min(key.attempt, spared_.attempts) >= job_.spec.round.attempts_max) {
-    const std::string used = why + "; round.attempts_max = " + std::to_string(job_.spec.round.attempts_max) + " attempts are used up" +
-                             last_failure_text();
-    if (round_->row.kind == RoundKind::kEvaluate) return end(JobState::kFinished, now, "the final evaluation did not succeed: " + used);
-    return end(JobState::kFailed, now, to_text(key) + ": " + used);
+  } else if (key.attempt - std::min(key.attempt, spared_.attempts) >= attempts_max()) {
+    if (round_->row.kind == RoundKind::kEvaluate)
+      return end(JobState::kFinished, now, "the final evaluation did not succeed in " + std::to_string(attempts_max()) + " attempts: " + why +
+                                               last_failure_text());
+    return end(JobState::kFailed, now, to_text(key) + ": " + why + "; round.attempts_max = " + std::to_string(attempts_max()) +
+                                           " attempts are used up" + last_failure_text());
   }
   Batch batch;
   drop_round(batch);

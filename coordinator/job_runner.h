@@ -58,6 +58,7 @@ enum class Turn : std::uint8_t {
 
 inline constexpr std::uint64_t kExamplesMax = std::uint64_t{1} << 40;  // one client's weight
 inline constexpr Duration kSharesMost = std::chrono::hours(1);         // that shares are waited for
+inline constexpr std::uint32_t kEvaluationAttemptsMax = 3;  // at a job's final evaluation
 inline constexpr std::uint32_t kConflictsAudited = 4;  // of one client in one attempt
 inline constexpr std::uint32_t kFetchesMax = 32;  // updates fetched at once, shared evenly by the running jobs
 
@@ -300,6 +301,7 @@ class JobRunner {
     std::string text;
   };
   void journal_word(const Node& from, const RoundKey& key, const Word& word, Instant now);
+  std::uint32_t attempts_max() const;    // of the round that is open
   std::string last_failure_text() const;  // of this round, for a text that ends the job; "" where none failed
   void interrupt(Member& member);        // its fetch or check, if one runs; lets go what it has not delivered
   std::pair<const PeerKey, Member>* member_with(Ticket ticket);
