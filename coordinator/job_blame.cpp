@@ -72,6 +72,19 @@ void JobRunner::keep_rest(const PeerKey& peer) {
   refusal.kept = true;
 }
 
+// What lasts one deadline begins it anew, after one restart: begun at each, it would have no end where a coordinator is
+// restarted more often than a deadline passes.
+void JobRunner::rest_again(Instant now) {
+  Batch batch;
+  for (auto& [peer, refusal] : not_before_) {
+    if (!refusal.kept || !refusal.held_up) continue;
+    refusal.until = now + job_.spec.round.deadline;
+    refusal.kept = false;
+    batch.erase(rest_key(job_.id, peer));
+  }
+  if (!batch.empty()) services_.out.persist(std::move(batch));
+}
+
 // A new process does mend what a lost connection broke; it mends nothing of one that was there and said nothing.
 void JobRunner::rest_silent(Instant now) {
   if (!secure_ || round_->frozen || secure_->phase() != Phase::kMasking) return;
@@ -308,7 +321,7 @@ Result<void> JobRunner::load_liar(const PeerKey& peer, ByteSpan value) {
   return {};
 }
 
-// What lasts one deadline begins it anew in start().
+// What lasts one deadline begins it anew in rest_again().
 Result<void> JobRunner::load_rest(const PeerKey& peer, ByteSpan value) {
   COVEY_TRY(const RestRow row, decode_rest_row(value));
   const bool held_up = row.kind == RestKind::kHeldUp;

@@ -84,8 +84,7 @@ void JobRunner::publish() {
 void JobRunner::start(Instant now) {
   resume_aborts(now);
   if (job_.summary.state != JobState::kRunning) return;
-  for (auto& [peer, refusal] : not_before_)
-    if (refusal.kept && refusal.held_up) refusal.until = now + job_.spec.round.deadline;
+  rest_again(now);
   if (const auto fits = check_memory(job_.spec, services_.memory_bytes_max); !fits)
     return end(JobState::kFailed, now, fits.error().message);
   if (job_.models.empty()) return make_model(now);

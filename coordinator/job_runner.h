@@ -250,6 +250,7 @@ class JobRunner {
   void leave_unfit(Instant now);         // whose join is none
   void rest(const PeerKey& peer, Rest why, Instant now);
   void keep_rest(const PeerKey& peer);   // its row
+  void rest_again(Instant now);          // after a restart
   void rest_unneeded(const std::vector<PeerKey>& late, Instant now);  // where the others are enough
   void rest_late(Instant now);           // at a freeze for the deadline
   void rest_dragging(Instant now);       // at any freeze: who let it wait, and then gave no vectors

@@ -99,7 +99,7 @@ struct SparedRow {               // attempts of a round in progress that a resta
 };
 enum class RestKind : std::uint8_t {
   kCaught = 1,                   // until a round of the job comes to something
-  kHeldUp = 2,                   // for one deadline of a round; begun anew after a restart
+  kHeldUp = 2,                   // for one deadline of a round; begun anew after a restart, and forgotten at the next
   kSuspected = 3,                // the round after `round`, and no other
 };
 struct RestRow {                 // a member that is not asked for now

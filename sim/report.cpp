@@ -23,12 +23,14 @@ double accuracy(const EvalStats& evaluation) { return mean(static_cast<double>(e
 double bits(const EvalStats& evaluation) { return mean(evaluation.loss_sum, evaluation.targets) / std::log(2.0); }
 
 bool is_text(const JobSpec& job) { return job.model.family == ModelFamily::kTransformer; }
+bool is_bytes(const JobSpec& job) { return job.data.format != DataFormat::kTokens && job.data.tokenizer_sha256.empty(); }
 
 }  // namespace
 
 std::string quality_text(const JobSpec& job, const EvalStats& evaluation) {
   if (evaluation.targets == 0) return "not measured";
-  return is_text(job) ? format("%.4f bits/byte", bits(evaluation)) : format("%.2f %%", 100 * accuracy(evaluation));
+  if (!is_text(job)) return format("%.2f %%", 100 * accuracy(evaluation));
+  return format(is_bytes(job) ? "%.4f bits/byte" : "%.4f bits/token", bits(evaluation));
 }
 
 std::string round_line(const JobSpec& job, const RoundMetrics& metrics) {
@@ -49,7 +51,7 @@ std::string round_json(const JobSpec& job, const RoundMetrics& metrics) {
                 static_cast<unsigned long long>(metrics.examples),
                 number(mean(metrics.train.loss_sum, metrics.train.targets)).c_str(),
                 number(mean(metrics.evaluation.loss_sum, metrics.evaluation.targets)).c_str(),
-                is_text(job) ? "bits_per_byte" : "accuracy",
+                !is_text(job) ? "accuracy" : is_bytes(job) ? "bits_per_byte" : "bits_per_token",
                 number(is_text(job) ? bits(metrics.evaluation) : accuracy(metrics.evaluation)).c_str(),
                 number(metrics.update_norm).c_str(), static_cast<unsigned long long>(metrics.update_bytes),
                 number(seconds(metrics.committed - metrics.started)).c_str());
@@ -68,7 +70,7 @@ std::string summary_json(const JobSpec& job, const SimulationResult& result, dou
   const EvalStats last = result.detail.metrics.empty() ? EvalStats{} : result.detail.metrics.back().evaluation;
   return format("{\"event\":\"summary\",\"rounds\":%u,\"eval_%s\":%s,\"virtual_seconds\":%s,\"seconds\":%s,\"events\":%llu,"
                 "\"frames\":%llu,\"bytes\":%llu,\"updates\":%llu,\"trace\":\"%s\"}",
-                result.detail.summary.round, is_text(job) ? "bits_per_byte" : "accuracy",
+                result.detail.summary.round, !is_text(job) ? "accuracy" : is_bytes(job) ? "bits_per_byte" : "bits_per_token",
                 number(is_text(job) ? bits(last) : accuracy(last)).c_str(), number(result.virtual_seconds).c_str(),
                 number(real_seconds).c_str(), static_cast<unsigned long long>(result.events),
                 static_cast<unsigned long long>(result.frames), static_cast<unsigned long long>(result.bytes),

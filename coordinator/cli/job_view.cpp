@@ -33,7 +33,10 @@ std::string columns(const std::string& round, const std::string& clients, const 
 }  // namespace
 
 Quality quality_of(const JobSpec& spec) {
-  return spec.data.format == DataFormat::kText ? Quality::kBitsPerByte : Quality::kAccuracy;
+  const DataFormat format = spec.data.format;
+  if (format == DataFormat::kTokens) return Quality::kBitsPerToken;
+  if (format != DataFormat::kText && format != DataFormat::kJsonl) return Quality::kAccuracy;
+  return spec.data.tokenizer_sha256.empty() ? Quality::kBitsPerByte : Quality::kBitsPerToken;
 }
 
 double loss(const EvalStats& stats) { return ratio(stats.loss_sum, stats.targets); }
@@ -43,20 +46,21 @@ double bits_per_byte(const TrainStats& stats) { return loss(stats) / std::number
 double accuracy(const EvalStats& stats) { return ratio(static_cast<double>(stats.correct), stats.targets); }
 
 double held_out(Quality quality, const EvalStats& stats) {
-  return quality == Quality::kBitsPerByte ? bits_per_byte(stats) : 100 * accuracy(stats);
+  return in_bits(quality) ? bits_per_byte(stats) : 100 * accuracy(stats);
 }
 
 double trained(Quality quality, const TrainStats& stats) {
-  return quality == Quality::kBitsPerByte ? bits_per_byte(stats) : loss(stats);
+  return in_bits(quality) ? bits_per_byte(stats) : loss(stats);
 }
 
 const char* held_out_unit(Quality quality) {
-  return quality == Quality::kBitsPerByte ? "bits/byte" : "% right";
+  if (!in_bits(quality)) return "% right";
+  return quality == Quality::kBitsPerByte ? "bits/byte" : "bits/token";
 }
 
 std::string held_out_text(Quality quality, const EvalStats& stats) {
   if (stats.targets == 0) return "-";
-  return quality == Quality::kBitsPerByte ? fixed_text(bits_per_byte(stats), 3)
+  return in_bits(quality) ? fixed_text(bits_per_byte(stats), 3)
                                           : fixed_text(100 * accuracy(stats), 2) + " %";
 }
 
@@ -78,8 +82,9 @@ RoundsSpan span_of(std::span<const RoundMetrics> rounds) {
 }
 
 std::string rounds_head(Quality quality) {
-  return columns("round", "clients", quality == Quality::kBitsPerByte ? "train b/byte" : "train loss",
-                 quality == Quality::kBitsPerByte ? "held-out b/byte (1)" : "held-out right (1)", "time",
+  const std::string unit = quality == Quality::kBitsPerByte ? "b/byte" : "b/token";
+  return columns("round", "clients", in_bits(quality) ? "train " + unit : "train loss",
+                 in_bits(quality) ? "held-out " + unit + " (1)" : "held-out right (1)", "time",
                  "received");
 }
 

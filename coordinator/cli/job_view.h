@@ -12,8 +12,10 @@
 
 namespace covey::cli {
 
-// What a job's held-out data measures: bits per byte for text, otherwise the share that is right.
-enum class Quality { kBitsPerByte, kAccuracy };
+// What a job's held-out data measures: bits per byte for a model of bytes, per token for one of tokens, otherwise the
+// share that is right.
+enum class Quality { kBitsPerByte, kBitsPerToken, kAccuracy };
+inline bool in_bits(Quality quality) { return quality != Quality::kAccuracy; }
 Quality quality_of(const JobSpec& spec);
 
 // NaN where nothing was measured.
@@ -22,10 +24,10 @@ double bits_per_byte(const TrainStats& stats);
 double loss(const EvalStats& stats);        // nats per target
 double loss(const TrainStats& stats);
 double accuracy(const EvalStats& stats);    // [0, 1]
-double held_out(Quality quality, const EvalStats& stats);   // bits per byte, or accuracy in percent
-double trained(Quality quality, const TrainStats& stats);   // bits per byte, or nats
+double held_out(Quality quality, const EvalStats& stats);   // bits, or accuracy in percent
+double trained(Quality quality, const TrainStats& stats);   // bits, or nats
 
-const char* held_out_unit(Quality quality);  // "bits/byte", "% right"
+const char* held_out_unit(Quality quality);  // "bits/byte", "bits/token", "% right"
 std::string held_out_text(Quality quality, const EvalStats& stats);
 std::string trained_text(Quality quality, const TrainStats& stats);
 double round_seconds(const RoundMetrics& metrics);

@@ -25,10 +25,12 @@ pre{background:var(--grid);padding:1em;overflow-x:auto;font-size:13px;border-rad
 }
 
 std::string held_label(Quality quality) {
-  return quality == Quality::kBitsPerByte ? "held-out bits per byte" : "held-out accuracy, percent";
+  if (!in_bits(quality)) return "held-out accuracy, percent";
+  return quality == Quality::kBitsPerByte ? "held-out bits per byte" : "held-out bits per token";
 }
 std::string train_label(Quality quality) {
-  return quality == Quality::kBitsPerByte ? "training bits per byte" : "training loss, nats";
+  if (!in_bits(quality)) return "training loss, nats";
+  return quality == Quality::kBitsPerByte ? "training bits per byte" : "training bits per token";
 }
 
 // The evaluation of round r is of the model that round r - 1 made.

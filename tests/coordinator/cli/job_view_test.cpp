@@ -15,6 +15,14 @@ TEST_CASE("job view: text is measured in bits per byte, everything else by what 
   JobSpec spec;
   spec.data.format = DataFormat::kText;
   CHECK(quality_of(spec) == Quality::kBitsPerByte);
+  for (const bool files : {true, false}) {
+    JobSpec tokens = spec;
+    if (files) tokens.data.format = DataFormat::kTokens;
+    else tokens.data.tokenizer_sha256 = std::string(64, 'a');
+    CHECK(quality_of(tokens) == Quality::kBitsPerToken);
+    CHECK(rounds_head(quality_of(tokens)).find("held-out b/token (1)") != std::string::npos);
+    CHECK(std::string(held_out_unit(quality_of(tokens))) == "bits/token");
+  }
   spec.data.format = DataFormat::kIdx;
   CHECK(quality_of(spec) == Quality::kAccuracy);
   const EvalStats stats{std::numbers::ln2 * 300, 100, 80};
