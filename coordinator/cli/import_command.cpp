@@ -74,14 +74,17 @@ Result<int> import_command(const ImportOptions& options, Console& console) {
   if (!fs::is_directory(coordinator, code))
     return unexpected(ErrorCode::kNotFound, coordinator + " does not exist: a model is brought on the coordinator's machine, with its --home");
   COVEY_TRY(const std::string name, name_of_start(options));
-  const std::string target = coordinator + "/" + kStartModelsFolder + "/" + name;
+  const std::string models = coordinator + "/" + kStartModelsFolder, target = models + "/" + name;
+  COVEY_TRY_VOID(make_folders(models, 0700));
+  const auto lock = FolderLock::take(models);
+  if (!lock) return unexpected(in_context("another `covey import`, or `covey models --remove`, is at work there", lock.error()));
   if (file_exists(target))
     return unexpected(ErrorCode::kAlreadyExists, "there is a model \"" + name + "\" already: give this one another name with --name, or "
                                                      "remove that one with `covey models --remove " + name + "`");
   COVEY_TRY(const HfFolder folder, HfFolder::open(options.folder));
   auto spec = model_spec_of(folder.config(), kContextDefault);
   if (!spec) return unexpected(in_context(options.folder, spec.error()));
-  COVEY_TRY_VOID(make_folders(coordinator + "/" + kStartModelsFolder, 0700));
+  for (const char* left : {".partial", ".partial.partial"}) fs::remove_all(target + left, code);  // by an import that was killed
   console.note("reading " + options.folder);
   COVEY_TRY(const std::string tokenizer, copy_model(folder, options, target));
   const std::string lines = job_lines(name, *spec, tokenizer);

@@ -58,6 +58,8 @@ Result<void> remove_model(const std::string& models, const std::string& name) {
   const std::vector<std::string> names = names_in(models);
   if (std::find(names.begin(), names.end(), name) == names.end())
     return unexpected(ErrorCode::kNotFound, "--remove " + name + ": there is no such model; `covey models` lists them");
+  const auto lock = FolderLock::take(models);
+  if (!lock) return unexpected(in_context("another `covey import`, or `covey models --remove`, is at work there", lock.error()));
   const std::string folder = models + "/" + name, going = folder + ".partial";
   std::error_code code;
   fs::remove_all(going, code);
