@@ -50,8 +50,7 @@ void JobRunner::name_missing(Instant now) {
   const bool held = !secure_->can_abort() && (agreeing || secure_->absent_may_open());  // as phase_late() judges
   const Duration left = std::max<Duration>((held ? std::max(secure_->ends(), round_->deadline + kSharesMost) : secure_->ends()) - now, Duration{});
   const std::string text = shortened("waiting for " + std::string(agreeing ? "signatures under who the survivors are" : "shares that open the sum") +
-                                         " from " + names + ", for " + std::to_string(static_cast<std::uint64_t>(std::ceil(seconds(left) / 60))) +
-                                         " minutes at most",
+                                         " from " + names + ", for " + counted(static_cast<std::uint64_t>(std::ceil(seconds(left) / 60)), "minute") + " at most",
                                      kErrorTextBytesMax);
   if (missing_->text.empty()) {
     Batch batch;

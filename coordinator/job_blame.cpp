@@ -135,7 +135,13 @@ void JobRunner::rest_dragging(Instant now) {
 void JobRunner::rest_phase(Instant now) {
   std::vector<PeerKey> silent;
   for (const PeerKey& peer : secure_->awaited(round_->members))
-    if (round_->members.at(peer).state != MemberState::kOffered || ++unanswered_[peer] > 1) silent.push_back(peer);
+    if (const Member& member = round_->members.at(peer); member.state != MemberState::kOffered) {
+      silent.push_back(peer);
+    } else {
+      Unanswered& offers = unanswered_[peer];
+      offers.last = member.offered;
+      if (++offers.count > 1) silent.push_back(peer);
+    }
   rest_unneeded(silent, now);
 }
 

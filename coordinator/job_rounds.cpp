@@ -382,13 +382,15 @@ void JobRunner::abandon(Instant now, const std::string& why, Duration pause, Fau
   if (fault != Fault::kAttempt) {
     spared_ = {key.round, spared_.attempts + 1};
   } else if (round_->row.kind == RoundKind::kEvaluate && nobody_else()) {
-    return end(JobState::kFinished, now, "the final evaluation did not succeed: " + why + last_failure_text());
+    const std::string declined = declined_text();
+    return end(JobState::kFinished, now, "the final evaluation did not succeed: " + why + (declined.empty() ? "" : "; " + declined) +
+                                             last_failure_text());
   } else if (key.attempt - std::min(key.attempt, spared_.attempts) >= attempts_max()) {
     if (round_->row.kind == RoundKind::kEvaluate)
-      return end(JobState::kFinished, now, "the final evaluation did not succeed in " + std::to_string(attempts_max()) + " attempts: " + why +
+      return end(JobState::kFinished, now, "the final evaluation did not succeed in " + counted(attempts_max(), "attempt") + ": " + why +
                                                last_failure_text());
-    return end(JobState::kFailed, now, to_text(key) + ": " + why + "; round.attempts_max = " + std::to_string(attempts_max()) +
-                                           " attempts are used up" + last_failure_text());
+    return end(JobState::kFailed, now, to_text(key) + ": " + why + "; round.attempts_max = " + counted(attempts_max(), "attempt") +
+                                           (attempts_max() == 1 ? " is" : " are") + " used up" + last_failure_text());
   }
   Batch batch;
   drop_round(batch);

@@ -334,7 +334,11 @@ class JobRunner {
   Duration kept_after_{};                // since the time of phases was written
   SparedRow spared_;                     // of the round in progress
   std::optional<Instant> opens_at_;      // of the attempt in progress: its shares are enough, and more are waited for until then
-  std::map<PeerKey, std::uint32_t> unanswered_;  // offers in a row that let a joining phase wait
+  struct Unanswered {                    // offers in a row that let a joining phase wait
+    std::uint32_t count = 0;
+    Instant last;
+  };
+  std::map<PeerKey, Unanswered> unanswered_;
   std::optional<Instant> seeds_until_;   // of the attempt in progress: its members were asked what they masked with who dropped out
   struct SecureRows {                    // until assemble()
     MaskRow mask;

@@ -17,6 +17,9 @@ JobRunner::Reach JobRunner::reach(Instant now) const {
     if (refused && declined->second.reason != DeclineReason::kBusy) continue;
     if (secure() && (!services_.registry.vouched(node) || sits_out(key))) continue;
     if (!planner_.plan(node.summary.capability)) continue;
+    // Its link may be dead, and that found out later only: attempts are few, and a client that lives is soon heard.
+    const auto offer = unanswered_.find(key);
+    if (offer != unanswered_.end() && node.heard <= offer->second.last) continue;
     there.insert(key);
     if (node.engaged != 0) ++reach.engaged;
     if (node.engaged == 0 && !refused) reach.free.push_back(key);

@@ -48,4 +48,8 @@ std::string shortened(std::string text, std::size_t bytes_max) {
   return text.substr(0, end) + "...";
 }
 
+std::string counted(std::uint64_t count, const std::string& what) {
+  return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
+}
+
 }  // namespace covey

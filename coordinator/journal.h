@@ -30,5 +30,7 @@ class Journal {
 
 // Cut to `bytes_max` with "..." at the end, never inside a UTF-8 character.
 std::string shortened(std::string text, std::size_t bytes_max);
+// "1 attempt", "3 attempts".
+std::string counted(std::uint64_t count, const std::string& what);
 
 }  // namespace covey

@@ -73,7 +73,7 @@ Result<void> SecAggServer::expect_signed(std::string_view domain, std::uint32_t 
 }
 Unexpected SecAggServer::too_few(const char* what, std::uint32_t count, std::uint32_t needed) const {
   return unexpected(ErrorCode::kUnavailable, std::to_string(count) + " members " + what + ", " + std::to_string(needed) +
-                                                 " are needed: abort, and try again with fresh keys");
+                                                 " are needed");
 }
 std::vector<std::uint32_t> SecAggServer::everyone() const {
   std::vector<std::uint32_t> all;

@@ -2,6 +2,8 @@
 
 #include <map>
 
+#include "coordinator/journal.h"
+
 namespace covey::cli {
 namespace {
 
@@ -21,10 +23,6 @@ std::string name_in(const std::map<PeerKey, std::string>& names, const PeerKey& 
   if (peer == PeerKey{}) return "";
   const auto at = names.find(peer);
   return at == names.end() ? short_hex(peer) : one_line(at->second);
-}
-
-std::string counted(std::uint64_t count, const char* what) {
-  return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
 }
 
 std::string detail_of(const AuditEntry& entry) {

@@ -1,7 +1,10 @@
 #include "core/protocol/job_fit.h"
 
 #include <string>
+#include <utility>
 #include <vector>
+
+#include "core/spec/setting.h"
 
 namespace covey {
 namespace {
@@ -85,6 +88,17 @@ Result<void> check_server(const ServerSpec& server) {
                  {"server.tau", server.tau != plain.tau}});
 }
 
+// Clipped to less, nothing is trained, and nothing would say so; fixed-point steps could not show it.
+Result<void> check_clips(const JobSpec& spec) {
+  const std::pair<const char*, double> clips[] = {{"train.clip_norm", spec.train.clip_norm},
+                                                  {"train.per_example_clip", spec.train.per_example_clip},
+                                                  {"update.clip_norm", spec.update.clip_norm}};
+  for (const auto& [name, norm] : clips)
+    if (norm > 0 && norm < kClipNormMin)
+      return bad_setting(name, setting_text(norm), "must be 0 (nothing is clipped), or at least " + setting_text(kClipNormMin));
+  return {};
+}
+
 Result<void> check_privacy(const PrivacySpec& privacy) {
   const PrivacySpec plain;
   return belong("privacy.secure_aggregation = true", "privacy.secure_aggregation = false", privacy.secure_aggregation,
@@ -101,6 +115,7 @@ Result<void> check_fit(const JobSpec& spec) {
   COVEY_TRY_VOID(check_model(spec));
   COVEY_TRY_VOID(check_train(spec.train));
   COVEY_TRY_VOID(check_server(spec.server));
+  COVEY_TRY_VOID(check_clips(spec));
   return check_privacy(spec.privacy);
 }
 

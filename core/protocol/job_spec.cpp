@@ -28,12 +28,12 @@ Result<void> above_zero(std::string_view name, double value, double high) {
   return bad_setting(name, setting_text(value), "must be above 0 and at most " + setting_text(high));
 }
 
-// A norm so small that fixed-point steps could not show it clips to nothing.
+// New jobs have a lower bound, too (job_fit.h).
 Result<void> check_clip(double norm) {
-  constexpr double kSmallest = 1e-6, kLargest = 1e6;
-  if (norm == 0 || (norm >= kSmallest && norm <= kLargest)) return {};
+  constexpr double kLargest = 1e6;
+  if (norm >= 0 && norm <= kLargest) return {};
   return bad_setting("update.clip_norm", setting_text(norm),
-                     "must be 0 (updates are not clipped), or lie in [" + setting_text(kSmallest) + ", " + setting_text(kLargest) + "]");
+                     "must be 0 (updates are not clipped), or lie in [" + setting_text(kClipNormMin) + ", " + setting_text(kLargest) + "]");
 }
 
 // Robust rules tell the odd update from the others, of which there must be enough.

@@ -172,12 +172,12 @@ Result<FrozenStorage> frozen_storage_from(std::string_view name) {
 
 namespace {
 
-// Clipped to less, a gradient trains nothing, and nothing would say so.
+// New jobs have a lower bound, too (core/protocol/job_fit.h).
 Result<void> check_clip(std::string_view name, double norm) {
-  constexpr double kSmallest = 1e-6, kLargest = 1e9;
-  if (norm == 0 || (norm >= kSmallest && norm <= kLargest)) return {};
+  constexpr double kLargest = 1e9;
+  if (norm >= 0 && norm <= kLargest) return {};
   return bad_setting(name, setting_text(norm),
-                     "must be 0 (gradients are not clipped), or lie in [" + setting_text(kSmallest) + ", " + setting_text(kLargest) + "]");
+                     "must be 0 (gradients are not clipped), or lie in [" + setting_text(kClipNormMin) + ", " + setting_text(kLargest) + "]");
 }
 
 }  // namespace

@@ -31,6 +31,9 @@ Result<Precision> precision_from(std::string_view name);
 Result<Checkpointing> checkpointing_from(std::string_view name);
 Result<FrozenStorage> frozen_storage_from(std::string_view name);
 
+// Of a new job's clip norms that are not 0.
+inline constexpr double kClipNormMin = 1e-6;
+
 struct TrainSpec {
   // Exactly one of the two is not 0.
   std::uint32_t local_epochs = 1;

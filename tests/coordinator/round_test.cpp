@@ -285,7 +285,7 @@ TEST_CASE("round: a job that fails because its clients did says what the last of
     d.from(d.client(n), RoundFailed{{1, 1, 1}, Error{ErrorCode::kInvalidData, "step " + std::to_string(n) + ": the loss is NaN"}});
   CHECK(d.job().state == JobState::kFailed);
   CHECK(d.job().text.find("only 0 of 2 clients asked delivered") != std::string::npos);
-  CHECK(d.job().text.find("attempts are used up; the last that failed, ") != std::string::npos);
+  CHECK(d.job().text.find(" used up; the last that failed, ") != std::string::npos);
   CHECK(d.job().text.find(": step 1: the loss is NaN") != std::string::npos);
 }
 

@@ -1,4 +1,6 @@
 // Members of secure rounds that cost time: each its own once, and no round after it.
+#include <array>
+
 #include "tests/coordinator/chains.h"
 #include "tests/coordinator/secure_play.h"
 
@@ -122,6 +124,27 @@ TEST_CASE("secure delay: who rests for a phase is asked again where the others a
   beat(play, 40, [&] { return play.d.job().round == 2; });
   REQUIRE(play.d.job().round == 2);
   CHECK(rounds_offered(play, 0).contains(2));
+}
+
+TEST_CASE("secure delay: who let an offer pass in silence is not asked before it is heard again, so that no attempts are spent on the dead") {
+  SecurePlay play(6);
+  play.silent = {0, 1, 2};  // their processes were killed, and their links are not lost yet
+  play.begin(secure_job("deadline_s = 64\nattempts_max = 2\n"));
+  play.run();
+  for (int second = 0; second < 15; ++second) {
+    play.d.advance(1s);
+    for (const std::uint8_t n : std::array<std::uint8_t, 3>{3, 4, 5})
+      if (second % 4 == 0) play.d.from(play.d.client(n), Heartbeat{1});
+    play.run();
+  }
+  CHECK(play.d.logged("node_lost") == 0);
+  CHECK(play.d.logged("attempt_abandoned") == 1);
+  REQUIRE(play.d.job().state == JobState::kRunning);
+  CHECK(play.d.job().text.find("waiting for clients: 3 of 4 there") == 0);
+  play.silent.clear();
+  play.finish();
+  INFO(play.d.job().text);
+  CHECK(play.d.job().state == JobState::kFinished);
 }
 
 TEST_CASE("secure delay: what members say again while one is silent is no fault of theirs") {

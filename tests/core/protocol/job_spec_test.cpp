@@ -201,6 +201,11 @@ TEST_CASE("job: wrong types and ranges name the setting and the bound") {
   CHECK(mentions(error_of(with("[round]\ndeadline_s = 0")), "round.deadline_s"));
   for (const std::string norm : {"1e-300", "1e-7", "-1", "1e7", "nan", "inf"})
     CHECK(mentions(error_of(with("[update]\nclip_norm = " + norm)), "update.clip_norm = "));
+  for (const std::string clip : {"clip_norm", "per_example_clip"}) {
+    CHECK(mentions(error_of(with(clip + " = 1e-9")), "train." + clip + " = 1e-09: must be 0 (nothing is clipped), or at least 1e-06"));
+    CHECK(parse_accepted_job(with(clip + " = 1e-9")).has_value());  // an earlier version took it
+    CHECK_FALSE(parse_accepted_job(with(clip + " = -1")).has_value());
+  }
   CHECK(mentions(error_of(with("[server]\noptimizer = \"adam\"")), "\"fedadam\""));
   CHECK(mentions(error_of("name = \"a b\""), "name = \"a b\""));
   CHECK(mentions(error_of("[[model]]\n"), "line 1: model = [ {} ]: must be a section, [model]"));
