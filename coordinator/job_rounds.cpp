@@ -120,8 +120,7 @@ void JobRunner::wait_for_clients(std::size_t there, std::size_t wanted, Instant 
   if (!waiting_)
     services_.out.log(LogLevel::kInfo, "waiting_for_clients",
                       {{"job", job_.id}, {"round", job_.next_round()}, {"available", there}, {"needed", wanted}, {"text", told}});
-  if (!waiting_ && job_.evaluating())
-    services_.out.now(SetTimer{timer("deadline"), job_.spec.round.deadline});
+  if (!waiting_ && job_.evaluating()) services_.out.now(SetTimer{timer("deadline"), evaluation_wait()});
   waiting_ = true;
 }
 
@@ -354,13 +353,18 @@ void JobRunner::commit(Instant now, std::optional<ModelRow> next) {
   open_round(now);
 }
 
-// Everyone asked has said that it gives nothing: another attempt would hear the same.
+// Everyone asked has said that it gives nothing: another attempt would hear the same. Who is busy says something else soon.
 bool JobRunner::nobody_else() const {
-  return std::all_of(round_->members.begin(), round_->members.end(), [](const auto& one) {
+  return std::all_of(round_->members.begin(), round_->members.end(), [&](const auto& one) {
     const MemberState state = one.second.state;
-    return state == MemberState::kDeclined || state == MemberState::kFailed || state == MemberState::kRefused;
+    if (state == MemberState::kFailed || state == MemberState::kRefused) return true;
+    const auto said = not_before_.find(one.first);
+    return state == MemberState::kDeclined && said != not_before_.end() && said->second.reason != DeclineReason::kBusy;
   });
 }
+
+// Longer than anyone rests, so that who is back, and rests, takes part after all.
+Duration JobRunner::evaluation_wait() const { return job_.spec.round.deadline + std::chrono::seconds(60); }
 
 // The model is made: its last figures hold up the end of the job for a few attempts only, whatever a round may have.
 std::uint32_t JobRunner::attempts_max() const {

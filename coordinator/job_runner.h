@@ -170,6 +170,7 @@ class JobRunner {
   void wait_for_clients(std::size_t there, std::size_t wanted, Instant now);
   std::string declined_text() const;     // "" when nobody declined for good
   bool nobody_else() const;              // everyone asked declined, failed or was refused
+  Duration evaluation_wait() const;      // for enough clients, then a job ends without its last figures
   bool asked_again() const;              // somebody declined for good, and would be asked after joining anew
   bool fails_for_declines(std::size_t wanted, const std::string& text, Instant now);
   void offer_again(Instant now);         // to members that should have answered by now

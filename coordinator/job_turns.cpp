@@ -85,7 +85,7 @@ Turn JobRunner::take_turn(Instant now, std::uint32_t share) {
   if (selected) {
     auto attempt = begin_attempt(*selected);
     if (!attempt) {  // other clients may come, or go
-      if (!waiting_ && job_.evaluating()) services_.out.now(SetTimer{timer("deadline"), job_.spec.round.deadline});
+      if (!waiting_ && job_.evaluating()) services_.out.now(SetTimer{timer("deadline"), evaluation_wait()});
       waiting_ = true;
       wait("waiting for other clients: " + attempt.error().message);
       return Turn::kWaits;

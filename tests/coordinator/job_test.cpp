@@ -67,6 +67,8 @@ TEST_CASE("job: it finishes without an evaluation when nobody can make one") {
   CHECK(e.job().state == JobState::kRunning);
   CHECK(e.job().text.find("waiting for clients") == 0);
   e.advance(30s);
+  CHECK(e.job().state == JobState::kRunning);  // so long may one rest that is there
+  e.advance(60s);
   CHECK(e.job().state == JobState::kFinished);
   CHECK(e.job().text.find("the final evaluation did not succeed: waiting for clients") == 0);
 }
@@ -93,6 +95,27 @@ TEST_CASE("job: a final evaluation that nobody could answer is tried again, a fe
     CHECK(d.job().state == JobState::kFinished);
     CHECK(std::get<JobDetail>(d.ask(ShowJob{1, 0})).metrics.size() == (back ? 2 : 1));
     CHECK((d.job().text.find("the final evaluation did not succeed in 3 attempts: at the deadline 0 of at least 1") == 0) != back);
+  }
+}
+
+TEST_CASE("job: a final evaluation for which everyone is busy is tried again; one that everyone declines ends, and says why") {
+  for (const bool busy : {true, false}) {
+    CAPTURE(busy);
+    Driver d(2);
+    d.join_all();
+    d.submit(job_text(kTwo, 1));
+    deliver_all(d);
+    const RoundKey key = d.offer_to(d.client(0))->key;
+    REQUIRE(key == RoundKey{1, 2, 1});
+    for (std::size_t n = 0; n < 2; ++n)
+      d.from(d.client(n), RoundDecline{key, busy ? DeclineReason::kBusy : DeclineReason::kPolicy, "not this one"});
+    CHECK((d.job().state == JobState::kRunning) == busy);
+    if (!busy) CHECK(d.job().text.find("2 declined for good, e.g. client-0: policy: not this one") != std::string::npos);
+    if (!busy) continue;
+    for (int second = 0; second < 12 && d.offer_to(d.client(0))->key == key; ++second) d.advance(1s);
+    deliver_all(d);
+    CHECK(d.job().state == JobState::kFinished);
+    CHECK(std::get<JobDetail>(d.ask(ShowJob{1, 0})).metrics.size() == 2);
   }
 }
 
