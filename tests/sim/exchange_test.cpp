@@ -60,6 +60,20 @@ TEST_CASE("exchange: a round of adapters costs about the adapters, up and down, 
                                        << all_plain << " and " << all_secure);
 }
 
+TEST_CASE("exchange: a client that begins anew has the base still, and fetches no more than the adapters") {
+  JobSpec job = adapter_job();
+  job.rounds = 6;
+  const std::uint64_t base = 4 * (parameter_table(job.model).size - exchanged_size(job));
+  const std::uint64_t calm = run(job).bytes;
+  CHECK(calm > kReaders * base);  // each has fetched it once
+  CHECK(calm < kReaders * (base + 6 * 12'000));
+  Readers world(job);
+  for (const std::size_t client : {1U, 2U, 3U}) world.request.faults.crashes.push_back({client, from_seconds(1.8 + 0.4 * static_cast<double>(client)), 1s});
+  const SimulationResult disturbed = world.run();
+  CHECK(disturbed.bytes != calm);
+  CHECK(disturbed.bytes < calm + base / 4);
+}
+
 TEST_CASE("exchange: the model is bit for bit that of updates of all parameters") {
   for (const char* frozen : {"", "layers.0"}) {
     JobSpec job = adapter_job();
