@@ -8,6 +8,7 @@
 #include "aggregation/robust_mean.h"
 #include "aggregation/server_optimizer.h"
 #include "core/base/fault_point.h"
+#include "core/protocol/exchanged.h"
 #include "core/protocol/manifest.h"
 
 namespace covey {
@@ -29,7 +30,7 @@ Result<std::int64_t> total_weight(const Aggregate& work, std::uint64_t parameter
       return unexpected(ErrorCode::kInvalidUpdate, name + " has weight 0; it must hold at least one example");
     if (part.update.size != parameters * sizeof(float))
       return unexpected(ErrorCode::kInvalidUpdate,
-                        name + " has " + std::to_string(part.update.size) + " bytes; the model needs " +
+                        name + " has " + std::to_string(part.update.size) + " bytes; this job's have " +
                             std::to_string(parameters * sizeof(float)));
     if (part.weight > static_cast<std::uint64_t>(kWeightMax - total))
       return unexpected(ErrorCode::kInvalidArgument,
@@ -40,7 +41,7 @@ Result<std::int64_t> total_weight(const Aggregate& work, std::uint64_t parameter
 }
 
 struct Range {             // what one thread works on
-  std::uint64_t first = 0; // in the flat buffer
+  std::uint64_t first = 0; // of the elements that are exchanged
   std::vector<std::int64_t> sum;
   std::vector<double> mean;
   std::vector<float> update;
@@ -50,25 +51,26 @@ struct Range {             // what one thread works on
   Result<void> outcome;
 };
 
-class Step {  // one round's arithmetic over the whole model
+class Step {  // one round's arithmetic over all that is exchanged
  public:
-  Step(const Aggregate& work, const AggregateParts& parts, std::uint64_t parameters, std::int64_t weight)
-      : work_(work), parts_(parts), parameters_(parameters), weight_(weight), scale_(sum_scale(work.job.update)),
+  Step(const Aggregate& work, const AggregateParts& parts, std::uint64_t elements, std::int64_t weight)
+      : work_(work), parts_(parts), elements_(elements), weight_(weight), scale_(sum_scale(work.job.update)),
         optimizer_(work.job.server), ranges_(std::max<std::size_t>(1, parts.share ? parts.ranges : 1)) {}
 
   Result<void> begin();
-  Result<std::unique_ptr<BlobWriter>> shard(const BlobRef& now, const ShardRange& place);
+  // `first`: where the shard begins in what is exchanged.
+  Result<std::unique_ptr<BlobWriter>> shard(const BlobRef& now, const ShardRange& place, std::uint64_t first);
   Result<std::optional<BlobRef>> finish_state();
   double norm() const { return std::sqrt(squares_); }
 
  private:
-  Result<void> compute(Range& range, const BlobRef& shard, std::uint64_t at) const;
+  Result<void> compute(Range& range, const BlobRef& shard, std::uint64_t at, std::uint64_t offset) const;
   Result<void> mean_of_range(Range& range) const;
   Result<void> load_state(Range& range) const;
 
   const Aggregate& work_;
   const AggregateParts& parts_;
-  std::uint64_t parameters_;
+  std::uint64_t elements_;
   std::int64_t weight_;
   SumScale scale_;
   ServerOptimizer optimizer_;
@@ -79,7 +81,7 @@ class Step {  // one round's arithmetic over the whole model
 };
 
 Result<void> Step::begin() {
-  const std::uint64_t bytes = optimizer_.slots() * parameters_ * sizeof(float);
+  const std::uint64_t bytes = optimizer_.slots() * elements_ * sizeof(float);
   if (work_.optimizer_state && work_.optimizer_state->size != bytes)
     return unexpected(ErrorCode::kCorrupted, "optimizer state " + short_hex(work_.optimizer_state->id) + " has " +
                                                  std::to_string(work_.optimizer_state->size) +
@@ -90,7 +92,7 @@ Result<void> Step::begin() {
   }
   if (work_.job.server.combine == CombineKind::kMean || parts_.mean) return {};
   COVEY_CHECK(parts_.sum == nullptr);  // JobSpec::validate: such a job keeps its updates
-  COVEY_TRY(robust_, RobustMean::create(work_.job.server, work_.contributions, parameters_, parts_.blobs, parts_.robust_bytes_max));
+  COVEY_TRY(robust_, RobustMean::create(work_.job.server, work_.contributions, elements_, parts_.blobs, parts_.robust_bytes_max));
   return {};
 }
 
@@ -124,13 +126,13 @@ Result<void> Step::load_state(Range& range) const {
     values.assign(range.next.size(), optimizer_.initial(slot));
     if (!work_.optimizer_state) continue;
     COVEY_TRY_VOID(parts_.blobs.read_into(work_.optimizer_state->id,
-                                          (slot * parameters_ + range.first) * sizeof(float), bytes_of_values(values)));
+                                          (slot * elements_ + range.first) * sizeof(float), bytes_of_values(values)));
   }
   return {};
 }
 
-// Elements [at, at + range.next.size()) of the shard, which begins in the flat buffer at range.first - at.
-Result<void> Step::compute(Range& range, const BlobRef& shard, std::uint64_t at) const {
+// Elements [at, at + range.next.size()) of the shard, which begins in the flat buffer at `offset`.
+Result<void> Step::compute(Range& range, const BlobRef& shard, std::uint64_t at, std::uint64_t offset) const {
   COVEY_TRY_VOID(parts_.blobs.read_into(shard.id, at * sizeof(float), bytes_of_values(range.next)));
   COVEY_TRY_VOID(mean_of_range(range));
   COVEY_TRY_VOID(load_state(range));
@@ -141,25 +143,25 @@ Result<void> Step::compute(Range& range, const BlobRef& shard, std::uint64_t at)
   for (std::size_t i = 0; i < range.next.size(); ++i)
     if (!std::isfinite(range.next[i]))
       return unexpected(ErrorCode::kInvalidUpdate,
-                        "the server's step makes parameter " + std::to_string(range.first + i) +
+                        "the server's step makes parameter " + std::to_string(offset + at + i) +
                             " not finite; lower server.learning_rate or set update.clip_norm");
   return {};
 }
 
 // Next values of one shard, still to be finished. Ranges are computed side by side and written in their order.
-Result<std::unique_ptr<BlobWriter>> Step::shard(const BlobRef& now, const ShardRange& place) {
+Result<std::unique_ptr<BlobWriter>> Step::shard(const BlobRef& now, const ShardRange& place, std::uint64_t first) {
   COVEY_TRY(auto writer, parts_.blobs.writer());
   for (std::uint64_t at = 0; at < place.size;) {
     const std::uint64_t begin = at;
     std::size_t used = 0;
     for (; used < ranges_.size() && at < place.size; ++used) {
       const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(kElements, place.size - at));
-      ranges_[used].first = place.offset + at;
+      ranges_[used].first = first + at;
       ranges_[used].next.resize(count);
       at += count;
     }
     const auto part = [&](std::size_t i) {
-      ranges_[i].outcome = compute(ranges_[i], now, begin + std::uint64_t{i} * kElements);
+      ranges_[i].outcome = compute(ranges_[i], now, begin + std::uint64_t{i} * kElements, place.offset);
     };
     if (used == 1) {
       part(0);
@@ -182,7 +184,7 @@ Result<std::unique_ptr<BlobWriter>> Step::shard(const BlobRef& now, const ShardR
 Result<std::optional<BlobRef>> Step::finish_state() {
   if (state_.empty()) return std::optional<BlobRef>();
   Bytes buffer(kChunkBytes);
-  const std::uint64_t bytes = parameters_ * sizeof(float);
+  const std::uint64_t bytes = elements_ * sizeof(float);
   for (std::size_t slot = 1; slot < state_.size(); ++slot)
     for (std::uint64_t at = 0; at < bytes; at += kChunkBytes) {
       const std::span<std::uint8_t> piece =
@@ -205,21 +207,25 @@ Result<Aggregated> aggregate(const Aggregate& work, const AggregateParts& parts)
   COVEY_TRY(ModelManifest manifest, decode_manifest(encoded));
   const ParameterTable table = parameter_table(manifest.spec);
   COVEY_CHECK(manifest.shards.size() == table.shards.size());
+  const Exchanged exchanged(work.job);
   std::int64_t weight = 0;
   if (!parts.mean) {
-    COVEY_TRY(weight, total_weight(work, table.size));
+    COVEY_TRY(weight, total_weight(work, exchanged.size()));
   }
   if (parts.sum != nullptr)
-    COVEY_CHECK(parts.sum->parameters() == table.size && parts.sum->weight() == weight);
-  Step step(work, parts, table.size, weight);
+    COVEY_CHECK(parts.sum->parameters() == exchanged.size() && parts.sum->weight() == weight);
+  Step step(work, parts, exchanged.size(), weight);
   COVEY_TRY_VOID(step.begin());
-  // None is a blob before all of them are made: a step that fails half-way leaves nothing behind.
-  std::vector<std::unique_ptr<BlobWriter>> shards;
-  for (std::size_t i = 0; i < table.shards.size(); ++i) {
-    COVEY_TRY(auto made, step.shard(manifest.shards[i], table.shards[i]));
-    shards.push_back(std::move(made));
+  // None is a blob before all of them are made: a step that fails half-way leaves nothing behind. A shard that is
+  // not exchanged is the next model's too.
+  std::vector<std::unique_ptr<BlobWriter>> shards(table.shards.size());
+  for (std::size_t i = 0; i < shards.size(); ++i) {
+    const std::optional<std::uint64_t> first = exchanged.place_of(table.shards[i]);
+    if (!first) continue;
+    COVEY_TRY(shards[i], step.shard(manifest.shards[i], table.shards[i], *first));
   }
   for (std::size_t i = 0; i < shards.size(); ++i) {
+    if (shards[i] == nullptr) continue;
     COVEY_TRY(manifest.shards[i], shards[i]->finish());
   }
   manifest.version = work.next_version;

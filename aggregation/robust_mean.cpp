@@ -83,7 +83,7 @@ Result<RobustMean> RobustMean::create(const ServerSpec& spec, std::span<const Co
   for (const Contribution& part : contributions)
     if (part.update.size != parameters * sizeof(float))
       return unexpected(ErrorCode::kInvalidUpdate, "update " + short_hex(part.update.id) + " has " + std::to_string(part.update.size) +
-                                                       " bytes; the model needs " + std::to_string(parameters * sizeof(float)));
+                                                       " bytes; this job's have " + std::to_string(parameters * sizeof(float)));
   RobustMean mean(spec, contributions, parameters, blobs);
   const std::uint64_t fits = bytes_max / bytes_of_block(contributions.size(), 1);
   mean.block_ = static_cast<std::size_t>(std::clamp<std::uint64_t>(fits, kBlockElementsMin, block_wanted(contributions.size())));

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/spec/parameter_table.h"
+#include "core/protocol/exchanged.h"
 #include "privacy/ring_encoder.h"
 #include "privacy/round_terms.h"
 
@@ -84,7 +84,7 @@ std::optional<Decline> SecurePart::begin(const RoundOffer& offer, const JobSpec&
   if (credential == nullptr)  // its coordinator selected it for one: it may be on its way
     return Decline{DeclineReason::kBusy, "this client has no credential of the authority yet, which secure aggregation needs: "
                                          "the operator gives it one with `covey vouch`"};
-  auto vectors = secure_vectors(job, offer.kind, parameter_table(job.model).size, 1);
+  auto vectors = secure_vectors(job, offer.kind, exchanged_size(job), 1);
   if (!vectors) return Decline{DeclineReason::kPolicy, vectors.error().message};
   end();
   attempt_ = std::make_unique<Attempt>();

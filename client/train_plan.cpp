@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/protocol/exchanged.h"
 #include "core/spec/parameter_table.h"
 
 namespace covey {
@@ -66,7 +67,7 @@ Result<std::uint64_t> bytes_of(const TrainPlan& plan, const JobSpec& job) {
   COVEY_TRY(const std::size_t replica, Model::memory_bytes(job.model, options_of(plan, job)));
   const std::uint64_t parameters = parameter_table(job.model).size;
   const std::uint64_t trained = size_of(trained_ranges(job.model, job.train.frozen));
-  const std::uint64_t others = 3 * parameters;  // the offered model, the difference, the update's bytes
+  const std::uint64_t others = parameters + 2 * exchanged_size(job);  // the offered model; the difference, the update's bytes
   return replica + sizeof(float) * (others + optimizer_copies(job.train) * trained);
 }
 

@@ -16,6 +16,7 @@
 #include "core/data/tokens/streamed_windows.h"
 #include "core/nn/model.h"
 #include "core/nn/optimizer.h"
+#include "core/protocol/exchanged.h"
 #include "core/protocol/manifest.h"
 #include "core/spec/setting.h"
 #include "core/tensor/ops.h"
@@ -317,16 +318,26 @@ Result<TrainStats> take_steps(TrainWorkspace::State& state, const Train& work, c
   return stats;
 }
 
-Result<BlobRef> put_update(TrainWorkspace::State& state, const Train& work, BlobStore& blobs) {
+// global - local of what is exchanged, into `delta`.
+void take_difference(const TrainWorkspace::State& state, const Exchanged& exchanged, std::vector<float>& delta) {
   const std::vector<float>& global = state.offered->model.parameters;
   const std::span<const float> local = state.replica->model->parameters();
-  state.delta.assign(global.size(), 0.0F);  // what is held in fewer bits is frozen
-  std::size_t begin = 0;
-  for (const ParameterRange& range : state.replica->model->held()) {
-    for (std::size_t i = 0; i < range.size; ++i)
-      state.delta[range.offset + i] = global[range.offset + i] - local[begin + i];
-    begin += range.size;
+  delta.assign(exchanged.size(), 0.0F);  // what is held in fewer bits is frozen
+  std::size_t held_before = 0;
+  for (const ParameterRange& held : state.replica->model->held()) {
+    std::size_t sent_before = 0;
+    for (const ParameterRange& sent : exchanged.ranges()) {
+      const std::size_t end = std::min(held.offset + held.size, sent.offset + sent.size);
+      for (std::size_t at = std::max(held.offset, sent.offset); at < end; ++at)
+        delta[sent_before + (at - sent.offset)] = global[at] - local[held_before + (at - held.offset)];
+      sent_before += sent.size;
+    }
+    held_before += held.size;
   }
+}
+
+Result<BlobRef> put_update(TrainWorkspace::State& state, const Train& work, BlobStore& blobs) {
+  take_difference(state, Exchanged(work.job), state.delta);
   auto prepared = prepare_update(work.job.update, state.delta);
   if (!prepared) return unexpected(in_context("the update after the last local step", prepared.error()));
   return blobs.put(prepared->bytes);

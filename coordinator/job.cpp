@@ -4,10 +4,10 @@
 #include <cmath>
 
 #include "aggregation/robust_mean.h"
+#include "core/protocol/exchanged.h"
 #include "core/protocol/job_fit.h"
 #include "core/protocol/manifest.h"
 #include "core/protocol/records.h"
-#include "core/spec/parameter_table.h"
 
 namespace covey {
 namespace {
@@ -22,7 +22,7 @@ bool sane_loss(double loss) { return std::isfinite(loss) && loss >= 0; }
 std::uint64_t memory_bytes_of(const JobSpec& spec) {
   if (spec.server.combine != CombineKind::kMean) return robust_bytes_min(spec.selection.min_clients);
   if (spec.durability != Durability::kAttempt) return 0;
-  return parameter_table(spec.model).size * sizeof(std::int64_t);
+  return exchanged_size(spec) * sizeof(std::int64_t);
 }
 
 Result<void> check_memory(const JobSpec& spec, std::uint64_t most) {

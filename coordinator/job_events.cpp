@@ -80,7 +80,7 @@ bool JobRunner::blob_fetched(const BlobFetched& event, Instant now) {
     services_.out.now(StartWork{member.ticket, secure_->check(*member.update.update, job_.spec)});
     return true;
   }
-  CheckUpdate work{*member.update.update, planner_.parameters(), job_.spec.update, std::nullopt, job_.id};
+  CheckUpdate work{*member.update.update, planner_.exchanged(), job_.spec.update, std::nullopt, job_.id};
   if (sums()) work.sum = SumInto{round_->key, weight(member)};
   services_.out.now(StartWork{member.ticket, std::move(work)});
   return true;

@@ -174,7 +174,7 @@ void JobRunner::begin(Instant now) {
   put_state(job_, batch);
   services_.journal.write(batch, now, job_.id, "started");
   services_.out.persist(std::move(batch));
-  services_.out.log(LogLevel::kInfo, "job_started", {{"job", job_.id}, {"parameters", planner_.parameters()}});
+  services_.out.log(LogLevel::kInfo, "job_started", {{"job", job_.id}, {"parameters", planner_.parameters()}, {"exchanged", planner_.exchanged()}});
   make_model(now);
 }
 

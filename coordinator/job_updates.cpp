@@ -195,10 +195,10 @@ Result<void> JobRunner::judge_update(const UpdateReady& message) const {
     return {};
   }
   if (!message.update) return unexpected(ErrorCode::kInvalidUpdate, "the update itself is missing");
-  const std::uint64_t expected = planner_.parameters() * sizeof(float);
+  const std::uint64_t expected = planner_.exchanged() * sizeof(float);
   if (message.update->size != expected)
     return unexpected(ErrorCode::kInvalidUpdate, "the update has " + std::to_string(message.update->size) +
-                                                     " bytes; the model needs " + std::to_string(expected));
+                                                     " bytes; this job's have " + std::to_string(expected));
   if (message.examples == 0 || message.examples > kExamplesMax)
     return unexpected(ErrorCode::kInvalidUpdate, "the update claims " + std::to_string(message.examples) +
                                                      " training examples; it must be from 1 to " +

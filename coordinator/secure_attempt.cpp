@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "coordinator/selector.h"
+#include "core/protocol/exchanged.h"
 #include "core/protocol/limits.h"
 #include "core/protocol/manifest.h"
-#include "core/spec/parameter_table.h"
 #include "privacy/ring_encoder.h"
 #include "privacy/round_terms.h"
 
@@ -50,7 +50,7 @@ Result<SecAggConfig> config_of(const SecureAttempt::Plan& plan, const JobSpec& j
   config.members_max = plan.asked;
   config.survivors_min = std::max(config.corrupt_max + kHonestMin, plan.quorum);
   config.credential_epoch = kCredentialEpochFirst;
-  COVEY_TRY(config.vectors, secure_vectors(job, plan.kind, parameter_table(job.model).size, plan.asked));
+  COVEY_TRY(config.vectors, secure_vectors(job, plan.kind, exchanged_size(job), plan.asked));
   if (config.survivors_min > config.members_max)
     return unexpected(ErrorCode::kInvalidArgument,
                       "a sum of " + std::to_string(plan.asked) + " clients of whom " + std::to_string(config.corrupt_max) +
@@ -324,7 +324,7 @@ Result<void> SecureAttempt::judge(const PeerKey& peer, const MaskedReady& messag
   const auto bad = [](const std::string& what) { return unexpected(ErrorCode::kInvalidUpdate, what); };
   if (phase() != Phase::kMasking) return bad("masked vectors are not awaited: the aggregation is " + std::string(phase_name()));
   if (!masks(peer)) return bad("this client was not told to mask");
-  COVEY_TRY(const auto vectors, secure_vectors(job, kind_, parameter_table(job.model).size, members_max()));
+  COVEY_TRY(const auto vectors, secure_vectors(job, kind_, exchanged_size(job), members_max()));
   const std::uint64_t expected = masked_bytes(vectors);
   if (message.vectors.size != expected)
     return bad("the masked vectors have " + std::to_string(message.vectors.size) + " bytes; this round's have " +

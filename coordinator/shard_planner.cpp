@@ -2,6 +2,7 @@
 
 #include <numeric>
 
+#include "core/protocol/exchanged.h"
 #include "core/spec/parameter_table.h"
 
 namespace covey {
@@ -12,6 +13,7 @@ ShardPlanner::ShardPlanner(const JobSpec& job) {
   // The offered model and the replica's; gradients and what the optimizer keeps.
   const std::uint64_t elements = 2 * table.size + trained * (1 + optimizer_copies(job.train));
   parameters_ = table.size;
+  exchanged_ = exchanged_size(job);
   training_bytes_min_ = elements * sizeof(float);
   all_.resize(table.shards.size());
   std::iota(all_.begin(), all_.end(), 0U);

@@ -18,6 +18,7 @@ class ShardPlanner {
   // and are the client's own judgement.
   std::uint64_t training_bytes_min() const { return training_bytes_min_; }
   std::uint64_t parameters() const { return parameters_; }
+  std::uint64_t exchanged() const { return exchanged_; }  // elements of an update (core/protocol/exchanged.h)
 
   // Indices into parameter_table(job.model).shards. A client that measured no memory (0) is asked,
   // and judges for itself. Errors: kResourceExhausted naming both sizes.
@@ -25,6 +26,7 @@ class ShardPlanner {
 
  private:
   std::uint64_t parameters_ = 0;
+  std::uint64_t exchanged_ = 0;
   std::uint64_t training_bytes_min_ = 0;
   std::vector<std::uint32_t> all_;
 };

@@ -6,7 +6,7 @@
 
 #include "aggregation/aggregator.h"
 #include "core/base/fault_point.h"
-#include "core/spec/parameter_table.h"
+#include "core/protocol/exchanged.h"
 #include "privacy/ring_encoder.h"
 #include "privacy/secagg_server.h"
 
@@ -28,7 +28,7 @@ struct Layout {
 
   static Result<Layout> of(const JobSpec& job, RoundKind kind, std::uint32_t members_max) {
     Layout layout;
-    COVEY_TRY(layout.vectors, secure_vectors(job, kind, parameter_table(job.model).size, members_max));
+    COVEY_TRY(layout.vectors, secure_vectors(job, kind, exchanged_size(job), members_max));
     std::uint64_t at = 0;
     for (const VectorSpec& vector : layout.vectors) {
       layout.rings.push_back(*Ring::of_width(vector.width));

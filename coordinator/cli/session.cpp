@@ -4,6 +4,7 @@
 
 #include "coordinator/service/home.h"
 #include "core/base/clock.h"
+#include "core/protocol/job_fit.h"
 #include "core/protocol/limits.h"
 #include "core/protocol/manifest.h"
 #include "core/service/file_limit.h"
@@ -171,7 +172,7 @@ Result<JobSpec> Session::spec_of(JobId id) {
                                                       " bytes, more than the " +
                                                       std::to_string(kJobTomlBytesMax) + " allowed");
   COVEY_TRY(const Bytes toml, fetch(detail.config, {}));
-  return parse_job(text_of(toml));
+  return parse_accepted_job(text_of(toml));
 }
 
 Result<JobId> Session::submit(const std::string& toml, std::uint64_t nonce) {

@@ -218,6 +218,14 @@ Result<Durability> durability_from(std::string_view name) {
   return bad_setting("durability", setting_text(name), R"(must be "update" or "attempt")");
 }
 
+const char* name_of(Exchange exchange) { return exchange == Exchange::kAll ? "all" : "trained"; }
+
+Result<Exchange> exchange_from(std::string_view name) {
+  for (const auto exchange : {Exchange::kAll, Exchange::kTrained})
+    if (name == name_of(exchange)) return exchange;
+  return bad_setting("update.exchange", setting_text(name), R"(must be "trained" or "all")");
+}
+
 Result<ServerOptimizerKind> server_optimizer_from(std::string_view name) {
   for (const auto kind : {ServerOptimizerKind::kFedAvg, ServerOptimizerKind::kFedAvgM,
                           ServerOptimizerKind::kFedAdam, ServerOptimizerKind::kFedYogi})

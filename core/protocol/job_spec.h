@@ -29,6 +29,12 @@ enum class Durability : std::uint8_t { kUpdate, kAttempt };
 const char* name_of(Durability durability);  // "update", "attempt"
 Result<Durability> durability_from(std::string_view name);
 
+// What an update holds (core/protocol/exchanged.h): the parameters that training changes, or every one,
+// those that are frozen as 0.
+enum class Exchange : std::uint8_t { kAll, kTrained };
+const char* name_of(Exchange exchange);  // "all", "trained"
+Result<Exchange> exchange_from(std::string_view name);
+
 // Secure aggregation is what a job gets that does not say otherwise, in a file or in code: who wants the
 // coordinator to see each update writes so. Few are too few for a sum: such a job waits for more clients.
 inline constexpr bool kSecureAggregationDefault = true;
@@ -68,6 +74,7 @@ struct ServerSpec {
 struct UpdateSpec {
   double clip_norm = 0;            // L2 bound on one client's update; 0: none
   double value_max = 64;           // bound on |element|: an update beyond it is refused
+  Exchange exchange = Exchange::kTrained;  // where nothing is frozen it is this, and both are the same
   bool operator==(const UpdateSpec&) const = default;
 };
 
@@ -125,8 +132,8 @@ inline constexpr double kSecureStepsMin = 256;
 // default to what the columns give. Errors name file position (line) and key.
 Result<JobSpec> parse_job(std::string_view toml);
 
-// Every effective value, in a fixed order; parse_job(to_toml(spec)) == spec. Without [simulation]
-// it is the public configuration that clients get, whose hash they agree on.
+// Every effective value, in a fixed order; parse_accepted_job(to_toml(spec)) == spec (core/protocol/job_fit.h).
+// Without [simulation] it is the public configuration that clients get, whose hash they agree on.
 std::string to_toml(const JobSpec& spec);
 std::string public_toml(const JobSpec& spec);
 

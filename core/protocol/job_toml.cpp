@@ -6,6 +6,7 @@
 #include "core/protocol/job_spec.h"
 #include "core/protocol/limits.h"
 #include "core/protocol/toml_section.h"
+#include "core/spec/parameter_table.h"
 #include "core/spec/setting.h"
 
 namespace covey {
@@ -193,6 +194,7 @@ void read_small(TomlSection& top, JobSpec& spec, Failure& error) {
   TomlSection update(top.child("update"), "update", error);
   update.read("clip_norm", spec.update.clip_norm);
   update.read("value_max", spec.update.value_max);
+  update.read("exchange", spec.update.exchange, &exchange_from);
   update.only("compress", "none", "update compression");
   update.finish();
 
@@ -354,6 +356,13 @@ void write_train(TomlWriter& out, const TrainSpec& train) {
   write_new_train(out, train);
 }
 
+bool anything_frozen(const JobSpec& spec) {
+  return size_of(trained_ranges(spec.model, spec.train.frozen)) != parameter_table(spec.model).size;
+}
+
+// "all" is not written: a job of a version that knew nothing else keeps its configuration, and its hash.
+bool exchanges_less(const JobSpec& spec) { return spec.update.exchange == Exchange::kTrained && anything_frozen(spec); }
+
 void write_rest(TomlWriter& out, const JobSpec& spec) {
   out.section("selection").number("fraction", spec.selection.fraction);
   out.whole("min_clients", spec.selection.min_clients).number("over_selection", spec.selection.over_selection);
@@ -366,6 +375,7 @@ void write_rest(TomlWriter& out, const JobSpec& spec) {
   out.number("learning_rate", spec.server.learning_rate).number("momentum", spec.server.momentum);
   out.number("beta1", spec.server.beta1).number("beta2", spec.server.beta2).number("tau", spec.server.tau);
   out.section("update").number("clip_norm", spec.update.clip_norm).number("value_max", spec.update.value_max);
+  if (exchanges_less(spec)) out.text("exchange", name_of(spec.update.exchange));
   const PrivacySpec& privacy = spec.privacy;
   out.section("privacy").set("secure_aggregation", privacy.secure_aggregation ? "true" : "false");
   out.number("corrupt_fraction", privacy.corrupt_fraction).number("dropout", privacy.dropout);
@@ -373,8 +383,12 @@ void write_rest(TomlWriter& out, const JobSpec& spec) {
   out.whole("examples_max", privacy.examples_max);
 }
 
-// `fit`: whether settings that the rest makes meaningless are refused.
-Result<JobSpec> parse(std::string_view text, bool fit) {
+enum class Text : std::uint8_t {
+  kFile,      // settings that the rest makes meaningless are refused
+  kAccepted,  // of a job that is there already, or written by to_toml
+};
+
+Result<JobSpec> parse(std::string_view text, Text kind) {
   if (text.size() > kJobTomlBytesMax)
     return unexpected(ErrorCode::kInvalidArgument, "the job file has " + std::to_string(text.size()) +
                                                        " bytes; at most " + std::to_string(kJobTomlBytesMax) + " are allowed");
@@ -386,6 +400,7 @@ Result<JobSpec> parse(std::string_view text, bool fit) {
                                                        ": not TOML: " + std::string(failure.description()));
   }
   JobSpec spec;
+  if (kind == Text::kAccepted) spec.update.exchange = Exchange::kAll;
   Failure error;
   TomlSection top(&table, "", error);
   top.read("name", spec.name);
@@ -402,17 +417,18 @@ Result<JobSpec> parse(std::string_view text, bool fit) {
   read_small(top, spec, error);
   top.finish();
   if (error) return unexpected(*error);
-  if (fit) COVEY_TRY_VOID(check_fit(spec));
+  if (kind == Text::kFile) COVEY_TRY_VOID(check_fit(spec));
   fill_sizes(spec, model != nullptr && model->contains("classes"));
   COVEY_TRY_VOID(spec.validate());
+  if (!anything_frozen(spec)) spec.update.exchange = UpdateSpec{}.exchange;
   return spec;
 }
 
 }  // namespace
 
-Result<JobSpec> parse_job(std::string_view toml) { return parse(toml, true); }
+Result<JobSpec> parse_job(std::string_view toml) { return parse(toml, Text::kFile); }
 
-Result<JobSpec> parse_accepted_job(std::string_view toml) { return parse(toml, false); }
+Result<JobSpec> parse_accepted_job(std::string_view toml) { return parse(toml, Text::kAccepted); }
 
 std::string public_toml(const JobSpec& spec) {
   TomlWriter out;

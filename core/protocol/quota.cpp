@@ -4,8 +4,7 @@
 #include <charconv>
 #include <limits>
 
-#include "core/protocol/job_spec.h"
-#include "core/spec/parameter_table.h"
+#include "core/protocol/exchanged.h"
 #include "core/spec/setting.h"
 
 namespace covey {
@@ -46,7 +45,7 @@ std::string size_text(std::uint64_t bytes) {
 
 // Masked: words of 64 bits hold whole elements of the ring, and a few more words the figures.
 std::uint64_t update_bytes_of(const JobSpec& spec) {
-  const std::uint64_t parameters = parameter_table(spec.model).size;
+  const std::uint64_t parameters = exchanged_size(spec);
   if (!spec.privacy.secure_aggregation) return parameters * sizeof(float);
   const std::uint64_t lanes = 64 / spec.privacy.ring_bits;
   return ((parameters + lanes - 1) / lanes + kSecureFigures) * sizeof(std::uint64_t);

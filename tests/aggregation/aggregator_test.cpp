@@ -9,6 +9,7 @@
 #include "aggregation/robust_mean.h"
 #include "core/base/random.h"
 #include "core/base/worker_pool.h"
+#include "core/protocol/exchanged.h"
 #include "core/protocol/manifest.h"
 #include "core/store/blobs.h"
 
@@ -214,6 +215,82 @@ TEST_CASE("aggregate: refuses what cannot be summed") {
   torn.job.server.optimizer = ServerOptimizerKind::kFedAvgM;
   torn.optimizer_state = bench.contribute(longer, 1).update;
   CHECK(aggregate(torn, bench.blobs).error().code == ErrorCode::kCorrupted);
+}
+
+// What is exchanged of a full update: frozen are the embedding and the first of two blocks.
+struct Partly : Bench {
+  Partly() : Bench(ModelFamily::kTransformer) {
+    job.train.frozen = {"embedding", "layers.0"};
+    REQUIRE(Exchanged(job).ranges().size() == 1);
+  }
+  std::vector<float> update(std::uint64_t n, Exchange exchange) const {
+    const ParameterRange range = Exchanged(job).ranges().front();
+    std::vector<float> all = values("update", n);
+    std::fill(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(range.offset), 0.0F);
+    std::fill(all.begin() + static_cast<std::ptrdiff_t>(range.offset + range.size), all.end(), 0.0F);
+    if (exchange == Exchange::kAll) return all;
+    return {all.begin() + static_cast<std::ptrdiff_t>(range.offset), all.begin() + static_cast<std::ptrdiff_t>(range.offset + range.size)};
+  }
+  // Three rounds of three clients.
+  Aggregated run(Exchange exchange) {
+    Aggregated last;
+    BlobRef now = model;
+    for (std::uint32_t round = 1; round <= 3; ++round) {
+      Aggregate one = work({});
+      one.job.update.exchange = exchange;
+      one.model = now;
+      one.next_version = round;
+      one.optimizer_state = last.optimizer_state;
+      for (std::uint64_t client = 1; client <= 3; ++client)
+        one.contributions.push_back(contribute(update(3 * round + client, exchange), client));
+      auto result = aggregate(one, blobs);
+      REQUIRE_MESSAGE(result.has_value(), (result ? "" : result.error().message));
+      last = *result;
+      now = last.model;
+    }
+    return last;
+  }
+};
+
+TEST_CASE("aggregate: updates of what is trained make the model that whole updates with zeros make, under every rule") {
+  Partly bench;
+  for (const auto optimizer : {ServerOptimizerKind::kFedAvg, ServerOptimizerKind::kFedAvgM, ServerOptimizerKind::kFedAdam,
+                               ServerOptimizerKind::kFedYogi})
+    for (const auto combine : {CombineKind::kMean, CombineKind::kMedian, CombineKind::kTrimmedMean, CombineKind::kNormFilter}) {
+      bench.job.server.optimizer = optimizer;
+      bench.job.server.combine = combine;
+      INFO(name_of(optimizer) << ", " << name_of(combine));
+      const Aggregated part = bench.run(Exchange::kTrained), whole = bench.run(Exchange::kAll);
+      CHECK(part.model == whole.model);
+      CHECK(part.update_norm == doctest::Approx(whole.update_norm).epsilon(1e-12));
+      if (part.optimizer_state)
+        CHECK(part.optimizer_state->size * bench.size == whole.optimizer_state->size * exchanged_size(bench.job));
+    }
+}
+
+TEST_CASE("aggregate: a frozen shard stays the blob that it is, and is neither read nor written") {
+  Partly bench;
+  const StoredModel before = *read_model(bench.blobs, bench.model.id);
+  REQUIRE(bench.blobs.erase(before.manifest.shards[0].id).has_value());
+  REQUIRE(bench.blobs.erase(before.manifest.shards[1].id).has_value());
+  const auto result = aggregate(bench.work({bench.contribute(bench.update(1, Exchange::kTrained), 2)}), bench.blobs);
+  REQUIRE_MESSAGE(result.has_value(), (result ? "" : result.error().message));
+  const ModelManifest after = *decode_manifest(*bench.blobs.get(result->model.id));
+  CHECK(after.shards[0] == before.manifest.shards[0]);
+  CHECK(after.shards[1] == before.manifest.shards[1]);
+  CHECK(after.shards[2] != before.manifest.shards[2]);
+}
+
+TEST_CASE("aggregate: an update, or a state, of all parameters is refused where the trained ones are exchanged") {
+  Partly bench;
+  const auto whole = aggregate(bench.work({bench.contribute(bench.update(1, Exchange::kAll), 1)}), bench.blobs);
+  REQUIRE_FALSE(whole);
+  CHECK(whole.error().code == ErrorCode::kInvalidUpdate);
+  CHECK(whole.error().message.find(std::to_string(exchanged_size(bench.job) * 4)) != std::string::npos);
+  Aggregate stale = bench.work({bench.contribute(bench.update(1, Exchange::kTrained), 1)});
+  stale.job.server.optimizer = ServerOptimizerKind::kFedAvgM;
+  stale.optimizer_state = bench.contribute(bench.values("state", 1), 1).update;
+  CHECK(aggregate(stale, bench.blobs).error().code == ErrorCode::kCorrupted);
 }
 
 TEST_CASE("aggregate: a step that leaves the numbers is refused") {

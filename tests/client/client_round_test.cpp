@@ -118,6 +118,32 @@ TEST_CASE("client: trains when the last shard is here, and asks once for shards 
   CHECK(std::holds_alternative<Train>(only<StartWork>(client.fetched(client.fire("fetch"))).work));
 }
 
+// What a client of today does with a setting of tomorrow is what one from before update.exchange does with that: a
+// job's updates have one length, and nobody sends another unknowingly.
+TEST_CASE("client: a setting that it does not know is declined by its name, an exchange that is not said is of all") {
+  constexpr std::string_view kAdapters = "[model]\nfamily = \"transformer\"\nlayers = 2\n[model.lora]\nrank = 2\n[data]\nformat = \"text\"\n"
+                                         "[privacy]\nsecure_aggregation = false\n";
+  const auto prepared = [](const std::string& text) {
+    HandDriven client;
+    client.join();
+    RoundOffer offer = offer_of(1);
+    const Bytes config(text.begin(), text.end());
+    offer.config = blob_ref_of(config);
+    return client.fetched(client.receive(offer), config);
+  };
+  const auto exchange = [&](const std::string& text) {
+    return std::get<PrepareData>(only<StartWork>(prepared(text)).work).job.update.exchange;
+  };
+  const std::string says(text_of(config_bytes(kAdapters)));
+  const std::string line = "exchange = 'trained'\n";
+  REQUIRE(says.find(line) != std::string::npos);
+  CHECK(exchange(says) == Exchange::kTrained);
+  CHECK(exchange(std::string(says).erase(says.find(line), line.size())) == Exchange::kAll);
+  const RoundDecline decline = sent<RoundDecline>(prepared(std::string(says).replace(says.find("exchange"), 8, "exchanges_some")));
+  CHECK(decline.reason == DeclineReason::kInternal);
+  CHECK(decline.text.find("update.exchanges_some") != std::string::npos);
+}
+
 TEST_CASE("client: an evaluation round delivers measures and no update") {
   HandDriven client;
   client.join();

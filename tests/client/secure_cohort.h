@@ -10,6 +10,7 @@
 #include <set>
 
 #include "client/mask_work.h"
+#include "core/protocol/exchanged.h"
 #include "core/store/blobs.h"
 #include "privacy/ring_encoder.h"
 #include "privacy/round_terms.h"
@@ -213,7 +214,7 @@ class SecureCohort {
     offer = round;
     const JobSpec job = *parse_job(text_of(config_bytes(kSecureJob)));
     SecAggConfig config;
-    const ClientTerms terms = terms_of(secure_round(offer), *secure_vectors(job, offer.kind, parameter_table(job.model).size, options_.sites));
+    const ClientTerms terms = terms_of(secure_round(offer), *secure_vectors(job, offer.kind, exchanged_size(job), options_.sites));
     config.task = terms.task, config.round = terms.round, config.stage = terms.stage;
     config.attempt = offer.key.attempt;
     config.data_scope = terms.data_scope, config.model = terms.model, config.training = terms.training;

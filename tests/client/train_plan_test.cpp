@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "core/spec/parameter_table.h"
+#include "core/protocol/exchanged.h"
 
 using namespace covey;
 
@@ -139,6 +139,15 @@ TEST_CASE("train plan: frozen weights are held in fewer bits last, and only wher
   job = text_job();
   job.train.frozen_storage = FrozenStorage::kInt8;
   CHECK(planned(job, 0).frozen_storage == FrozenStorage::kF32);
+}
+
+TEST_CASE("train plan: the difference and the update take what is exchanged") {
+  JobSpec job = text_job();
+  job.model.lora = {4, 8, 0, {"*"}};
+  const std::uint64_t trained = planned(job, 0).bytes;
+  const std::uint64_t frozen = parameter_table(job.model).size - exchanged_size(job);
+  job.update.exchange = Exchange::kAll;
+  CHECK(planned(job, 0).bytes - trained == 2 * sizeof(float) * frozen);
 }
 
 TEST_CASE("train plan: what frozen weights take is what they are held in") {

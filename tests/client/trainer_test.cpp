@@ -465,17 +465,42 @@ TEST_CASE("trainer: frozen weights held in fewer bits move nothing of theirs, an
   const auto whole = site("frozen_storage = \"f32\"\n");
   const Trained exact = whole->trained();
   const auto base = static_cast<std::size_t>(trained_ranges(whole->job.model, {}).front().offset);
+  const std::uint64_t all = parameter_table(whole->job.model).size;
   for (const char* storage : {"frozen_storage = \"bf16\"\n", "frozen_storage = \"int8\"\n"}) {
     CAPTURE(std::string(storage));
     const auto narrow = site(storage);
     const Trained trained = narrow->trained();
-    const auto delta = floats_of_bytes(*narrow->blobs.get(trained.update->id));
+    const auto sent = floats_of_bytes(*narrow->blobs.get(trained.update->id));
+    REQUIRE(sent.has_value());
+    CHECK(sent->size() == all - base);
+    narrow->job.update.exchange = Exchange::kAll;
+    const Trained with_frozen = narrow->trained();
+    const auto delta = floats_of_bytes(*narrow->blobs.get(with_frozen.update->id));
     REQUIRE(delta.has_value());
+    REQUIRE(delta->size() == all);
+    CHECK(std::equal(sent->begin(), sent->end(), delta->begin() + static_cast<std::ptrdiff_t>(base)));
     CHECK(std::all_of(delta->begin(), delta->begin() + static_cast<std::ptrdiff_t>(base), [](float x) { return x == 0; }));
     CHECK(std::any_of(delta->begin() + static_cast<std::ptrdiff_t>(base), delta->end(), [](float x) { return x != 0; }));
     CHECK(trained.train.loss_sum == doctest::Approx(exact.train.loss_sum).epsilon(0.01));
     CHECK(trained.update != exact.update);  // the setting acts
   }
+}
+
+TEST_CASE("trainer: an update holds what is trained, in order, and nothing of a frozen shard in between") {
+  CoinSite site("batch_size = 8\nprecision = \"f32\"\nfrozen = [\"layers.0\"]\n");
+  REQUIRE(site.job.update.exchange == Exchange::kTrained);
+  const auto sent = floats_of_bytes(*site.blobs.get(site.trained().update->id));
+  site.job.update.exchange = Exchange::kAll;
+  const auto delta = floats_of_bytes(*site.blobs.get(site.trained().update->id));
+  REQUIRE((sent && delta));
+  const std::vector<ShardRange> shards = parameter_table(site.job.model).shards;
+  REQUIRE(shards.size() == 3);
+  std::vector<float> around;
+  for (const std::size_t shard : {0U, 2U})
+    around.insert(around.end(), delta->begin() + static_cast<std::ptrdiff_t>(shards[shard].offset),
+                  delta->begin() + static_cast<std::ptrdiff_t>(shards[shard].offset + shards[shard].size));
+  CHECK(*sent == around);
+  CHECK(std::any_of(around.begin(), around.end(), [](float x) { return x != 0; }));
 }
 
 TEST_CASE("trainer: in fp16 an overflowing gradient costs no step") {

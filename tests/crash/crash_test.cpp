@@ -82,6 +82,15 @@ TEST_CASE("crash: either role killed under secure aggregation loses, doubles and
   CHECK(told.figures.at("counted") > 0);
 }
 
+TEST_CASE("crash: jobs whose updates hold adapters alone lose and double nothing either") {
+  const Told told = covey_crash("kill --adapters --seeds 1", Files::kMemory);
+  CHECK_MESSAGE(told.code == 0, told.text);
+  CHECK(told.figures.at("failed") == 0);
+  CHECK(told.figures.at("points_plain") >= 25);
+  CHECK(told.figures.at("points_secure") >= 80);
+  CHECK(told.figures.at("counted") > 0);
+}
+
 // Its members are bound to an attempt that is over: the round ends without them, under an attempt of its own.
 TEST_CASE("crash: a round that is consumed after a restart has one end in the audit log") {
   for (const std::string plan : {"--seed 98 --kill 'driver.reveal.received:18' --kill '*:6'", "--seed 183 --kill 'driver.outcome.sent:6' --kill '*:29'"}) {

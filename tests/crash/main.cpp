@@ -27,6 +27,7 @@ struct Options {
   std::size_t workers = 2 * std::max(1U, std::thread::hardware_concurrency());
   std::string folder;
   bool chunked = false;
+  bool adapters = false;
   std::string jobs = "both";
   bool secure = false;                 // of `one`
 };
@@ -139,7 +140,7 @@ int kill_all(const Options& options) {
   std::map<JobKind, std::size_t> points;
   int code = 0;
   for (const JobKind kind : jobs_of(options)) {
-    const auto scene = scene_of(ModelSize::kTiny, kind);
+    const auto scene = scene_of(options.adapters ? ModelSize::kAdapters : ModelSize::kTiny, kind);
     if (!scene) return kExitUsage;
     const Killed killed = kill_everywhere(*scene, options);
     std::printf("%-28s %10s %8s\n", (std::string(name_of(kind)) + " jobs: point").c_str(), "hits", "kills");
@@ -300,7 +301,8 @@ int change_updates(const Options& options) {
 }
 
 int play_one(const Options& options) {
-  const auto scene = scene_of(options.chunked ? ModelSize::kChunked : ModelSize::kTiny, options.secure ? JobKind::kSecure : JobKind::kPlain);
+  const ModelSize size = options.chunked ? ModelSize::kChunked : options.adapters ? ModelSize::kAdapters : ModelSize::kTiny;
+  const auto scene = scene_of(size, options.secure ? JobKind::kSecure : JobKind::kPlain);
   const auto mutant = mutant_from(options.mutant);
   if (!mutant) std::fprintf(stderr, "covey-crash: %s\n", mutant.error().message.c_str());
   if (!scene || !mutant) return kExitUsage;
@@ -347,6 +349,7 @@ int run(int argc, char** argv) {
   kill->add_option("--victim", options.victim, "coordinator, client or both")->capture_default_str()->check(CLI::IsMember({"coordinator", "client", "both"}));
   kill->add_option("--jobs", options.jobs, "plain, secure or both")->capture_default_str()->check(CLI::IsMember({"plain", "secure", "both"}));
   kill->add_option("--point", options.points, "Only these points");
+  kill->add_flag("--adapters", options.adapters, "Jobs that train adapters alone");
   CLI::App* mutants = command("mutants", "Each deliberate defect until it is caught", catch_mutants);
   mutants->add_option("--mutant", options.mutant, "Only this one");
   command("phases", "The client in each phase of a round", kill_in_phases);
@@ -359,6 +362,7 @@ int run(int argc, char** argv) {
   one->add_option("--kill", options.kills, "NAME:NTH, of one life after the other; NAME may be *");
   one->add_flag("--secure", options.secure, "A job under secure aggregation");
   one->add_flag("--chunked", options.chunked, "With updates of 13 chunks, as `phases`");
+  one->add_flag("--adapters", options.adapters, "A job that trains adapters alone");
   one->add_option("--mutant", options.mutant, "With this defect");
   CLI11_PARSE(app, argc, argv);
   return act(options);

@@ -375,6 +375,17 @@ struct Counted {
   double weight = 0;
 };
 
+// An update of what is trained, with 0 for every other parameter; nothing where it has another size.
+std::vector<float> spread(const JobSpec& job, const std::vector<float>& update) {
+  const std::vector<ParameterRange> trained = trained_ranges(job.model, job.train.frozen);
+  if (update.size() != size_of(trained)) return {};
+  std::vector<float> all(static_cast<std::size_t>(parameter_table(job.model).size));
+  auto next = update.begin();
+  for (const ParameterRange& range : trained)
+    for (std::uint64_t i = 0; i < range.size; ++i) all[static_cast<std::size_t>(range.offset + i)] = *next++;
+  return all;
+}
+
 // Federated averaging as its paper writes it, over updates rounded to multiples of 2^-shift: then every
 // sum of a few of them is exact in f64, in any order.
 bool makes(const std::vector<float>& before, const std::vector<const Counted*>& cohort, int shift, const std::vector<float>& after) {
@@ -400,7 +411,7 @@ void Oracle::judge_sum(std::uint32_t round, const std::map<PeerKey, ClientMetric
       if (!ready.update) continue;
       const auto value = value_of(*ready.update);
       const auto floats = value ? floats_of_bytes(*value) : Result<std::vector<float>>(std::vector<float>());
-      if (value && floats && ready.examples == metrics.examples) own.emplace(ready.update->id, Counted{{*ready.update, ready.examples}, *floats, static_cast<double>(ready.examples)});
+      if (value && floats && ready.examples == metrics.examples) own.emplace(ready.update->id, Counted{{*ready.update, ready.examples}, spread(scene_.job, *floats), static_cast<double>(ready.examples)});
     }
     if (own.empty()) return find(to_text(key) + " counts " + who(peer) + ", which announced no such update, or whose update nobody fetched");
     std::vector<Counted> list;

@@ -26,6 +26,21 @@ class SeededKeys final : public SecureRandom {
   Random random_;
 };
 
+void train_adapters(JobSpec& job) {
+  job.model = {};
+  job.model.family = ModelFamily::kTransformer;
+  job.model.layers = 2;
+  job.model.width = 16;
+  job.model.heads = 2;
+  job.model.context = 8;
+  job.model.lora = {2, 4, 0, {"*q_proj"}};
+  job.data = {};
+  job.data.format = DataFormat::kText;
+  job.train.local_epochs = 0;
+  job.train.local_steps = 2;
+  job.train.batch_size = 4;
+}
+
 // Training makes its kernels at first use, which would be once in every process that dies: made here,
 // they are inherited.
 Result<void> warm_up(const Scene& scene) {
@@ -99,9 +114,10 @@ Result<std::unique_ptr<Scene>> make_scene(ModelSize size, JobKind kind, std::uin
     job.update.clip_norm = 0;  // scripted updates of a million elements are longer than the tiny job's
     job.train.batch_size = 64;
   }
+  if (size == ModelSize::kAdapters) train_adapters(job);
   COVEY_TRY_VOID(job.validate());
   scene->toml = to_toml(job);
-  COVEY_TRY(scene->population, Population::create({job, folder + "/points.csv", clients, kSeed}));
+  COVEY_TRY(scene->population, Population::create({job, size == ModelSize::kAdapters ? COVEY_SOURCE_DIR "/README.md" : folder + "/points.csv", clients, kSeed}));
   scene->coordinator = sim_identity(kSeed, "coordinator", Role::kClient);
   scene->boss = sim_identity(kSeed, "operator", Role::kOperator);
   for (std::uint32_t i = 0; i < clients; ++i)

@@ -12,7 +12,8 @@
 
 namespace covey::crash {
 
-enum class ModelSize { kTiny, kChunked };  // one chunk an update, or more than the receiver's credits
+// One chunk an update, or more than the receiver's credits; or adapters beside a base that no update holds.
+enum class ModelSize { kTiny, kChunked, kAdapters };
 enum class JobKind { kPlain, kSecure };    // each update for itself, or the sum alone
 const char* name_of(JobKind kind);         // "plain"
 

@@ -144,11 +144,7 @@ UpdateReady ScriptedClient::make_update(const Part& part, std::uint64_t variant)
   UpdateReady ready{key, part.offer.model.id, std::nullopt, 1 + random.below(100), {}, {}};
   ready.evaluation = {1.5, 3, 2};
   if (part.offer.kind == RoundKind::kEvaluate) return ready;
-  const auto manifest = decode_manifest(*blobs_.get(part.offer.model.id));
-  COVEY_CHECK(manifest.has_value());
-  std::uint64_t bytes = 0;
-  for (const BlobRef& shard : manifest->shards) bytes += shard.size;
-  std::vector<float> values(static_cast<std::size_t>(bytes / sizeof(float)));
+  std::vector<float> values(static_cast<std::size_t>(update_values_));
   for (float& value : values) value = static_cast<float>(random.uniform() - 0.5);
   const auto blob = blobs_.put(bytes_of_floats(values));
   COVEY_CHECK(blob.has_value());

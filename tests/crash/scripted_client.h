@@ -14,9 +14,9 @@ namespace covey::crash {
 class ScriptedClient final : public Machine {
  public:
   enum class Manners { kUnruly, kChanging, kPlain };  // kChanging: sends another update after each acknowledgement
-  // `blobs` outlives this.
-  ScriptedClient(PeerKey coordinator, std::uint64_t seed, Manners manners, BlobStore& blobs)
-      : coordinator_(coordinator), random_(seed), manners_(manners), instance_(Random(seed).next()), blobs_(blobs) {}
+  // `update_values`: of one update. `blobs` outlives this.
+  ScriptedClient(PeerKey coordinator, std::uint64_t seed, Manners manners, std::uint64_t update_values, BlobStore& blobs)
+      : coordinator_(coordinator), random_(seed), manners_(manners), update_values_(update_values), instance_(Random(seed).next()), blobs_(blobs) {}
   Commands handle(const Event& event, Instant now) override;
 
  private:
@@ -54,6 +54,7 @@ class ScriptedClient final : public Machine {
   PeerKey coordinator_;
   Random random_;
   Manners manners_;
+  std::uint64_t update_values_;
   std::uint64_t instance_;
   BlobStore& blobs_;
   bool joined_ = false;

@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "aggregation/aggregator.h"
+#include "core/protocol/exchanged.h"
 #include "core/protocol/ledger.h"
 #include "core/protocol/manifest.h"
-#include "core/spec/parameter_table.h"
 #include "core/store/blobs.h"
 #include "privacy/ring_encoder.h"
 
@@ -314,7 +314,7 @@ SecureOracle::Judged SecureOracle::judge(const Committed& round, const ValueOf& 
     const auto own = attempt.encoded.find(peer);
     if (own == attempt.encoded.end()) return find_(what + " counts " + who(peer) + ", which encoded nothing in it"), Judged{};
     members_max = own->second.members_max;
-    const auto specs = secure_vectors(scene_.job, kind, parameter_table(scene_.job.model).size, members_max);
+    const auto specs = secure_vectors(scene_.job, kind, exchanged_size(scene_.job), members_max);
     COVEY_CHECK(specs.has_value() && specs->size() == own->second.vectors.size());
     if (sum.empty())
       for (const auto& vector : own->second.vectors) sum.emplace_back(vector.size());

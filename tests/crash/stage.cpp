@@ -6,6 +6,7 @@
 
 #include "client/client.h"
 #include "coordinator/work.h"
+#include "core/protocol/exchanged.h"
 #include "core/protocol/manifest.h"
 #include "core/store/blobs.h"
 #include "core/store/store.h"
@@ -100,7 +101,7 @@ class Stage {
     }
     if (scene_.secure()) return make_member(index);
     const std::uint64_t seed = Random(plan_.seed).split("client", index).next();
-    auto machine = std::make_unique<ScriptedClient>(scene_.coordinator.key, seed, plan_.manners, *node.blobs);
+    auto machine = std::make_unique<ScriptedClient>(scene_.coordinator.key, seed, plan_.manners, exchanged_size(scene_.job), *node.blobs);
     return local_site({std::move(machine), node.store, node.blobs, nothing});
   }
 

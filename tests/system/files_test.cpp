@@ -4,6 +4,7 @@
 #include <cmath>
 #include <csignal>
 #include <filesystem>
+#include <sstream>
 
 #include "core/base/random.h"
 #include "core/crypto/digest.h"
@@ -231,6 +232,18 @@ TEST_CASE("files: adapters are trained on a published model, from token files, o
   federation.nursery().kill(federation.client(0));
   federation.start_client(0);
   CHECK(federation.await_end(first) == "job_finished");
+  // Two blocks' queries, 2 x (16 + 16) values each, of 5,328: what each of two clients sends.
+  const Process& watched = federation.covey({"watch", std::to_string(first), "--json"});
+  REQUIRE(watched.code() == 0);
+  std::size_t rounds = 0;
+  std::istringstream told(watched.out());
+  for (std::string line; std::getline(told, line);) {
+    const auto row = nlohmann::json::parse(line);
+    if (row.value("event", "") != "round") continue;
+    ++rounds;
+    CHECK(row.at("update_bytes") == 2 * 4 * 128);
+  }
+  CHECK(rounds == 6);
   const std::string pulled = federation.folder() + "/pulled", adapter = federation.folder() + "/adapter";
   REQUIRE(federation.covey({"pull", std::to_string(first), "-o", pulled}).code() == 0);
   Nursery nursery;

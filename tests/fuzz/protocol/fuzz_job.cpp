@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "core/base/check.h"
-#include "core/protocol/job_spec.h"
+#include "core/protocol/job_fit.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto job = covey::parse_job(std::string_view(reinterpret_cast<const char*>(data), size));
@@ -12,9 +12,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     COVEY_CHECK(!job.error().message.empty());
     return 0;
   }
-  const auto again = covey::parse_job(covey::to_toml(*job));
+  COVEY_CHECK(covey::parse_job(covey::to_toml(*job)).has_value());  // what is submitted
+  const auto again = covey::parse_accepted_job(covey::to_toml(*job));
   COVEY_CHECK(again.has_value());
   COVEY_CHECK(*again == *job);
-  COVEY_CHECK(covey::parse_job(covey::public_toml(*job)).has_value());  // what clients get
+  COVEY_CHECK(covey::parse_accepted_job(covey::public_toml(*job)).has_value());  // what clients get
   return 0;
 }
