@@ -4,6 +4,7 @@
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/model_file.h"
 #include "core/base/file.h"
+#include "core/data/files.h"
 #include "core/data/hf/gguf.h"
 #include "core/data/hf/hf_model.h"
 #include "core/protocol/quota.h"

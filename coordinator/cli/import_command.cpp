@@ -7,6 +7,7 @@
 #include "coordinator/service/home.h"
 #include "coordinator/service/start_models.h"
 #include "core/base/file.h"
+#include "core/data/files.h"
 #include "core/data/hf/hf_model.h"
 #include "core/service/exit_code.h"
 #include "core/service/text_file.h"

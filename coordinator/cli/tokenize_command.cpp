@@ -44,7 +44,7 @@ bool holds_lines(const std::vector<FoundFile>& files) {
 }
 
 Result<TextCount> encode_all(const TokenizeOptions& options, const Tokenizer& tokenizer, const std::string& folder, Console& console) {
-  COVEY_TRY(const FileList list, list_files(options.input));
+  COVEY_TRY(const FileList list, list_documents(options.input));
   const bool lines = options.format == "jsonl" || (options.format.empty() && holds_lines(list.files));
   std::uint64_t bytes = 0;
   for (const FoundFile& file : list.files)

@@ -154,6 +154,8 @@ TEST_CASE("files: text becomes token files, once, with the tokenizer beside them
   CHECK(!std::filesystem::exists(strict[3] + ".partial"));
   CHECK(mentions(desk.refused({"tokenize", desk.folder / "none", "-o", out + "2"}), "none"));
   CHECK(desk.run({"tokenize", desk.folder / "in", "--format", "text", "-o", out + "3"}).at("documents") == 1);  // as bytes
+  write_text(desk.folder / "in/tokenizer.json", read_text(tokenizer));  // lies beside the text, and is none
+  CHECK(desk.run({"tokenize", desk.folder / "in", "--format", "text", "-o", out + "4"}).at("documents") == 1);
 }
 
 TEST_CASE("files: an evaluation that is interrupted gives the figures of what it measured") {
