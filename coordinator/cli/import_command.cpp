@@ -25,7 +25,9 @@ Result<std::string> name_of_start(const ImportOptions& options) {
   const auto valid = job.validate();
   if (job.start.empty() || !valid)
     return unexpected(ErrorCode::kInvalidArgument,
-                      job.start.empty() ? "give the model a name with --name" : valid.error().message + "; give one with --name");
+                      job.start.empty()     ? "give the model a name with --name"
+                      : options.name.empty() ? valid.error().message + "; give one with --name"
+                                             : in_context("--name", valid.error()).message);
   return job.start;
 }
 
