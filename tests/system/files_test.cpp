@@ -158,6 +158,22 @@ TEST_CASE("files: text becomes token files, once, with the tokenizer beside them
   CHECK(desk.run({"tokenize", desk.folder / "in", "--format", "text", "-o", out + "4"}).at("documents") == 1);
 }
 
+TEST_CASE("files: what is to be written is looked at first, and a setting that would act on nothing is refused") {
+  Workbench desk;
+  desk.folder.write("in/a.txt", "one two three");
+  const std::string in = desk.folder / "in";
+  CHECK(mentions(desk.refused({"tokenize", in, "-o", desk.folder / "t", "--field", "body"}), "--field body: belongs to jsonl"));
+  CHECK(mentions(desk.refused({"tokenize", in, "-o", desk.folder / "t", "--damaged-max", "3"}), "--damaged-max 3: belongs to jsonl"));
+  CHECK_FALSE(std::filesystem::exists(desk.folder / "t.partial"));
+  const std::string model = vector_of("hf_llama");
+  for (const std::string form : {"hf", "safetensors", "gguf"})
+    CHECK(mentions(desk.refused({"export", "--model", model, "--to", form, "-o", desk.folder / "none/x"}), "none does not exist; make it"));
+  CHECK(mentions(desk.refused({"tokenize", in, "-o", desk.folder / "none/x"}), "none does not exist; make it"));
+  CHECK_FALSE(std::filesystem::exists(desk.folder / "none"));
+  desk.run({"tokenize", in, "-o", desk.folder / "slash/"});
+  CHECK(std::filesystem::exists(desk.folder / "slash/part-00000.tokens"));
+}
+
 TEST_CASE("files: an evaluation that is interrupted gives the figures of what it measured") {
   Workbench desk;
   std::filesystem::create_directories(desk.folder / "tokens");
