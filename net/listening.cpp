@@ -94,8 +94,9 @@ Unexpected cannot_listen(const std::string& host, std::uint16_t port, int why) {
                              : why == EADDRINUSE  ? "; another process has it: end that, or choose another with --control-port or --bulk-port"
                              : why == EACCES      ? "; choose a port of 1024 or above"
                                                   : "";
-  return unexpected(ErrorCode::kUnavailable, "cannot listen on " + host + ", " + (port == 0 ? "any free port" : "port " + std::to_string(port)) + ": " +
-                                                 std::strerror(why) + remedy);
+  // The address is tried before the ports are.
+  const std::string place = why == EADDRNOTAVAIL ? host : host + ", " + (port == 0 ? "any free port" : "port " + std::to_string(port));
+  return unexpected(ErrorCode::kUnavailable, "cannot listen on " + place + ": " + std::strerror(why) + remedy);
 }
 
 }  // namespace

@@ -76,7 +76,7 @@ std::vector<std::string> protection(const DemoResult& result) {
 std::string text_of_records(const VerifiedLog& log) {
   const std::size_t unused = log.ledger.size() - log.released.size();
   return std::to_string(log.audit.size()) + " acts, " + std::to_string(log.released.size()) + " releases" +
-         (unused == 0 ? "" : ", and " + std::to_string(unused) + " sums that were frozen and never opened");
+         (unused == 0 ? "" : ", and " + std::to_string(unused) + " frozen and never opened");
 }
 
 JsonObject summary_json(const DemoResult& result) {

@@ -8,12 +8,12 @@
 
 namespace covey {
 
-// The names that a file may use: those of the flags of `app` (a CLI::App) that files may set, without dashes.
+// The names that a file should use: those of the flags of `app` (a CLI::App) that files may set, without dashes.
 template <class App>
 std::vector<std::string> setting_names(const App& app) {
   std::vector<std::string> names;
   for (const auto* option : app.get_options())
-    if (option->get_configurable())
+    if (option->get_configurable() && !option->get_group().empty())  // hidden: another spelling
       for (const std::string& name : option->get_lnames()) names.push_back(name);
   return names;
 }

@@ -85,7 +85,7 @@ TEST_CASE("demo: a ledger record is a release only once it was made use of") {
   log.released = {1, 2, 3};
   CHECK(text_of_records(log) == "5 acts, 3 releases");
   log.released = {2, 3};
-  CHECK(text_of_records(log) == "5 acts, 2 releases, and 1 sums that were frozen and never opened");
+  CHECK(text_of_records(log) == "5 acts, 2 releases, and 1 frozen and never opened");
 }
 
 TEST_CASE("demo: it empties only a folder that it made") {
