@@ -12,8 +12,9 @@ namespace covey {
 Result<UpdateChecked> check_update(const CheckUpdate& work, BlobStore& blobs);
 
 // Its parts, for what reads the elements itself: before the first one, and after the last. `squares` is the
-// sum of those of all ranges of kRangeElements, in order.
-inline constexpr std::size_t kRangeElements = kChunkBytes / sizeof(float);
+// sum of those of all ranges of kRangeElements, in order: few enough that they and their part of a sum
+// stay in a core's cache.
+inline constexpr std::size_t kRangeElements = kChunkBytes / sizeof(float) / 4;
 Result<void> check_size(const CheckUpdate& work);
 Result<UpdateChecked> check_norm(const CheckUpdate& work, double squares);
 

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "aggregation/check_update.h"
+#include "core/base/huge_pages.h"
 #include "core/base/thrown.h"
 
 namespace covey {
@@ -40,7 +41,12 @@ struct RoundSum::Hand {
   std::vector<Adding*> batch;
 };
 
-RoundSum::RoundSum(std::size_t parameters, SumScale scale) : scale_(scale), sum_(parameters) { COVEY_CHECK(parameters >= 1); }
+RoundSum::RoundSum(std::size_t parameters, SumScale scale) : scale_(scale) {
+  COVEY_CHECK(parameters >= 1);
+  sum_.reserve(parameters);
+  ask_for_huge_pages(sum_.data(), parameters * sizeof(std::int64_t));  // before any is touched
+  sum_.resize(parameters);
+}
 
 std::size_t RoundSum::ranges() const { return (sum_.size() + kRangeElements - 1) / kRangeElements; }
 

@@ -9,6 +9,8 @@
 #include <new>
 #include <utility>
 
+#include "core/base/huge_pages.h"
+
 namespace covey {
 namespace {
 
@@ -35,7 +37,7 @@ std::byte* huge_pages(std::size_t bytes) {
   const std::size_t before = (kHugePage - reinterpret_cast<std::uintptr_t>(found) % kHugePage) % kHugePage;
   if (before > 0) munmap(begin, before);  // what is around the aligned part
   if (before < kHugePage) munmap(begin + before + size, kHugePage - before);
-  madvise(begin + before, size, MADV_HUGEPAGE);  // small pages where the system has no others
+  ask_for_huge_pages(begin + before, size);
   return begin + before;
 }
 

@@ -19,7 +19,8 @@
 namespace covey {
 namespace {
 
-constexpr std::size_t kSize = 200'000;  // several chunks, the last one short
+constexpr std::size_t kSize = 200'000;  // several chunks and ranges, the last ones short
+constexpr std::uint64_t kRangeBytes = kRangeElements * sizeof(float);
 
 std::vector<float> update_of(std::uint64_t n) {
   Random random(n);
@@ -148,7 +149,7 @@ TEST_CASE("round sum: an update that begins in the middle of another's is added 
       reads[id].push_back(offset);
       if (id == second.id && !std::exchange(told, true)) joined.count_down();
     }
-    if (id == first.id && offset == 2 * kChunkBytes) {
+    if (id == first.id && offset == 2 * kRangeBytes) {
       in_the_middle.count_down();
       joined.wait();
     }
@@ -167,10 +168,12 @@ TEST_CASE("round sum: an update that begins in the middle of another's is added 
   CHECK((*late)->norm == norm->norm);
   CHECK(bits_of(sum) == bits_of(alone));
   CHECK(sum.holds({{second, 5}, {first, 3}}));
-  CHECK(reads[second.id].front() == 3 * kChunkBytes);
+  CHECK(reads[second.id].front() == 3 * kRangeBytes);
+  std::vector<std::uint64_t> once;
+  for (std::uint64_t at = 0; at < kSize * sizeof(float); at += kRangeBytes) once.push_back(at);
   for (auto& [id, offsets] : reads) {
     std::sort(offsets.begin(), offsets.end());
-    CHECK(offsets == std::vector<std::uint64_t>{0, kChunkBytes, 2 * kChunkBytes, 3 * kChunkBytes});
+    CHECK(offsets == once);
   }
 }
 
@@ -184,7 +187,7 @@ TEST_CASE("round sum: bad updates and unreadable ones among those that are added
   }
   WatchedBlobs blobs(memory, [&](const Digest& id, std::uint64_t offset) -> Result<void> {
     for (std::size_t n = 2; n < updates.size(); n += 3)
-      if (updates[n].id == id && offset == n % 4 * kChunkBytes) return unexpected(ErrorCode::kInternal, "the disk is broken");
+      if (updates[n].id == id && offset == n % 4 * kRangeBytes) return unexpected(ErrorCode::kInternal, "the disk is broken");
     return {};
   });
   RoundSum good(kSize, sum_scale({}));
@@ -216,7 +219,7 @@ TEST_CASE("round sum: what cannot be taken out again spoils the sum") {
   const BlobRef bad = unfinished(memory, values), good = unfinished(memory, update_of(5));
   std::map<std::uint64_t, int> reads;
   WatchedBlobs blobs(memory, [&](const Digest&, std::uint64_t offset) -> Result<void> {
-    if (++reads[offset] == 2 && offset == kChunkBytes) return unexpected(ErrorCode::kInternal, "the disk is broken");
+    if (++reads[offset] == 2 && offset == kRangeBytes) return unexpected(ErrorCode::kInternal, "the disk is broken");
     return {};
   });
   RoundSum sum(kSize, sum_scale({}));
