@@ -18,6 +18,7 @@
 #include "core/service/hardening.h"
 #include "core/service/orphans.h"
 #include "core/service/pooled_executor.h"
+#include "core/service/settings_file.h"
 #include "core/service/signals.h"
 #include "core/service/spare_threads.h"
 #include "core/service/supervisor.h"
@@ -70,6 +71,7 @@ Result<void> check_data(const std::string& path) {
 Result<Membership> become_member(const Options& options, BlobStore& blobs, Log& log) {
   COVEY_TRY(auto known, load_membership(options.home));
   if (known) {
+    COVEY_TRY_VOID(check_role("the identity in " + options.home, known->certificate.role(), Role::kClient));
     if (!options.token.empty()) {
       COVEY_TRY_VOID(check_token(options.token, options.home, known->certificate));
       log.info("already_enrolled", {{"name", known->certificate.name}, {"note", "the token is not needed again"}});
@@ -84,7 +86,7 @@ Result<Membership> become_member(const Options& options, BlobStore& blobs, Log& 
   COVEY_TRY_VOID(check_data(options.data));
   SystemRandom random;
   log.info("enrolling", {{"name", options.name}});
-  COVEY_TRY(Membership membership, enrol({options.home, options.token, options.name, options.key_change}, blobs, random));
+  COVEY_TRY(Membership membership, enrol({options.home, options.token, options.name, Role::kClient, options.key_change}, blobs, random));
   log.info("enrolled", {{"name", membership.certificate.name}, {"node", short_hex(membership.certificate.curve)}});
   return membership;
 }
@@ -224,8 +226,7 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ConfigError& failure) {
-    return report({ErrorCode::kInvalidArgument, std::string("the settings file: ") + failure.what() +
-                                                    "; its settings are named as the flags are, without dashes in front (--help)"});
+    return report(settings_error(app.get_config_ptr()->as<std::string>(), failure.what(), setting_names(app)));
   } catch (const CLI::ParseError& failure) {
     const int code = app.exit(failure);
     return code == 0 ? kExitOk : kExitUsage;

@@ -21,6 +21,7 @@
 #include "core/service/hardening.h"
 #include "core/service/heap.h"
 #include "core/service/pooled_executor.h"
+#include "core/service/settings_file.h"
 #include "core/service/signals.h"
 #include "core/service/spare_threads.h"
 #include "core/service/supervisor.h"
@@ -192,8 +193,7 @@ int run(int argc, char** argv) {
       app.parse(argc, argv);
     }
   } catch (const CLI::ConfigError& failure) {
-    return report({ErrorCode::kInvalidArgument, std::string("the settings file: ") + failure.what() +
-                                                    "; its settings are named as the flags are, without dashes in front (--help)"});
+    return report(settings_error(app.get_config_ptr()->as<std::string>(), failure.what(), setting_names(app)));
   } catch (const CLI::ParseError& failure) {
     const int code = app.exit(failure);
     return code == 0 ? kExitOk : kExitUsage;

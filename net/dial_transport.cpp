@@ -25,6 +25,7 @@ constexpr Duration kRefusedRedialMax = std::chrono::seconds(30);
 // handshake that is under way only makes one more of them.
 constexpr int kHandshakeMs = 20'000;
 constexpr Duration kDialMax = std::chrono::seconds(30);
+constexpr Duration kTellRefused = std::chrono::hours(1);
 constexpr Duration kQuiet = std::chrono::seconds(3);      // nothing came on a link that was left: it may close
 constexpr Duration kLeavingMax = std::chrono::seconds(60);
 constexpr Duration kPreferAgain = std::chrono::minutes(10);  // after the other place had to do
@@ -363,13 +364,32 @@ void DialTransport::greet() {
   hello(clock_.now());
 }
 
+// A refusal comes before there is a key to sign it with: whoever is on the wire can make one up. So it ends nobody
+// for good, unless what the authority signed for us says the same.
 std::optional<Error> DialTransport::hopeless(Instant now) const {
   if (!refused_since_ || now - *refused_since_ < config_.refused_max) return std::nullopt;
-  if (state_ == LinkState::kEnded && config_.stands && config_.stands(now)) return std::nullopt;
+  if (state_ != LinkState::kEnded || !config_.stands || config_.stands(now)) return std::nullopt;
   if (other_ && !other_->refused && now < other_->until) return std::nullopt;  // it is tried as well
   return Error{ErrorCode::kPermissionDenied, describe(state_, control_->endpoint()) + ", for " +
-                                                 std::to_string(static_cast<int>(seconds(config_.refused_max))) + " s now" +
-                                                 (state_ == LinkState::kEnded ? "" : "; to enrol again, ask for a new token and use a new --home")};
+                                                 std::to_string(static_cast<int>(seconds(config_.refused_max))) + " s now"};
+}
+
+void DialTransport::tell_refused(Instant now) {
+  if (!refused_since_ || now - *refused_since_ < config_.refused_max || now < refused_told_ + kTellRefused) return;
+  if (state_ == LinkState::kEnded) return;  // disputed, or the end
+  if (other_ && !other_->refused && now < other_->until) return;
+  refused_told_ = now;
+  const std::string remedy =
+      state_ == LinkState::kForeign
+          ? ""
+          : "; if its operator revoked this node (`covey nodes` says so), stop it, and enrol anew with a new token in a new "
+            "folder: covey-client --home NEW --token @FILE --name NAME; if the coordinator was put back to an older state, its "
+            "operator must let this node in again, with a new token too";
+  log_.error("link_refused_long", {{"address", control_->endpoint()},
+                                   {"since", iso8601(*refused_since_)},
+                                   {"reason", describe(state_, control_->endpoint()) + remedy +
+                                                  ". A refusal of a connection is not signed and may be forged on the way, so this "
+                                                  "node goes on knocking"}});
 }
 
 void DialTransport::tick(Instant now) {
@@ -380,6 +400,7 @@ void DialTransport::tick(Instant now) {
   close_quiet(now);
   if (hello_at_ <= now) hello(now);
   send_waiting();
+  tell_refused(now);
   send_again_at_ = now + kSendAgain;
 }
 

@@ -77,8 +77,8 @@ class DialTransport final : public Transport {
   std::uint16_t control_port() const override { return place_.control_port; }
   std::uint16_t bulk_port() const override { return place_.bulk_port; }
   void close(Duration linger) override;
-  // kPermissionDenied once the coordinator has refused this key for refused_max without a break; not while it
-  // says that the membership is over and DialConfig::stands knows better.
+  // kPermissionDenied once the coordinator has said for refused_max without a break that the membership is over, and
+  // DialConfig::stands says so too. Every other refusal is told (link_refused_long) and knocked at again.
   std::optional<Error> hopeless(Instant now) const override;
   // From now on says where this peer's blobs are to be asked for: at this connection. Without it the
   // connection only asks, and leaves another process of the same operator alone.
@@ -122,6 +122,7 @@ class DialTransport final : public Transport {
   void send_waiting();
   void hello(Instant now);
   void dispute(Instant now);
+  void tell_refused(Instant now);
 
   DialConfig config_;
   const CurveKey& identity_;
@@ -144,6 +145,7 @@ class DialTransport final : public Transport {
   int rejections_ = 0;
   bool disputed_ = false;  // that our membership is over, and it was said
   std::optional<Instant> refused_since_;
+  Instant refused_told_{};
   bool greets_ = false;
   int breaks_ = 0;
   Instant hello_at_;

@@ -88,6 +88,17 @@ std::optional<std::vector<Descriptor>> listening(Address address) {
   return all;
 }
 
+// Which port, and what to do about it.
+Unexpected cannot_listen(const std::string& host, std::uint16_t port, int why) {
+  const std::string remedy = why == EADDRNOTAVAIL ? "; this machine has no such address: --listen takes one of its own, or 0.0.0.0 for all"
+                             : why == EADDRINUSE  ? "; another process has it: end that, or choose another with --control-port or --bulk-port"
+                             : why == EACCES      ? "; choose a port of 1024 or above"
+                                                  : "";
+  // The address is tried before the ports are.
+  const std::string place = why == EADDRNOTAVAIL ? host : host + ", " + (port == 0 ? "any free port" : "port " + std::to_string(port));
+  return unexpected(ErrorCode::kUnavailable, "cannot listen on " + place + ": " + std::strerror(why) + remedy);
+}
+
 }  // namespace
 
 Result<std::string> listen_on(ZmqSocket& socket, const std::string& host, std::uint16_t port) {
@@ -98,7 +109,7 @@ Result<std::string> listen_on(ZmqSocket& socket, const std::string& host, std::u
                       "cannot listen on '" + host + "': give an IPv4 or IPv6 address, 0.0.0.0 or :: for all");
   auto descriptors = listening(*address);
   if (!descriptors)
-    return unexpected(ErrorCode::kUnavailable, "cannot listen on " + endpoint + ": " + std::strerror(errno));
+    return cannot_listen(host, port, errno);
   Result<void> bound;
   for (Descriptor& descriptor : *descriptors) {
     socket.set(ZMQ_USE_FD, descriptor.number());

@@ -39,7 +39,7 @@ struct DialConfig {
   // Whether by our own documents and clock our membership stands: a coordinator that refuses us because it is over
   // then has a wrong clock, and we go on knocking. Asked on the reactor's thread.
   std::function<bool(Instant now)> stands = {};
-  Duration refused_max = std::chrono::seconds(45);  // without a break, then it is for good; one that starts refuses for a moment too
+  Duration refused_max = std::chrono::seconds(45);  // without a break, then it is said aloud; one that starts refuses for a moment too
 };
 
 struct ReactorParts {  // everything outlives the reactor

@@ -29,6 +29,7 @@ struct Options {
   std::string job;
   std::string data;
   std::string start;       // folder of transformers
+  std::string tokenizer;   // tokenizer.json or its folder
   std::uint32_t clients = 0;
   std::uint64_t seed = 1;
   std::size_t threads = std::max(1U, std::thread::hardware_concurrency());
@@ -108,9 +109,13 @@ Result<std::unique_ptr<Population>> read_population(const Options& options, cons
     return unexpected(ErrorCode::kInvalidArgument, "the job waits for selection.min_clients = " + std::to_string(job.selection.min_clients) +
                                                        " clients, but there are " + std::to_string(job.simulation.clients) +
                                                        "; raise --clients or lower min_clients");
+  if (!options.tokenizer.empty() && job.data.tokenizer_sha256.empty())
+    return unexpected(ErrorCode::kInvalidArgument, "--tokenizer " + options.tokenizer + ": the job pins no tokenizer; leave it out");
+  std::error_code ignored;
+  const bool data_lacks = !std::filesystem::exists(data, ignored);  // and not the tokenizer
   // A plan was made with the population of the first seed: only then is it the same world.
-  auto population = Population::create({job, data, job.simulation.clients, options.faults.empty() ? options.seed : 1});
-  if (!population && population.error().code == ErrorCode::kNotFound)
+  auto population = Population::create({job, data, job.simulation.clients, options.faults.empty() ? options.seed : 1, options.tokenizer});
+  if (!population && data_lacks && population.error().code == ErrorCode::kNotFound)
     return unexpected(ErrorCode::kNotFound, population.error().message + " (" + (options.data.empty() ? "data in [simulation] of " + options.job : "--data") +
                                                 "); name another place with --data PATH");
   return population;
@@ -253,7 +258,7 @@ Result<int> run_faults(const Options& options) {
   COVEY_TRY(const JobSpec job, read_job(options));
   if (options.shrink != 0) COVEY_TRY_VOID(check_output(options.plans + "/seed-N.toml"));
   COVEY_TRY(const auto population, read_population(options, job));
-  Populations populations({job, options.data, job.simulation.clients, options.seed}, *population);
+  Populations populations({job, options.data, job.simulation.clients, options.seed, options.tokenizer}, *population);
   const StopSignals signals([] {});
   CampaignRequest request;
   request.job = job;
@@ -295,6 +300,7 @@ void common_options(CLI::App& command, Options& options) {
   command.add_option("job", options.job, "Job file (docs/job_file.md)")->required()->check(CLI::ExistingFile);
   command.add_option("--data", options.data, "Data set to divide among the clients; default: data in [simulation]");
   command.add_option("--start", options.start, "Folder of transformers that [model] start of the job means");
+  command.add_option("--tokenizer", options.tokenizer, "tokenizer.json that the job pins, or its folder; default: the one in the data's folder");
   command.add_option("--clients", options.clients, "Number of clients; default: clients in [simulation]")->check(CLI::Range(1, 10'000'000));
   command.add_option("--threads", options.threads, "Threads; never changes a result")->capture_default_str()->check(CLI::Range(1, 1024));
   command.add_option("--horizon-days", options.horizon_days, "Give up after this much virtual time")->capture_default_str()->check(CLI::Range(0.001, 36500.0))->check(refuse_nan);

@@ -30,7 +30,7 @@ std::uint64_t label_number(const std::string& name) {
 }  // namespace
 
 Result<std::unique_ptr<Population>> Population::create(const PopulationRequest& request) {
-  COVEY_TRY(const auto tokenizer, pinned_tokenizer(request.job.data, "", request.data));
+  COVEY_TRY(const auto tokenizer, pinned_tokenizer(request.job.data, request.tokenizer, request.data));
   COVEY_TRY(std::unique_ptr<Dataset> data, load_dataset({.path = request.data,
                                                          .data = request.job.data,
                                                          .model = request.job.model,

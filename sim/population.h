@@ -15,6 +15,7 @@ struct PopulationRequest {
   std::string data;            // path
   std::uint32_t clients = 10;
   std::uint64_t seed = 1;
+  std::string tokenizer = {};  // tokenizer.json that the job pins, or its folder; empty: the one in `data`
 };
 
 class Population {

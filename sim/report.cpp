@@ -33,12 +33,23 @@ std::string quality_text(const JobSpec& job, const EvalStats& evaluation) {
   return format(is_bytes(job) ? "%.4f bits/byte" : "%.4f bits/token", bits(evaluation));
 }
 
+namespace {
+
+// In the unit of what is held out.
+std::string trained_text(const JobSpec& job, const TrainStats& train) {
+  const double loss = mean(train.loss_sum, train.targets);
+  if (!is_text(job)) return format("train loss %.4f nats", loss);
+  return format(is_bytes(job) ? "train %.4f bits/byte" : "train %.4f bits/token", loss / std::log(2.0));
+}
+
+}  // namespace
+
 std::string round_line(const JobSpec& job, const RoundMetrics& metrics) {
   if (metrics.round > job.rounds)
     return format("final model: held out %s over %llu clients", quality_text(job, metrics.evaluation).c_str(),
                   static_cast<unsigned long long>(metrics.delivered));
-  return format("[round %u/%u] %u of %u updates, train loss %.4f, held out before it %s, %.1f MB, %.1f s", metrics.round,
-                job.rounds, metrics.delivered, metrics.cohort, mean(metrics.train.loss_sum, metrics.train.targets),
+  return format("[round %u/%u] %u of %u updates, %s, held out before it %s, %.1f MB, %.1f s", metrics.round,
+                job.rounds, metrics.delivered, metrics.cohort, trained_text(job, metrics.train).c_str(),
                 quality_text(job, metrics.evaluation).c_str(), static_cast<double>(metrics.update_bytes) / 1e6,
                 seconds(metrics.committed - metrics.started));
 }

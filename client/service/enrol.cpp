@@ -17,8 +17,19 @@ Result<JoinToken> read_token(const std::string& text) {
 
 }  // namespace
 
+Result<void> check_role(const std::string& what, Role held, Role wanted) {
+  if (held == wanted) return {};
+  const std::string remedy = wanted == Role::kClient
+                                 ? std::string("; a site needs a token that was made with `covey token --role client`") +
+                                       (held == Role::kOperator ? "; an operator enrols with `covey enrol`" : "")
+                                 : std::string("; ") + name_of(wanted) + "s need a token that was made with `covey token --role " + name_of(wanted) +
+                                       "`" + (held == Role::kClient ? "; a site enrols with `covey-client --token`" : "");
+  return unexpected(ErrorCode::kInvalidArgument, what + " is for the role " + name_of(held) + ", not " + name_of(wanted) + remedy);
+}
+
 Result<Membership> enrol(const EnrolRequest& request, BlobStore& blobs, SecureRandom& random) {
   COVEY_TRY(JoinToken token, read_token(request.token));
+  COVEY_TRY_VOID(check_role("the token", token.delegation.role, request.role));
   DialConfig to{token.coordinator};
   if (!request.key_change.empty()) {
     COVEY_TRY(to.change, read_key_change(request.key_change, token.coordinator));

@@ -98,7 +98,7 @@ Result<int> audit_command(const AuditOptions& options, Console& console) {
   if (!options.job.empty()) {
     COVEY_TRY(job, job_number(options.job));
   }
-  if (!options.save.empty()) COVEY_TRY_VOID(check_output(options.save));
+  if (!options.save.empty()) COVEY_TRY_VOID(check_new_file("--save", options.save));
   COVEY_TRY(const VerifyKey key, record_key_of(options));
   COVEY_TRY(const AuditLog log, get_log(options, console));
   const auto verified = verify_log(log, key);

@@ -27,6 +27,10 @@ Result<JobSpec> job_of(const BenchTrainOptions& options) {
       return unexpected(ErrorCode::kInvalidArgument, "--data " + setting_text(options.data) + ": a preset is measured on noise; its form of data is a job's: --job FILE");
     COVEY_TRY(job, preset_job(options.preset));
   }
+  if (!options.tokenizer.empty() && (options.data.empty() || job.data.tokenizer_sha256.empty()))
+    return unexpected(ErrorCode::kInvalidArgument, "--tokenizer " + setting_text(options.tokenizer) + ": " +
+                                                       (options.data.empty() ? "noise needs none; name the data with --data, or leave it out"
+                                                                             : "the job pins no tokenizer; leave it out"));
   if (!options.precision.empty()) {
     COVEY_TRY(job.train.precision, precision_from(options.precision));
   }
@@ -109,7 +113,7 @@ void print(const BenchResult& result, const Rates& rates, Console& console) {
 Result<int> bench_train_command(const BenchTrainOptions& options, Console& console) {
   COVEY_TRY(const JobSpec job, job_of(options));
   const auto memory = static_cast<std::uint64_t>(options.memory_gib * 1024 * 1024 * 1024);
-  auto result = bench_training({job, options.data, options.seconds, options.threads, memory}, console);
+  auto result = bench_training({job, options.data, options.tokenizer, options.seconds, options.threads, memory}, console);
   if (!result && result.error().code == ErrorCode::kUnavailable) {
     console.warn("covey: " + result.error().message);
     return kExitInterrupted;

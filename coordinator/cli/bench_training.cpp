@@ -55,7 +55,7 @@ void forget_peak() { std::ofstream("/proc/self/clear_refs") << "5"; }
 
 Result<LocalData> data_of(const BenchRequest& request) {
   if (!request.data.empty()) {
-    COVEY_TRY(LocalData data, make_path_source(request.data)->load(request.job));
+    COVEY_TRY(LocalData data, make_path_source(request.data, request.tokenizer)->load(request.job));
     data.split.holdout.clear();  // no time for what is held out
     return data;
   }

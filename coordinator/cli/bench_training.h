@@ -15,6 +15,7 @@ namespace covey::cli {
 struct BenchRequest {
   JobSpec job;
   std::string data;              // file or folder in the job's form; empty: noise
+  std::string tokenizer;         // that the job pins, or its folder; empty: the one in the data's folder
   double seconds = 10;           // of steps, at least
   std::uint32_t threads = 0;     // 0: all cores
   std::uint64_t memory_bytes = 0;  // that training may take; 0: the machine's

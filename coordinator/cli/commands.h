@@ -32,6 +32,14 @@ struct TokenOptions {
 };
 Result<int> token_command(const TokenOptions& options, Console& console);
 
+// ---- enrol_command.cpp
+struct EnrolOptions {
+  std::string home;            // in which no operator is yet
+  std::string token;           // of the role operator: its text, or @file
+  std::string name;            // in the journal
+};
+Result<int> enrol_command(const EnrolOptions& options, Console& console);
+
 // ---- storage_commands.cpp
 struct BackupOptions {
   std::string home;
@@ -141,8 +149,8 @@ struct TokenizeOptions {
   std::string output;          // a new folder
   std::string tokenizer;       // tokenizer.json or its folder; empty: bytes
   std::string format;          // text, jsonl; empty: jsonl for *.jsonl and folders that hold one
-  std::string field = "text";
-  std::uint64_t damaged_max = 100;
+  std::string field;           // of jsonl; empty: text
+  std::optional<std::uint64_t> damaged_max;  // of jsonl; nothing: 100
   std::uint64_t file_tokens = 100'000'000;
 };
 Result<int> tokenize_command(const TokenizeOptions& options, Console& console);
@@ -151,6 +159,7 @@ Result<int> tokenize_command(const TokenizeOptions& options, Console& console);
 struct BenchTrainOptions {
   std::string job_file, preset;     // one of the two
   std::string data;                 // file or folder in the form that the job says; empty: noise
+  std::string tokenizer;            // that the job pins, or its folder; empty: the one in the data's folder
   std::string precision, checkpointing;  // in place of the job's; empty: as it says
   std::uint32_t batch = 0, micro_batch = 0;  // the same; 0: as it says
   double seconds = 10;

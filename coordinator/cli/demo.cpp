@@ -102,9 +102,8 @@ Result<void> verify_records(Session& session, Console& console) {
   AuditLog log;
   COVEY_TRY(log.audit, session.chain<ListAudit>());
   COVEY_TRY(log.ledger, session.chain<ListLedger>());
-  COVEY_TRY_VOID(verify_log(log, session.membership().coordinator.record));
-  console.note("   the coordinator's audit log verifies: " + text_of_count(log.audit.size()) + " acts, " +
-               text_of_count(log.ledger.size()) + " releases");
+  COVEY_TRY(const VerifiedLog verified, verify_log(log, session.membership().coordinator.record));
+  console.note("   the coordinator's audit log verifies: " + text_of_records(verified));
   return {};
 }
 

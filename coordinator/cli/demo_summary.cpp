@@ -73,6 +73,12 @@ std::vector<std::string> protection(const DemoResult& result) {
 }
 
 // The federated model is one, so its mean over all texts is also its mean over each client's own.
+std::string text_of_records(const VerifiedLog& log) {
+  const std::size_t unused = log.ledger.size() - log.released.size();
+  return std::to_string(log.audit.size()) + " acts, " + std::to_string(log.released.size()) + " releases" +
+         (unused == 0 ? "" : ", and " + std::to_string(unused) + " frozen and never opened");
+}
+
 JsonObject summary_json(const DemoResult& result) {
   return JsonObject()
       .add("initial", mean(result.initial))

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "coordinator/cli/audit_log.h"
 #include "coordinator/cli/format.h"
 #include "coordinator/cli/json_object.h"
 
@@ -28,6 +29,8 @@ Table result_table(const DemoResult& result);
 std::vector<std::string> verdict(const DemoResult& result);
 // What the coordinator learned, what it did not, and what that rests on.
 std::vector<std::string> protection(const DemoResult& result);
+// What verified: acts, and the sums that were made use of (a ledger record may be of one that never was).
+std::string text_of_records(const VerifiedLog& log);
 JsonObject summary_json(const DemoResult& result);
 
 }  // namespace covey::cli

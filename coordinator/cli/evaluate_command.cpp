@@ -95,6 +95,21 @@ Result<void> check_form(const std::string& path, DataFormat format) {
   return {};
 }
 
+// The flag, not the settings of a job that nobody wrote.
+Result<void> check_format(const std::string& flag, DataFormat format, const JobSpec& job) {
+  DataSpec form;
+  form.format = format;
+  const std::string model = std::string("a \"") + name_of(job.model.family) + "\"";
+  if (form.is_language() != (job.model.family == ModelFamily::kTransformer))
+    return unexpected(ErrorCode::kInvalidArgument, "--format " + flag + ": the model is " + model + ", whose data are " +
+                                                       (form.is_language() ? "csv or idx" : "text, jsonl or tokens") +
+                                                       "; leave --format out for " + name_of(job.data.format) + ", as its job says");
+  if (format == DataFormat::kCsv && job.data.format != format)
+    return unexpected(ErrorCode::kInvalidArgument, "--format csv: the columns are the job's to say, and its data are " +
+                                                       std::string(name_of(job.data.format)) + "; leave --format out");
+  return {};
+}
+
 // What the job says of its data, and where the flags say otherwise, that.
 Result<DataSpec> data_of(const EvaluateOptions& options, const LoadedModel& loaded) {
   DataSpec data = loaded.spec.data;
@@ -102,6 +117,8 @@ Result<DataSpec> data_of(const EvaluateOptions& options, const LoadedModel& load
     COVEY_TRY_VOID(check_form(options.data, data.format));
   } else {
     COVEY_TRY(data.format, data_format_from(options.format));
+    COVEY_TRY_VOID(check_format(options.format, data.format, loaded.spec));
+    if (data.format != DataFormat::kCsv) data.columns.clear();
   }
   if (data.format != DataFormat::kJsonl) data.field = DataSpec{}.field;
   if (!options.field.empty()) data.field = options.field;
@@ -121,11 +138,7 @@ Result<DataSpec> data_of(const EvaluateOptions& options, const LoadedModel& load
 }  // namespace
 
 Result<int> evaluate_command(const EvaluateOptions& options, Console& console) {
-  if (!options.logits.empty()) {
-    COVEY_TRY_VOID(check_output(options.logits));
-    if (file_exists(options.logits))
-      return unexpected(ErrorCode::kAlreadyExists, "--logits " + options.logits + " is there already: name another file, or remove it");
-  }
+  if (!options.logits.empty()) COVEY_TRY_VOID(check_new_file("--logits", options.logits));
   COVEY_TRY(const LoadedModel loaded, load_model(options.model));
   const bool text = loaded.spec.model.family == ModelFamily::kTransformer;
   if (!options.logits.empty() && !text)

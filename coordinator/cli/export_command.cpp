@@ -4,6 +4,7 @@
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/model_file.h"
 #include "core/base/file.h"
+#include "core/data/files.h"
 #include "core/data/hf/gguf.h"
 #include "core/data/hf/hf_model.h"
 #include "core/protocol/quota.h"
@@ -39,6 +40,12 @@ const TokenizerSpec* tokenizer_of(const LoadedModel& loaded) {
   return loaded.tokenizer == nullptr ? nullptr : &loaded.tokenizer->spec();
 }
 
+// As jobs on text without a pinned tokenizer do; of a folder of transformers nobody says so.
+bool reads_bytes(const LoadedModel& loaded) {
+  const JobSpec& job = loaded.spec;
+  return !loaded.config && job.model.vocabulary == 256 && job.data.tokenizer_sha256.empty() && job.data.format != DataFormat::kTokens;
+}
+
 // A folder made beside and renamed when it is whole.
 Result<void> whole_folder(const std::string& folder, const std::function<Result<void>(const std::string&)>& write) {
   const std::string partial = folder + ".partial";
@@ -62,8 +69,6 @@ Result<void> export_transformers(const ExportOptions& options, const LoadedModel
 Result<void> export_gguf(const ExportOptions& options, const LoadedModel& loaded) {
   COVEY_TRY(const HfConfig config, config_of(loaded));
   COVEY_TRY(const FileDType dtype, dtype_from(options.dtype, FileDType::kF16));
-  if (file_exists(options.output))
-    return unexpected(ErrorCode::kAlreadyExists, options.output + " is there already: name another file, or remove it");
   return write_gguf(options.output, {config, tokenizer_of(loaded), dtype, loaded.spec.name},
                     source_of(loaded.spec.model, loaded.parameters));
 }
@@ -107,12 +112,17 @@ Result<void> export_adapter(const ExportOptions& options, LoadedModel loaded) {
 
 }  // namespace
 
-Result<int> export_command(const ExportOptions& options, Console& console) {
+Result<int> export_command(const ExportOptions& asked, Console& console) {
+  ExportOptions options = asked;
+  if (asked.form != "gguf") options.output = without_slash(asked.output);
   auto file_bytes = size_from(options.file_size_max);
   if (!file_bytes) return unexpected(Error{file_bytes.error().code, "--file-size-max " + file_bytes.error().message});
   if (*file_bytes < kFileBytesMin)
     return unexpected(ErrorCode::kInvalidArgument, "--file-size-max " + options.file_size_max + ": must be at least 4 KiB");
-  if (options.form == "gguf") COVEY_TRY_VOID(check_output(options.output));
+  if (options.form == "gguf")
+    COVEY_TRY_VOID(check_new_file("-o", options.output));
+  else
+    COVEY_TRY_VOID(check_new_folder("-o", options.output));
   ModelSource source = options.model;
   COVEY_TRY(LoadedModel loaded, load_model(source));
   if (loaded.config && loaded.config->context > loaded.spec.model.context && source.context == 0) {
@@ -120,6 +130,9 @@ Result<int> export_command(const ExportOptions& options, Console& console) {
     COVEY_TRY(loaded, load_model(source));
   }
   const bool whole = options.form == "hf" || options.form == "gguf";
+  if (options.form != "safetensors" && loaded.spec.model.family != ModelFamily::kTransformer)
+    return unexpected(ErrorCode::kUnsupported, "--to " + options.form + ": the model is a \"" + name_of(loaded.spec.model.family) +
+                                                   "\", and only a \"transformer\" has that form; `--to safetensors` writes any model");
   if (whole && loaded.spec.model.lora.rank > 0) {
     FlatModel flat = merged({loaded.spec.model, std::move(loaded.parameters)});
     loaded.spec.model = std::move(flat.spec);
@@ -127,8 +140,9 @@ Result<int> export_command(const ExportOptions& options, Console& console) {
     console.note("the job's adapters are merged into the weights; `--to peft` writes them apart");
   }
   if (whole && loaded.tokenizer == nullptr)
-    console.warn("no tokenizer goes along: name its tokenizer.json, or the folder of transformers that the job started from, "
-                 "with --tokenizer");
+    console.warn(reads_bytes(loaded) ? std::string("no tokenizer goes along: the model reads bytes, token N is byte N")
+                                     : "no tokenizer goes along: name its tokenizer.json, or the folder of transformers that the job "
+                                       "started from, with --tokenizer");
   const std::uint64_t parameters = loaded.parameters.size();
   Result<void> written = options.form == "hf"            ? export_transformers(options, loaded, *file_bytes)
                          : options.form == "gguf"        ? export_gguf(options, loaded)

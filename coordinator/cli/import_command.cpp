@@ -7,6 +7,7 @@
 #include "coordinator/service/home.h"
 #include "coordinator/service/start_models.h"
 #include "core/base/file.h"
+#include "core/data/files.h"
 #include "core/data/hf/hf_model.h"
 #include "core/service/exit_code.h"
 #include "core/service/text_file.h"
@@ -24,7 +25,9 @@ Result<std::string> name_of_start(const ImportOptions& options) {
   const auto valid = job.validate();
   if (job.start.empty() || !valid)
     return unexpected(ErrorCode::kInvalidArgument,
-                      job.start.empty() ? "give the model a name with --name" : valid.error().message + "; give one with --name");
+                      job.start.empty()     ? "give the model a name with --name"
+                      : options.name.empty() ? valid.error().message + "; give one with --name"
+                                             : in_context("--name", valid.error()).message);
   return job.start;
 }
 

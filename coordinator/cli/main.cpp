@@ -24,6 +24,7 @@ struct Chosen {
   Command run;
   InitOptions init;
   TokenOptions token;
+  EnrolOptions enrol;
   BackupOptions backup;
   RestoreOptions restore;
   RunOptions job_file;
@@ -102,9 +103,8 @@ void add_setup(CLI::App& app, Chosen& chosen) {
   CLI::App* token =
       add_with_home(app, chosen, "token", "Make a join token: one line that lets one node in, once",
                     "covey token --expires 2h -o hospital-a.token");
-  token->add_option("--role", chosen.token.role, "client, operator or aggregator")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"client", "operator", "aggregator"}));
+  token->add_option("--role", chosen.token.role, "client: a site (covey-client --token); operator: one more of you (covey enrol --token)")
+      ->capture_default_str();
   token->add_option("--expires", chosen.token.expires, "How long it can be used: a number and s, m, h or d")
       ->capture_default_str();
   token->add_option("--valid", chosen.token.valid,
@@ -115,6 +115,17 @@ void add_setup(CLI::App& app, Chosen& chosen) {
   token->callback([&chosen] {
     chosen.token.home = chosen.home;
     chosen.run = [&chosen](Console& console) { return token_command(chosen.token, console); };
+  });
+}
+
+void add_enrol(CLI::App& app, Chosen& chosen) {
+  CLI::App* enrol = add_with_home(app, chosen, "enrol", "Become one more operator, with a token of that role",
+                                  "covey enrol --token @second.token --name second-operator");
+  enrol->add_option("--token", chosen.enrol.token, "What `covey token --role operator` made, or @FILE with it")->required();
+  enrol->add_option("--name", chosen.enrol.name, "Your own name in the journal")->required();
+  enrol->callback([&chosen] {
+    chosen.enrol.home = chosen.home;
+    chosen.run = [&chosen](Console& console) { return enrol_command(chosen.enrol, console); };
   });
 }
 
@@ -321,9 +332,8 @@ void add_files(CLI::App& app, Chosen& chosen) {
   tokenize->add_option("--tokenizer", from.tokenizer, "tokenizer.json, or its folder; left out: bytes are tokens");
   tokenize->add_option("--format", from.format, "text: a file is a document; jsonl: a line is; left out: jsonl where there are *.jsonl")
       ->check(CLI::IsMember({"text", "jsonl"}));
-  tokenize->add_option("--field", from.field, "Member of each line that holds the document")->capture_default_str();
-  tokenize->add_option("--damaged-max", from.damaged_max, "Damaged lines that are passed over")
-      ->capture_default_str()
+  tokenize->add_option("--field", from.field, "Member of each line of jsonl that holds the document; left out: text");
+  tokenize->add_option("--damaged-max", from.damaged_max, "Damaged lines of jsonl that are passed over; left out: 100")
       ->check(refuse_negative);
   tokenize->add_option("--file-tokens", from.file_tokens, "A new file after so many tokens")
       ->capture_default_str()
@@ -435,7 +445,7 @@ void add_audit(CLI::App& app, Chosen& chosen) {
   audit->add_option("--key", chosen.audit.key, "The record key in hex; left out: the one that --home pins");
   audit->add_option("--since", chosen.audit.since,
                     "An earlier saved log: fail where the log lacks any of it, or has it otherwise");
-  audit->add_option("--save", chosen.audit.save, "Write the raw records into this file");
+  audit->add_option("--save", chosen.audit.save, "Write the raw records into this new file");
   audit->callback([&chosen] {
     chosen.audit.home = chosen.home;
     chosen.run = [&chosen](Console& console) { return audit_command(chosen.audit, console); };
@@ -451,6 +461,7 @@ void add_bench(CLI::App& app, Chosen& chosen) {
   CLI::Option* job = train->add_option("--job", options.job_file, "The job file whose model is trained");
   train->add_option("--preset", options.preset, std::string("In place of a job: ") + preset_names())->excludes(job);
   train->add_option("--data", options.data, "File or folder in the form that the job says; left out: noise");
+  train->add_option("--tokenizer", options.tokenizer, "tokenizer.json that the job pins, or its folder; left out: the one in the data's folder");
   train->add_option("--precision", options.precision, "In place of the job's")
       ->check(CLI::IsMember({"f32", "bf16", "fp16", "auto"}));
   train->add_option("--checkpointing", options.checkpointing, "In place of the job's")
@@ -492,6 +503,7 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", std::string("covey ") + COVEY_VERSION);
   app.require_subcommand(1);
   add_setup(app, chosen);
+  add_enrol(app, chosen);
   add_storage(app, chosen);
   add_jobs(app, chosen);
   add_models(app, chosen);

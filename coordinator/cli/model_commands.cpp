@@ -78,6 +78,7 @@ Result<void> bring_tokenizer(const std::string& from, const std::string& folder)
 }  // namespace
 
 Result<int> pull_command(const PullOptions& options, Console& console) {
+  if (!options.output.empty()) COVEY_TRY_VOID(check_folder("-o", options.output));
   const std::string cache = operator_folder(options.job.home) + "/cache";
   COVEY_TRY_VOID(
       load_membership(operator_folder(options.job.home)));  // before a cache is made beside nothing
@@ -87,6 +88,7 @@ Result<int> pull_command(const PullOptions& options, Console& console) {
   say_choice(chosen, console);
   if (chosen.summary.model.size == 0 && is_over(chosen.summary.state)) return no_model(chosen.summary, console);
   const std::string folder = options.output.empty() ? "job-" + job_text(chosen.summary.job) : options.output;
+  COVEY_TRY_VOID(check_folder("-o", folder));
   std::string tokenizer;
   if (chosen.summary.model.size != 0) {
     COVEY_TRY(const JobSpec spec, session->spec_of(chosen.summary.job));

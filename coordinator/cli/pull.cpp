@@ -35,13 +35,6 @@ Result<StoredModel> download(Session& session, BlobStore& blobs, const BlobRef& 
   return read_model(blobs, model.id);
 }
 
-Result<void> prepare_folder(const std::string& folder) {
-  std::error_code code;
-  if (std::filesystem::exists(folder, code) && !std::filesystem::is_directory(folder, code))
-    return unexpected(ErrorCode::kAlreadyExists, folder + " is a file; name a folder with -o");
-  return make_folders(folder, 0755);
-}
-
 Result<void> write_files(const PulledModel& pulled, const JobDetail& detail,
                          const std::vector<ClientMetrics>& clients) {
   const std::string toml = public_toml(pulled.spec);
@@ -85,7 +78,7 @@ Result<PulledModel> pull_model(Session& session, BlobStore& blobs, const JobSumm
                       "job " + std::to_string(summary.job) + " is " + name_of(summary.state) +
                           " and has no model" +
                           (is_over(summary.state) ? "" : " yet; wait until it has started"));
-  COVEY_TRY_VOID(prepare_folder(folder));
+  COVEY_TRY_VOID(make_folders(folder, 0755));
   COVEY_TRY(const JobSpec spec, session.spec_of(summary.job));
   COVEY_TRY(StoredModel model, download(session, blobs, summary.model, console));
   if (model.manifest.spec != spec.model)

@@ -43,7 +43,11 @@ Result<int> init_command(const InitOptions& options, Console& console) {
 }
 
 Result<int> token_command(const TokenOptions& options, Console& console) {
-  COVEY_TRY(const Role role, role_from(options.role));
+  const auto named = role_from(options.role);
+  if (!named) return unexpected(in_context("--role", named.error()));
+  const Role role = *named;
+  if (role == Role::kAggregator)
+    return unexpected(ErrorCode::kUnsupported, "--role aggregator: no job selects an aggregator in this version; make a token for a client or an operator");
   COVEY_TRY(const Duration expires, duration_from("--expires", options.expires, std::chrono::minutes(1),
                                                   std::chrono::hours(24 * 90)));
   COVEY_TRY(const Duration valid, duration_from("--valid", options.valid, kMembershipMin, kMembershipMax));

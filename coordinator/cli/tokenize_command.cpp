@@ -43,9 +43,26 @@ bool holds_lines(const std::vector<FoundFile>& files) {
   return std::any_of(files.begin(), files.end(), [](const FoundFile& file) { return file.relative.ends_with(".jsonl"); });
 }
 
+JsonlSpec lines_of(const TokenizeOptions& options) {
+  JsonlSpec spec;
+  if (!options.field.empty()) spec.field = options.field;
+  spec.damaged_max = options.damaged_max.value_or(spec.damaged_max);
+  return spec;
+}
+
+// What acts on nothing is refused, as it is in a job.
+Result<void> check_settings(const TokenizeOptions& options, bool lines) {
+  if (lines || (options.field.empty() && !options.damaged_max)) return {};
+  const std::string flag = options.field.empty() ? "--damaged-max " + std::to_string(*options.damaged_max) : "--field " + options.field;
+  return unexpected(ErrorCode::kInvalidArgument, flag + ": belongs to jsonl, and " + options.input +
+                                                     (options.format.empty() ? " holds no *.jsonl; remove it, or say --format jsonl"
+                                                                             : " is read as text; remove it, or say --format jsonl"));
+}
+
 Result<TextCount> encode_all(const TokenizeOptions& options, const Tokenizer& tokenizer, const std::string& folder, Console& console) {
-  COVEY_TRY(const FileList list, list_files(options.input));
+  COVEY_TRY(const FileList list, list_documents(options.input));
   const bool lines = options.format == "jsonl" || (options.format.empty() && holds_lines(list.files));
+  COVEY_TRY_VOID(check_settings(options, lines));
   std::uint64_t bytes = 0;
   for (const FoundFile& file : list.files)
     if (!lines || list.files.size() == 1 || file.relative.ends_with(".jsonl")) bytes += file.size;
@@ -53,8 +70,7 @@ Result<TextCount> encode_all(const TokenizeOptions& options, const Tokenizer& to
   Progress progress(set, console, bytes);
   std::uint64_t damaged = 0;
   if (lines) {
-    JsonlSpec spec{.field = options.field};
-    spec.damaged_max = options.damaged_max;
+    const JsonlSpec spec = lines_of(options);
     COVEY_TRY(const JsonlCount count,
               for_each_document(options.input, spec, [&](std::string_view text) { return progress.take(text); }));
     damaged = count.damaged;
@@ -98,10 +114,11 @@ Result<TextCount> write_folder(const TokenizeOptions& options, const Chosen& cho
 
 }  // namespace
 
-Result<int> tokenize_command(const TokenizeOptions& options, Console& console) {
+Result<int> tokenize_command(const TokenizeOptions& asked, Console& console) {
+  TokenizeOptions options = asked;
+  options.output = without_slash(asked.output);
   const std::string partial = options.output + ".partial";
-  if (file_exists(options.output))
-    return unexpected(ErrorCode::kAlreadyExists, options.output + " is there already: name another folder, or remove it");
+  COVEY_TRY_VOID(check_new_folder("-o", options.output));
   if (file_exists(partial))
     return unexpected(ErrorCode::kAlreadyExists, partial + " is there already: remove it, unless the command that makes it still runs");
   const StopSignals signals([] {});
@@ -119,7 +136,7 @@ Result<int> tokenize_command(const TokenizeOptions& options, Console& console) {
   }
   if (!count) return unexpected(count.error());
   if (count->damaged != 0)
-    console.warn(std::to_string(count->damaged) + " damaged lines were passed over (at most " + std::to_string(options.damaged_max) + " are)");
+    console.warn(std::to_string(count->damaged) + " damaged lines were passed over (at most " + std::to_string(lines_of(options).damaged_max) + " are)");
   console.object(JsonObject()
                      .add("event", "tokenized")
                      .add("folder", options.output)

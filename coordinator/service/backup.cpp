@@ -118,7 +118,14 @@ Result<void> sweep_backup(const std::string& data) { return remove_folder(data +
 std::string own_backup_path(const std::string& folder, Instant now) {
   std::string name = iso8601(now).substr(0, 19);
   std::erase_if(name, [](char c) { return c == '-' || c == ':'; });
-  return folder + "/" + std::string(kOwnName) + name + "Z";
+  const std::string path = folder + "/" + std::string(kOwnName) + name + "Z";
+  // Of one second: the names still sort by time, and of a hundred the rest are refused as being there already.
+  for (int more = 1; more < 100; ++more) {
+    const std::string another = path + "-" + std::to_string(more / 10) + std::to_string(more % 10);
+    const std::string& chosen = more == 1 ? path : another;
+    if (!file_exists(chosen)) return chosen;
+  }
+  return path;
 }
 
 Result<std::size_t> prune_backups(const std::string& folder, std::size_t keep) {

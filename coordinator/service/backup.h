@@ -31,7 +31,7 @@ Result<BackupManifest> take_backup_at_rest(const BackupPlan& plan);
 // Removes what an interrupted backup left in `data`.
 Result<void> sweep_backup(const std::string& data);
 
-// "backup-20261122T074500Z": the next of the coordinator's own in `folder`.
+// "backup-20261122T074500Z": the next of the coordinator's own in `folder`; "...Z-02" where that is there already.
 std::string own_backup_path(const std::string& folder, Instant now);
 // Removes the oldest of the coordinator's own in `folder` until `keep` are left; gives how many went.
 Result<std::size_t> prune_backups(const std::string& folder, std::size_t keep);

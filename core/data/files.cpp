@@ -105,6 +105,13 @@ Result<FileList> list_files(const std::string& path) {
   return list;
 }
 
+Result<FileList> list_documents(const std::string& path) {
+  COVEY_TRY(FileList list, list_files(path));
+  const bool named = list.files.size() == 1 && list.files[0].path == path;
+  if (!named) std::erase_if(list.files, [](const FoundFile& file) { return file.relative == kTokenizerFile; });
+  return list;
+}
+
 Result<Bytes> read_data_file(const std::string& path, std::uint64_t bytes_max) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);

@@ -30,6 +30,11 @@ struct FileList {
 inline constexpr std::size_t kFilesMax = 2'000'000;
 Result<FileList> list_files(const std::string& path);
 
+// Those of them that are documents: all but the folder's own tokenizer.json, which lies beside the text that it
+// encodes. A file that `path` itself names is one, whatever it is called. Errors: list_files()'s.
+inline constexpr const char* kTokenizerFile = "tokenizer.json";
+Result<FileList> list_documents(const std::string& path);
+
 // A whole regular file. Errors: kNotFound; kInvalidData when it is unreadable, is not a regular
 // file, is longer than `bytes_max`, or changes while it is read.
 Result<Bytes> read_data_file(const std::string& path, std::uint64_t bytes_max);

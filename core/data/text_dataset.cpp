@@ -123,7 +123,7 @@ Result<void> add_roles(const std::vector<std::pair<std::string, Bytes>>& texts, 
 
 Result<std::unique_ptr<Dataset>> load_text(const LoadRequest& request) {
   COVEY_TRY_VOID(check_model(request.model));
-  COVEY_TRY(const FileList list, list_files(request.path));
+  COVEY_TRY(const FileList list, list_documents(request.path));
   const bool by_role = request.grouping.kind == PartitionKind::kRole;
 
   auto data = std::make_unique<TextDataset>(request.model.context);

@@ -36,12 +36,18 @@ Result<void> check_clip(double norm) {
                      "must be 0 (updates are not clipped), or lie in [" + setting_text(kClipNormMin) + ", " + setting_text(kLargest) + "]");
 }
 
+constexpr const char* kNotSecure = ", or privacy.secure_aggregation = false";
+
 // Robust rules tell the odd update from the others, of which there must be enough.
 Result<void> check_combine(const JobSpec& spec) {
   if (!(spec.server.trim > 0 && spec.server.trim < 0.5))
     return bad_setting("server.trim", setting_text(spec.server.trim), "must be above 0 and below 0.5; try 0.2");
   COVEY_TRY_VOID(setting_within("server.norm_factor", spec.server.norm_factor, 1.0, 1000.0));
   if (spec.server.combine == CombineKind::kMean) return {};
+  if (spec.privacy.secure_aggregation)
+    return bad_setting("server.combine", setting_text(name_of(spec.server.combine)),
+                       std::string("needs each update by itself, and privacy.secure_aggregation shows their sum alone: set "
+                                   "server.combine = \"mean\"") + kNotSecure);
   if (spec.durability != Durability::kUpdate)
     return bad_setting("server.combine", setting_text(name_of(spec.server.combine)),
                        "needs each update by itself; with durability = \"attempt\" only their sum is kept: set "
@@ -55,11 +61,7 @@ Result<void> check_combine(const JobSpec& spec) {
 }
 
 Result<void> check_secure_fits(const JobSpec& spec) {
-  const std::string off = ", or privacy.secure_aggregation = false";
-  if (spec.server.combine != CombineKind::kMean)
-    return bad_setting("server.combine", setting_text(name_of(spec.server.combine)),
-                       "needs each update by itself, and privacy.secure_aggregation shows their sum alone: set "
-                       "server.combine = \"mean\"" + off);
+  const std::string off = kNotSecure;
   if (spec.durability != Durability::kUpdate)
     return bad_setting("durability", setting_text(name_of(spec.durability)),
                        "privacy.secure_aggregation keeps each masked update until the round ends: set durability = "
@@ -137,8 +139,8 @@ Result<void> check_start(const JobSpec& spec) {
   if (spec.start.size() <= kNameBytesMax && spec.start[0] != '.' && std::all_of(spec.start.begin(), spec.start.end(), plain))
     return {};
   return bad_setting("model.start", setting_text(spec.start),
-                     "must be the name given to `covey import`: at most " + std::to_string(kNameBytesMax) +
-                         " characters of A-Z a-z 0-9 . _ -, none in front hidden by a dot");
+                     "must be a name as `covey import` gives them: at most " + std::to_string(kNameBytesMax) +
+                         " characters, letters A-Z a-z, digits, . _ and -, and the first is no dot");
 }
 
 Result<void> check_csv(const JobSpec& spec) {

@@ -10,12 +10,10 @@
 
 #include <toml++/toml.h>
 
+#include "core/base/nearest.h"
 #include "core/base/result.h"
 
 namespace covey {
-
-// The closest of `known` by edit distance, if any is near enough to be what was meant.
-std::optional<std::string> nearest(std::string_view word, const std::vector<std::string>& known);
 
 // First error wins; the readers after it do nothing.
 class TomlSection {

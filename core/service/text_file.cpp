@@ -124,19 +124,59 @@ Result<void> write_file(const std::string& path, ByteSpan content) {
   return {};
 }
 
+namespace {
+
+// Whether `path` can be made where it is to be. `what`: file or folder.
+Result<void> check_place(const std::string& path, const std::string& what) {
+  namespace fs = std::filesystem;
+  std::error_code code;
+  const std::string parent = fs::path(path).parent_path().string();
+  const std::string folder = parent.empty() ? "." : parent;
+  if (!fs::exists(folder, code))
+    return unexpected(ErrorCode::kNotFound, "cannot write " + path + ": the folder " + folder + " does not exist; make it, or name another " + what);
+  if (!fs::is_directory(folder, code))
+    return unexpected(ErrorCode::kInvalidArgument, "cannot write " + path + ": " + folder + " is no folder; name another " + what);
+  if (::access(folder.c_str(), W_OK | X_OK) != 0) return failed("write into", folder, errno);
+  return {};
+}
+
+Result<void> check_absent(const std::string& flag, const std::string& path, const std::string& what) {
+  if (!file_exists(path)) return {};
+  return unexpected(ErrorCode::kAlreadyExists, flag + " " + path + " is there already: name another " + what + ", or remove it");
+}
+
+}  // namespace
+
+std::string without_slash(std::string path) {
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  return path;
+}
+
 Result<void> check_output(const std::string& path) {
   namespace fs = std::filesystem;
   std::error_code code;
   if (path.empty() || fs::path(path).filename().empty() || fs::is_directory(path, code))
     return unexpected(ErrorCode::kInvalidArgument, "cannot write " + path + ": it is a folder; name a file");
-  const std::string parent = fs::path(path).parent_path().string();
-  const std::string folder = parent.empty() ? "." : parent;
-  if (!fs::exists(folder, code))
-    return unexpected(ErrorCode::kNotFound, "cannot write " + path + ": the folder " + folder + " does not exist; make it, or name another file");
-  if (!fs::is_directory(folder, code))
-    return unexpected(ErrorCode::kInvalidArgument, "cannot write " + path + ": " + folder + " is no folder; name another file");
-  if (::access(folder.c_str(), W_OK | X_OK) != 0) return failed("write into", folder, errno);
-  return {};
+  return check_place(path, "file");
+}
+
+Result<void> check_new_file(const std::string& flag, const std::string& path) {
+  COVEY_TRY_VOID(check_output(path));
+  return check_absent(flag, path, "file");
+}
+
+Result<void> check_new_folder(const std::string& flag, const std::string& path) {
+  if (path.empty()) return unexpected(ErrorCode::kInvalidArgument, flag + " is empty: name a new folder");
+  COVEY_TRY_VOID(check_absent(flag, path, "folder"));
+  return check_place(without_slash(path), "folder");
+}
+
+Result<void> check_folder(const std::string& flag, const std::string& path) {
+  if (path.empty()) return unexpected(ErrorCode::kInvalidArgument, flag + " is empty: name a folder");
+  std::error_code code;
+  if (std::filesystem::is_directory(path, code)) return {};
+  if (file_exists(path)) return unexpected(ErrorCode::kAlreadyExists, flag + " " + path + " is a file; name a folder");
+  return check_place(without_slash(path), "folder");
 }
 
 Result<void> make_folders(const std::string& path, unsigned mode) {

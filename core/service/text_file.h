@@ -19,6 +19,14 @@ Result<void> write_file(const std::string& path, ByteSpan content);
 // Whether write_file() could put a file there, asked before long work: the folder is there and takes one, and
 // `path` is no folder itself. Errors: kNotFound, kInvalidArgument, kPermissionDenied; each names the path.
 Result<void> check_output(const std::string& path);
+// "models/" is the folder models.
+std::string without_slash(std::string path);
+// The same for what is never written over anything: a file, or a folder that is to be made (its parent is there).
+// `flag` begins the error. Errors: check_output's; kAlreadyExists.
+Result<void> check_new_file(const std::string& flag, const std::string& path);
+Result<void> check_new_folder(const std::string& flag, const std::string& path);
+// Of a folder that is written into where it is there, and made where it is not.
+Result<void> check_folder(const std::string& flag, const std::string& path);
 Result<void> make_folders(const std::string& path, unsigned mode);
 
 }  // namespace covey

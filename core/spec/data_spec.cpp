@@ -148,6 +148,10 @@ Result<void> DataSpec::validate() const {
                            "\" has no columns; remove them or try \"csv\"");
   }
 
+  if (columns.size() < 2)
+    return bad_setting("size of data.columns", std::to_string(columns.size()),
+                       "data.format = \"csv\" needs one [[data.columns]] for each column of the files, in order, 2 at least: "
+                       "name = \"...\" and kind = \"numeric\", \"category\", \"label\" or \"ignore\"");
   COVEY_TRY_VOID(setting_within("size of data.columns", std::uint64_t{columns.size()}, 2, kColumnsMax));
   std::set<std::string_view> names;
   std::uint64_t labels = 0;

@@ -8,7 +8,7 @@
 using namespace covey;
 using namespace covey::loopback;
 
-TEST_CASE("reactor: who is refused as ended knocks on while its own membership stands, and nobody else does") {
+TEST_CASE("reactor: who is refused as ended knocks on while its own membership stands; any other refusal is told and ends nobody") {
   Listener coordinator(echo_machine());
   DialConfig config = coordinator.address();
   config.refused_max = 200ms;
@@ -38,9 +38,15 @@ TEST_CASE("reactor: who is refused as ended knocks on while its own membership s
     CHECK(client.log.text().find("membership_disputed") == std::string::npos);
     CHECK(coordinator.received() == 0);
   }
-  SUBCASE("revoked") {
+  SUBCASE("revoked, or so someone on the wire says: it is told aloud, once, and knocks on") {
     coordinator.command(ExpelPeer{client.key()});
-    CHECK(client.run_result().error().code == ErrorCode::kPermissionDenied);
+    client.start();
+    client.log.wait_for("link_refused_long");
+    CHECK(client.log.text().find("covey-client --home NEW --token @FILE --name NAME") != std::string::npos);
     CHECK(coordinator.received() == 0);
+    coordinator.admit(client.key());  // the refusals were not the coordinator's
+    CHECK(client.join() == 0);
+    const std::string said = client.log.text();
+    CHECK(said.find("link_refused_long") == said.rfind("link_refused_long"));
   }
 }

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <set>
 
 #include "core/protocol/manifest.h"
@@ -207,6 +208,23 @@ TEST_CASE("report: a campaign tells stalemates and what was not run from what pa
   const std::string line = campaign_json({campaign, 200, true, 1});
   for (const char* part : {"\"wanted\":200", "\"seeds\":10", "\"passed\":7", "\"failed\":1", "\"stalemates\":2", "\"interrupted\":true"})
     CHECK(line.find(part) != std::string::npos);
+}
+
+TEST_CASE("report: a line has one unit: bits of text, by byte or by token, and nats and shares of everything else") {
+  JobSpec job;
+  job.rounds = 2;
+  RoundMetrics metrics;
+  metrics.round = 1;
+  metrics.train.loss_sum = 8 * std::log(2.0);
+  metrics.train.targets = 2;
+  metrics.evaluation.loss_sum = 3 * std::log(2.0);
+  metrics.evaluation.targets = 1;
+  job.model.family = ModelFamily::kTransformer;
+  CHECK(round_line(job, metrics).find("train 4.0000 bits/byte, held out before it 3.0000 bits/byte") != std::string::npos);
+  job.data.tokenizer_sha256 = std::string(64, 'a');
+  CHECK(round_line(job, metrics).find("train 4.0000 bits/token, held out before it 3.0000 bits/token") != std::string::npos);
+  job.model.family = ModelFamily::kMlp;
+  CHECK(round_line(job, metrics).find("train loss 2.7726 nats, held out before it 0.00 %") != std::string::npos);
 }
 
 TEST_CASE("report: JSON stays JSON when nothing was measured") {

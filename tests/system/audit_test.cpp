@@ -54,6 +54,11 @@ TEST_CASE("audit: the log of a job verifies live and from a file, and what was c
   CHECK(kinds(lines, "round frozen") == 4);
   CHECK(kinds(federation.covey({"audit", "--json", "--job", "7"}), "released") == 0);
   CHECK(federation.covey({"audit", "--job", "7"}).says("Verified"));
+  const std::string kept = read_text(early);
+  const Process& again = federation.covey({"audit", "--save", early});  // the earlier copy is what tells of a rollback
+  CHECK(again.code() == 2);
+  CHECK(again.says("--save " + early + " is there already"));
+  CHECK(read_text(early) == kept);
 
   SUBCASE("offline") {
     federation.nursery().kill(federation.coordinator());

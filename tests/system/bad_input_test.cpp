@@ -174,6 +174,12 @@ TEST_CASE("bad input: what is no regular file is refused by name, and no program
                 {settings.c_str(), "is a pipe, a socket or a device"});
     check_fails(nursery.run({"covey-coordinator", {"--home", federation.home(), "--config", settings}}), 2, {settings.c_str()});
   }
+  const std::string mistyped = federation.folder() + "/mistyped.toml";
+  write_text(mistyped, "plain-update = true\n");
+  check_fails(nursery.run({"covey-client", {"--home", federation.home_of(0), "--data", federation.data_of(0), "--config", mistyped}}), 2,
+              {"mistyped.toml: there is no setting \"plain-update\"; did you mean plain-updates?"});
+  check_fails(nursery.run({"covey-coordinator", {"--home", federation.home(), "--listen", "192.0.2.7"}}), 3,
+              {"cannot listen on 192.0.2.7: ", "this machine has no such address: --listen takes one of its own"});
   for (const char* name : {"coordinator.toml", "address.bin", "curve.key", "ledger.mark", "operators/operator.cert"}) {
     CAPTURE(name);
     const std::string path = coordinator + "/" + name, kept = federation.folder() + "/kept";

@@ -13,6 +13,8 @@
 #include "core/data/hf/peft_adapter.h"
 #include "core/data/safetensors.h"
 #include "core/data/tokens/token_shard.h"
+#include "core/protocol/job_spec.h"
+#include "core/spec/parameter_table.h"
 #include "tests/system/federation.h"
 
 using namespace covey;
@@ -155,6 +157,60 @@ TEST_CASE("files: text becomes token files, once, with the tokenizer beside them
   CHECK(!std::filesystem::exists(strict[3] + ".partial"));
   CHECK(mentions(desk.refused({"tokenize", desk.folder / "none", "-o", out + "2"}), "none"));
   CHECK(desk.run({"tokenize", desk.folder / "in", "--format", "text", "-o", out + "3"}).at("documents") == 1);  // as bytes
+  write_text(desk.folder / "in/tokenizer.json", read_text(tokenizer));  // lies beside the text, and is none
+  CHECK(desk.run({"tokenize", desk.folder / "in", "--format", "text", "-o", out + "4"}).at("documents") == 1);
+}
+
+TEST_CASE("files: what is to be written is looked at first, and a setting that would act on nothing is refused") {
+  Workbench desk;
+  desk.folder.write("in/a.txt", "one two three");
+  const std::string in = desk.folder / "in";
+  CHECK(mentions(desk.refused({"tokenize", in, "-o", desk.folder / "t", "--field", "body"}), "--field body: belongs to jsonl"));
+  CHECK(mentions(desk.refused({"tokenize", in, "-o", desk.folder / "t", "--damaged-max", "3"}), "--damaged-max 3: belongs to jsonl"));
+  CHECK_FALSE(std::filesystem::exists(desk.folder / "t.partial"));
+  const std::string model = vector_of("hf_llama");
+  for (const std::string form : {"hf", "safetensors", "gguf"})
+    CHECK(mentions(desk.refused({"export", "--model", model, "--to", form, "-o", desk.folder / "none/x"}), "none does not exist; make it"));
+  CHECK(mentions(desk.refused({"tokenize", in, "-o", desk.folder / "none/x"}), "none does not exist; make it"));
+  CHECK_FALSE(std::filesystem::exists(desk.folder / "none"));
+  desk.run({"tokenize", in, "-o", desk.folder / "slash/"});
+  CHECK(std::filesystem::exists(desk.folder / "slash/part-00000.tokens"));
+}
+
+TEST_CASE("files: a tokenizer is asked for where there is one to name, by every program that reads the data") {
+  Workbench desk;
+  const std::string tokenizer = to_tokenizer_json(byte_tokenizer()), given = desk.folder.write("else/tokenizer.json", tokenizer);
+  std::string text;
+  for (int line = 0; line < 200; ++line) text += "line " + std::to_string(line) + "\n";
+  desk.folder.write("text/a.txt", text);
+  const auto job_with = [](const std::string& pin) {
+    return "name = \"bytes\"\nrounds = 1\n[model]\nfamily = \"transformer\"\nlayers = 1\nwidth = 32\ncontext = 16\nvocabulary = 256\n[data]\n" + pin +
+           "[train]\nlocal_steps = 1\nbatch_size = 2\n[privacy]\nsecure_aggregation = false\n";
+  };
+  const auto plain = parse_job(job_with(""));
+  REQUIRE(plain.has_value());
+  const ParameterTable table = parameter_table(plain->model);
+  const Bytes model = to_safetensors(table, std::vector<float>(table.size, 0.01F), {{"format", "pt"}, {"covey.job_toml", to_toml(*plain)}});
+  desk.folder.write("bytes/model.safetensors", std::string(text_of(model)));
+  const Process& exported = desk.nursery.run({"covey", {"export", "--model", desk.folder / "bytes", "-o", desk.folder / "hf"}}, 60);
+  INFO(exported.errors());
+  CHECK(exported.code() == 0);
+  CHECK(exported.says("the model reads bytes"));
+  CHECK_FALSE(exported.says("--tokenizer"));
+
+  const std::string job = desk.folder.write("job.toml", job_with("tokenizer_sha256 = \"" + hex(sha256(bytes_of(tokenizer)).span()) + "\"\n"));
+  for (const Launch& launch : {Launch{"covey", {"bench", "train", "--job", job, "--data", desk.folder / "text", "--seconds", "0.1", "--threads", "1"}},
+                               Launch{"covey-sim", {"run", job, "--data", desk.folder / "text", "--clients", "2"}}}) {
+    const Process& lacks = desk.nursery.run(launch, 60);
+    CHECK(lacks.code() == 2);
+    CHECK(lacks.says("name its tokenizer.json with --tokenizer"));
+    CHECK_FALSE(lacks.says("name another place"));
+    Launch with = launch;
+    with.arguments.insert(with.arguments.end(), {"--tokenizer", given});
+    const Process& runs = desk.nursery.run(with, 60);
+    INFO(runs.out() << runs.errors());
+    CHECK(runs.code() == 0);
+  }
 }
 
 TEST_CASE("files: an evaluation that is interrupted gives the figures of what it measured") {

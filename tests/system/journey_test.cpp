@@ -90,6 +90,13 @@ TEST_CASE("journey: init, enrol, run to the end, and every command answers") {
   INFO(pull.errors());
   REQUIRE(pull.code() == 0);
   check_pulled(model);
+  const Process& as_text = federation.nursery().run({"covey", {"evaluate", "--model", model, "--data", federation.data_of(0), "--format", "text"}});
+  CHECK(as_text.code() == 2);
+  check_says(as_text, {"--format text: the model is a \"logistic\"", "leave --format out for csv"});
+  const Process& as_folder = federation.nursery().run({"covey", {"export", "--model", model, "-o", model + ".hf"}});
+  CHECK(as_folder.code() == 4);
+  check_says(as_folder, {"`--to safetensors` writes any model"});
+  CHECK_FALSE(as_folder.says("tokenizer"));
 
   const std::string report = federation.folder() + "/report.html";
   CHECK(federation.covey({"report", "1", "-o", report}).code() == 0);

@@ -131,15 +131,40 @@ TEST_CASE("membership: a node whose day has come is let go of, and comes back wi
   CHECK(federation.until([&] { return back.count("client_joined") == 2; }));
 }
 
-TEST_CASE("membership: an aggregator enrols and joins, and gives no orders") {
+TEST_CASE("membership: a token is used by the program of its role, and by no other") {
   Federation federation(1);
   federation.start_coordinator();
-  const std::string token = federation.folder() + "/tree.token";
-  REQUIRE(federation.covey({"token", "--role", "aggregator", "-o", token}).code() == 0);
+  check_refused(federation.covey({"token", "--role", "aggregator"}), 4, "no job selects an aggregator");
+  const std::string token = federation.folder() + "/second.token", client = federation.folder() + "/site.token";
+  REQUIRE(federation.covey({"token", "--role", "operator", "-o", token}).code() == 0);
+  REQUIRE(federation.covey({"token", "-o", client}).code() == 0);
+
+  // Refused before it is spent, and before a key is made.
   Launch launch = federation.client_launch(0);
-  launch.arguments.insert(launch.arguments.end(), {"--token", "@" + token, "--name", "tree-1"});
-  federation.start_client(0, launch);
-  const auto node = node_of(federation, "tree-1");
-  CHECK(node.at("role") == "aggregator");
-  CHECK(node.at("state") == "connected");
+  launch.arguments.insert(launch.arguments.end(), {"--token", "@" + token, "--name", "bob"});
+  const Process& wrong = federation.nursery().run(launch);
+  INFO(wrong.errors());
+  CHECK(wrong.code() == 2);
+  CHECK(wrong.says("covey token --role client"));
+  CHECK_FALSE(std::filesystem::exists(federation.home_of(0) + "/signing.key"));
+  const std::string second = federation.folder() + "/second";
+  const auto enrol = [&](const std::string& home, const std::string& with) -> Process& {
+    return federation.nursery().run({"covey", {"enrol", "--home", home, "--token", "@" + with, "--name", "bob", "--json"}});
+  };
+  check_refused(enrol(second, client), 2, "covey token --role operator");
+
+  const Process& enrolled = enrol(second, token);
+  INFO(enrolled.errors());
+  REQUIRE(enrolled.code() == 0);
+  CHECK(enrolled.says("\"role\":\"operator\""));
+  CHECK(node_of(federation, "bob").at("role") == "operator");
+  CHECK(federation.nursery().run({"covey", {"nodes", "--home", second}}).code() == 0);  // it gives orders
+  check_refused(enrol(second, token), 2, "is the identity of bob already");
+  check_refused(enrol(federation.folder() + "/third", token), 5, "");  // spent
+
+  // An operator's folder is no client's, either.
+  Launch folder = federation.client_launch(0);
+  for (std::string& argument : folder.arguments)
+    if (argument == federation.home_of(0)) argument = second + "/operator";
+  check_refused(federation.nursery().run(folder), 2, "is for the role operator, not client");
 }

@@ -129,7 +129,7 @@ Nursery::~Nursery() {
 
 Process& Nursery::start(const Launch& launch) {
   Prepared child;
-  child.path = std::string(COVEY_BINARY_DIR) + "/bin/" + launch.program;
+  child.path = launch.program.starts_with('/') ? launch.program : std::string(COVEY_BINARY_DIR) + "/bin/" + launch.program;
   std::vector<std::string> arguments = launch.arguments;
   child.arguments.push_back(child.path.data());
   for (std::string& argument : arguments) child.arguments.push_back(argument.data());

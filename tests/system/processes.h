@@ -15,7 +15,7 @@
 namespace covey::system_test {
 
 struct Launch {
-  std::string program;                   // a file in the build's bin/, without its folder
+  std::string program;                   // a file in the build's bin/, without its folder; or a whole path
   std::vector<std::string> arguments = {};
   std::uint64_t file_bytes_max = 0;      // RLIMIT_FSIZE; 0: none
   std::string folder = {};               // to run in; empty: ours

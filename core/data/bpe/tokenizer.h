@@ -17,7 +17,6 @@ namespace covey {
 using TextToken = std::uint32_t;
 using TokenIds = std::vector<TextToken>;
 
-inline constexpr const char* kTokenizerFile = "tokenizer.json";
 inline constexpr std::size_t kVocabularyMax = 1 << 22;  // tokens
 
 // A token that text holds as it stands, cut out before the rest is split.

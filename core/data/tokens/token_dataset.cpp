@@ -220,7 +220,7 @@ Result<std::unique_ptr<Dataset>> load_encoded_text(const std::string& path, cons
                       "the tokenizer has " + std::to_string(tokenizer.vocabulary()) +
                           " tokens, the model's vocabulary " + std::to_string(packing.vocabulary) +
                           ": use the tokenizer that belongs to the model");
-  COVEY_TRY(const FileList list, list_files(path));
+  COVEY_TRY(const FileList list, list_documents(path));
   TokenEncoder encoder(tokenizer);
   auto data = std::make_unique<TokenDataset>(packing.context, packing.vocabulary);
   TextTurn turn{packing, text, encoder};
@@ -228,7 +228,6 @@ Result<std::unique_ptr<Dataset>> load_encoded_text(const std::string& path, cons
   for (const FoundFile& file : list.files) {
     const bool named = list.files.size() == 1 && file.path == path;  // by itself: any name will do
     if (text.form == TextForm::kLines && !named && !file.relative.ends_with(".jsonl")) continue;
-    if (!named && file.relative == kTokenizerFile) continue;  // lies beside the text that it encodes
     ++files;
     COVEY_TRY_VOID(add_text_file(file, turn, *data));
   }

@@ -78,6 +78,16 @@ TEST_CASE("demo: its job aggregates securely, and its summary says what the coor
   CHECK(lines[2].find("not against whoever runs this machine") != std::string::npos);
 }
 
+TEST_CASE("demo: a ledger record is a release only once it was made use of") {
+  VerifiedLog log;
+  log.audit.resize(5);
+  log.ledger.resize(3);
+  log.released = {1, 2, 3};
+  CHECK(text_of_records(log) == "5 acts, 3 releases");
+  log.released = {2, 3};
+  CHECK(text_of_records(log) == "5 acts, 2 releases, and 1 frozen and never opened");
+}
+
 TEST_CASE("demo: it empties only a folder that it made") {
   const TemporaryFolder folder;
   const std::string ours = folder / "demo";

@@ -415,6 +415,12 @@ TEST_CASE("backup desk: answers whoever may read the folder, and keeps as many a
     const auto own = ask_backup(home, {});
     REQUIRE(own);
     CHECK((*own)->pruned == 1);
+    const Instant second = from_seconds(1.8e9) + Instant{};
+    CHECK(own_backup_path(folder / "own", second) == folder / "own/backup-20270115T080000Z");
+    for (const char* next : {"-02", "-03"}) {
+      fs::create_directories(own_backup_path(folder / "own", second));
+      CHECK(own_backup_path(folder / "own", second) == folder / (std::string("own/backup-20270115T080000Z") + next));
+    }
     CHECK_FALSE(fs::exists(folder / "own/backup-20200101T000000Z"));
     CHECK(fs::exists(folder / "own/backup-20210101T000000Z"));
     CHECK(fs::exists(folder / "own/backup-of-someone"));

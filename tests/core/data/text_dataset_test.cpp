@@ -5,6 +5,7 @@
 
 #include "core/data/dataset.h"
 #include "core/data/dialogue.h"
+#include "core/data/files.h"
 #include "tests/core/data/data_files.h"
 
 namespace covey {
@@ -54,6 +55,19 @@ TEST_CASE("text: windows of context + 1 bytes at a stride of context, the last o
   CHECK(values(batch.targets) == Ints{'b', 'c', 'd', 'e', 'f', -1, -1, -1});
   const Indices last{1};
   CHECK(values(buffer.fill(last).targets) == Ints{'f', -1, -1, -1});
+}
+
+TEST_CASE("text: a tokenizer that lies beside the documents is none of them, unless it is named") {
+  const TemporaryFolder folder;
+  folder.write("a.txt", "abcdef");
+  folder.write("tokenizer.json", "{}");
+  folder.write("below/tokenizer.json", "[]");  // of no tokenizer that belongs to this folder
+  const auto documents = list_documents(folder.path());
+  REQUIRE(documents);
+  REQUIRE(documents->files.size() == 2);
+  CHECK(documents->files[1].relative == "below/tokenizer.json");
+  CHECK(list_documents(folder / "tokenizer.json")->files.size() == 1);
+  CHECK(loaded(text_request(folder.path(), 4))->groups() == std::vector<std::string>{"a.txt", "below/tokenizer.json"});
 }
 
 TEST_CASE("text: every byte but a file's first is a target exactly once") {

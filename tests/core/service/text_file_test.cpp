@@ -30,6 +30,27 @@ TEST_CASE("text file: an output that cannot be written is said before the work, 
   CHECK(check_output(folder / "file").has_value());  // is replaced
 }
 
+TEST_CASE("text file: what is never written over, and a folder that is to be made, are looked at before the work too") {
+  const TemporaryFolder folder;
+  const std::string file = folder.write("file", "x");
+  CHECK(check_new_file("-o", folder / "new").has_value());
+  CHECK(check_new_folder("-o", folder / "new/").has_value());
+  CHECK(check_folder("-o", folder / "new").has_value());
+  CHECK(check_folder("-o", folder.path()).has_value());  // is written into
+  CHECK_FALSE(std::filesystem::exists(folder / "new"));
+  for (const auto& refused : {check_new_file("--save", file), check_new_folder("-o", file), check_new_folder("-o", folder.path()), check_folder("-o", file)}) {
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == ErrorCode::kAlreadyExists);
+    CHECK(refused.error().message.find("name a") != std::string::npos);
+  }
+  for (const auto& refused : {check_new_file("-o", folder / "none/x"), check_new_folder("-o", folder / "none/x"), check_folder("-o", folder / "none/x")}) {
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == ErrorCode::kNotFound);
+    CHECK(refused.error().message.find("none does not exist; make it") != std::string::npos);
+  }
+  CHECK(check_new_folder("-o", "").error().code == ErrorCode::kInvalidArgument);
+}
+
 TEST_CASE("text file: only a regular file is read, by us or by a library, and one of ours is never empty") {
   const TemporaryFolder folder;
   const std::string pipe = folder / "pipe";

@@ -94,7 +94,7 @@ TEST_CASE("data spec: bounds and misplaced settings") {
   CHECK(fault(spec).find("size of data.columns = 4: data.format = \"text\" has no columns") == 0);
   spec = csv();
   spec.columns.clear();
-  CHECK(fault(spec).find("size of data.columns = 0") == 0);
+  CHECK(fault(spec).find("size of data.columns = 0: data.format = \"csv\" needs one [[data.columns]] for each column") == 0);
   CHECK(data_format_from("idx").value() == DataFormat::kIdx);
   CHECK(column_kind_from("category").value() == ColumnKind::kCategory);
   CHECK(!data_format_from("parquet"));
