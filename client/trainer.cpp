@@ -40,6 +40,7 @@ struct TrainWorkspace::State {
     JobSpec job;
     TrainLimits limits;
     TrainPlan plan;
+    Exchanged exchanged;  // of the job
   };
   struct Buffer {
     std::shared_ptr<const Dataset> data;  // shared: keeps alive what `batch` reads
@@ -86,7 +87,7 @@ Result<void> take_offered(TrainWorkspace::State& state, const Train& work, BlobS
 Result<TrainPlan> take_plan(TrainWorkspace::State& state, const JobSpec& job, const TrainLimits& limits) {
   if (state.planned && state.planned->limits == limits && state.planned->job == job) return state.planned->plan;
   COVEY_TRY(const TrainPlan plan, plan_training(job, limits));
-  state.planned.emplace(TrainWorkspace::State::Planned{job, limits, plan});
+  state.planned.emplace(TrainWorkspace::State::Planned{job, limits, plan, Exchanged(job)});
   return plan;
 }
 
@@ -337,7 +338,7 @@ void take_difference(const TrainWorkspace::State& state, const Exchanged& exchan
 }
 
 Result<BlobRef> put_update(TrainWorkspace::State& state, const Train& work, BlobStore& blobs) {
-  take_difference(state, Exchanged(work.job), state.delta);
+  take_difference(state, state.planned->exchanged, state.delta);
   auto prepared = prepare_update(work.job.update, state.delta);
   if (!prepared) return unexpected(in_context("the update after the last local step", prepared.error()));
   return blobs.put(prepared->bytes);

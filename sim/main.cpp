@@ -161,6 +161,16 @@ Result<Scenario> take_plan(Options& options, JobSpec& job) {
   return scenario;
 }
 
+// Who was dealt nothing declines each offer: said now, and not after a simulated day.
+Result<void> check_dealt(const JobSpec& job, const Population& population) {
+  const std::size_t empty = population.spread().empty, least = job.selection.min_clients;
+  if (population.clients() - empty >= least) return {};
+  return unexpected(ErrorCode::kInvalidArgument,
+                    std::to_string(empty) + " of " + std::to_string(population.clients()) + " clients are dealt no example to train on, and " +
+                        "selection.min_clients = " + std::to_string(least) + " need some: spread the data more evenly (a larger simulation.alpha, another "
+                        "simulation.partition), or change simulation.clients");
+}
+
 Result<int> run_once(Options options) {
   COVEY_TRY(JobSpec job, read_job(options));
   for (const std::string& path : {options.output, options.metrics})
@@ -176,6 +186,7 @@ Result<int> run_once(Options options) {
           std::to_string(spread.holdout) + " held-out examples (" + std::to_string(spread.least) + " to " + std::to_string(spread.most) +
           " a client" + (spread.empty == 0 ? "" : ", " + std::to_string(spread.empty) + " without any") + "), " +
           std::to_string(parameter_table(job.model).size) + " parameters, seed " + std::to_string(options.seed));
+  COVEY_TRY_VOID(check_dealt(job, *population));
   const auto log = options.verbose ? make_log({options.json ? LogFormat::kJson : LogFormat::kText, LogLevel::kDebug, ""}) : nullptr;
   FaultPlan faults;
   if (planned) {

@@ -493,6 +493,15 @@ int report_error(const Error& error, bool json) {
   return code;
 }
 
+// A shell's variable that is not set is an empty argument: taken for one that was left out, `covey stop "$JOB"` would
+// stop another job. A text may begin with nothing.
+void refuse_empty(CLI::App& app) {
+  for (CLI::App* const command : app.get_subcommands([](CLI::App*) { return true; }))
+    for (CLI::Option* const option : command->get_options())
+      if (option->get_items_expected_max() > 0 && !option->check_name("--prompt"))
+        option->check([](const std::string& value) { return std::string(value.empty() ? "is empty: give a value, or leave it out" : ""); }, "");
+}
+
 int run(int argc, char** argv) {
   Chosen chosen;
   CLI::App app{
@@ -512,6 +521,7 @@ int run(int argc, char** argv) {
   add_nodes(app, chosen);
   add_keys(app, chosen);
   add_audit(app, chosen);
+  refuse_empty(app);
   const auto is_named = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
   if (argc > 1 && argv[1][0] != '-' && app.get_subcommands(is_named).empty())
     return report_error({ErrorCode::kInvalidArgument,

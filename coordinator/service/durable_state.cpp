@@ -59,7 +59,8 @@ std::string default_mark_path(const std::string& folder) { return folder + "/led
 Result<DurableState> open_state(const StateOptions& options, Log& log) {
   const std::string data = options.folder + "/data";
   // A start that is refused leaves nothing behind where nothing was: an empty data/ would be in a restore's way.
-  if (!file_exists(data + "/db/CURRENT")) COVEY_TRY_VOID(judge_rows({}, 0, options.mark, options.missing_mark));
+  COVEY_TRY(const bool kept, is_there(data + "/db/CURRENT"));  // an error where nobody may look: that is not an empty store
+  if (!kept) COVEY_TRY_VOID(judge_rows({}, 0, options.mark, options.missing_mark));
   COVEY_TRY_VOID(make_folders(options.folder));
   if (!file_exists(options.mark)) COVEY_TRY_VOID(check_output(options.mark));
   COVEY_TRY_VOID(make_folders(data));

@@ -162,6 +162,12 @@ Result<void> remove_file(const std::string& path) {
 
 bool file_exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
+Result<bool> is_there(const std::string& path) {
+  if (file_exists(path)) return true;
+  if (errno == ENOENT || errno == ENOTDIR) return false;
+  return failed(path);
+}
+
 Result<FolderLock> FolderLock::take(const std::string& path) {
   const std::string name = path + "/covey.lock";
   COVEY_TRY(FileDescriptor file, open_file(name, OpenMode::kReadWrite));

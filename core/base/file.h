@@ -62,6 +62,8 @@ Result<void> rename_file(const std::string& from, const std::string& to);
 // Of a missing file: success.
 Result<void> remove_file(const std::string& path);
 bool file_exists(const std::string& path);
+// The same for what something is concluded from. Errors: kPermissionDenied and others where nobody can tell.
+Result<bool> is_there(const std::string& path);
 
 // Holds `path`/covey.lock while it lives. kUnavailable when another process holds it; the lock
 // ends with its process, so a stale file does no harm.

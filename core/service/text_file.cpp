@@ -104,11 +104,36 @@ std::string why_not_readable(const std::string& path) {
   return opened || opened.error().code == ErrorCode::kNotFound ? "" : opened.error().message;
 }
 
-Result<void> write_file(const std::string& path, ByteSpan content) {
+namespace {
+
+Unexpected no_regular_file(const std::string& path) {
+  return unexpected(ErrorCode::kInvalidArgument, "cannot write " + path + ": it is no regular file (a device, pipe or socket, or a link to none); "
+                                                 "name another, or remove it");
+}
+
+// Where the file is that `path` names: what a link leads to is written, and the link stays. Renamed over, a device or a
+// pipe would be gone for everyone.
+Result<std::string> place_of(const std::string& path) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0 || S_ISREG(status.st_mode)) return path;
+  std::error_code code;
+  const std::string target = std::filesystem::canonical(path, code).string();
+  if (!S_ISLNK(status.st_mode) || code || !std::filesystem::is_regular_file(target, code)) return no_regular_file(path);
+  return target;
+}
+
+}  // namespace
+
+Result<void> write_file(const std::string& named, ByteSpan content) {
+  COVEY_TRY(const std::string path, place_of(named));
   const std::string temporary = path + ".tmp";
   {
-    const Descriptor file(open_patiently(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC));
-    if (!file.valid()) return failed("create", temporary, errno);
+    // What lies there is a half-written file of ours; where it is a link or a pipe, somebody else's.
+    const Descriptor file(open_patiently(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    struct stat status {};
+    const bool opened = file.valid() && ::fstat(file.get(), &status) == 0;
+    if (opened ? !S_ISREG(status.st_mode) : errno == ELOOP || errno == ENXIO) return no_regular_file(temporary);
+    if (!opened) return failed("create", temporary, errno);
     if (const auto written = write_all(file.get(), content, temporary); !written) {
       ::unlink(temporary.c_str());
       return written;
@@ -157,7 +182,8 @@ Result<void> check_output(const std::string& path) {
   std::error_code code;
   if (path.empty() || fs::path(path).filename().empty() || fs::is_directory(path, code))
     return unexpected(ErrorCode::kInvalidArgument, "cannot write " + path + ": it is a folder; name a file");
-  return check_place(path, "file");
+  COVEY_TRY(const std::string place, place_of(path));
+  return check_place(place, "file");
 }
 
 Result<void> check_new_file(const std::string& flag, const std::string& path) {

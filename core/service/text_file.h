@@ -14,7 +14,8 @@ Result<Bytes> read_filled_file(const std::string& path, std::size_t bytes_max);
 Error in_file(const std::string& path, Error error);
 // What is wrong with `path` for a library that is to read it by itself; empty for a regular file, and for none.
 std::string why_not_readable(const std::string& path);
-// tmp, fsync, rename, fsync of the folder. Errors: kDiskFull, kPermissionDenied.
+// tmp, fsync, rename, fsync of the folder; a link to a regular file stays one. Errors: kDiskFull, kPermissionDenied,
+// kInvalidArgument where a device, pipe or socket lies there.
 Result<void> write_file(const std::string& path, ByteSpan content);
 // Whether write_file() could put a file there, asked before long work: the folder is there and takes one, and
 // `path` is no folder itself. Errors: kNotFound, kInvalidArgument, kPermissionDenied; each names the path.

@@ -139,6 +139,8 @@ TEST_CASE("bad input: what a program cannot start from") {
   check_fails(nursery.run({"covey-client", {"--home", empty, "--data", empty + "/none", "--name", "n", "--token", "covey1-x"}}), 2,
               {"--data", "does not exist"});
   check_fails(federation.covey({"token", "--role", "king"}), 2, {"--role", "king"});
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{{"stop", ""}, {"rotate-key", "--save", ""}, {"backup", "--verify", ""}})
+    check_fails(federation.covey(words), 2, {"is empty: give a value, or leave it out"});
   // Before anything is asked of the coordinator, which does not run.
   write_text(empty + ".token", "");
   check_fails(federation.covey({"token", "-o", empty + ".token"}), 2, {"is there already"});

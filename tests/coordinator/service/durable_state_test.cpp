@@ -120,6 +120,19 @@ TEST_CASE("durable state: a store that lost its CURRENT file is not taken for a 
   CHECK(refused.error().code == ErrorCode::kCorrupted);
 }
 
+TEST_CASE("durable state: where nobody can tell whether there is a store, nobody is told to restore one") {
+  const TemporaryFolder folder;
+  SampleState state(folder.path());
+  state.release("one");
+  state.close();
+  fs::rename(state.data(), folder / "aside");
+  fs::create_symlink(state.data(), state.data());  // leads to itself: as unreadable as a folder of another user
+  const auto refused = state.try_open(state.options());
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code != ErrorCode::kCorrupted);
+  CHECK(refused.error().message.find(state.data() + "/db/CURRENT") == 0);
+}
+
 TEST_CASE("durable state: a start that is refused leaves nothing where nothing was") {
   const TemporaryFolder folder;
   SampleState state(folder.path());

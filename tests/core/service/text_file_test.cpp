@@ -72,6 +72,34 @@ TEST_CASE("text file: only a regular file is read, by us or by a library, and on
   CHECK(why_not_readable(full).empty());
 }
 
+TEST_CASE("text file: nothing but a regular file is written over; what a link leads to is written, and the link stays") {
+  namespace fs = std::filesystem;
+  const TemporaryFolder folder;
+  const std::string pipe = folder / "pipe", link = folder / "link", lost = folder / "lost", to_pipe = folder / "to_pipe";
+  const std::string real = folder.write("real", "old");
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  fs::create_symlink(real, link);
+  fs::create_symlink(folder / "none", lost);
+  fs::create_symlink(pipe, to_pipe);
+  for (const std::string& path : {pipe, lost, to_pipe}) {
+    const auto written = write_file(path, bytes_of("new"));
+    REQUIRE_FALSE(written);
+    CHECK(written.error().message.find("cannot write " + path + ": it is no regular file") == 0);
+    CHECK(check_output(path).error().message == written.error().message);
+    CHECK_FALSE(fs::is_regular_file(fs::symlink_status(path)));
+  }
+  REQUIRE(write_file(link, bytes_of("new")));
+  CHECK(fs::is_symlink(link));
+  CHECK(text_of(read_file(real, 100).value()) == "new");
+  // Where the half-written file goes, too.
+  for (const std::string& other : {folder / "a", folder / "b"}) {
+    if (other == folder / "a") REQUIRE(::mkfifo((other + ".tmp").c_str(), 0600) == 0);
+    else fs::create_symlink(real, other + ".tmp");
+    CHECK(write_file(other, bytes_of("x")).error().message.find("cannot write " + other + ".tmp: it is no regular file") == 0);
+  }
+  CHECK(text_of(read_file(real, 100).value()) == "new");
+}
+
 TEST_CASE("file limit: what a coordinator wants, and the most that there can be") {
   CHECK(files_wanted(10'000) == 20'256);
   CHECK(file_limit_max() >= 1);
