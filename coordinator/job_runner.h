@@ -213,6 +213,7 @@ class JobRunner {
   void unmasking_moved(Instant now);
   void open_sum();
   void opened(const Unmasked& value, Instant now);
+  void tell_clamped(std::uint64_t elements, Instant now);
   void not_opened(const Error& error, Instant now);
   void sum_closed(const Unmasked& value, Instant now);
   void name_withholders(const Unmasked& value, Instant now);
@@ -334,6 +335,7 @@ class JobRunner {
   std::uint32_t open_failures_ = 0;      // of the attempt in progress
   Duration kept_after_{};                // since the time of phases was written
   SparedRow spared_;                     // of the round in progress
+  std::uint64_t clamped_told_ = 0;       // elements beyond the range, as the journal last had them
   std::optional<Instant> opens_at_;      // of the attempt in progress: its shares are enough, and more are waited for until then
   struct Unanswered {                    // offers in a row that let a joining phase wait
     std::uint32_t count = 0;

@@ -5,6 +5,7 @@
 #include "coordinator/job_runner.h"
 #include "core/crypto/digest.h"
 #include "core/protocol/limits.h"
+#include "core/spec/setting.h"
 
 namespace covey {
 namespace {
@@ -321,15 +322,27 @@ void JobRunner::open_sum() {
   services_.out.now(StartWork{round_->work, std::move(work)});
 }
 
+// In the journal where it is the first time, or became more than twice as much: not once a round.
+void JobRunner::tell_clamped(std::uint64_t elements, Instant now) {
+  const double range = secure_range(job_.spec);
+  services_.out.log(LogLevel::kWarning, "secagg_clamped",
+                    {{"job", job_.id}, {"round", round_->key.round}, {"attempt", round_->key.attempt}, {"elements", elements}, {"range", range}});
+  if (elements / 2 < clamped_told_ || elements == clamped_told_) return;
+  clamped_told_ = elements;
+  Batch batch;
+  services_.journal.write(batch, now, job_.id,
+                          "round " + std::to_string(round_->key.round) + ": " + counted(elements, "element") + " of the updates lay beyond " +
+                              setting_text(range) + " and counted as that (privacy.value_range, or update.clip_norm, if less): the clients "
+                              "diverge, or the range is too small; lower train.learning_rate, or raise it");
+  services_.out.persist(std::move(batch));
+}
+
 void JobRunner::opened(const Unmasked& value, Instant now) {
   for (const auto& [place, what] : value.liars)
     if (const auto peer = secure_->peer_at(place)) bar(*peer, what, now);
   if (!value.closed.empty()) return sum_closed(value, now);
   dispute(value, now);
-  if (value.clamped > 0)
-    services_.out.log(LogLevel::kWarning, "secagg_clamped",
-                      {{"job", job_.id}, {"round", round_->key.round}, {"attempt", round_->key.attempt},
-                       {"elements", value.clamped}, {"range", secure_range(job_.spec)}});
+  if (value.clamped > 0) tell_clamped(value.clamped, now);
   round_->opened = value;
   if (round_->row.kind == RoundKind::kEvaluate) return commit(now, std::nullopt);
   aggregated(*value.aggregated);

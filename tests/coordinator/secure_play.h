@@ -181,6 +181,7 @@ class SecurePlay {
   std::map<std::uint8_t, DealerLies> dealers;  // who lies in what it deals, in every attempt
   // Who changes the shares it reveals: of all others' secrets, or of this member's alone.
   std::map<std::uint8_t, std::optional<std::uint8_t>> holders;
+  std::uint64_t clamped = 0;                   // elements that each says it clamped
   std::set<std::uint8_t> noise;                // who sends figures that nobody measured
   enum class BadJoin { kNoKey, kUnsigned };
   std::map<std::uint8_t, BadJoin> joiners;     // whose joins are none
@@ -302,6 +303,7 @@ class SecurePlay {
     figures.examples = part.examples;
     figures.train = {6, 12, 3, 1.5};
     figures.evaluation = {4, 8, 2};
+    figures.clamped = clamped;
     part.figures = encode_figures(figures, job.privacy.examples_max, most).value();
     if (noise.contains(person.number)) part.figures[0] = Ring::of_width(kFiguresWidth)->lane_mask() >> 2U;
     MaskedHash hash(plan.sid);

@@ -497,6 +497,26 @@ TEST_CASE("secure round: a member that is revoked after the COMMIT stays in the 
   CHECK(play.d.latest_model() == play.expected(play.all_but({}), model));
 }
 
+TEST_CASE("secure round: what was clamped is in the journal when it is first seen, and when it became much more") {
+  SecurePlay play;
+  play.clamped = 7;
+  play.begin(secure_job("", 4));
+  play.hold = [&](std::uint8_t, const Message& message) {
+    if (const auto* offer = std::get_if<RoundOffer>(&message)) play.clamped = offer->key.round < 3 ? 7 + offer->key.round : 70;
+    return false;
+  };
+  play.finish();
+  REQUIRE(play.d.job().state == JobState::kFinished);
+  std::vector<std::string> lines;
+  for (const Row& row : play.d.store.scan("journal/").value()) {
+    const std::string line(row.value.begin(), row.value.end());
+    if (const auto at = line.find(" of the updates lay beyond 4 and counted as that"); at != std::string::npos) lines.push_back(line.substr(0, at));
+  }
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0].ends_with("round 1: 48 elements"));
+  CHECK(lines[1].ends_with("round 3: 420 elements"));
+}
+
 TEST_CASE("secure round: what is too long for a note comes as a letter, and is gone with its attempt") {
   constexpr std::uint8_t kMany = 48;  // a roster of 13 KB
   SecurePlay play(kMany);
