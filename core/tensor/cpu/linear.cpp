@@ -183,7 +183,8 @@ void CpuOps::add_column_sums(Tensor x, std::int64_t m, std::int64_t n, float* su
 }
 
 void CpuOps::quantize_rows(Tensor w, Tensor codes, Tensor scales) {
-  const auto [n, k] = check_codes(codes, scales);
+  const auto [n_here, k_here] = check_codes(codes, scales);
+  const std::int64_t n = n_here, k = k_here;  // clang lets no lambda use a binding
   COVEY_CHECK(check_flat(w) == n * k);
   cpu::share(team_, n, cpu::piece_rows(k), [&](std::int64_t row, std::int64_t rows, int) {
     for (std::int64_t i = row; i < row + rows; ++i) {
@@ -201,7 +202,8 @@ void CpuOps::quantize_rows(Tensor w, Tensor codes, Tensor scales) {
 
 // The weight of one product at a time, as f32.
 float* CpuOps::dequantized(Tensor codes, Tensor scales) {
-  const auto [n, k] = check_codes(codes, scales);
+  const auto [n_here, k_here] = check_codes(codes, scales);
+  const std::int64_t n = n_here, k = k_here;  // clang lets no lambda use a binding
   const std::size_t bytes = static_cast<std::size_t>(n * k) * sizeof(float);
   if (dequantized_.capacity() < bytes) {
     dequantized_ = Arena(bytes);

@@ -63,7 +63,8 @@ void take_target(const cpu::TypedKernels<T>& kernels, LossTerms terms, T* at) {
 
 std::int64_t CpuOps::softmax_cross_entropy(Tensor logits, Tensor targets, Tensor losses, Tensor dlogits,
                                            LossTerms terms) {
-  const auto [m, v] = check_loss(logits, targets, losses, dlogits, terms);
+  const auto [m_here, v_here] = check_loss(logits, targets, losses, dlogits, terms);
+  const std::int64_t m = m_here, v = v_here;  // clang lets no lambda use a binding
   std::atomic<std::int64_t> correct{0};
   cpu::share(team_, m, cpu::piece_rows(v), [&](std::int64_t row0, std::int64_t rows, int) {
     cpu::with_type(logits.dtype, [&]<class T>(T) {

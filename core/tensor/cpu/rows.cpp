@@ -20,7 +20,8 @@ using cpu::typed;
 using cpu::with_type;
 
 void CpuOps::embedding(Tensor tokens, Tensor table, Tensor y) {
-  const auto [m, d] = check_embedding(tokens, table, y);
+  const auto [m_here, d_here] = check_embedding(tokens, table, y);
+  const std::int64_t m = m_here, d = d_here;  // clang lets no lambda use a binding
   share(team_, m, cpu::piece_rows(d), [&](std::int64_t row, std::int64_t rows, int) {
     with_type(y.dtype, [&]<class T>(T) {
       for (std::int64_t i = row; i < row + rows; ++i)
@@ -30,7 +31,8 @@ void CpuOps::embedding(Tensor tokens, Tensor table, Tensor y) {
 }
 
 void CpuOps::embedding_at(Tensor tokens, Tensor table, Tensor positions, Tensor y) {
-  const auto [m, d] = check_embedding(tokens, table, y);
+  const auto [m_here, d_here] = check_embedding(tokens, table, y);
+  const std::int64_t m = m_here, d = d_here;  // clang lets no lambda use a binding
   const std::int64_t length = check_positions(y, positions);
   share(team_, m, cpu::piece_rows(d), [&](std::int64_t row, std::int64_t rows, int) {
     with_type(y.dtype, [&]<class T>(T) {
@@ -43,7 +45,8 @@ void CpuOps::embedding_at(Tensor tokens, Tensor table, Tensor positions, Tensor 
 
 // Each piece has columns of its own: tokens repeat, and their rows are added in order.
 void CpuOps::embedding_grad(Tensor tokens, Tensor dy, Tensor dtable) {
-  const auto [m, d] = check_embedding(tokens, dtable, dy);
+  const auto [m_here, d_here] = check_embedding(tokens, dtable, dy);
+  const std::int64_t m = m_here, d = d_here;  // clang lets no lambda use a binding
   constexpr std::int64_t kColumns = 128;
   share(team_, d, kColumns, [&](std::int64_t column, std::int64_t columns, int) {
     with_type(dy.dtype, [&]<class T>(T) {
@@ -182,7 +185,8 @@ void CpuOps::rope(Tensor x, int direction, double base) {
 }
 
 void CpuOps::maxpool2(Tensor x, Tensor y, Tensor argmax) {
-  const auto [planes, height, width] = check_maxpool2(x, y, argmax);
+  const auto [planes_here, height_here, width_here] = check_maxpool2(x, y, argmax);
+  const std::int64_t planes = planes_here, height = height_here, width = width_here;  // clang lets no lambda use a binding
   const std::int64_t pooled = (height / 2) * (width / 2);
   share(team_, planes, cpu::piece_rows(height * width), [&](std::int64_t first, std::int64_t count, int) {
     with_type(x.dtype, [&]<class T>(T) {
@@ -194,7 +198,8 @@ void CpuOps::maxpool2(Tensor x, Tensor y, Tensor argmax) {
 }
 
 void CpuOps::maxpool2_grad(Tensor dy, Tensor argmax, Tensor dx) {
-  const auto [planes, height, width] = check_maxpool2_grad(dy, argmax, dx);
+  const auto [planes_here, height_here, width_here] = check_maxpool2_grad(dy, argmax, dx);
+  const std::int64_t planes = planes_here, height = height_here, width = width_here;  // clang lets no lambda use a binding
   const std::int64_t pooled = (height / 2) * (width / 2);
   share(team_, planes, cpu::piece_rows(height * width), [&](std::int64_t first, std::int64_t count, int) {
     with_type(dy.dtype, [&]<class T>(T) {

@@ -71,8 +71,8 @@ void RefOps::add_layernorm(Tensor a, Tensor x, Tensor sum, Tensor g, Tensor b, T
 
 // With n = (x - mean) * r and u = dy * g: dx = r * (u - mean(u) - n * mean(u * n)).
 void RefOps::layernorm_grad(Tensor x, Tensor g, Tensor mean, Tensor rstd, Tensor dy, Tensor dx, Tensor dg, Tensor db) {
-  const auto [rows, width] = check_rmsnorm(x, g, dy, rstd);
-  const std::int64_t m = rows, d = width;  // C++20 lets no lambda take a binding by reference everywhere
+  const auto [m_here, d_here] = check_rmsnorm(x, g, dy, rstd);
+  const std::int64_t m = m_here, d = d_here;  // clang lets no lambda use a binding
   check_same(x, dx, dy);
   check_flat(g, dg, db);
   check_flat(mean, rstd);
