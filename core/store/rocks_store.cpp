@@ -28,7 +28,7 @@ Error error_of(const rocksdb::Status& status, const std::string& path) {
   if (status.IsNoSpace() || message.find("File too large") != std::string::npos)
     return {ErrorCode::kDiskFull,
             message + ": free some space there, then start this program again"};
-  if (status.IsCorruption())
+  if (status.IsCorruption() || status.IsPathNotFound())  // a file of its own is gone
     return {ErrorCode::kCorrupted, message + ": restore the folder from a backup"};
   if (message.find("Permission denied") != std::string::npos)
     return {ErrorCode::kPermissionDenied, message};
@@ -87,15 +87,20 @@ rocksdb::Options options_for_small_records(Recovery recovery) {
   return options;
 }
 
-// Without its CURRENT file RocksDB would begin a new, empty store over the old one's files.
-Result<void> check_current(const std::string& path) {
+// Without its CURRENT file RocksDB would begin a new, empty store over the old one's files; for what a pipe
+// holds it would wait for ever.
+Result<void> check_files(const std::string& path) {
+  const auto damaged = [&](const std::string& what) {
+    return unexpected(ErrorCode::kCorrupted, path + ": " + what + ": restore the folder from a backup");
+  };
+  const bool current = file_exists(path + "/CURRENT");
   std::error_code error;
-  if (file_exists(path + "/CURRENT")) return {};
   for (std::filesystem::directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error)) {
-    const std::string extension = entry->path().extension().string();
-    if (extension == ".sst" || extension == ".log")
-      return unexpected(ErrorCode::kCorrupted, path + ": holds " + entry->path().filename().string() +
-                                                   " but no CURRENT file: restore the folder from a backup");
+    const std::string name = entry->path().filename().string(), extension = entry->path().extension().string();
+    std::error_code gone;
+    if (const auto status = entry->status(gone); !gone && std::filesystem::is_other(status))
+      return damaged(name + " is a pipe, socket or device");
+    if (!current && (extension == ".sst" || extension == ".log")) return damaged("holds " + name + " but no CURRENT file");
   }
   return {};
 }
@@ -181,7 +186,7 @@ class RocksStore final : public DurableStore {
 Result<std::unique_ptr<DurableStore>> open_rocks_store(const std::string& path, Recovery recovery) {
   COVEY_TRY_VOID(make_folders(path));
   COVEY_TRY(FolderLock lock, FolderLock::take(path));
-  COVEY_TRY_VOID(check_current(path));
+  COVEY_TRY_VOID(check_files(path));
   return guarded(path, [&]() -> Result<std::unique_ptr<DurableStore>> {
     fault_point("store.open.begin");
     rocksdb::DB* opened = nullptr;
@@ -198,6 +203,7 @@ Result<std::unique_ptr<DurableStore>> open_rocks_store(const std::string& path, 
 Result<StoreContents> read_rocks_store(const std::string& path, Recovery recovery) {
   if (!file_exists(path + "/CURRENT"))
     return unexpected(ErrorCode::kNotFound, path + " holds no store (no CURRENT file)");
+  COVEY_TRY_VOID(check_files(path));
   return guarded(path, [&]() -> Result<StoreContents> {
     rocksdb::Options options = options_for_small_records(recovery);
     options.create_if_missing = false;

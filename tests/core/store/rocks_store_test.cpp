@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <chrono>
 #include <csignal>
@@ -193,6 +195,31 @@ TEST_CASE("rocks store: a damaged table is told as corrupted") {
   const auto rows = (*store)->scan("row/");
   REQUIRE_FALSE(rows);
   CHECK(rows.error().code == ErrorCode::kCorrupted);
+}
+
+TEST_CASE("rocks store: a file of it that is gone, or is a pipe, is told as corrupted") {
+  const TemporaryFolder folder;
+  REQUIRE((*open_rocks_store(folder.path()))->write(batch_of("a", 3)));
+  std::string manifest;
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path()))
+    if (entry.path().filename().string().starts_with("MANIFEST-")) manifest = entry.path().string();
+  REQUIRE_FALSE(manifest.empty());
+  const auto fault = [&] {
+    const auto opened = open_rocks_store(folder.path());
+    REQUIRE_FALSE(opened);
+    const auto read = read_rocks_store(folder.path(), Recovery::kStrict);
+    REQUIRE_FALSE(read);
+    CHECK(read.error().code == ErrorCode::kCorrupted);
+    CHECK(opened.error().code == ErrorCode::kCorrupted);
+    CHECK(opened.error().message.find("restore the folder from a backup") != std::string::npos);
+    return opened.error().message;
+  };
+  std::filesystem::rename(manifest, folder.path() + "-kept");
+  CHECK(fault().find("MANIFEST-") != std::string::npos);
+  std::filesystem::rename(folder.path() + "-kept", manifest);
+  std::filesystem::remove(folder / "CURRENT");
+  REQUIRE(::mkfifo((folder / "CURRENT").c_str(), 0600) == 0);
+  CHECK(fault().find("CURRENT is a pipe") != std::string::npos);
 }
 
 TEST_CASE("rocks store: a path that is a file is refused") {
