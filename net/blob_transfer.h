@@ -58,6 +58,7 @@ class BlobTransfer {
   struct Step {
     std::vector<Outgoing> outgoing;
     std::vector<Event> events;  // BlobFetched, BlobFailed
+    std::vector<std::pair<Digest, Error>> unreadable;  // published here, and our store could not read it
   };
 
   // Work that became due in the calls before; only where the driver does it.

@@ -14,9 +14,11 @@ BlobTransfer::Outgoing not_offered(PeerKey to, const Digest& blob) {
           BlobRefused{blob, {ErrorCode::kNotFound, "blob " + short_hex(blob) + " is not offered to you"}}};
 }
 
-BlobTransfer::Outgoing unreadable(PeerKey to, const Digest& blob) {
-  return {to, BlobRefused{
-                  blob, {ErrorCode::kInternal, "blob " + short_hex(blob) + " cannot be read by its sender"}}};
+// The peer is not told why, our own log is.
+void refuse_unreadable(PeerKey to, const Digest& blob, const Error& error, BlobTransfer::Step& step) {
+  step.outgoing.push_back(
+      {to, BlobRefused{blob, {ErrorCode::kInternal, "blob " + short_hex(blob) + " cannot be read by its sender"}}});
+  step.unreadable.emplace_back(blob, error);
 }
 
 }  // namespace
@@ -47,7 +49,7 @@ void BlobTransfer::serve(PeerKey from, const ChunkListWant& message, Step& step)
   const Digest& blob = message.blob.id;
   if (offered(blob, from) == nullptr) return step.outgoing.push_back(not_offered(from, blob));
   const Result<std::vector<Digest>> hashes = caught([&] { return blobs_.chunk_hashes(blob); });
-  if (!hashes) return step.outgoing.push_back(unreadable(from, blob));
+  if (!hashes) return refuse_unreadable(from, blob, hashes.error(), step);
   const std::size_t begin = std::min(message.page * kChunkHashesPerPage, hashes->size());
   const std::size_t end = std::min(begin + kChunkHashesPerPage, hashes->size());
   const auto at = [&](std::size_t i) { return hashes->begin() + static_cast<std::ptrdiff_t>(i); };
@@ -59,7 +61,7 @@ void BlobTransfer::serve(PeerKey from, const ChunkWant& message, Step& step) {
   if (published == nullptr) return step.outgoing.push_back(not_offered(from, message.blob));
   if (!published->size) {
     const Result<std::uint64_t> size = caught([&] { return blobs_.size(message.blob); });
-    if (!size) return step.outgoing.push_back(unreadable(from, message.blob));
+    if (!size) return refuse_unreadable(from, message.blob, size.error(), step);
     published->size = *size;
   }
   for (const std::uint32_t index : message.indices) {
@@ -68,7 +70,7 @@ void BlobTransfer::serve(PeerKey from, const ChunkWant& message, Step& step) {
     const auto length =
         static_cast<std::size_t>(std::min<std::uint64_t>(kChunkBytes, *published->size - offset));
     Result<Bytes> bytes = caught([&] { return blobs_.read(message.blob, offset, length); });
-    if (!bytes) return step.outgoing.push_back(unreadable(from, message.blob));
+    if (!bytes) return refuse_unreadable(from, message.blob, bytes.error(), step);
     step.outgoing.push_back({from, Chunk{message.blob, index, *std::move(bytes)}});
   }
 }

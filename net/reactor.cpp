@@ -280,6 +280,8 @@ void ReactorLoop::carry(BlobTransfer::Step step) {
       serve_limit_.served_list(outgoing.to, list->blob, list->page, list->hashes.size());
     transport_->send_bulk(outgoing.to, outgoing.message);
   }
+  for (const auto& [blob, error] : step.unreadable)
+    limited_.warning("blob_unreadable", {{"blob", short_hex(blob)}, {"reason", error.message}});
   for (Event& event : step.events) pending_.push_back(std::move(event));
   for (BlobIo& io : transfer_.take_io())
     io_.submit(io.blob, [&blobs = parts_.blobs, mailbox = mailbox_, run = std::move(io.run)] { mailbox->put(run(blobs)); });

@@ -312,6 +312,20 @@ TEST_CASE("blob transfer: only what is published is served, and only to whom it 
   CHECK(std::holds_alternative<BlobRefused>(step.outgoing[0].message));
 }
 
+TEST_CASE("blob transfer: a driver is told what it serves and cannot read, the peer only that it cannot") {
+  Pair pair(1, 0, 0, 0s);
+  const BlobRef blob = pair.offer(content_of(10));
+  REQUIRE(pair.alice_blobs.erase(blob.id));
+  for (const Message& want : {Message(ChunkListWant{blob, 0}), Message(ChunkWant{blob.id, {0}})}) {
+    const auto step = pair.alice.transfer.receive(kBob, want, kStart);
+    REQUIRE(step.unreadable.size() == 1);
+    CHECK(step.unreadable[0].first == blob.id);
+    CHECK(step.unreadable[0].second.code == ErrorCode::kNotFound);
+    REQUIRE(step.outgoing.size() == 1);
+    CHECK(std::get<BlobRefused>(step.outgoing[0].message).error.code == ErrorCode::kInternal);
+  }
+}
+
 TEST_CASE("blob transfer: a silent sender is given up, a busy one asked again") {
   Pair pair(1, 1.0, 0, 0s);
   const BlobRef blob = pair.offer(content_of(10));
