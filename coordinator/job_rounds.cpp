@@ -14,7 +14,7 @@ constexpr Duration kUpdateWait = std::chrono::seconds(30); // for an update of a
 // For an ABORT of members that are all here; and for clients that are away, where who is here was caught at a lie: to be
 // caught must not be a way to end a job.
 constexpr Duration kSignedWait = std::chrono::seconds(300);
-constexpr std::size_t kUnvouchedNamed = 5;                 // in the text of a job that waits
+constexpr std::size_t kUnvouchedNamed = 5, kAwayNamed = 5;  // in the text of a job that waits
 constexpr std::uint32_t kPauseDoublings = 5;  // 2, 4, ... 32 s after attempts that nobody could deliver to
 
 Duration pause_after(std::uint32_t attempt) {
@@ -41,6 +41,15 @@ std::string JobRunner::declined_text() const {
     return a.second.first < b.second.first;
   });
   return std::to_string(declined) + " declined for good, e.g. " + commonest->second.second;
+}
+
+std::string JobRunner::away_text() const {
+  std::string names;
+  std::size_t away = 0;
+  for (const auto& [key, node] : services_.registry.nodes())
+    if (!node.summary.revoked && !node.link && node.summary.role == Role::kClient && ++away <= kAwayNamed)
+      names += (names.empty() ? "; away: " : ", ") + node.summary.name;
+  return away <= kAwayNamed ? names : names + " and " + std::to_string(away - kAwayNamed) + " more";
 }
 
 bool JobRunner::asked_again() const {
@@ -107,7 +116,7 @@ void JobRunner::wait_for_clients(std::size_t there, std::size_t wanted, Instant 
   if (free_suspects()) return open_round(now);  // the job does not wait for others because of what is not proven
   if (fails_for_declines(wanted, text, now)) return;
   // Too few are connected for it to fail: it waits for others, or for these to be set otherwise.
-  const std::string told = stuck_since_ || job_.evaluating() || !asked_again() ? text : shortened(
+  const std::string told = stuck_since_ || job_.evaluating() || !asked_again() ? shortened(text + away_text(), kErrorTextBytesMax) : shortened(
       "waiting for clients: " + std::to_string(there) + " of " + std::to_string(wanted) + " that can take part (who declined for good is asked again "
       "when its covey-client starts anew; `covey stop " + std::to_string(job_.id) + "` ends the job); " + declined, kErrorTextBytesMax);
   if (unvouched > 0 && std::exchange(unvouched_named_, job_.next_round()) != job_.next_round()) {

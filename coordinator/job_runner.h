@@ -169,6 +169,7 @@ class JobRunner {
   Result<std::unique_ptr<SecureAttempt>> begin_attempt(const Selection& selected);  // none: not secure
   void wait_for_clients(std::size_t there, std::size_t wanted, Instant now);
   std::string declined_text() const;     // "" when nobody declined for good
+  std::string away_text() const;         // "; away: " and the first of them, or ""
   bool nobody_else() const;              // everyone asked declined, failed or was refused
   Duration evaluation_wait() const;      // for enough clients, then a job ends without its last figures
   bool asked_again() const;              // somebody declined for good, and would be asked after joining anew

@@ -190,6 +190,19 @@ TEST_CASE("job: a client whose memory cannot hold the model is not asked") {
   CHECK(d.job().text == "waiting for clients: 1 of 2 there");
 }
 
+TEST_CASE("job: one that waits for clients names who is away, the first few") {
+  Driver d(9);
+  d.join_all();
+  for (std::size_t n = 1; n < 9; ++n) d.from(d.client(n), Leave{});
+  d.submit(job_text(kTwo));
+  const std::string begins = "waiting for clients: 1 of 2 there; away: ", ends = " and 3 more", text = d.job().text;
+  CHECK(text.starts_with(begins));
+  CHECK(text.ends_with(ends));
+  CHECK(std::count(text.begin() + static_cast<std::ptrdiff_t>(begins.size()), text.end(), ',') == 4);
+  for (std::size_t n = 2; n < 9; ++n) d.join(d.client(n), 2, 2);
+  CHECK(d.count<RoundOffer>() > 0);
+}
+
 TEST_CASE("job: an aggregation that fails abandons the attempt") {
   Driver d(2);
   d.join_all();
