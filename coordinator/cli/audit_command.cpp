@@ -106,6 +106,8 @@ Result<int> audit_command(const AuditOptions& options, Console& console) {
     return unexpected(
         in_context("the log does not verify with record key " + short_hex(key), verified.error()));
   if (!options.since.empty()) COVEY_TRY_VOID(compare_with(options.since, key, *verified));
+  if (job && !tells_of(*verified, *job))
+    return unexpected(ErrorCode::kNotFound, "the log verifies and tells of no job " + std::to_string(*job) + "; `covey list` has their numbers");
   if (!options.save.empty()) COVEY_TRY_VOID(write_file(options.save, encode(log)));
   print(options, job, key, *verified, console);
   if (!options.save.empty())

@@ -1,5 +1,6 @@
 #include "coordinator/cli/audit_view.h"
 
+#include <algorithm>
 #include <map>
 
 #include "coordinator/journal.h"
@@ -62,6 +63,11 @@ void add_round(JsonObject& object, const RoundKey& round) {
 }
 
 }  // namespace
+
+bool tells_of(const VerifiedLog& log, JobId job) {
+  const auto of_job = [job](const auto& record) { return record.round.job == job; };
+  return std::any_of(log.audit.begin(), log.audit.end(), of_job) || std::any_of(log.ledger.begin(), log.ledger.end(), of_job);
+}
 
 Table audit_table(const VerifiedLog& log, std::optional<JobId> job) {
   Table table({"AUDIT", "TIME", "WHAT", "JOB", "ROUND", "ATTEMPT", "BY", "WHO", "DETAIL"}, {0, 3, 4, 5});

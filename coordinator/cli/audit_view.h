@@ -8,6 +8,8 @@
 
 namespace covey::cli {
 
+bool tells_of(const VerifiedLog& log, JobId job);
+
 // `job`: only its records; absent: all.
 Table audit_table(const VerifiedLog& log, std::optional<JobId> job);
 Table ledger_table(const VerifiedLog& log, std::optional<JobId> job);

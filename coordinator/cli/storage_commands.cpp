@@ -90,7 +90,8 @@ Result<int> restore_command(const RestoreOptions& options, Console& console) {
   const auto kept = kept_withdrawals(options.home, home.address.authority);
   console.warn(forgotten_text(report.withdrawals, kept ? *kept : Withdrawals{}));
   if (!kept) console.warn(kept.error().message);
-  console.line("Start it with covey-coordinator --home " + options.home + "; its clients come back by themselves.");
+  console.line("Start it with covey-coordinator --home " + options.home + "; its clients come back by themselves, those who joined after " +
+               iso8601(report.backup.taken) + " with a new token (`covey token`) and a new --home.");
   return kExitOk;
 }
 
