@@ -22,15 +22,21 @@ std::string number(double value) { return std::isfinite(value) ? format("%.6g", 
 double accuracy(const EvalStats& evaluation) { return mean(static_cast<double>(evaluation.correct), evaluation.targets); }
 double bits(const EvalStats& evaluation) { return mean(evaluation.loss_sum, evaluation.targets) / std::log(2.0); }
 
-bool is_text(const JobSpec& job) { return job.model.family == ModelFamily::kTransformer; }
-bool is_bytes(const JobSpec& job) { return job.data.format != DataFormat::kTokens && job.data.tokenizer_sha256.empty(); }
+const char* unit_of_bits(const DataSpec& data) { return data.reads_bytes() ? "bits/byte" : "bits/token"; }
+const char* quality_name(const DataSpec& data) {
+  if (!data.is_language()) return "accuracy";
+  return data.reads_bytes() ? "bits_per_byte" : "bits_per_token";
+}
+double quality(const DataSpec& data, const EvalStats& evaluation) {
+  return data.is_language() ? bits(evaluation) : accuracy(evaluation);
+}
 
 }  // namespace
 
 std::string quality_text(const JobSpec& job, const EvalStats& evaluation) {
   if (evaluation.targets == 0) return "not measured";
-  if (!is_text(job)) return format("%.2f %%", 100 * accuracy(evaluation));
-  return format(is_bytes(job) ? "%.4f bits/byte" : "%.4f bits/token", bits(evaluation));
+  if (!job.data.is_language()) return format("%.2f %%", 100 * accuracy(evaluation));
+  return format("%.4f %s", bits(evaluation), unit_of_bits(job.data));
 }
 
 namespace {
@@ -38,8 +44,8 @@ namespace {
 // In the unit of what is held out.
 std::string trained_text(const JobSpec& job, const TrainStats& train) {
   const double loss = mean(train.loss_sum, train.targets);
-  if (!is_text(job)) return format("train loss %.4f nats", loss);
-  return format(is_bytes(job) ? "train %.4f bits/byte" : "train %.4f bits/token", loss / std::log(2.0));
+  if (!job.data.is_language()) return format("train loss %.4f nats", loss);
+  return format("train %.4f %s", loss / std::log(2.0), unit_of_bits(job.data));
 }
 
 }  // namespace
@@ -62,8 +68,8 @@ std::string round_json(const JobSpec& job, const RoundMetrics& metrics) {
                 static_cast<unsigned long long>(metrics.examples),
                 number(mean(metrics.train.loss_sum, metrics.train.targets)).c_str(),
                 number(mean(metrics.evaluation.loss_sum, metrics.evaluation.targets)).c_str(),
-                !is_text(job) ? "accuracy" : is_bytes(job) ? "bits_per_byte" : "bits_per_token",
-                number(is_text(job) ? bits(metrics.evaluation) : accuracy(metrics.evaluation)).c_str(),
+                quality_name(job.data),
+                number(quality(job.data, metrics.evaluation)).c_str(),
                 number(metrics.update_norm).c_str(), static_cast<unsigned long long>(metrics.update_bytes),
                 number(seconds(metrics.committed - metrics.started)).c_str());
 }
@@ -81,8 +87,8 @@ std::string summary_json(const JobSpec& job, const SimulationResult& result, dou
   const EvalStats last = result.detail.metrics.empty() ? EvalStats{} : result.detail.metrics.back().evaluation;
   return format("{\"event\":\"summary\",\"rounds\":%u,\"eval_%s\":%s,\"virtual_seconds\":%s,\"seconds\":%s,\"events\":%llu,"
                 "\"frames\":%llu,\"bytes\":%llu,\"updates\":%llu,\"trace\":\"%s\"}",
-                result.detail.summary.round, !is_text(job) ? "accuracy" : is_bytes(job) ? "bits_per_byte" : "bits_per_token",
-                number(is_text(job) ? bits(last) : accuracy(last)).c_str(), number(result.virtual_seconds).c_str(),
+                result.detail.summary.round, quality_name(job.data),
+                number(quality(job.data, last)).c_str(), number(result.virtual_seconds).c_str(),
                 number(real_seconds).c_str(), static_cast<unsigned long long>(result.events),
                 static_cast<unsigned long long>(result.frames), static_cast<unsigned long long>(result.bytes),
                 static_cast<unsigned long long>(result.acknowledged), hex(result.trace.span()).c_str());

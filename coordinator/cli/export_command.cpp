@@ -43,7 +43,7 @@ const TokenizerSpec* tokenizer_of(const LoadedModel& loaded) {
 // As jobs on text without a pinned tokenizer do; of a folder of transformers nobody says so.
 bool reads_bytes(const LoadedModel& loaded) {
   const JobSpec& job = loaded.spec;
-  return !loaded.config && job.model.vocabulary == 256 && job.data.tokenizer_sha256.empty() && job.data.format != DataFormat::kTokens;
+  return !loaded.config && job.model.vocabulary == 256 && job.data.reads_bytes();
 }
 
 // A folder made beside and renamed when it is whole.

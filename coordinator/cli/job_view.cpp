@@ -33,10 +33,8 @@ std::string columns(const std::string& round, const std::string& clients, const 
 }  // namespace
 
 Quality quality_of(const JobSpec& spec) {
-  const DataFormat format = spec.data.format;
-  if (format == DataFormat::kTokens) return Quality::kBitsPerToken;
-  if (format != DataFormat::kText && format != DataFormat::kJsonl) return Quality::kAccuracy;
-  return spec.data.tokenizer_sha256.empty() ? Quality::kBitsPerByte : Quality::kBitsPerToken;
+  if (!spec.data.is_language()) return Quality::kAccuracy;
+  return spec.data.reads_bytes() ? Quality::kBitsPerByte : Quality::kBitsPerToken;
 }
 
 double loss(const EvalStats& stats) { return ratio(stats.loss_sum, stats.targets); }

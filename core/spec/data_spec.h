@@ -48,6 +48,8 @@ struct DataSpec {
   bool is_language() const {
     return format == DataFormat::kText || format == DataFormat::kJsonl || format == DataFormat::kTokens;
   }
+  // Whether a token is a byte of the documents.
+  bool reads_bytes() const { return is_language() && format != DataFormat::kTokens && tokenizer_sha256.empty(); }
   // csv: features after encoding (numeric 1, category values + 1), and classes of the label.
   std::uint32_t feature_count() const;
   std::uint32_t class_count() const;

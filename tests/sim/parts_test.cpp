@@ -224,6 +224,7 @@ TEST_CASE("report: a line has one unit: bits of text, by byte or by token, and n
   job.data.tokenizer_sha256 = std::string(64, 'a');
   CHECK(round_line(job, metrics).find("train 4.0000 bits/token, held out before it 3.0000 bits/token") != std::string::npos);
   job.model.family = ModelFamily::kMlp;
+  job.data.format = DataFormat::kIdx;
   CHECK(round_line(job, metrics).find("train loss 2.7726 nats, held out before it 0.00 %") != std::string::npos);
 }
 
