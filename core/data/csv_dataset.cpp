@@ -239,7 +239,7 @@ Result<std::unique_ptr<Dataset>> load_csv(const LoadRequest& request) {
   Reader reader(request, *data);
   if (!reader.knows_group())
     return unexpected(ErrorCode::kInvalidArgument,
-                      "partition.column = " + shown(request.grouping.column) + " is none of data.columns");
+                      "simulation.column = " + shown(request.grouping.column) + " is none of data.columns");
   std::size_t files = 0;
   for (const FoundFile& file : list.files) {
     // A file that the user names is read whatever its ending; a folder may hold other things.

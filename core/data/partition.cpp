@@ -83,7 +83,7 @@ Result<std::vector<Indices>> deal_shards(const Dataset& data, const PartitionSpe
   const std::uint64_t count = std::uint64_t{clients} * spec.shards_per_client;
   if (count == 0 || count > data.size())
     return unexpected(ErrorCode::kInvalidArgument,
-                      "partition.shards_per_client = " + std::to_string(spec.shards_per_client) + " for " +
+                      "simulation.shards_per_client = " + std::to_string(spec.shards_per_client) + " for " +
                           std::to_string(clients) + " clients makes " + std::to_string(count) +
                           " shards, but there are " + std::to_string(data.size()) +
                           " examples: lower either number");
@@ -139,7 +139,7 @@ Result<std::vector<Indices>> deal(const Dataset& data, const PartitionSpec& spec
     case PartitionKind::kRole:
       return deal_groups(data, clients);
   }
-  return unexpected(ErrorCode::kInvalidArgument, "partition.kind is not a known one");
+  return unexpected(ErrorCode::kInvalidArgument, "simulation.partition is not a known one");
 }
 
 }  // namespace

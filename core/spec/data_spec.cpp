@@ -206,21 +206,21 @@ Result<PartitionKind> partition_kind_from(std::string_view name) {
   for (const auto kind : {PartitionKind::kIid, PartitionKind::kDirichlet, PartitionKind::kShards,
                           PartitionKind::kFile, PartitionKind::kColumn, PartitionKind::kRole})
     if (name == name_of(kind)) return kind;
-  return bad_setting("partition.kind", setting_text(name),
+  return bad_setting("simulation.partition", setting_text(name),
                      "must be \"iid\", \"dirichlet\", \"shards\", \"file\", \"column\" or \"role\"");
 }
 
 Result<void> PartitionSpec::validate() const {
   if (name_of(kind) == std::string_view("unknown"))
-    return bad_setting("partition.kind", std::to_string(static_cast<int>(kind)),
+    return bad_setting("simulation.partition", std::to_string(static_cast<int>(kind)),
                        "is not a known kind of partition");
-  COVEY_TRY_VOID(setting_within("partition.alpha", alpha, 1e-4, 1e6));
-  COVEY_TRY_VOID(setting_within("partition.shards_per_client", std::uint64_t{shards_per_client}, 1,
+  COVEY_TRY_VOID(setting_within("simulation.alpha", alpha, 1e-4, 1e6));
+  COVEY_TRY_VOID(setting_within("simulation.shards_per_client", std::uint64_t{shards_per_client}, 1,
                                 10'000));
-  if (kind == PartitionKind::kColumn) return check_name("partition.column", column);
+  if (kind == PartitionKind::kColumn) return check_name("simulation.column", column);
   if (!column.empty())
-    return bad_setting("partition.column", setting_text(column),
-                       "only partition.kind = \"column\" has it; remove it");
+    return bad_setting("simulation.column", setting_text(column),
+                       "only simulation.partition = \"column\" has it; remove it");
   return {};
 }
 

@@ -105,17 +105,17 @@ TEST_CASE("partition spec: bounds, and a column only where it is used") {
   PartitionSpec spec;
   CHECK(fault(spec) == "");
   spec.alpha = 0;
-  CHECK(fault(spec).find("partition.alpha = 0: must lie in") == 0);
+  CHECK(fault(spec).find("simulation.alpha = 0: must lie in") == 0);
   spec = {};
   spec.shards_per_client = 0;
-  CHECK(fault(spec).find("partition.shards_per_client = 0") == 0);
+  CHECK(fault(spec).find("simulation.shards_per_client = 0") == 0);
   spec = {};
   spec.kind = PartitionKind::kColumn;
-  CHECK(fault(spec).find("partition.column = \"\": must not be empty") == 0);
+  CHECK(fault(spec).find("simulation.column = \"\": must not be empty") == 0);
   spec.column = "state";
   CHECK(fault(spec) == "");
   spec.kind = PartitionKind::kIid;
-  CHECK(fault(spec).find("partition.column = \"state\"") == 0);
+  CHECK(fault(spec).find("simulation.column = \"state\"") == 0);
   for (const auto kind : {PartitionKind::kIid, PartitionKind::kDirichlet, PartitionKind::kShards,
                           PartitionKind::kFile, PartitionKind::kColumn, PartitionKind::kRole})
     CHECK(partition_kind_from(name_of(kind)).value() == kind);
