@@ -322,18 +322,18 @@ void JobRunner::open_sum() {
   services_.out.now(StartWork{round_->work, std::move(work)});
 }
 
-// In the journal where it is the first time, or became more than twice as much: not once a round.
+// In the journal where it is the first time, or became twice as much: not once a round.
 void JobRunner::tell_clamped(std::uint64_t elements, Instant now) {
   const double range = secure_range(job_.spec);
   services_.out.log(LogLevel::kWarning, "secagg_clamped",
                     {{"job", job_.id}, {"round", round_->key.round}, {"attempt", round_->key.attempt}, {"elements", elements}, {"range", range}});
-  if (elements / 2 < clamped_told_ || elements == clamped_told_) return;
+  if (elements / 2 < clamped_told_) return;
   clamped_told_ = elements;
   Batch batch;
   services_.journal.write(batch, now, job_.id,
                           "round " + std::to_string(round_->key.round) + ": " + counted(elements, "element") + " of the updates lay beyond " +
-                              setting_text(range) + " and counted as that (privacy.value_range, or update.clip_norm, if less): the clients "
-                              "diverge, or the range is too small; lower train.learning_rate, or raise it");
+                              setting_text(range) + " and counted as that: the clients diverge, or the range is too small; lower train.learning_rate, or raise "
+                              "privacy.value_range (and update.clip_norm, which bounds it where it is set)");
   services_.out.persist(std::move(batch));
 }
 

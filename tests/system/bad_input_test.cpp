@@ -149,6 +149,12 @@ TEST_CASE("bad input: what a program cannot start from") {
   check_fails(nursery.run({"covey-sim", {"run", job, "--data", federation.data_of(0), "-o", federation.folder() + "/none/model"}}), 2,
               {"/none does not exist"});
   check_fails(nursery.run({"covey-sim", {"run", job, "--data", empty + "/points"}}), 2, {"does not exist", "--data PATH"});
+  JobText uneven;
+  uneven.name = "uneven";
+  uneven.min_clients = 3;
+  uneven.more = "[simulation]\nclients = 5\npartition = \"file\"\n";  // and the data are one file
+  check_fails(nursery.run({"covey-sim", {"run", federation.write_job(uneven), "--data", federation.data_of(0)}}), 2,
+              {"4 of 5 clients are dealt no example", "selection.min_clients = 3", "simulation.clients"});
   check_fails(federation.covey({"renew", "--offline", "--for", "30d"}), 2, {"is a member until", "Nothing was written"});
   CHECK_FALSE(fs::exists(federation.home() + "/coordinator/operators/operator.renewal"));
 
@@ -162,6 +168,7 @@ TEST_CASE("bad input: what a program cannot start from") {
   check_fails(federation.covey({"watch", "notes"}), 2, {"no job is called \"notes\""});
   check_fails(federation.covey({"stop", "99999999999999999999"}), 2, {"is no job's number"});
   check_fails(federation.covey({"audit", "--job", "notes"}), 2, {"is no job's number"});
+  check_fails(federation.covey({"audit", "--job", "99"}), 2, {"tells of no job 99", "covey list"});
 }
 
 TEST_CASE("bad input: what is no regular file is refused by name, and no program waits for a pipe") {
