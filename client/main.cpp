@@ -11,6 +11,7 @@
 #include "client/service/enrol.h"
 #include "client/service/site_policy.h"
 #include "client/service/work.h"
+#include "core/base/thrown.h"
 #include "core/service/disk_guard.h"
 #include "core/service/exit_code.h"
 #include "core/service/file_limit.h"
@@ -240,4 +241,10 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace covey
 
-int main(int argc, char** argv) { return covey::run(argc, argv); }
+int main(int argc, char** argv) {
+  try {
+    return covey::run(argc, argv);
+  } catch (...) {
+    return covey::report(covey::error_of_exception());
+  }
+}

@@ -15,6 +15,7 @@
 #include "coordinator/service/key_folder.h"
 #include "coordinator/service/start_models.h"
 #include "coordinator/work.h"
+#include "core/base/thrown.h"
 #include "core/service/disk_guard.h"
 #include "core/service/exit_code.h"
 #include "core/service/file_limit.h"
@@ -208,4 +209,10 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace covey
 
-int main(int argc, char** argv) { return covey::run(argc, argv); }
+int main(int argc, char** argv) {
+  try {
+    return covey::run(argc, argv);
+  } catch (...) {
+    return covey::report(covey::error_of_exception());
+  }
+}

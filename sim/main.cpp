@@ -11,6 +11,7 @@
 #include <CLI/CLI.hpp>
 
 #include "core/base/clock.h"
+#include "core/base/thrown.h"
 #include "core/data/hf/hf_model.h"
 #include "core/data/safetensors.h"
 #include "core/protocol/limits.h"
@@ -375,4 +376,10 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace covey
 
-int main(int argc, char** argv) { return covey::run(argc, argv); }
+int main(int argc, char** argv) {
+  try {
+    return covey::run(argc, argv);
+  } catch (...) {
+    return covey::report(covey::error_of_exception());
+  }
+}

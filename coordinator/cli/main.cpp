@@ -8,6 +8,7 @@
 #include "coordinator/cli/bench_presets.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/service/home.h"
+#include "core/base/thrown.h"
 #include "core/service/exit_code.h"
 #include "core/service/flag_number.h"
 #include "core/service/text_file.h"
@@ -536,10 +537,8 @@ int run(int argc, char** argv) {
   try {
     const auto code = chosen.run(console);
     return code ? *code : report_error(code.error(), chosen.json);
-  } catch (const std::bad_alloc&) {
-    return report_error({ErrorCode::kResourceExhausted, "out of memory"}, chosen.json);
-  } catch (const std::exception& failure) {
-    return report_error({ErrorCode::kInternal, failure.what()}, chosen.json);
+  } catch (...) {
+    return report_error(error_of_exception(), chosen.json);
   }
 }
 

@@ -14,14 +14,15 @@ WorkerPool::WorkerPool(std::size_t threads) {
   threads_.reserve(threads);
   try {
     for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
-  } catch (const std::system_error&) {
-    // Unwinding would join threads that wait for ever, and fewer threads than asked for would
-    // go unnoticed.
-    check_failed("the system refused a worker thread (ulimit -u, pids.max)", __FILE__, __LINE__);
+  } catch (...) {  // with fewer than asked for nobody would notice; and those there are wait for ever
+    end();
+    throw;
   }
 }
 
-WorkerPool::~WorkerPool() {
+WorkerPool::~WorkerPool() { end(); }
+
+void WorkerPool::end() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;

@@ -12,7 +12,7 @@ namespace covey {
 
 class WorkerPool {
  public:
-  explicit WorkerPool(std::size_t threads);  // at least 1
+  explicit WorkerPool(std::size_t threads);  // at least 1; throws std::system_error where the system refuses one
   ~WorkerPool();                             // finishes what is queued, then joins
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
@@ -26,6 +26,7 @@ class WorkerPool {
 
  private:
   void work();
+  void end();
   std::mutex mutex_;
   std::condition_variable ready_;
   std::condition_variable idle_;

@@ -5,11 +5,11 @@
 #include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
 
-#include <exception>
 #include <filesystem>
 
 #include "core/base/fault_point.h"
 #include "core/base/file.h"
+#include "core/base/thrown.h"
 #include "core/store/store.h"
 
 namespace covey {
@@ -40,10 +40,8 @@ template <class Work>
 auto guarded(const std::string& path, Work work) -> decltype(work()) {
   try {
     return work();
-  } catch (const std::bad_alloc&) {
-    return unexpected(ErrorCode::kResourceExhausted, path + ": out of memory");
-  } catch (const std::exception& error) {
-    return unexpected(ErrorCode::kInternal, path + ": " + error.what());
+  } catch (...) {
+    return unexpected(in_context(path, error_of_exception()));
   }
 }
 
@@ -80,6 +78,7 @@ rocksdb::Options options_for_small_records(Recovery recovery) {
                                   ? rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords
                                   : rocksdb::WALRecoveryMode::kPointInTimeRecovery;
   options.max_total_wal_size = 256ULL << 20;
+  options.max_file_opening_threads = 1;  // with more it aborts where the system refuses one
   bound_memory(options);
   options.info_log = std::make_shared<SilentLogger>();
   options.stats_dump_period_sec = 0;

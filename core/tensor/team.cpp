@@ -29,10 +29,17 @@ void await_change(const std::atomic<T>& value, T old) {
 
 Team::Team(int threads) {
   COVEY_CHECK(threads >= 1);
-  for (int member = 1; member < threads; ++member) threads_.emplace_back([this, member] { work(member); });
+  try {
+    for (int member = 1; member < threads; ++member) threads_.emplace_back([this, member] { work(member); });
+  } catch (...) {  // those there are wait for ever
+    end();
+    throw;
+  }
 }
 
-Team::~Team() {
+Team::~Team() { end(); }
+
+void Team::end() {
   stopping_.store(true, std::memory_order_relaxed);
   calls_.fetch_add(1, std::memory_order_release);
   calls_.notify_all();

@@ -37,6 +37,7 @@ class Team {  // used by one thread at a time
   };
   void run_call(std::int64_t pieces, Call call);
   void work(int member);
+  void end();
   void take_pieces(int member);
 
   Call call_;
