@@ -1,5 +1,7 @@
 // covey backup, restore.
+#include <chrono>
 #include <filesystem>
+#include <thread>
 
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/format.h"
@@ -34,6 +36,24 @@ Result<int> verify_command(const std::string& folder, Console& console) {
   return kExitOk;
 }
 
+struct MadeBackup {
+  BackupAnswer answer;
+  bool running = false;  // the coordinator made it
+};
+
+// A coordinator that starts, or ends, has the store and takes no questions: for so long it is asked again.
+Result<MadeBackup> made_backup(const std::string& folder, const BackupAsk& ask, const BackupDeskConfig& config) {
+  constexpr auto kStep = std::chrono::milliseconds(100), kMost = std::chrono::milliseconds(10'000);
+  for (auto waited = kStep * 0;; waited += kStep) {
+    COVEY_TRY(auto answer, ask_backup(folder, ask));
+    if (answer) return MadeBackup{*std::move(answer), true};
+    auto at_rest = answer_backup(ask, config, take_backup_at_rest);
+    if (at_rest) return MadeBackup{*std::move(at_rest), false};
+    if (at_rest.error().code != ErrorCode::kUnavailable || waited >= kMost) return unexpected(at_rest.error());
+    std::this_thread::sleep_for(kStep);
+  }
+}
+
 }  // namespace
 
 Result<int> backup_command(const BackupOptions& options, Console& console) {
@@ -41,24 +61,21 @@ Result<int> backup_command(const BackupOptions& options, Console& console) {
   const std::string folder = coordinator_folder(options.home);
   COVEY_TRY(const CoordinatorHome home, load_coordinator_home(folder));
   const BackupAsk ask{absolute(options.destination), options.copy ? CopyMode::kCopy : CopyMode::kLinkOrCopy};
-  COVEY_TRY(auto answer, ask_backup(folder, ask));
-  const bool running = answer.has_value();
-  if (!running) {
-    const BackupDeskConfig config{folder, folder + "/backups", BackupDeskConfig{}.keep, home.curve.public_key()};
-    COVEY_TRY(answer, answer_backup(ask, config, take_backup_at_rest));
-  }
+  const BackupDeskConfig config{folder, folder + "/backups", BackupDeskConfig{}.keep, home.curve.public_key()};
+  COVEY_TRY(const auto made, made_backup(folder, ask, config));
+  const auto& [answer, running] = made;
   console.object(JsonObject()
                      .add("event", "backup")
-                     .add("folder", answer->folder)
-                     .add("files", answer->files)
-                     .add("bytes", answer->bytes)
-                     .add("ledger", answer->ledger)
-                     .add("pruned", answer->pruned)
+                     .add("folder", answer.folder)
+                     .add("files", answer.files)
+                     .add("bytes", answer.bytes)
+                     .add("ledger", answer.ledger)
+                     .add("pruned", answer.pruned)
                      .add("running", running));
-  console.line("Saved " + bytes_text(answer->bytes) + " in " + std::to_string(answer->files) + " files to " +
-               answer->folder + (running ? "" : " (the coordinator does not run)") +
+  console.line("Saved " + bytes_text(answer.bytes) + " in " + std::to_string(answer.files) + " files to " +
+               answer.folder + (running ? "" : " (the coordinator does not run)") +
                ". No key is in it: keep copies of " + folder + "/*.key and of authority/ apart.");
-  if (answer->pruned != 0) console.line(std::to_string(answer->pruned) + " older backups of the coordinator's own are gone.");
+  if (answer.pruned != 0) console.line(std::to_string(answer.pruned) + " older backups of the coordinator's own are gone.");
   return kExitOk;
 }
 

@@ -1,5 +1,8 @@
 #include "coordinator/service/durable_state.h"
 
+#include <chrono>
+#include <thread>
+
 #include "coordinator/service/backup.h"
 #include "coordinator/tables.h"
 #include "core/base/file.h"
@@ -30,6 +33,17 @@ Result<void> judge_recovery(const StateOptions& options, const std::string& path
   if (!contents) return unexpected(with_remedy(contents.error(), options.recovery));
   COVEY_TRY_VOID(judge_rows(contents->rows, contents->sequence, options.mark, options.missing_mark));
   return {};
+}
+
+// `covey backup` of a coordinator that does not run holds the store until it is copied. A start waits for it, not its
+// operator; a backup that hangs is not waited for.
+void await_backup(const std::string& store, Log& log) {
+  constexpr auto kStep = std::chrono::milliseconds(100), kMost = std::chrono::milliseconds(30'000);
+  for (auto waited = kStep * 0; waited < kMost && file_exists(store); waited += kStep) {
+    if (FolderLock::take(store) || FolderLock::holder(store) != "covey") return;
+    if (waited == waited.zero()) log.info("waiting_for_backup", {{"path", store}, {"seconds_max", kMost.count() / 1000}});
+    std::this_thread::sleep_for(kStep);
+  }
 }
 
 Result<void> check_blobs(const std::set<Digest>& named, BlobStore& blobs, const std::string& path) {
@@ -64,6 +78,7 @@ Result<DurableState> open_state(const StateOptions& options, Log& log) {
   COVEY_TRY_VOID(make_folders(options.folder));
   if (!file_exists(options.mark)) COVEY_TRY_VOID(check_output(options.mark));
   COVEY_TRY_VOID(make_folders(data));
+  await_backup(data + "/db", log);
   if (options.recovery == Recovery::kPointInTime) COVEY_TRY_VOID(judge_recovery(options, data + "/db", log));
   auto opened = open_rocks_store(data + "/db", options.recovery);
   if (!opened) return unexpected(with_remedy(opened.error(), options.recovery));

@@ -1,11 +1,16 @@
 #include "core/base/file.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <cctype>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <limits>
 #include <system_error>
@@ -64,6 +69,7 @@ Error system_error_of(int number, const std::string& what) {
     case EPERM:
     case EROFS:
       return {ErrorCode::kPermissionDenied, std::move(message)};
+    case ELOOP:  // whoever tries again finds the same link
     case EISDIR:
     case ENOTDIR:
       return {ErrorCode::kInvalidData, std::move(message)};
@@ -168,14 +174,60 @@ Result<bool> is_there(const std::string& path) {
   return failed(path);
 }
 
+namespace {
+
+constexpr const char* kLockName = "/covey.lock";
+constexpr std::size_t kProgramBytes = 40;
+
+struct Holder {
+  std::string program;
+  pid_t process = 0;
+};
+
+// "PROCESS PROGRAM\n", as left_name() wrote it.
+std::optional<Holder> read_holder(const std::string& path) {
+  const auto file = open_file(path + kLockName, OpenMode::kRead);
+  std::array<std::uint8_t, 64> bytes{};
+  if (!file) return std::nullopt;
+  const auto got = read_at(*file, 0, bytes, path);
+  if (!got) return std::nullopt;
+  const std::string_view text = text_of(ByteSpan(bytes).first(*got));
+  const std::size_t space = text.find(' '), end = text.find('\n');
+  if (space == text.npos || end == text.npos || end < space || end > space + 1 + kProgramBytes) return std::nullopt;
+  Holder holder{std::string(text.substr(space + 1, end - space - 1)), 0};
+  const auto parsed = std::from_chars(text.data(), text.data() + space, holder.process);
+  const bool plain = std::all_of(holder.program.begin(), holder.program.end(), [](unsigned char c) { return std::isgraph(c) != 0; });
+  if (parsed.ptr != text.data() + space || holder.process <= 0 || !plain) return std::nullopt;
+  if (::kill(holder.process, 0) != 0 && errno == ESRCH) return std::nullopt;  // of who had it before
+  return holder;
+}
+
+// For a better text alone: a disk that is full keeps nobody from the lock.
+void leave_name(const FileDescriptor& file) {
+  const std::string text = std::to_string(::getpid()) + " " + program_invocation_short_name + "\n";
+  if (::ftruncate(file.number(), 0) == 0) (void)write_at(file, 0, bytes_of(text), kLockName);
+}
+
+}  // namespace
+
+std::optional<std::string> FolderLock::holder(const std::string& path) {
+  auto holder = read_holder(path);
+  if (!holder) return std::nullopt;
+  return std::move(holder->program);
+}
+
 Result<FolderLock> FolderLock::take(const std::string& path) {
-  const std::string name = path + "/covey.lock";
+  const std::string name = path + kLockName;
   COVEY_TRY(FileDescriptor file, open_file(name, OpenMode::kReadWrite));
   if (::flock(file.number(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return failed(name);
+    const auto holder = read_holder(path);
     return unexpected(ErrorCode::kUnavailable,
-                      path + " is already in use by another process: stop it, or name another folder");
+                      path + " is already in use by another process" +
+                          (holder ? " (" + holder->program + ", " + std::to_string(holder->process) + ")" : "") +
+                          ": wait for its end or stop it, or name another folder");
   }
+  leave_name(file);
   return FolderLock(std::move(file));
 }
 

@@ -2,6 +2,7 @@
 // that a descriptor has no state to share.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -69,7 +70,10 @@ Result<bool> is_there(const std::string& path);
 // ends with its process, so a stale file does no harm.
 class FolderLock {
  public:
+  // Errors: kUnavailable naming the process that has it.
   static Result<FolderLock> take(const std::string& path);
+  // The program that took it last, as "covey-coordinator", if its process still runs.
+  static std::optional<std::string> holder(const std::string& path);
 
  private:
   explicit FolderLock(FileDescriptor file) : file_(std::move(file)) {}

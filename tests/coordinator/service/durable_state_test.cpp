@@ -1,5 +1,12 @@
 #include "coordinator/service/durable_state.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "core/base/file.h"
 #include "tests/coordinator/service/sample_state.h"
 
 using namespace covey;
@@ -20,7 +27,67 @@ struct Lines final : Log {
   std::vector<LogEntry> entries;
 };
 
+// Another process, of the program `name`, that has the store until it is killed.
+class StoreHolder {
+ public:
+  StoreHolder(const std::string& store, const char* name) {
+    int ready[2];
+    REQUIRE(::pipe(ready) == 0);
+    child_ = ::fork();
+    REQUIRE(child_ >= 0);
+    if (child_ == 0) {
+      program_invocation_short_name = const_cast<char*>(name);
+      const auto lock = FolderLock::take(store);
+      const char sound = lock ? 1 : 0;
+      if (::write(ready[1], &sound, 1) == 1) ::pause();
+      ::_exit(0);
+    }
+    char sound = 0;
+    REQUIRE(::read(ready[0], &sound, 1) == 1);
+    ::close(ready[0]);
+    ::close(ready[1]);
+    REQUIRE(sound == 1);
+  }
+  ~StoreHolder() { end(); }
+  void end() {
+    if (child_ == 0) return;
+    ::kill(child_, SIGKILL);
+    ::waitpid(std::exchange(child_, 0), nullptr, 0);
+  }
+
+ private:
+  pid_t child_ = 0;
+};
+
+struct EndsHolder final : Log {
+  explicit EndsHolder(StoreHolder& of) : holder(of) {}
+  void write(const LogEntry& entry) override {
+    if (entry.event != "waiting_for_backup") return;
+    ++waits;
+    holder.end();
+  }
+  StoreHolder& holder;
+  int waits = 0;
+};
+
 }  // namespace
+
+TEST_CASE("durable state: a start waits for a backup that holds the store, and for nobody else") {
+  const TemporaryFolder folder;
+  SampleState state(folder.path());
+  state.release("one");
+  state.close();
+  StoreHolder backup(state.data() + "/db", "covey");
+  EndsHolder log(backup);
+  CHECK(open_state(state.options(), log));
+  CHECK(log.waits == 1);
+  StoreHolder coordinator(state.data() + "/db", "covey-coordinator");
+  EndsHolder unused(coordinator);
+  const auto refused = open_state(state.options(), unused);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().message.find("covey-coordinator") != std::string::npos);
+  CHECK(unused.waits == 0);
+}
 
 TEST_CASE("durable state: a damaged log is refused with the remedy; point-in-time keeps what lies before, and is judged") {
   const TemporaryFolder folder;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <fstream>
 
 #include "tests/core/base/child_process.h"
 #include "tests/core/base/temporary_folder.h"
@@ -87,16 +88,26 @@ TEST_CASE("file: folders are made with their parents, and a file in the way is t
 
 TEST_CASE("folder lock: one process at a time, and free again when it ends") {
   const TemporaryFolder folder;
+  const auto own_name = [] { return std::string(program_invocation_short_name); };
   {
     const auto held = FolderLock::take(folder.path());
+    const pid_t parent = ::getpid();
     REQUIRE(held);
     const auto child = in_child_process([&] {
       const auto second = FolderLock::take(folder.path());
       return !second && second.error().code == ErrorCode::kUnavailable &&
-                     second.error().message.find("already in use by another process") != std::string::npos
+                     second.error().message.find("already in use by another process (" + own_name() + ", " + std::to_string(parent) + ")") != std::string::npos &&
+                     FolderLock::holder(folder.path()) == own_name()
                  ? 0 : 1;
     });
     CHECK(child.exit_code == 0);
   }
+  for (const char* rubbish : {"", "1", "x y\n", "-1 name\n", "0 name\n", "1 a name\n", "1 name"}) {
+    CAPTURE(rubbish);
+    std::ofstream(folder / "covey.lock", std::ios::trunc) << rubbish;
+    CHECK_FALSE(FolderLock::holder(folder.path()));
+  }
+  CHECK(FolderLock::take(folder.path()));
+  CHECK_FALSE(FolderLock::holder(folder / "none"));
   CHECK(FolderLock::take(folder.path()));
 }
