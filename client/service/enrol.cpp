@@ -1,5 +1,6 @@
 #include "client/service/enrol.h"
 
+#include "core/base/file.h"
 #include "core/service/text_file.h"
 #include "net/reactor.h"
 
@@ -10,7 +11,12 @@ constexpr Duration kEnrolTimeout = std::chrono::seconds(20);
 constexpr std::size_t kTokenFileBytesMax = 8 * 1024;
 
 Result<JoinToken> read_token(const std::string& text) {
-  if (!text.starts_with('@')) return join_token_from(text);
+  if (!text.starts_with('@')) {
+    auto token = join_token_from(text);
+    if (!token && file_exists(text))
+      return unexpected(token.error().code, token.error().message + "; for what the file " + text + " holds, write @" + text);
+    return token;
+  }
   COVEY_TRY(Bytes content, read_file(text.substr(1), kTokenFileBytesMax));
   return join_token_from(text_of(content));
 }

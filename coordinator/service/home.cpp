@@ -146,8 +146,10 @@ Result<void> check_operators(const std::string& folder, const VerifyKey& authori
   for (const std::string& path : files_ending(folder + "/operators", ".cert")) {
     COVEY_TRY(const Bytes encoded, read_filled_file(path, kSmallFileBytesMax));
     const auto certificate = decode_certificate(encoded);
-    const auto checked = certificate ? verify(*certificate, authority) : Result<void>(unexpected(certificate.error()));
-    if (!checked) return unexpected(damaged_record(path, checked.error()));
+    if (!certificate) return unexpected(damaged_record(path, certificate.error()));
+    if (const auto checked = verify(*certificate, authority); !checked)
+      return unexpected(damaged_record(path, {checked.error().code, checked.error().message + " (or " + folder +
+                                                                        "/address.bin is damaged, which names the authority)"}));
   }
   return {};
 }
@@ -157,8 +159,11 @@ Result<CoordinatorHome> load_coordinator_home(const std::string& folder) {
   if (!curve && curve.error().code == ErrorCode::kNotFound)
     return unexpected(ErrorCode::kNotFound, folder + " holds no coordinator (no curve.key); run `covey init` first, or name the folder with --home");
   if (!curve) return unexpected(curve.error());
-  COVEY_TRY(Bytes bytes, read_filled_file(folder + "/address.bin", kSmallFileBytesMax));
-  auto address = decode_address(bytes);
+  const auto bytes = read_filled_file(folder + "/address.bin", kSmallFileBytesMax);
+  if (!bytes && bytes.error().code == ErrorCode::kNotFound)
+    return unexpected(ErrorCode::kNotFound, folder + " holds no address.bin, which says where and who this coordinator is; put it back from a copy of this folder");
+  if (!bytes) return unexpected(bytes.error());
+  auto address = decode_address(*bytes);
   if (!address) return unexpected(in_file(folder + "/address.bin", address.error()));
   auto record = load_secret<32>(folder + "/record.key", kRecordKind);
   if (!record && record.error().code == ErrorCode::kNotFound)

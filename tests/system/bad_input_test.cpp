@@ -136,6 +136,9 @@ TEST_CASE("bad input: what a program cannot start from") {
   check_fails(nursery.run({"covey-client", {"--home", empty}}), 2, {"--data"});
   check_fails(try_token(federation, "covey1-rubbish", "newcomer"), 2, {"token"});
   check_fails(try_token(federation, "@" + empty + ".token", "newcomer"), 2, {"empty.token"});
+  const std::string bare = federation.folder() + "/bare.token";
+  write_text(bare, "covey1-rubbish");
+  check_fails(try_token(federation, bare, "newcomer"), 2, {"write @", "bare.token"});
   check_fails(nursery.run({"covey-client", {"--home", empty, "--data", empty + "/none", "--name", "n", "--token", "covey1-x"}}), 2,
               {"--data", "does not exist"});
   check_fails(federation.covey({"token", "--role", "king"}), 2, {"--role", "king"});
@@ -217,6 +220,10 @@ TEST_CASE("bad input: a damaged certificate of an operator is refused at a start
   write_text(path, damaged);
   check_fails(federation.nursery().run(federation.coordinator_launch()), 2, {"operator.cert", "put it back from a copy", "move it away"});
   fs::remove(path);
+  const std::string address = federation.home() + "/coordinator/address.bin";
+  fs::rename(address, address + ".kept");
+  check_fails(federation.nursery().run(federation.coordinator_launch()), 2, {"holds no address.bin", "put it back from a copy"});
+  fs::rename(address + ".kept", address);
   federation.start_coordinator();
   CHECK(federation.covey({"list"}).code() == 0);  // whom the store knows
 }
