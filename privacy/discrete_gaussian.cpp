@@ -8,6 +8,8 @@
 namespace covey {
 namespace {
 
+constexpr std::uint64_t kVarianceMax = static_cast<std::uint64_t>(kNoiseSigmaMax * kNoiseSigmaMax) * kVarianceUnit;
+
 std::uint64_t floor_sqrt(std::uint64_t v) {
   auto root = static_cast<std::uint64_t>(std::sqrt(static_cast<double>(v)));
   while (root * root > v) --root;
@@ -15,20 +17,27 @@ std::uint64_t floor_sqrt(std::uint64_t v) {
   return root;
 }
 
+Error out_of_bounds(double variance) {
+  return {ErrorCode::kInvalidArgument, "a noise variance of " + setting_text(variance) + " grid steps squared: it must be 2^-16 to 2^40; " +
+                                           (variance > 1 ? "take a coarser grid" : "take a finer grid, or more noise")};
+}
+
 }  // namespace
 
 Result<NoiseVariance> noise_variance(double variance) {
   const double units = std::ceil(variance * static_cast<double>(kVarianceUnit));
-  if (!(units >= 1) || !(variance <= kNoiseSigmaMax * kNoiseSigmaMax))
-    return unexpected(ErrorCode::kInvalidArgument,
-                      "a noise variance of " + setting_text(variance) + " grid steps squared: it must be 2^-16 to 2^40; " +
-                          (variance > 1 ? "take a coarser grid" : "take a finer grid, or more noise"));
+  if (!(units >= 1) || !(variance <= kNoiseSigmaMax * kNoiseSigmaMax)) return unexpected(out_of_bounds(variance));
   return NoiseVariance{static_cast<std::uint64_t>(units)};
+}
+
+Result<void> check_variance(const NoiseVariance& variance) {
+  if (variance.in_65536ths == 0 || variance.in_65536ths > kVarianceMax) return unexpected(out_of_bounds(value_of(variance)));
+  return {};
 }
 
 DiscreteGaussian::DiscreteGaussian(const NoiseVariance& variance)
     : variance_(variance.in_65536ths), scale_(floor_sqrt(variance.in_65536ths / kVarianceUnit) + 1) {
-  COVEY_CHECK(variance_ > 0 && variance_ <= std::uint64_t{1} << 56);
+  COVEY_CHECK(check_variance(variance));
   magnitude_max_ = 64 * scale_;
   // (|y| - v/t)^2 / (2 v) with v = V / U: (|y| t U - V)^2 / (2 V U t^2).
   denominator_ = static_cast<Wide128>(2) * variance_ * kVarianceUnit * scale_ * scale_;

@@ -20,11 +20,13 @@ inline constexpr double kNoiseSigmaMax = 1048576;  // grid steps; a coarser grid
 
 // At least `variance`, rounded up to the unit. Errors: kInvalidArgument unless 2^-16 <= variance <= kNoiseSigmaMax^2.
 Result<NoiseVariance> noise_variance(double variance);
+// The same of one that came from elsewhere. In whole numbers: as f64 the first above the bound is the bound.
+Result<void> check_variance(const NoiseVariance& variance);
 inline double value_of(const NoiseVariance& v) { return static_cast<double>(v.in_65536ths) / static_cast<double>(kVarianceUnit); }
 
 class DiscreteGaussian {
  public:
-  // `variance` as noise_variance() makes it. The law's own variance is at most the parameter v: for v >= 1 it is less by
+  // `variance` as check_variance() lets it pass. The law's own variance is at most the parameter v: for v >= 1 it is less by
   // below 4 pi^2 v^2 exp(-2 pi^2 v) of it, 1e-6 at v = 1 and nothing that f64 could show at v >= 4.
   explicit DiscreteGaussian(const NoiseVariance& variance);
 

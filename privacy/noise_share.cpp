@@ -33,7 +33,7 @@ Result<RingNoise> RingNoise::of(NoiseMechanism mechanism, const NoiseVariance& v
     COVEY_TRY(Skellam skellam, Skellam::of_variance(variance));
     return RingNoise(std::move(skellam));
   }
-  COVEY_TRY_VOID(noise_variance(value_of(variance)));
+  COVEY_TRY_VOID(check_variance(variance));
   return RingNoise(DiscreteGaussian(variance));
 }
 

@@ -185,6 +185,8 @@ TEST_CASE("ledger: a charge is read back as written, and less than it costs is r
   CHECK_FALSE(refused(forged));
   forged.terms.share.variance.in_65536ths /= 4;  // less noise than the curves say
   CHECK(refused(forged));
+  forged.terms.share.variance.in_65536ths = (std::uint64_t{1} << 56) + 1;  // one unit more than any sampler holds
+  CHECK(refused(forged));
   forged = charge;
   forged.terms.rounding.clip = 2;
   CHECK(refused(forged));

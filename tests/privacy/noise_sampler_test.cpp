@@ -138,6 +138,13 @@ TEST_CASE("noise: variances that no sampler holds are refused by name") {
   CHECK_FALSE(noise_variance(-1).has_value());
   CHECK_FALSE(noise_variance(std::nan("")).has_value());
   CHECK_FALSE(noise_variance(std::ldexp(1.0, 41)).has_value());
+  const NoiseVariance most = *noise_variance(std::ldexp(1.0, 40));
+  CHECK(RingNoise::of(NoiseMechanism::kDiscreteGaussian, most).has_value());
+  for (const std::uint64_t units : {std::uint64_t{0}, most.in_65536ths + 1, ~std::uint64_t{0}}) {  // as f64 the second is `most`
+    CAPTURE(units);
+    CHECK_FALSE(RingNoise::of(NoiseMechanism::kDiscreteGaussian, NoiseVariance{units}).has_value());
+    CHECK_FALSE(RingNoise::of(NoiseMechanism::kSkellam, NoiseVariance{units}).has_value());
+  }
   const auto wide = Skellam::of_variance(*noise_variance(std::ldexp(1.0, 29)));
   REQUIRE_FALSE(wide.has_value());
   CHECK(wide.error().message.find("16384") != std::string::npos);

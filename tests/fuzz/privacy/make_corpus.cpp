@@ -26,7 +26,8 @@ void keep(const Bytes& message, std::uint8_t phase) {
   save(folder / "secagg_machines" / name, input);
 }
 
-// One of each mechanism against q = 1, one of a drawn cohort, and one that claims less than it may.
+// One of each mechanism against q = 1, one of a drawn cohort, one that claims less than it may, and one with more noise
+// than can be drawn.
 void keep_charges() {
   std::filesystem::create_directories(folder / "dp_charge");
   CohortEvidence cohort;
@@ -40,8 +41,10 @@ void keep_charges() {
   terms.members = terms.survivors = static_cast<std::uint32_t>(cohort.invited.size());
   terms.corrupt_max = 3;
   terms.share = *noise_share({300, terms.survivors - 4, terms.corrupt_max});
-  const DpCharge gaussian = *charge_for(terms, cohort);
+  DpCharge gaussian = *charge_for(terms, cohort);
   save(folder / "dp_charge" / "gaussian", encode(gaussian));
+  gaussian.terms.share.variance.in_65536ths = (std::uint64_t{1} << 56) + 1;
+  save(folder / "dp_charge" / "variance_beyond_the_sampler", encode(gaussian));
   terms.mechanism = NoiseMechanism::kSkellam;
   save(folder / "dp_charge" / "skellam", encode(*charge_for(terms, cohort)));
   terms.sampling_chance = 0.5;
