@@ -54,9 +54,13 @@ Result<void> check_column(const std::string& where, const ColumnSpec& column) {
     if (column.min >= column.max)
       return bad_setting(where + ".max", setting_text(column.max),
                          "must be above min = " + setting_text(column.min));
-  } else if (column.log) {
-    return bad_setting(where + ".log", "true", "only numeric columns have it; remove it");
+    return {};
   }
+  constexpr const char* kRemedy = "only numeric columns have it; remove it, or set kind = \"numeric\"";
+  const ColumnSpec plain;
+  if (column.log) return bad_setting(where + ".log", "true", kRemedy);
+  if (column.min != plain.min) return bad_setting(where + ".min", setting_text(column.min), kRemedy);
+  if (column.max != plain.max) return bad_setting(where + ".max", setting_text(column.max), kRemedy);
   return {};
 }
 

@@ -69,6 +69,12 @@ TEST_CASE("data spec: faulty columns are named by their place") {
   spec.columns[1].log = true;
   CHECK(fault(spec).find("data.columns[1].log = true") == 0);
   spec = csv();
+  spec.columns[2].min = -1;  // where `kind` was forgotten
+  CHECK(fault(spec) == "data.columns[2].min = -1: only numeric columns have it; remove it, or set kind = \"numeric\"");
+  spec = csv();
+  spec.columns[3].max = 2;
+  CHECK(fault(spec).find("data.columns[3].max = 2: only numeric") == 0);
+  spec = csv();
   spec.columns[2].name = "age";
   CHECK(fault(spec).find("data.columns[2].name = \"age\": appears twice") == 0);
   spec = csv();
