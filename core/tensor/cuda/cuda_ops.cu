@@ -6,7 +6,8 @@
 #include <utility>
 
 namespace covey::cuda {
-namespace {
+// Of this file alone. nvcc names what has no name after the file's whole path, and two builds would differ.
+inline namespace cuda_ops_file {
 
 constexpr unsigned kThreads = 256;
 
@@ -120,7 +121,7 @@ class Call {
   Error failure_{ErrorCode::kInternal, ""};
 };
 
-}  // namespace
+}  // namespace cuda_ops_file
 
 bool cuda_available(std::string* why_not) {
   int devices = 0;
