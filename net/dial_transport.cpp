@@ -64,6 +64,7 @@ std::vector<LinkState> DialledPort::changes(Instant now) {
     const LinkState state = change->state;
     up_ = state == LinkState::kUp;
     const bool refused = turned_away(state);
+    backs_off_ = !up_ && !refused && state != LinkState::kDown;
     refused_for_ = refused ? std::clamp(2 * refused_for_, kRefusedMin, kRefusedRedialMax) : Duration::zero();
     if (up_) {
       pace_.connected();
@@ -80,6 +81,7 @@ std::vector<LinkState> DialledPort::changes(Instant now) {
 
 void DialledPort::dial(Instant now) {
   ++redials_;
+  backs_off_ = false;
   redial_at_ = now + kDialMax;
   socket_.disconnect(endpoint_);
   // Only a lack of memory or descriptors can fail here, and may have passed by the next time.
@@ -88,6 +90,12 @@ void DialledPort::dial(Instant now) {
 
 void DialledPort::tick(Instant now) {
   if (redial_at_ && *redial_at_ <= now) dial(now);
+}
+
+void DialledPort::other_up(Instant now) {
+  if (!backs_off_) return;
+  pace_.connected();
+  redial_at_ = std::min(redial_at_.value_or(now), now + pace_.after_loss());
 }
 
 void DialledPort::close(Duration linger) {
@@ -266,6 +274,7 @@ void DialTransport::watch(DialledPort& port, Instant now, std::vector<Incoming>&
       if (state == LinkState::kEnded) dispute(now);
     }
     if (state == LinkState::kUp) {
+      if (DialledPort* other = bulk ? control_.get() : bulk_.get()) other->other_up(now);
       if (!bulk) disputed_ = false;
       log_.info("link_up", {{"address", port.endpoint()}});
       continue;

@@ -29,6 +29,8 @@ class DialledPort {
   // Changes since the last call; schedules a new dial after a loss, a failure or a refusal.
   std::vector<LinkState> changes(Instant now);
   void tick(Instant now);
+  // The same coordinator's other port is up: what kept this one off is over, and to wait on would hold up a round.
+  void other_up(Instant now);
   std::optional<Instant> redial_at() const { return redial_at_; }
   const std::string& endpoint() const { return endpoint_; }
   bool up() const { return up_; }
@@ -46,6 +48,7 @@ class DialledPort {
   std::string endpoint_;
   ReconnectPace& pace_;
   bool up_ = false;
+  bool backs_off_ = false;  // the last dial failed, but was not refused
   int redials_ = -1;  // the first dial is none
   std::optional<Instant> redial_at_;
   Duration refused_for_{};
