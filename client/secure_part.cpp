@@ -83,7 +83,7 @@ std::optional<Decline> SecurePart::begin(const RoundOffer& offer, const JobSpec&
   const MemberCredential* credential = vouched_.credential();
   if (credential == nullptr)  // its coordinator selected it for one: it may be on its way
     return Decline{DeclineReason::kBusy, "this client has no credential of the authority yet, which secure aggregation needs: "
-                                         "the operator gives it one with `covey vouch`"};
+                                         "the operator gives it one with `covey vouch NAME`"};
   auto vectors = secure_vectors(job, offer.kind, exchanged_size(job), 1);
   if (!vectors) return Decline{DeclineReason::kPolicy, vectors.error().message};
   end();

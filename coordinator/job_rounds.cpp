@@ -104,7 +104,7 @@ void JobRunner::wait_for_clients(std::size_t there, std::size_t wanted, Instant 
   const auto add = [&](const std::string& text) { declined += (declined.empty() ? "" : "; ") + text; };
   if (unvouched > 0)
     add(std::to_string(unvouched) + " have no credential for secure aggregation (" + names +
-        (unvouched > kUnvouchedNamed ? ", ..." : "") + "): the authority gives it with `covey vouch`");
+        (unvouched > kUnvouchedNamed ? ", ..." : "") + "): the authority gives it with `covey vouch NAME`, or --all");
   for (const auto& [key, attempt] : aborted_)
     if (sitting > 0 && !attempt->certificate())
       add(std::to_string(sitting) + " " + kEndlessWords + ": attempt " + std::to_string(key.attempt) + "'s ABORT is signed by " +

@@ -62,7 +62,7 @@ Result<int> nodes_command(const std::string& home, Console& console) {
       console.warn("The membership of " + node.name + (standing == "ended" ? " ended " : " ends ") +
                    date_text(node.members_until) + " UTC; `covey renew " + node.name + "` makes it longer.");
   if (unvouched != 0)
-    console.note("Jobs with secure aggregation select only those that are vouched for: `covey vouch`, where the authority's key is.");
+    console.note("Jobs with secure aggregation select only those that are vouched for: `covey vouch NAME`, or --all, where the authority's key is.");
   if (!clients) console.line("No client has enrolled yet; make a join token with `covey token`.");
   return kExitOk;
 }

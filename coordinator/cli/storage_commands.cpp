@@ -74,7 +74,7 @@ Result<int> backup_command(const BackupOptions& options, Console& console) {
                      .add("running", running));
   console.line("Saved " + bytes_text(answer.bytes) + " in " + std::to_string(answer.files) + " files to " +
                answer.folder + (running ? "" : " (the coordinator does not run)") +
-               ". No key is in it: keep copies of " + folder + "/*.key and of authority/ apart.");
+               ". No key is in it: keep copies apart of authority/, of operator/, and of " + folder + " without data/ and backups/.");
   if (answer.pruned != 0) console.line(std::to_string(answer.pruned) + " older backups of the coordinator's own are gone.");
   return kExitOk;
 }

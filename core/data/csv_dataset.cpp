@@ -162,7 +162,7 @@ class Reader {
     if (fields.size() != encoders_.size())
       return unexpected(ErrorCode::kInvalidData,
                         "has " + std::to_string(fields.size()) + " columns, the job's data.columns are " +
-                            std::to_string(encoders_.size()) + ": mend the row, or the job");
+                            std::to_string(encoders_.size()) + ": mend the row, or the job (fields are parted by commas)");
     if (may_be_header && is_header(fields)) return {};
     std::uint32_t label = 0;
     for (std::size_t i = 0; i < fields.size(); ++i) {
