@@ -54,6 +54,16 @@ Result<std::string> copy_tokenizer(const std::string& from, const std::string& t
   return tokenizer.sha256;
 }
 
+// What `covey pull` and `covey export` wrote have no config.json of transformers; the remedy differs.
+Result<void> check_source(const std::string& folder) {
+  std::error_code code;
+  if (!fs::is_directory(folder, code)) return unexpected(ErrorCode::kNotFound, folder + " is not a folder: name one of transformers");
+  if (file_exists(folder + "/config.json") || !file_exists(folder + "/job.toml")) return {};
+  return unexpected(ErrorCode::kInvalidArgument,
+                    folder + " is a job's model: write it for transformers first, `covey export --model " + folder +
+                        " --to hf -o DIR`, and import DIR");
+}
+
 // Every tensor read and checked on its way, in the type it had. Whole, with its sums, or not at all: it is made beside,
 // under a name that no model has. Returns the tokenizer's SHA-256.
 Result<std::string> copy_model(const HfFolder& from, const ImportOptions& options, const std::string& to) {
@@ -84,6 +94,7 @@ Result<int> import_command(const ImportOptions& options, Console& console) {
   if (file_exists(target))
     return unexpected(ErrorCode::kAlreadyExists, "there is a model \"" + name + "\" already: give this one another name with --name, or "
                                                      "remove that one with `covey models --remove " + name + "`");
+  COVEY_TRY_VOID(check_source(options.folder));
   COVEY_TRY(const HfFolder folder, HfFolder::open(options.folder));
   auto spec = model_spec_of(folder.config(), kContextDefault);
   if (!spec) return unexpected(in_context(options.folder, spec.error()));

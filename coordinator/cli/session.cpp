@@ -4,6 +4,7 @@
 
 #include "coordinator/service/home.h"
 #include "core/base/clock.h"
+#include "core/base/file.h"
 #include "core/protocol/job_fit.h"
 #include "core/protocol/limits.h"
 #include "core/protocol/manifest.h"
@@ -24,6 +25,10 @@ Result<Membership> operator_of(const std::string& home) {
   const std::string folder = operator_folder(home);
   COVEY_TRY(auto membership, load_membership(folder));
   if (membership) return std::move(*membership);
+  if (file_exists(authority_folder(home)))
+    return unexpected(ErrorCode::kNotFound,
+                      folder + " holds no operator; copy it here from the folder that `covey init` made: authority/ signs, "
+                               "operator/ carries it to the coordinator");
   return unexpected(ErrorCode::kNotFound, folder +
                                               " holds no operator; run `covey init` where the coordinator is "
                                               "to run, or name its folder with --home or COVEY_HOME");

@@ -431,6 +431,9 @@ TEST_CASE("files: JSON lines are encoded with the tokenizer that the job pins, a
   write_text(desk.folder / "gpt2/tokenizer.json", tokenizer);
   REQUIRE(federation.covey({"import", desk.folder / "gpt2"}).code() == 0);
   CHECK(!federation.covey({"pull", std::to_string(job), "-o", found_here}).says("not on this machine"));
+  const Process& refused_import = federation.covey({"import", found_here});
+  CHECK(refused_import.code() == 2);
+  CHECK(refused_import.says("covey export --model " + found_here + " --to hf"));
   CHECK(desk.run({"generate", "--model", found_here, "--prompt", "line", "--tokens", "5"}).at("text") == text.at("text"));
   desk.run({"export", "--model", found_here, "--to", "safetensors", "-o", desk.folder / "st"});
   CHECK(read_text(desk.folder / "st/tokenizer.json") == tokenizer);
