@@ -24,6 +24,7 @@
 #include "core/service/spare_threads.h"
 #include "core/service/supervisor.h"
 #include "core/service/text_file.h"
+#include "core/spec/setting.h"
 #include "core/store/blobs.h"
 #include "net/reactor.h"
 #include "privacy/secagg_cohort.h"
@@ -69,6 +70,14 @@ Result<void> check_data(const std::string& path) {
   return unexpected(ErrorCode::kNotFound, "--data " + path + " does not exist; name the file or folder with this site's data");
 }
 
+// A name is given for good when a node enrols; another one later would be read and change nothing.
+Result<void> check_name(const Options& options, const Certificate& known) {
+  if (options.name.empty() || options.name == known.name) return {};
+  return unexpected(ErrorCode::kInvalidArgument,
+                    "--name " + setting_text(options.name) + ": " + options.home + " is the identity of " + setting_text(known.name) +
+                        "; leave --name out, or enrol under another name with a new token in a new folder (--home NEW)");
+}
+
 Result<Membership> become_member(const Options& options, BlobStore& blobs, Log& log) {
   COVEY_TRY(auto known, load_membership(options.home));
   if (known) {
@@ -77,6 +86,7 @@ Result<Membership> become_member(const Options& options, BlobStore& blobs, Log& 
       COVEY_TRY_VOID(check_token(options.token, options.home, known->certificate));
       log.info("already_enrolled", {{"name", known->certificate.name}, {"note", "the token is not needed again"}});
     }
+    COVEY_TRY_VOID(check_name(options, known->certificate));
     return std::move(*known);
   }
   if (options.token.empty())

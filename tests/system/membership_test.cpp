@@ -131,6 +131,18 @@ TEST_CASE("membership: a node whose day has come is let go of, and comes back wi
   CHECK(federation.until([&] { return back.count("client_joined") == 2; }));
 }
 
+TEST_CASE("membership: a node keeps the name it enrolled with") {
+  Federation federation(1);
+  federation.start_all();
+  federation.nursery().kill(federation.client(0));
+  Launch launch = federation.client_launch(0);
+  launch.arguments.insert(launch.arguments.end(), {"--name", "bob"});
+  check_refused(federation.nursery().run(launch), 2, "is the identity of \"site0\"");
+  launch.arguments.back() = Federation::name_of(0);
+  Process& again = federation.nursery().start(launch);
+  CHECK(federation.until([&] { return again.has("client_joined"); }));
+}
+
 TEST_CASE("membership: a token is used by the program of its role, and by no other") {
   Federation federation(1);
   federation.start_coordinator();
